@@ -1,0 +1,39 @@
+"""speechattn: time-aligned phone labels from speech, by truncated self-attention.
+
+The way of the data, one module a step: ``audio`` → ``frontend`` → ``encoder`` (made of ``layers``,
+which use ``attention``) → posteriors → ``decoder`` → ``segments`` → ``writers``.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+# What the package offers, and where it lives. Imported when first used: torch takes seconds, and
+# the command's help should not.
+_PUBLIC = {
+    "load_model": "recognizer",
+    "Recognizer": "recognizer",
+    "Transcription": "recognizer",
+    "Segment": "segments",
+    "PhoneSet": "phones",
+    "FrontEnd": "frontend",
+    "FrontEndConfig": "frontend",
+    "EncoderConfig": "encoder",
+    "PhoneClassifier": "encoder",
+    "truncated_attention": "attention",
+    "SpeechattnError": "errors",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"speechattn.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module 'speechattn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,90 @@
+"""Files written whole or not at all.
+
+What is written goes to a hidden temporary file in the folder of the target, is flushed to the
+disk, and then takes the target's name in one step. Whoever looks at the target sees the old
+content or the new one, never half of it, also after a crash or on a full disk.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LONGEST_SUFFIX = 16  # characters of the target's suffix that the temporary name may repeat
+
+
+def _temporary(path: Path) -> Path:
+    """Create an empty file beside ``path`` with the permissions that the umask allows.
+
+    Its name is short whatever the target's is (a name may have 255 bytes and no more), and keeps
+    the suffix, from which some writers tell the format.
+    """
+    suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp{suffix}"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give the path of a temporary file that becomes ``path`` when the block ends well.
+
+    Folders that are missing are made. If the block raises anything, ``KeyboardInterrupt``
+    included, the temporary file is removed and ``path`` stays as it was. A target that is a
+    symbolic link is replaced, not what it points to.
+
+    Raises:
+        OSError: if the file cannot be made, flushed or renamed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        # Without the flush a power cut may leave the new name on an empty file.
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file of bytes whole or not at all; see :func:`atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 file, line ends as they are, whole or not at all; see :func:`atomic_path`."""
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def growing_text(path: str | Path) -> Iterator[Callable[[str], None]]:
+    """Give a function that appends UTF-8 text to a file which takes its name when it is complete.
+
+    Until the block ends well the text is in ``<path>.partial``, and ``path`` does not exist: one
+    from before is removed at the start. If the block raises, what was appended so far stays in
+    ``<path>.partial``.
+
+    Raises:
+        OSError: if the file cannot be made, written, flushed or renamed.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(partial, "w", encoding="utf-8", newline="\n") as file:
+        path.unlink(missing_ok=True)
+
+        def append(text: str) -> None:
+            file.write(text)
+            file.flush()  # so that a killed program leaves all it appended
+
+        yield append
+        os.fsync(file.fileno())
+    os.replace(partial, path)

@@ -1,0 +1,135 @@
+"""Training batches: utterances of similar length, cropped, augmented and padded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechattn.augment import Augmenter
+from speechattn.config import RecipeConfig
+from speechattn.prepare import PreparedSet
+
+PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
+POOL_BATCHES = 40  # batches sorted by length together
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames (batch, frames, dim), labels (batch, frames) and lengths (batch,)."""
+
+    frames: Tensor
+    labels: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """On another device."""
+        return Batch(self.frames.to(device), self.labels.to(device), self.lengths.to(device))
+
+
+class TrainingBatches:
+    """All batches of a training set, in an order that the seed and the epoch decide.
+
+    Silences longer than ``max_silence_frames`` are shortened first: they would be most of the
+    frames of some corpora, and there is little to learn from them.
+    """
+
+    def __init__(self, prepared: PreparedSet, config: RecipeConfig, silence: int):
+        self.config = config
+        self._items: list[tuple[np.ndarray, np.ndarray]] = []
+        for entry in prepared.entries:
+            labels = prepared.labels(entry)
+            kept = shortened_silences(labels, silence, config.training.max_silence_frames)
+            self._items.append((prepared.frames(entry)[kept].astype(np.float16), labels[kept]))
+        self._plans: dict[int, list[list[int]]] = {}
+
+    @property
+    def num_frames(self) -> int:
+        """10 ms frames after silences were shortened."""
+        return sum(len(labels) for _, labels in self._items)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the frames, each of shape (dim,)."""
+        total = sum(frames.sum(0, dtype=np.float64) for frames, _ in self._items)
+        mean = total / self.num_frames
+        squares = sum(np.square(f.astype(np.float32) - mean).sum(0) for f, _ in self._items)
+        return mean, np.sqrt(squares / self.num_frames).clip(1e-3)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of an update; the same whenever it is asked for."""
+        epoch, position = 0, step
+        while position >= len(self._plan(epoch)):
+            position -= len(self._plan(epoch))
+            epoch += 1
+        generator = torch.Generator().manual_seed(_seed(self.config.seed, 1, step))
+        augmenter = Augmenter(self.config.augmentation, self.config.front_end, generator)
+        return self._make(self._plan(epoch)[position], augmenter)
+
+    def _plan(self, epoch: int) -> list[list[int]]:
+        """Which utterances make up each batch of an epoch."""
+        if epoch not in self._plans:
+            settings = self.config.training
+            random = np.random.default_rng(_seed(self.config.seed, 2, epoch))
+            lengths = np.array([min(len(y), settings.crop_frames) for _, y in self._items])
+            order = random.permutation(len(lengths))
+            pool = max(1, POOL_BATCHES * settings.batch_frames // settings.crop_frames)
+            batches: list[list[int]] = []
+            for start in range(0, len(order), pool):
+                some = order[start : start + pool]
+                some = some[np.argsort(lengths[some], kind="stable")]
+                batch: list[int] = []
+                for item in some.tolist():
+                    if batch and (len(batch) + 1) * lengths[item] > settings.batch_frames:
+                        batches.append(batch)
+                        batch = []
+                    batch.append(item)
+                batches.append(batch)
+            self._plans[epoch] = [batches[i] for i in random.permutation(len(batches))]
+        return self._plans[epoch]
+
+    def _make(self, items: list[int], augmenter: Augmenter) -> Batch:
+        crop = self.config.training.crop_frames
+        made = []
+        for item in items:
+            frames, labels = (torch.from_numpy(a) for a in self._items[item])
+            if len(frames) > crop:
+                spare = len(frames) - crop + 1
+                start = int(torch.randint(spare, (1,), generator=augmenter.generator))
+                frames, labels = frames[start : start + crop], labels[start : start + crop]
+            frames = frames.float()
+            if self.config.augmentation.speed and len(frames) > 1:
+                position = augmenter.tempo(len(frames))
+                low = position.long().clamp(max=len(frames) - 2)
+                frames = torch.lerp(frames[low], frames[low + 1], (position - low)[:, None])
+                labels = labels[position.round().long()]
+            made.append((frames, labels))
+        lengths = torch.tensor([len(labels) for _, labels in made])
+        x = torch.nn.utils.rnn.pad_sequence([f for f, _ in made], batch_first=True)
+        y = torch.nn.utils.rnn.pad_sequence(
+            [y for _, y in made], batch_first=True, padding_value=PADDING
+        )
+        return Batch(augmenter(x, lengths), y, lengths)
+
+
+def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.ndarray:
+    """Indices of the frames that stay when silences lose their middle.
+
+    Args:
+        labels: shape (frames,).
+        silence: its class.
+        longest: frames that stay of a silence, half at either end; 0 to keep all.
+    """
+    keep = np.ones(len(labels), dtype=bool)
+    if longest:
+        quiet = np.concatenate([[0], (labels == silence).astype(np.int8), [0]])
+        starts, ends = np.flatnonzero(np.diff(quiet) == 1), np.flatnonzero(np.diff(quiet) == -1)
+        for start, end in zip(starts, ends):
+            if end - start > longest:
+                keep[start + longest // 2 : end - (longest - longest // 2)] = False
+    return np.flatnonzero(keep)
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

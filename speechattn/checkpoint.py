@@ -1,0 +1,209 @@
+"""A model on disk: one folder with ``config.json`` and ``model.safetensors``, and nothing else.
+
+``config.json`` holds the shape of the encoder, the front end, the phone set and the decoder, with
+the version of the program that wrote it. Weights are safetensors; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import speechattn
+from speechattn.config import build
+from speechattn.decoder import DecoderOptions
+from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.errors import ConfigError, ModelError, SpeechattnError
+from speechattn.frontend import FrontEndConfig
+from speechattn.phonemodel import PhoneModel
+from speechattn.phones import PhoneSet
+from speechattn.resources import resource
+
+FORMAT = "speechattn-model"
+FORMAT_VERSION = 1  # raised when an older program could not run what a newer one writes
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@dataclass
+class Checkpoint:
+    """Everything it takes to turn audio into phones.
+
+    Attributes:
+        name: what the model is called.
+        classifier: normalisation statistics, encoder and classifier.
+        front_end: what its frames are.
+        phones: what its classes are.
+        phone_model: order and duration of phones.
+        decoding: weights of the decoder.
+        training: how it was made, for the curious; not needed to run it.
+    """
+
+    name: str
+    classifier: PhoneClassifier
+    front_end: FrontEndConfig
+    phones: PhoneSet
+    phone_model: PhoneModel
+    decoding: DecoderOptions
+    training: dict = field(default_factory=dict)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder, whole or not at all; one that is there is replaced."""
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        partial.mkdir()
+        try:
+            config = {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "speechattn": speechattn.__version__,
+                "name": self.name,
+                "front_end": self.front_end.to_dict(),
+                "encoder": self.classifier.config.to_dict(),
+                "phones": self.phones.to_dict(),
+                "decoding": self.decoding.to_dict(),
+                "training": self.training,
+                "phone_model": self.phone_model.to_dict(),
+            }
+            (partial / CONFIG).write_text(_readable_json(config), encoding="utf-8")
+            weights = self.classifier.state_dict()
+            save_file({k: v.cpu().contiguous() for k, v in weights.items()}, partial / WEIGHTS)
+            _replace_folder(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Checkpoint":
+        """Read a model folder.
+
+        Raises:
+            ModelError: if something is missing, damaged, or written by a newer program.
+        """
+        folder = Path(folder)
+        config = _read_config(folder)
+        try:
+            front_end = build(FrontEndConfig, config["front_end"], "front_end.")
+            phones = PhoneSet.from_dict(config["phones"])
+            encoder = build(EncoderConfig, config["encoder"], "encoder.")
+            classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
+            phone_model = PhoneModel.from_dict(config["phone_model"])
+            decoding = DecoderOptions.from_dict(config["decoding"])
+        except KeyError as error:
+            raise ModelError(f"{folder / CONFIG}: no key {error}; export the model again") from None
+        except (SpeechattnError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"{folder / CONFIG}: {error}") from None
+        if phone_model.num_phones != len(phones):
+            raise ModelError(
+                f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
+                f"{phone_model.num_phones}; export the model again"
+            )
+        classifier.load_state_dict(_read_weights(folder / WEIGHTS, classifier))
+        classifier.eval().requires_grad_(False).to(device)
+        name, training = config.get("name", folder.name), config.get("training", {})
+        return cls(name, classifier, front_end, phones, phone_model, decoding, training)
+
+
+def find_model(name_or_dir: str | Path) -> Path:
+    """The folder of a model given by path, or by the name of one that comes with the package.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    path = Path(name_or_dir)
+    if path.is_dir():
+        return path
+    packaged = resource("models", str(name_or_dir))
+    if path.name == str(name_or_dir) and (packaged / CONFIG).is_file():
+        return packaged
+    raise ModelError(
+        f"{name_or_dir}: no such model folder; give one that holds {CONFIG} and {WEIGHTS}, "
+        "such as the work_dir/model of a recipe"
+    )
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """``"auto"`` (CUDA where there is one), or any device torch knows.
+
+    Raises:
+        ConfigError: for a device that is unknown or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.empty(0, device=picked)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device: {device!r}: {reason}; 'auto' takes what is there") from None
+    return picked
+
+
+def _read_config(folder: Path) -> dict:
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file; {folder} is not a model folder") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ModelError(f"{path}: not the configuration of a {FORMAT}; give another folder")
+    version = config.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format version {version!r}, written by speechattn "
+            f"{config.get('speechattn')}; this is {speechattn.__version__} and reads up to "
+            f"version {FORMAT_VERSION}: upgrade speechattn"
+        )
+    return config
+
+
+def _read_weights(path: Path, classifier: PhoneClassifier) -> dict[str, torch.Tensor]:
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    wanted = {k: tuple(v.shape) for k, v in classifier.state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in weights.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise ModelError(
+                f"{path}: {name} has shape {found.get(name)}, where {CONFIG} says "
+                f"{wanted.get(name)}; the two files do not belong together"
+            )
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise ModelError(f"{path}: {name} holds NaN or Inf; export the model again")
+    return weights
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Put ``new`` in the place of ``folder``; a crash leaves one of them whole, or a backup."""
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+        os.replace(folder, old)
+        os.replace(new, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(new, folder)
+
+
+def _readable_json(config: dict) -> str:
+    """JSON with a line for every key but none for every number of a matrix."""
+    lines = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            inner = [f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()]
+            text = "{\n" + ",\n".join(inner) + "\n  }" if inner else "{}"
+        else:
+            text = json.dumps(value)
+        lines.append(f"  {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"

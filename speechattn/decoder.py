@@ -1,0 +1,298 @@
+"""From frame posteriors to phones with times: exact Viterbi search, as the frames come in.
+
+The score of a segmentation into phones p1 ... pn of d1 ... dn frames, in nats, is the sum of
+
+- ``log_posterior - prior_scale * log_prior`` of its phone, for every frame;
+- ``bigram_scale`` times ``log_initial[p1]``, ``log_bigram[p, q]`` for each pair of neighbours, and
+  ``log_final[pn]``;
+- ``duration_scale * ((d - m) * log_stay[p] + log_leave[p])`` for each phone, m its minimum;
+- ``-insertion_penalty`` for each phone after the first.
+
+The decoder finds the best segmentation with no phone shorter than its minimum (Viterbi 1967).
+Edge cases, by definition:
+
+- In a recording of fewer frames than the longest minimum, minima count as at most its length, so
+  that every phone is possible; a single frame gets its best phone.
+- If ``log_final`` forbids every phone the recording can end with, it is left out.
+- Log posteriors below -1000, -inf included, count as -1000.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from speechattn.errors import ConfigError
+from speechattn.phonemodel import PhoneModel
+from speechattn.segments import FrameRun
+
+BLOCK_FRAMES = 8192  # frames checked and copied at a time
+ROOM = 4096  # history nodes at first; grows only while hypotheses disagree about a long past
+LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
+
+
+@dataclass(frozen=True)
+class DecoderOptions:
+    """How much each source of knowledge counts against the frame posteriors.
+
+    Attributes:
+        bigram_scale: weight of the phone bigram, initial and final probabilities; at least 0.
+        prior_scale: share of the log frame prior that is subtracted from the log posteriors;
+            0 (take posteriors as they are) to 1 (scaled likelihoods).
+        insertion_penalty: nats taken off for every phone after the first; positive values give
+            fewer phones, negative ones more.
+        duration_scale: weight of the durations past the minimum; at least 0.
+    """
+
+    bigram_scale: float = 1.0
+    prior_scale: float = 0.3
+    insertion_penalty: float = 0.0
+    duration_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not math.isfinite(value):
+                raise ConfigError(f"decoder: {name} is {value!r}; give a finite number")
+            if value < 0 and name != "insertion_penalty":
+                raise ConfigError(f"decoder: {name} is {value}; give 0 or more")
+        if self.prior_scale > 1:
+            raise ConfigError(f"decoder: prior_scale is {self.prior_scale}; give 0 to 1")
+
+    def to_dict(self) -> dict:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> DecoderOptions:
+        """The inverse of :meth:`to_dict`; what is left out keeps its default.
+
+        Raises:
+            ConfigError: for an unknown key or an impossible value.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"decoder: unknown key {key!r}; known are {', '.join(known)}")
+        return cls(**values)
+
+
+class Decoder:
+    """Decodes one recording after another, each pushed in pieces of any size.
+
+    How a recording is cut into pieces does not change the result, only when it is known. Memory
+    does not grow with the recording as long as the phone model allows every pair of phones.
+
+    Args:
+        model: phone model of P phones.
+        options: weights, the default ones if None.
+    """
+
+    def __init__(self, model: PhoneModel, options: DecoderOptions | None = None) -> None:
+        # Here and not above: it imports Numba, which takes most of a second.
+        from speechattn import viterbi
+
+        options = options or DecoderOptions()
+        self._viterbi = viterbi
+        self._model = model
+        self._log_prior = options.prior_scale * model.log_prior
+        self._stay = options.duration_scale * model.log_stay
+        self._leave = options.duration_scale * model.log_leave
+        self._initial = _scaled(model.log_initial, options.bigram_scale)
+        self._final = _scaled(model.log_final, options.bigram_scale)
+        bigram = _scaled(model.log_bigram, options.bigram_scale)
+        self._transition = bigram + self._leave[:, None] - options.insertion_penalty
+        self._best_exit = self._transition.max(axis=1)
+        self._reset()
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the present recording pushed so far."""
+        return int(self._count[self._viterbi.FRAME]) + len(self._head)
+
+    @property
+    def num_pending(self) -> int:
+        """Size of the history kept for what is not final yet, in segments."""
+        return int(self._count[self._viterbi.NODES])
+
+    def push(self, log_posteriors: np.ndarray) -> list[FrameRun]:
+        """Take in the next frames of the recording.
+
+        Args:
+            log_posteriors: natural logarithms of the posteriors, shape (frames, P).
+
+        Returns:
+            Runs that follow those returned before and can no longer change. ``confidence`` is the
+            mean posterior of the phone over the frames of the run.
+
+        Raises:
+            ValueError: for another shape, NaN, or values above 0; nothing is taken in then.
+        """
+        frames = np.asarray(log_posteriors)
+        self._check(frames)
+        if not self._started:
+            # Whether minima must be shortened is known only once the longest one has gone by.
+            longest = int(self._model.min_frames.max())
+            self._head = np.concatenate([self._head, frames[:longest].astype(np.float32)])
+            frames = frames[longest:]
+            if len(self._head) + len(frames) < longest:
+                return []
+            head, self._head = self._head, self._head[:0]
+            self._start(self._model.min_frames)
+            return self._advance(head) + self._advance(frames)
+        return self._advance(frames)
+
+    def finish(self) -> list[FrameRun]:
+        """End the recording.
+
+        Returns:
+            The runs not returned before; with them, the runs cover all frames pushed. The decoder
+            is then ready for another recording.
+        """
+        runs = []
+        if len(self._head):
+            head, self._head = self._head, self._head[:0]
+            self._start(np.minimum(self._model.min_frames, len(head)))
+            runs += self._advance(head)
+        if self._started:
+            runs += self._trace_back()
+        self._reset()
+        return runs
+
+    def _reset(self) -> None:
+        num_phones = self._model.num_phones
+        self._started = False
+        self._head = np.empty((0, num_phones), np.float32)  # frames before the search begins
+        self._count = np.zeros(2, np.int64)
+
+    def _start(self, min_frames: np.ndarray) -> None:
+        """Set up the search; the arrays are described in :func:`speechattn.viterbi.advance`."""
+        num_phones = self._model.num_phones
+        shape = (int(min_frames.max()) + 1, num_phones)
+        room = max(ROOM, 4 * num_phones)
+        self._started = True
+        self._min_frames = np.ascontiguousarray(min_frames)
+        self._score = np.full(shape, -np.inf)
+        self._start_frame = np.zeros(shape, np.int64)
+        self._node = np.full(shape, self._viterbi.NO_NODE, np.int64)
+        self._before = np.zeros(shape)
+        self._seen = np.zeros(num_phones)
+        self._nodes = np.empty((room, 4), np.int64)
+        self._confidence = np.empty(room)
+
+    def _check(self, frames: np.ndarray) -> None:
+        num_phones = self._model.num_phones
+        if frames.ndim != 2 or frames.shape[1] != num_phones:
+            raise ValueError(
+                f"log posteriors have shape {frames.shape}; give (frames, {num_phones})"
+            )
+        for start in range(0, len(frames), BLOCK_FRAMES):
+            highest = frames[start : start + BLOCK_FRAMES].max()  # NaN if there is one
+            if np.isnan(highest):
+                rows = np.isnan(frames[start : start + BLOCK_FRAMES]).any(axis=1)
+                frame = self.num_frames + start + int(np.argmax(rows))
+                raise ValueError(
+                    f"log posteriors of frame {frame} contain NaN; check the model's weights"
+                )
+            if highest > LARGEST_LOG_POSTERIOR:
+                raise ValueError(
+                    f"a log posterior is {highest:.4g}, above 0; give logarithms of probabilities"
+                )
+
+    def _advance(self, frames: np.ndarray) -> list[FrameRun]:
+        """Decode checked frames, return the runs that became final."""
+        runs = []
+        for start in range(0, len(frames), BLOCK_FRAMES):
+            # A copy, because the compiled code knows one type only: writable, dense, 32 bits.
+            block = np.array(frames[start : start + BLOCK_FRAMES], dtype=np.float32, order="C")
+            while len(block):
+                used = self._viterbi.advance(
+                    block,
+                    self._log_prior,
+                    self._transition,
+                    self._best_exit,
+                    self._stay,
+                    self._min_frames,
+                    self._initial,
+                    self._score,
+                    self._start_frame,
+                    self._node,
+                    self._before,
+                    self._seen,
+                    self._nodes,
+                    self._confidence,
+                    self._count,
+                )
+                block = block[used:]
+                runs += self._collect()
+        return runs
+
+    def _collect(self) -> list[FrameRun]:
+        """Runs that all hypotheses share; makes room for more nodes."""
+        final = np.empty_like(self._nodes)
+        final_confidence = np.empty_like(self._confidence)
+        number = self._viterbi.collect(
+            self._score,
+            self._node,
+            self._nodes,
+            self._confidence,
+            self._count,
+            final,
+            final_confidence,
+        )
+        if 2 * self.num_pending > len(self._nodes):
+            self._nodes = np.concatenate([self._nodes, np.empty_like(self._nodes)])
+            self._confidence = np.concatenate([self._confidence, np.empty_like(self._confidence)])
+        runs = zip(final[:number, :3].tolist(), final_confidence[:number].tolist())
+        return [_run(*place, confidence) for place, confidence in runs]
+
+    def _trace_back(self) -> list[FrameRun]:
+        """The runs of the best token that may end here, last one first found."""
+        ready = self._score[-1] + self._leave
+        scores = ready + self._final
+        if np.isneginf(scores).all():
+            scores = ready
+        phone = int(np.argmax(scores))
+        end = self.num_frames
+        start = int(self._start_frame[-1, phone])
+        seen = self._seen[phone] - self._before[-1, phone]
+        runs = [_run(phone, start, end, float(seen) / (end - start))]
+        k = self._node[-1, phone]
+        while k != self._viterbi.NO_NODE:
+            phone, start, end, parent = self._nodes[k].tolist()
+            runs.append(_run(phone, start, end, float(self._confidence[k])))
+            k = parent
+        return runs[::-1]
+
+
+def decode(
+    log_posteriors: np.ndarray, model: PhoneModel, options: DecoderOptions | None = None
+) -> list[FrameRun]:
+    """Decode a whole recording.
+
+    Args:
+        log_posteriors: natural logarithms of the posteriors, shape (frames, P).
+        model: phone model of P phones.
+        options: weights, the default ones if None.
+
+    Returns:
+        Runs that cover frames 0 to ``frames``; none if there are no frames.
+
+    Raises:
+        ValueError: as :meth:`Decoder.push`.
+    """
+    decoder = Decoder(model, options)
+    return decoder.push(log_posteriors) + decoder.finish()
+
+
+def _scaled(log_probability: np.ndarray, scale: float) -> np.ndarray:
+    """``scale`` times a log probability, where what is impossible stays so even if scale is 0."""
+    finite = np.where(np.isneginf(log_probability), 0.0, log_probability)
+    return np.where(np.isneginf(log_probability), -np.inf, scale * finite)
+
+
+def _run(phone: int, start: int, end: int, confidence: float) -> FrameRun:
+    """A run whose confidence has not left 0 to 1 by rounding."""
+    return FrameRun(phone, start, end, min(1.0, max(0.0, confidence)))

@@ -1,0 +1,22 @@
+"""Where the files that come with the package are: the tables in ``data/`` and the ``recipes/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource(kind: str, name: str) -> Path:
+    """Path of a file that comes with the package.
+
+    In a checkout ``data/`` and ``recipes/`` lie beside the package; in an installed package they
+    lie inside it, as ``_data`` and ``_recipes`` (``setup.cfg`` puts them there).
+
+    Args:
+        kind: ``"data"`` or ``"recipes"``.
+        name: file name, ``""`` for the folder itself.
+    """
+    installed = _PACKAGE / f"_{kind}"
+    folder = installed if installed.is_dir() else _PACKAGE.parent / kind
+    return folder / name

@@ -1,0 +1,102 @@
+"""Segments: what a recognizer says and what an alignment holds, as labelled stretches of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Sequence
+
+import numpy as np
+
+from speechattn.timing import frame_to_seconds
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A labelled stretch of a recording.
+
+    Attributes:
+        label: phone, or the silence label of the phone set.
+        start: seconds from the beginning of the recording.
+        end: seconds, greater than ``start``.
+        confidence: between 0 and 1; 1 for reference alignments.
+    """
+
+    label: str
+    start: float
+    end: float
+    confidence: float = 1.0
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class FrameRun:
+    """A run of frames with one label, as the decoder gives it.
+
+    Attributes:
+        phone: index into the phone set.
+        start: first frame.
+        end: frame after the last.
+        confidence: between 0 and 1.
+    """
+
+    phone: int
+    start: int
+    end: int
+    confidence: float = 1.0
+
+
+def runs_from_labels(labels: Sequence[int] | np.ndarray) -> list[FrameRun]:
+    """Maximal runs of equal labels in a frame label sequence, shape (frames,)."""
+    labels = np.asarray(labels)
+    if len(labels) == 0:
+        return []
+    edges = np.flatnonzero(np.diff(labels)) + 1
+    starts = [0, *edges.tolist()]
+    ends = [*edges.tolist(), len(labels)]
+    return [FrameRun(int(labels[s]), s, e) for s, e in zip(starts, ends)]
+
+
+def segments_from_runs(
+    runs: Iterable[FrameRun], names: Sequence[str], duration: float
+) -> list[Segment]:
+    """Turn frame runs into segments that cover exactly 0 to ``duration`` seconds.
+
+    The last frame may reach up to 5 ms past the end of the recording, or stop up to 5 ms short of
+    it; the last segment therefore ends at ``duration``, whatever its frame says.
+
+    Args:
+        runs: contiguous runs from frame 0 on.
+        names: phone names by index.
+        duration: seconds.
+    """
+    runs = list(runs)
+    return [
+        Segment(
+            names[run.phone],
+            frame_to_seconds(run.start),
+            duration if i == len(runs) - 1 else frame_to_seconds(run.end),
+            run.confidence,
+        )
+        for i, run in enumerate(runs)
+    ]
+
+
+def check_tiling(segments: Sequence[Segment], duration: float) -> None:
+    """Check that segments cover 0 to ``duration`` seconds, sorted, without gaps or overlaps.
+
+    Raises:
+        ValueError: with the first place where they do not.
+    """
+    time = 0.0
+    for segment in segments:
+        if segment.start != time:
+            raise ValueError(f"{segment} should start at {time} s")
+        if not segment.end > segment.start:
+            raise ValueError(f"{segment} has no length")
+        time = segment.end
+    if time != duration:
+        raise ValueError(f"segments end at {time} s, the recording at {duration} s")

@@ -1,0 +1,395 @@
+"""Finding recordings and transcribing many, with a recognizer that does what the test says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from speechattn.batch import Summary, collect, error_message, one_line, transcribe_files
+from speechattn.errors import AudioError, SpeechattnError, UsageError
+from speechattn.segments import Segment
+
+needs_posix = pytest.mark.skipif(os.name == "nt", reason="links, pipes and bytes of POSIX")
+
+
+@dataclass
+class FakeRecognizer:
+    """Gives one second of silence and a vowel, or raises what ``errors`` has for a name."""
+
+    errors: dict[str, BaseException] = field(default_factory=dict)
+    phones: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(silence="SIL"))
+    asked: list[tuple[str, int | None]] = field(default_factory=list)
+
+    def transcribe(self, audio: Path, *, sample_rate=None, channel=None) -> SimpleNamespace:
+        """What ``Recognizer.transcribe`` gives, without the posteriors."""
+        self.asked.append((audio.name, channel))
+        if audio.name in self.errors:
+            raise self.errors[audio.name]
+        phones = [Segment("SIL", 0.0, 0.25, 0.9), Segment("AA", 0.25, 1.0, 0.8)]
+        return SimpleNamespace(phones=phones, duration=1.0, sample_rate=8000)
+
+
+def make(folder: Path, *names: str) -> Path:
+    """Files that only have to be there."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return folder
+
+
+def read_list(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "transcripts.jsonl").read_text().splitlines()]
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+# --- finding the recordings -----------------------------------------------------------------
+
+
+def test_a_folder_is_searched_in_order_and_mirrored(tmp_path):
+    rec = make(tmp_path / "rec", "b.wav", "a/z.FLAC", "a/c.1.wav", "notes.txt", "a.wav", "noext")
+    make(rec, "._b.wav", ".hidden/a.wav", "e/readme.md")
+    jobs = collect([rec], tmp_path / "out", ["textgrid", "ctm"])
+    assert [job.file for job in jobs] == ["a/c.1.wav", "a/z.FLAC", "a.wav", "b.wav"]
+    assert [job.path for job in jobs] == [rec / job.file for job in jobs]
+    assert jobs[0].outputs == {
+        "textgrid": tmp_path / "out/a/c.1.TextGrid",
+        "ctm": tmp_path / "out/a/c.1.ctm",
+    }
+
+
+def test_a_file_is_taken_whatever_its_name_and_lands_on_top(tmp_path):
+    make(tmp_path, "rec/deep/talk.dat", "rec/.odd.wav")
+    inputs = [str(tmp_path / "rec/deep/talk.dat"), str(tmp_path / "rec/.odd.wav")]
+    jobs = collect(inputs, tmp_path / "out", ["json"])
+    assert [job.file for job in jobs] == ["talk.dat", ".odd.wav"]
+    assert [job.outputs["json"].name for job in jobs] == ["talk.json", ".odd.json"]
+
+
+@needs_posix
+@pytest.mark.parametrize("target", [".", "..", "../a"])
+def test_links_that_lead_back_up_end(tmp_path, target):
+    rec = make(tmp_path / "rec", "a/x.wav", "b.wav")
+    (rec / "a" / "again").symlink_to(target, target_is_directory=True)
+    files = [job.file for job in collect([rec], tmp_path / "out", ["ctm"])]
+    assert files == ["a/x.wav", "b.wav"]
+
+
+@needs_posix
+def test_links_to_folders_are_followed_and_dead_links_fail_by_name(tmp_path):
+    rec = make(tmp_path / "rec", "b.wav")
+    make(tmp_path / "elsewhere", "x.wav")
+    (rec / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (rec / "dead.wav").symlink_to(tmp_path / "gone.wav")
+    (rec / "self.wav").symlink_to("self.wav")
+    jobs = collect([rec], tmp_path / "out", ["ctm"])
+    assert [job.file for job in jobs] == ["b.wav", "dead.wav", "link/x.wav", "self.wav"]
+    summary = transcribe_files(jobs, FakeRecognizer(), tmp_path / "out")
+    assert summary.succeeded == 2
+    dead, loop = summary.errors
+    assert "dead.wav" in dead and "self.wav" in loop
+
+
+@pytest.mark.parametrize(
+    ("files", "inputs"),
+    [
+        (["r/a.wav", "r/a.flac"], ["r"]),
+        (["x/a.wav", "y/a.wav"], ["x/a.wav", "y/a.wav"]),
+        (["x/a.wav", "y/a.ogg"], ["x", "y"]),
+        (["x/b/a.wav", "y/b/a.wav"], ["x", "y"]),
+        (["x/a.wav", "y/a.mp3"], ["x", "y/a.mp3"]),
+    ],
+)
+def test_two_recordings_with_one_output_are_refused_by_name(tmp_path, files, inputs):
+    make(tmp_path, *files)
+    with pytest.raises(UsageError) as caught:
+        collect([tmp_path / name for name in inputs], tmp_path / "out", ["textgrid"])
+    for file in files:
+        assert str(tmp_path / file) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recording_named_twice_is_transcribed_once(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav", "b/c.wav")
+    again = str(rec) + "/../rec/a.wav"
+    jobs = collect([rec, rec, rec / "a.wav", again], tmp_path / "out", ["ctm"])
+    assert [job.file for job in jobs] == ["a.wav", "b/c.wav"]
+
+
+def test_an_output_never_replaces_a_recording(tmp_path):
+    rec = make(tmp_path / "rec", "talk.json")
+    with pytest.raises(UsageError, match="would replace a recording"):
+        collect([rec / "talk.json"], rec, ["json"])
+    assert collect([rec / "talk.json"], rec, ["textgrid"])
+
+
+def test_the_output_folder_may_lie_in_the_input_folder(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav", "b/c.wav")
+    for _ in range(2):
+        jobs = collect([rec], rec / "out", ["json", "csv"])
+        assert transcribe_files(jobs, FakeRecognizer(), rec / "out").succeeded == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("gone", "gone"), ("", "''"), ("empty", "no audio"), ("n" * 300, "too long")]
+)
+def test_inputs_without_audio_are_refused(tmp_path, monkeypatch, name, said):
+    monkeypatch.chdir(make(tmp_path, "a.wav"))
+    make(tmp_path, "empty/readme.txt", "empty/sub/.x.wav")
+    with pytest.raises(UsageError) as caught:
+        collect(["a.wav", name], "out", ["ctm"])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_input_and_unknown_formats_are_refused(tmp_path):
+    make(tmp_path, "a.wav")
+    with pytest.raises(UsageError, match="no input"):
+        collect([], "out", ["ctm"])
+    with pytest.raises(UsageError, match="'srt'.*textgrid, ctm, json, csv"):
+        collect([tmp_path], "out", ["ctm", "srt"])
+    with pytest.raises(UsageError, match="no output format"):
+        collect([tmp_path], "out", [])
+
+
+def test_a_folder_that_cannot_be_searched_is_not_passed_over(tmp_path, monkeypatch):
+    rec = make(tmp_path / "rec", "a.wav", "locked/b.wav")
+    scandir = os.scandir
+
+    def refuse(folder):  # instead of chmod, which does not keep root out
+        if Path(folder).name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UsageError, match="locked: cannot be searched"):
+        collect([rec], tmp_path / "out", ["ctm"])
+
+
+# --- transcribing them ----------------------------------------------------------------------
+
+
+def test_every_output_and_the_list_are_written(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav", "b/c.wav")
+    out = tmp_path / "out"
+    recognizer = FakeRecognizer()
+    jobs = collect([rec], out, ["textgrid", "ctm", "json", "csv"])
+    summary = transcribe_files(jobs, recognizer, out, channel=1)
+    assert tree(out) == sorted(
+        [
+            f"{stem}.{suffix}"
+            for stem in ("a", "b/c")
+            for suffix in ("TextGrid", "ctm", "json", "csv")
+        ]
+        + ["transcripts.jsonl"]
+    )
+    assert recognizer.asked == [("a.wav", 1), ("c.wav", 1)]
+    phones = [
+        {"label": "SIL", "start": 0.0, "end": 0.25, "confidence": 0.9},
+        {"label": "AA", "start": 0.25, "end": 1.0, "confidence": 0.8},
+    ]
+    expected = {"duration": 1.0, "sample_rate": 8000, "status": "ok", "error": None}
+    assert read_list(out) == [
+        {"file": file, **expected, "phones": phones} for file in ("a.wav", "b/c.wav")
+    ]
+    assert (out / "b/c.ctm").read_text().splitlines()[1] == "b/c 1 0.25 0.75 AA 0.8000"
+    assert (summary.succeeded, summary.errors, summary.audio_seconds) == (2, [], 2.0)
+
+
+def test_silence_is_that_of_the_recognizer(tmp_path):
+    make(tmp_path, "a.wav")
+    recognizer = FakeRecognizer(phones=SimpleNamespace(silence="AA"))
+    transcribe_files(collect([tmp_path], tmp_path / "o", ["textgrid"]), recognizer, tmp_path / "o")
+    labels = [
+        x.strip() for x in (tmp_path / "o/a.TextGrid").read_text().splitlines() if "text" in x
+    ]
+    assert labels == ['text = "SIL"', 'text = ""']
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (AudioError("{path}: 0 samples; record it again"), "0 samples"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "check the permissions"),
+        (OSError("no number"), "no number"),
+        (MemoryError(), "not enough memory"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "not enough memory"),
+        (RuntimeError("shape\nmismatch"), r"RuntimeError: shape\nmismatch"),
+        (RecursionError(), "RecursionError"),
+    ],
+)
+def test_a_failing_recording_does_not_stop_the_others(tmp_path, error, said):
+    rec = make(tmp_path / "rec", "a.wav", "b.wav", "c.wav")
+    out = make(tmp_path / "out", "b.ctm", "b.TextGrid", "b.csv")
+    if isinstance(error, AudioError):
+        error = AudioError(str(error).format(path=rec / "b.wav"))
+    jobs = collect([rec], out, ["textgrid", "ctm"])
+    summary = transcribe_files(jobs, FakeRecognizer({"b.wav": error}), out)
+    # Of b.wav only the format that was not asked for is left.
+    assert tree(out) == sorted(
+        ["a.TextGrid", "a.ctm", "b.csv", "c.TextGrid", "c.ctm", "transcripts.jsonl"]
+    )
+    ok, failed, also_ok = read_list(out)
+    assert (ok["status"], also_ok["status"]) == ("ok", "ok")
+    message = failed.pop("error")
+    assert failed == {
+        "file": "b.wav",
+        "duration": None,
+        "sample_rate": None,
+        "status": "error",
+        "phones": [],
+    }
+    assert said in message and message.count(str(rec / "b.wav")) == 1 and "\n" not in message
+    assert summary.errors == [message]
+    assert (summary.succeeded, summary.audio_seconds) == (2, 2.0)
+
+
+@pytest.mark.parametrize(
+    "phones", [[], [Segment("AA", 0.0, 0.5)], [Segment("AA", 0.0, 1.0, float("nan"))]]
+)
+def test_a_transcription_that_does_not_cover_the_recording_is_an_error(tmp_path, phones):
+    make(tmp_path, "a.wav")
+    recognizer = FakeRecognizer()
+    result = SimpleNamespace(phones=phones, duration=1.0, sample_rate=8000)
+    recognizer.transcribe = lambda audio, channel=None: result
+    jobs = collect([tmp_path], tmp_path / "out", ["json"])
+    summary = transcribe_files(jobs, recognizer, tmp_path / "out")
+    assert summary.succeeded == 0 and "ValueError" in summary.errors[0]
+    assert tree(tmp_path / "out") == ["transcripts.jsonl"]
+
+
+def test_an_output_that_cannot_be_written_takes_the_others_of_its_recording_along(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav", "b.wav")
+    out = tmp_path / "out"
+    (out / "a.csv").mkdir(parents=True)
+    jobs = collect([rec], out, ["textgrid", "csv"])
+    summary = transcribe_files(jobs, FakeRecognizer(), out)
+    assert tree(out) == ["b.TextGrid", "b.csv", "transcripts.jsonl"]
+    assert summary.succeeded == 1
+    assert str(rec / "a.wav") in summary.errors[0]
+    assert f"{out / 'a.csv'}: cannot be written" in summary.errors[0]
+
+
+@needs_posix
+def test_pipes_and_devices_are_refused_without_reading_them(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav")
+    os.mkfifo(rec / "b.wav")
+    jobs = collect([rec, "/dev/zero"], tmp_path / "out", ["ctm"])
+    recognizer = FakeRecognizer()
+    summary = transcribe_files(jobs, recognizer, tmp_path / "out")
+    assert [name for name, _ in recognizer.asked] == ["a.wav"]
+    assert ["not a regular file" in error for error in summary.errors] == [True, True]
+
+
+def test_an_interrupt_leaves_what_is_done_under_another_name(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav", "b.wav", "c.wav")
+    out = make(tmp_path / "out", "transcripts.jsonl")
+    jobs = collect([rec], out, ["ctm"])
+    with pytest.raises(KeyboardInterrupt):
+        transcribe_files(jobs, FakeRecognizer({"b.wav": KeyboardInterrupt()}), out)
+    assert tree(out) == ["a.ctm", "transcripts.jsonl.partial"]
+    (line,) = (out / "transcripts.jsonl.partial").read_text().splitlines()
+    assert json.loads(line)["file"] == "a.wav"
+    transcribe_files(jobs, FakeRecognizer(), out)
+    assert tree(out) == ["a.ctm", "b.ctm", "c.ctm", "transcripts.jsonl"]
+    assert len(read_list(out)) == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a full disk")
+def test_a_list_that_cannot_be_written_ends_the_run_with_a_message(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav")
+    out = make(tmp_path / "out", "x")
+    (out / "transcripts.jsonl.partial").symlink_to("/dev/full")
+    jobs = collect([rec], out, ["ctm"])
+    with pytest.raises(SpeechattnError, match="transcripts.jsonl: .*free some disk space"):
+        transcribe_files(jobs, FakeRecognizer(), out)
+    assert not (out / "transcripts.jsonl").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav")
+    out = make(tmp_path, "out") / "out"
+    recognizer = FakeRecognizer()
+    with pytest.raises(SpeechattnError, match="cannot be written"):
+        transcribe_files(collect([rec], out, ["ctm"]), recognizer, out)
+    assert not recognizer.asked
+
+
+@needs_posix
+def test_odd_names_go_through(tmp_path):
+    rec = tmp_path / "rec"
+    rec.mkdir()
+    names = [b"new\nline.wav", "\N{GRINNING FACE} a.wav".encode(), b"caf\xe9.wav", b'"q".wav']
+    try:
+        for name in names:
+            with open(os.fsencode(rec) + b"/" + name, "wb"):
+                pass
+    except OSError:
+        pytest.skip("this file system takes no names that are not UTF-8")
+    out = tmp_path / "out"
+    error = AudioError(f"{rec}/new\\nline.wav: bad")  # audio.py escapes names itself
+    jobs = collect([rec], out, ["textgrid", "ctm", "json", "csv"])
+    summary = transcribe_files(jobs, FakeRecognizer({"new\nline.wav": error}), out)
+    assert summary.errors == [f"{rec}/new\\nline.wav: bad"]
+    assert sorted(os.fsencode(record["file"]) for record in read_list(out)) == sorted(names)
+    assert b"caf\xe9.TextGrid" in os.listdir(os.fsencode(out))
+
+
+def test_collisions_of_odd_names_are_one_line(tmp_path):
+    if os.name == "nt":
+        pytest.skip("no such names")
+    rec = make(tmp_path / "rec", "a\n.wav", "a\n.flac")
+    with pytest.raises(UsageError) as caught:
+        collect([rec], tmp_path / "out", ["ctm"])
+    assert "\n" not in str(caught.value) and "a\\n.flac" in str(caught.value)
+
+
+def test_one_line_escapes_what_would_break_a_terminal():
+    assert one_line("a\n\x1b[31m\udcff ʃ \N{GRINNING FACE}") == (
+        "a\\n\\x1b[31m\\udcff ʃ \N{GRINNING FACE}"
+    )
+
+
+def test_an_error_of_the_system_names_its_own_file():
+    error = OSError(errno.ENOSPC, "No space left", "/tmp/scratch")
+    assert error_message(Path("a.wav"), error) == (
+        "a.wav: /tmp/scratch: No space left; free some disk space and run again"
+    )
+
+
+def test_summary_counts_hours_and_speed():
+    summary = Summary(2, ["x"], audio_seconds=5400.0, wall_seconds=60.0)
+    assert str(summary) == "2 files ok, 1 failed; 1.50 h of audio in 60.0 s, 90.0 x real time"
+    assert "0.0 x" in str(Summary())
+
+
+def test_progress_is_shown_on_a_terminal_only(tmp_path, monkeypatch, capsys):
+    rec = make(tmp_path / "rec", "a.wav")
+    jobs = collect([rec], tmp_path / "out", ["ctm"])
+    transcribe_files(jobs, FakeRecognizer(), tmp_path / "out", progress=True)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    transcribe_files(jobs, FakeRecognizer(), tmp_path / "out", progress=False)
+    assert capsys.readouterr().err == ""
+    transcribe_files(jobs, FakeRecognizer(), tmp_path / "out", progress=True)
+    assert "1/1" in capsys.readouterr().err
+
+
+@needs_posix
+def test_a_real_interrupt_signal_is_not_taken_for_a_failing_recording(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav", "b.wav")
+    recognizer = FakeRecognizer()
+    recognizer.transcribe = lambda audio, channel=None: os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        transcribe_files(collect([rec], tmp_path / "o", ["ctm"]), recognizer, tmp_path / "o")
+    assert tree(tmp_path / "o") == ["transcripts.jsonl.partial"]

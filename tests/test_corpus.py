@@ -1,0 +1,256 @@
+"""Corpus folders: what is read, what is left out and said, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechattn.corpus import (
+    END_TOLERANCE_FRAMES,
+    Corpus,
+    frame_labels,
+    read_corpus,
+    reference_runs,
+)
+from speechattn.errors import CorpusError
+from speechattn.phones import PhoneSet
+from speechattn.segments import FrameRun, Segment, check_tiling
+
+PHONES = PhoneSet(("SIL", "AA", "B", "SH"))
+
+
+def write(folder: Path, **changes: str | bytes | None) -> Path:
+    """A corpus of two utterances; ``changes`` replace files, None leaves one out."""
+    files: dict[str, str | bytes | None] = {
+        "wav.scp": "u1 audio/u1.wav\nu2 audio/u2.wav\n",
+        "text": "u1 BAA BAA\nu2 BAH\n",
+        "utt2spk": "u1 ann\nu2 bob\n",
+        "utt2dur": "u1 0.5000\nu2 0.3000\n",
+        "phones.ctm": (
+            "u1 1 0.00 0.10 SIL\nu1 1 0.10 0.20 B\nu1 1 0.30 0.19 AA\n"
+            "u2 1 0.00 0.10 B\nu2 1 0.10 0.10 B\nu2 1 0.20 0.09 AA\n"
+        ),
+        "splits/train": "u2\n",
+        "splits/dev": "u1\n",
+    }
+    names = {"scp": "wav.scp", "ctm": "phones.ctm", "train": "splits/train"}
+    files.update({names.get(key, key): value for key, value in changes.items()})
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is not None:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+    for audio in ("u1", "u2"):
+        (folder / "audio").mkdir(exist_ok=True)
+        (folder / "audio" / f"{audio}.wav").write_bytes(b"RIFF")
+    return folder
+
+
+def read(folder: Path, **options) -> Corpus:
+    return read_corpus(folder, phones=PHONES, **options)
+
+
+def test_reads_everything_in_order(tmp_path):
+    corpus = read(write(tmp_path / "cows"))
+    assert corpus.name == "cows" and corpus.problems == ()
+    first, second = corpus
+    assert (first.id, first.speaker, first.duration, first.text) == ("u1", "ann", 0.5, "BAA BAA")
+    assert first.path == tmp_path / "cows" / "audio" / "u1.wav" and first.path.is_file()
+    assert first.alignment == (
+        Segment("SIL", 0.0, 0.1),
+        Segment("B", 0.1, 0.3),
+        Segment("AA", 0.3, 0.49),
+    )
+    assert [s.label for s in second.alignment] == ["B", "B", "AA"]
+
+
+def test_gzipped_ctm_crlf_and_byte_order_mark(tmp_path):
+    plain = read(write(tmp_path / "a"))
+    write(tmp_path / "b", scp="\ufeffu1 audio/u1.wav\r\nu2 audio/u2.wav\r\n", ctm=None)
+    ctm = (tmp_path / "a" / "phones.ctm").read_bytes()
+    (tmp_path / "b" / "phones.ctm.gz").write_bytes(gzip.compress(b";; a comment\n" + ctm))
+    packed = read(tmp_path / "b")
+    assert [u.alignment for u in packed] == [u.alignment for u in plain]
+    assert packed.problems == ()
+
+
+def test_split_chooses(tmp_path):
+    corpus = read(write(tmp_path), split="train")
+    assert [u.id for u in corpus] == ["u2"] and corpus.split == "train"
+
+
+def test_optional_files_may_be_absent(tmp_path):
+    folder = write(tmp_path, text=None, utt2spk=None, utt2dur=None, ctm=None)
+    first = read(folder, alignments=False).utterances[0]
+    assert (first.speaker, first.duration, first.text, first.alignment) == ("u1", None, None, None)
+
+
+def test_absolute_paths_and_spaces_are_plain_paths(tmp_path):
+    other = tmp_path / "my audio.wav"
+    other.write_bytes(b"RIFF")
+    folder = write(tmp_path / "c", scp=f"u1 {other}\nu2 ../my audio.wav\n")
+    assert [u.path.resolve() for u in read(folder)] == [other, other]
+
+
+@pytest.mark.parametrize(
+    ("changes", "left", "said"),
+    [
+        ({"scp": "u1 audio/u1.wav\nu2 audio/no.wav\n"}, ["u1"], "wav.scp: u2: no file"),
+        ({"scp": "u1 touch pwned |\nu2 audio/u2.wav\n"}, ["u2"], "wav.scp:1: u1: a pipe is never"),
+        ({"scp": "u1\nu2 audio/u2.wav\n"}, ["u2"], "wav.scp:1: 'u1' has no path"),
+        (
+            {"scp": "u1 audio/u1.wav\nu1 audio/u2.wav\nu2 audio/u2.wav\n"},
+            ["u2"],
+            "wav.scp:2: u1 is listed more than once",
+        ),
+        ({"ctm": "u1 1 0 0.48 AA\n"}, ["u1"], "u2: no alignment"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 0 0.29 B1\n"}, ["u1"], ":2: u2: unknown phone 'B1'"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 0 0.29 spn\n"}, ["u1"], "silence is SIL here"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 0 0.34 B\n"}, ["u1"], "past the end of its audio"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 0.3 0.01 B\n"}, ["u1"], "past the end of its audio"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 0 0.29 B\n"}, ["u1"], ":2: 4 columns in 'u2 0 0.29 B'"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 x 0.29 B\n"}, ["u1"], "start 'x' and duration '0.29'"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 0 nan B\n"}, ["u1"], "duration 'nan'"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 -1 0.2 B\n"}, ["u1"], "start '-1'"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 1e308 0.2 B\n"}, ["u1"], "start '1e308'"),
+        ({"ctm": "u1 1 0 0.48 AA\nu2 1 0 0.002 B\n"}, ["u1"], "has no length"),
+        (
+            {"ctm": "u1 1 0 0.48 AA\nu2 1 0 0.2 B\nu2 1 0.1 0.1 AA\n"},
+            ["u1"],
+            "u2: AA at 0.10-0.20 s has no length or begins before the segment before it ends (0.20",
+        ),
+        ({"utt2dur": "u1 long\nu2 0.3\n"}, ["u2"], "utt2dur: u1: 'long' is no duration"),
+        ({"utt2dur": "u1 0.5\nu2 0\n"}, ["u1"], "utt2dur: u2: '0' is no duration"),
+        ({"utt2spk": "u1 ann\n"}, ["u1", "u2"], "no speaker for 1 utterances (first: u2)"),
+        ({"text": "u1 A\nu1 B\nu2 C\n"}, ["u1", "u2"], "text:2: u1 is listed more than once"),
+    ],
+)
+def test_a_bad_utterance_is_left_out_and_named(tmp_path, monkeypatch, changes, left, said):
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path / "c", **changes)
+    corpus = read(folder)
+    assert [u.id for u in corpus] == left
+    assert any(said in problem for problem in corpus.problems), corpus.problems
+    for problem in corpus.problems:
+        assert "\n" not in problem and problem.startswith(str(folder))
+    assert not (tmp_path / "pwned").exists()
+    with pytest.raises(CorpusError):
+        read(folder, strict=True)
+
+
+def test_split_ids_that_are_not_there_are_named(tmp_path):
+    corpus = read(write(tmp_path, train="u2\nu9\nu2\n"), split="train")
+    assert [u.id for u in corpus] == ["u2"]
+    assert "splits/train:2: 'u9' is not usable" in corpus.problems[0]
+    assert "splits/train:3: u2 is listed more than once" in corpus.problems[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "split", "said"),
+    [
+        ({"scp": None}, None, "wav.scp: no such file"),
+        ({"scp": "\n"}, None, "wav.scp: is empty"),
+        ({"ctm": None}, None, "no phones.ctm.gz or phones.ctm"),
+        ({"phones.ctm.gz": gzip.compress(b"")}, None, "has both"),
+        ({"ctm": None, "phones.ctm.gz": gzip.compress(b"x" * 99)[:-9]}, None, "not a whole gzip"),
+        ({"ctm": None, "phones.ctm.gz": b"u1 1 0 0.1 AA\n"}, None, "not a whole gzip"),
+        ({"segments": "u1 r1 0 1\n"}, None, "are not supported"),
+        ({"text": b"u1 A\nu2 caf\xe9\n"}, None, "text:2: byte 0xe9 is not UTF-8"),
+        ({}, "tset", "splits/tset: no such split; this corpus has dev, train"),
+        ({"train": "\n"}, "train", "the split is empty"),
+        ({"scp": "u1 a.wav\nu2 b.wav\n"}, None, "no usable utterance in wav.scp; first of 2"),
+        ({"ctm": "u9 1 0 0.1 AA\n"}, "dev", "no usable utterance in dev; first of 1 problems"),
+    ],
+)
+def test_an_unusable_corpus_is_refused(tmp_path, changes, split, said):
+    folder = write(tmp_path, **changes)
+    with pytest.raises(CorpusError) as caught:
+        read(folder, split=split)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match="no such folder"):
+        read(tmp_path / "nowhere")
+
+
+def test_gaps_are_silence_and_silences_merge(tmp_path):
+    ctm = "u1 1 0.05 0.10 B\nu1 1 0.20 0.10 SIL\nu1 1 0.30 0.10 SIL\nu1 1 0.45 0.05 AA\n"
+    folder = write(tmp_path, ctm=ctm, scp="u1 audio/u1.wav\n")
+    (utterance,) = read(folder)
+    check_tiling(utterance.alignment, 0.5)
+    spans = [(s.label, s.start, s.end) for s in utterance.alignment]
+    assert spans == [("SIL", 0, 0.05), ("B", 0.05, 0.15), ("SIL", 0.15, 0.45), ("AA", 0.45, 0.5)]
+
+
+def test_times_off_the_grid_snap_together(tmp_path):
+    # 0.005 + 0.100 is a little more than 0.105 in binary: the halves must not part.
+    ctm = "u1 1 0.005 0.100 B\nu1 1 0.105 0.040 B\nu1 1 0.145 0.345 AA\n"
+    (utterance,) = read(write(tmp_path, ctm=ctm, scp="u1 audio/u1.wav\n"))
+    check_tiling(utterance.alignment, utterance.alignment[-1].end)
+    assert [s.label for s in utterance.alignment] == ["B", "B", "AA"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "tail"),
+    [(7, [2]), (10, [2] * 4), (10 + END_TOLERANCE_FRAMES, [2] * 7), (14, [2] * 4 + [0] * 4)],
+)
+def test_frame_labels_at_the_end(frames, tail):
+    alignment = [Segment("AA", 0.0, 0.06), Segment("B", 0.06, 0.10)]
+    labels = frame_labels(alignment, frames, PHONES)
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [1] * 6 + tail
+
+
+def test_an_alignment_past_its_audio_is_refused():
+    alignment = [Segment("AA", 0.0, 0.06), Segment("B", 0.06, 0.10)]
+    with pytest.raises(CorpusError, match=r"^u7: CTM past the end .* ends at 0.10 s, .* at 0.06 s"):
+        frame_labels(alignment, 6, PHONES, name="u7")
+    with pytest.raises(CorpusError, match="past the end"):  # B would vanish within the tolerance
+        frame_labels([Segment("AA", 0.0, 0.06), Segment("B", 0.06, 0.07)], 6, PHONES)
+    with pytest.raises(CorpusError, match="no frames"):
+        frame_labels([], 0, PHONES)
+    with pytest.raises(CorpusError, match="unknown phone 'ZH'"):
+        frame_labels([Segment("ZH", 0.0, 0.06)], 6, PHONES)
+
+
+def test_equal_neighbours_stay_apart():
+    runs = reference_runs([Segment("B", 0.0, 0.02), Segment("B", 0.02, 0.05)], 5, PHONES)
+    assert runs == [FrameRun(2, 0, 2), FrameRun(2, 2, 5)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(1, 30)), max_size=12),
+    st.integers(-END_TOLERANCE_FRAMES, 40),
+)
+def test_runs_tile_and_agree_with_painting(parts, beyond):
+    """Painting segments on a canvas of silence is the independent implementation."""
+    alignment, time = [], 0
+    for phone, gap, length in parts:
+        alignment.append(
+            Segment(PHONES.names[phone], (time + gap) / 100, (time + gap + length) / 100)
+        )
+        time += gap + length
+    frames = time + beyond
+    if frames <= 0 or (alignment and round(alignment[-1].start * 100) >= frames):
+        with pytest.raises(CorpusError):
+            frame_labels(alignment, frames, PHONES)
+        return
+    canvas = np.zeros(frames, dtype=int)
+    for segment in alignment:
+        start, end = round(segment.start * 100), round(segment.end * 100)
+        canvas[start:end] = PHONES.index[segment.label]
+    if alignment and beyond <= END_TOLERANCE_FRAMES:
+        canvas[time:] = PHONES.index[alignment[-1].label]
+    assert frame_labels(alignment, frames, PHONES).tolist() == canvas.tolist()
+    runs = reference_runs(alignment, frames, PHONES)
+    assert [r.start for r in runs] == [0, *[r.end for r in runs[:-1]]] and runs[-1].end == frames
+    spoken = [PHONES.index[s.label] for s in alignment if s.label != "SIL"]
+    assert [r.phone for r in runs if r.phone] == spoken
+    assert all(a.phone or b.phone for a, b in pairwise(runs))

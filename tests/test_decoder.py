@@ -1,0 +1,388 @@
+"""The decoder against every segmentation of tiny inputs and a slow segmental Viterbi."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechattn.decoder import Decoder, DecoderOptions, decode
+from speechattn.errors import ConfigError
+from speechattn.phonemodel import PhoneModel
+from speechattn.segments import FrameRun
+
+FLOOR = -1000.0
+
+
+def log_softmax(logits):
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return (shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))).astype(np.float32)
+
+
+def random_posteriors(rng, num_frames, num_phones, sharpness=3.0):
+    return log_softmax(sharpness * rng.standard_normal((num_frames, num_phones)))
+
+
+def random_model(rng, num_phones, longest_minimum=4, forbid=0.0):
+    def distribution(*shape):
+        return np.log(rng.dirichlet(np.ones(shape[-1]), size=shape[:-1] or None) + 1e-9) - 1e-6
+
+    initial, final, prior = (distribution(num_phones) for _ in range(3))
+    bigram = distribution(num_phones, num_phones)
+    bigram[rng.random(bigram.shape) < forbid] = -np.inf
+    bigram[0, -1] = -0.7  # not all may be forbidden
+    stay = rng.uniform(0.1, 0.95, num_phones)
+    minimum = rng.integers(1, longest_minimum + 1, num_phones)
+    return PhoneModel(initial, bigram, final, minimum, np.log(stay), np.log(1 - stay), prior)
+
+
+def random_options(rng):
+    return DecoderOptions(
+        bigram_scale=float(rng.uniform(0, 2)),
+        prior_scale=float(rng.uniform(0, 1)),
+        insertion_penalty=float(rng.uniform(-2, 2)),
+        duration_scale=float(rng.uniform(0, 2)),
+    )
+
+
+def scaled(log_probability, scale):
+    return -math.inf if log_probability == -math.inf else scale * log_probability
+
+
+def run_score(log_posteriors, model, options, minimum, phone, start, end):
+    """Score of one segment on its own: its frames and its duration."""
+    if end - start < minimum[phone]:
+        return -math.inf
+    emission = np.maximum(log_posteriors[start:end, phone].astype(np.float64), FLOOR)
+    more = end - start - minimum[phone]
+    duration = more * model.log_stay[phone] + model.log_leave[phone]
+    return (
+        emission.sum()
+        - (end - start) * options.prior_scale * model.log_prior[phone]
+        + options.duration_scale * duration
+    )
+
+
+def path_score(log_posteriors, model, options, runs, final=True):
+    """The definition in the decoder's documentation, term by term."""
+    minimum = np.minimum(model.min_frames, len(log_posteriors))
+    if len(log_posteriors) >= model.min_frames.max():
+        minimum = model.min_frames
+    total = scaled(model.log_initial[runs[0].phone], options.bigram_scale)
+    for one, two in itertools.pairwise(runs):
+        total += scaled(model.log_bigram[one.phone, two.phone], options.bigram_scale)
+        total -= options.insertion_penalty
+    if final:
+        total += scaled(model.log_final[runs[-1].phone], options.bigram_scale)
+    for run in runs:
+        total += run_score(log_posteriors, model, options, minimum, run.phone, run.start, run.end)
+    return total
+
+
+def every_segmentation(num_frames, num_phones, start=0):
+    if start == num_frames:
+        yield []
+    for end in range(start + 1, num_frames + 1):
+        for phone in range(num_phones):
+            for rest in every_segmentation(num_frames, num_phones, end):
+                yield [FrameRun(phone, start, end), *rest]
+
+
+def segmental_viterbi(log_posteriors, model, options):
+    """Best score by trying every last segment: O(frames^2 phones^2)."""
+    num_frames, num_phones = log_posteriors.shape
+    minimum = np.minimum(model.min_frames, num_frames)
+    best = np.full((num_frames + 1, num_phones), -np.inf)
+    for end in range(1, num_frames + 1):
+        for q in range(num_phones):
+            for start in range(end):
+                if start == 0:
+                    enter = scaled(model.log_initial[q], options.bigram_scale)
+                else:
+                    enter = max(
+                        best[start, p] + scaled(model.log_bigram[p, q], options.bigram_scale)
+                        for p in range(num_phones)
+                    )
+                    enter -= options.insertion_penalty
+                if enter > -math.inf:
+                    own = run_score(log_posteriors, model, options, minimum, q, start, end)
+                    best[end, q] = max(best[end, q], enter + own)
+    return max(
+        best[-1, q] + scaled(model.log_final[q], options.bigram_scale) for q in range(num_phones)
+    )
+
+
+def places(runs):
+    return [(run.phone, run.start, run.end) for run in runs]
+
+
+def in_pieces(decoder, log_posteriors, sizes):
+    runs, start = [], 0
+    for size in sizes:
+        runs += decoder.push(log_posteriors[start : start + size])
+        start += size
+    return runs + decoder.push(log_posteriors[start:]) + decoder.finish()
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.integers(1, 5), st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.0, 0.5]))
+def test_best_of_every_segmentation(seed, num_frames, num_phones, longest, forbid):
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, num_phones, longest_minimum=longest, forbid=forbid)
+    options = random_options(rng)
+    x = random_posteriors(rng, num_frames, num_phones)
+    ranked = sorted(
+        (
+            (path_score(x, model, options, runs), places(runs))
+            for runs in every_segmentation(num_frames, num_phones)
+        ),
+        reverse=True,
+    )
+    runs = decode(x, model, options)
+    assert path_score(x, model, options, runs) == pytest.approx(ranked[0][0], abs=1e-6)
+    if len(ranked) == 1 or ranked[0][0] - ranked[1][0] > 1e-6:
+        assert places(runs) == ranked[0][1]
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds, st.integers(1, 24), st.integers(1, 5), st.booleans(), st.sampled_from([0.0, 0.6]))
+def test_score_of_segmental_viterbi(seed, num_frames, num_phones, ties, forbid):
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, num_phones, longest_minimum=6, forbid=forbid)
+    options = random_options(rng)
+    x = random_posteriors(rng, num_frames, num_phones)
+    if ties:
+        x = -rng.integers(0, 3, x.shape).astype(np.float32)
+    expected = segmental_viterbi(x, model, options)
+    assert path_score(x, model, options, decode(x, model, options)) == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.integers(0, 80), st.integers(1, 6), st.floats(0.0, 6.0))
+def test_runs_cover_all_frames_and_keep_minima(seed, num_frames, num_phones, sharpness):
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, num_phones, longest_minimum=6)
+    x = random_posteriors(rng, num_frames, num_phones, sharpness)
+    runs = decode(x, model, random_options(rng))
+    edges = [0] + [run.end for run in runs]
+    assert [run.start for run in runs] == edges[:-1]
+    assert edges[-1] == num_frames
+    if num_frames >= model.min_frames.max():
+        assert all(run.end - run.start >= model.min_frames[run.phone] for run in runs)
+    for run in runs:
+        mean = np.exp(x[run.start : run.end, run.phone].astype(np.float64)).mean()
+        assert run.confidence == pytest.approx(mean, abs=1e-9)
+        assert 0 <= run.confidence <= 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(seeds, st.integers(0, 700), st.lists(st.integers(0, 300), max_size=8))
+def test_pieces_do_not_matter(seed, num_frames, sizes):
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, 5, longest_minimum=6)
+    x = random_posteriors(rng, num_frames, 5, sharpness=1.0)
+    whole = decode(x, model)
+    decoder = Decoder(model)
+    assert in_pieces(decoder, x, sizes) == whole
+    assert in_pieces(decoder, x, [1] * num_frames) == whole  # the decoder serves again
+    assert decoder.num_frames == 0
+
+
+def test_frames_of_any_memory_layout():
+    rng = np.random.default_rng(0)
+    model = random_model(rng, 4)
+    x = random_posteriors(rng, 50, 4)
+    expected = decode(x, model)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    for same in (
+        np.asfortranarray(x),
+        x.astype(np.float64),
+        np.repeat(x, 2, axis=0)[::2],
+        read_only,
+    ):
+        assert decode(same, model) == expected
+
+
+def test_runs_are_final_soon_after_their_end():
+    rng = np.random.default_rng(1)
+    labels = np.repeat(rng.integers(0, 5, 200), 7)
+    x = log_softmax(8.0 * np.eye(5)[labels] + 0.1 * rng.standard_normal((len(labels), 5)))
+    decoder = Decoder(PhoneModel.uniform(5, min_frames=3))
+    for t in range(len(x)):
+        for run in decoder.push(x[t : t + 1]):
+            assert t - run.end <= 6
+    assert decoder.num_pending <= 12
+
+
+@pytest.mark.parametrize("kind", ["silence", "flat", "in two minds", "noise"])
+def test_memory_is_constant(kind):
+    num_frames, num_phones = 200_000, 12
+    rng = np.random.default_rng(2)
+    logits = np.zeros((num_frames, num_phones), np.float32)
+    if kind == "silence":
+        logits[:, 0] = 9.0
+    elif kind == "in two minds":
+        logits[:, :2] = 9.0
+    elif kind == "noise":
+        logits = rng.standard_normal(logits.shape, dtype=np.float32)
+    x = log_softmax(logits)
+    decoder = Decoder(random_model(rng, num_phones))
+    most, runs = 0, []
+    for start in range(0, num_frames, 1000):
+        runs += decoder.push(x[start : start + 1000])
+        most = max(most, decoder.num_pending)
+    runs += decoder.finish()
+    assert most < 300
+    assert len(decoder._nodes) == 4096
+    assert runs[-1].end == num_frames
+
+
+def test_history_grows_where_hypotheses_never_meet():
+    # Two halves of the phones that exclude each other, and frames that favour neither: nothing is
+    # final before the end, and the history outgrows the room it has at first.
+    model = PhoneModel.uniform(4)
+    bigram = np.full((4, 4), -np.inf)
+    bigram[0, 1] = bigram[1, 0] = bigram[2, 3] = bigram[3, 2] = -0.01
+    fields = {**model.to_dict(), "log_bigram": bigram}
+    labels = np.arange(30_000) // 3 % 2
+    logits = 5.0 * np.eye(2)[labels][:, [0, 1, 0, 1]]
+    logits[-1, :2] += 3
+    decoder = Decoder(PhoneModel(**fields))
+    assert decoder.push(log_softmax(logits)) == []
+    assert len(decoder._nodes) > 4096
+    runs = decoder.finish()
+    assert [run.phone for run in runs] == [0, 1] * 5000
+    assert all(run.end - run.start == 3 for run in runs)
+
+
+def test_no_drift_over_an_hour():
+    rng = np.random.default_rng(3)
+    block = random_posteriors(rng, 500, 6)
+    model = random_model(rng, 6)
+    runs = places(decode(np.tile(block, (720, 1)), model))  # 360,000 frames
+    by_block = [[] for _ in range(720)]
+    for phone, start, end in runs:
+        by_block[start // 500].append((phone, start % 500, end - start))
+    assert len(by_block[1]) > 50
+    assert all(same == by_block[1] for same in by_block[2:-1])
+
+
+def test_scores_stay_small():
+    # Every frame costs more than a nat: without rebasing this would be beyond 50,000.
+    decoder = Decoder(PhoneModel.uniform(3))
+    decoder.push(np.full((50_000, 3), -math.log(3)))
+    scores = decoder._score[np.isfinite(decoder._score)]
+    assert len(scores) >= 3
+    assert np.abs(scores).max() < 1000
+
+
+def test_one_frame_gets_its_best_phone():
+    logits = np.array([[0.0, 3.0, 1.0]])
+    for minima in ([1, 6, 1], [6, 6, 6]):
+        model = PhoneModel(**{**PhoneModel.uniform(3).to_dict(), "min_frames": minima})
+        (run,) = decode(log_softmax(logits), model)
+        assert (run.phone, run.start, run.end) == (1, 0, 1)
+        assert run.confidence == pytest.approx(np.exp(log_softmax(logits))[0, 1], abs=1e-6)
+
+
+def test_no_frames_no_runs():
+    decoder = Decoder(PhoneModel.uniform(3))
+    assert decoder.finish() == []
+    assert decode(np.empty((0, 3), np.float32), PhoneModel.uniform(3)) == []
+
+
+def test_a_phone_may_follow_itself():
+    model = PhoneModel.uniform(2)
+    runs = decode(np.log(np.full((4, 2), 0.5)), model, DecoderOptions(insertion_penalty=-50))
+    assert [(run.start, run.end) for run in runs] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+
+def test_impossible_frames_are_survived():
+    x = np.full((30, 3), -np.inf, np.float32)
+    x[:10, 0] = x[20:, 2] = 0.0
+    runs = decode(x, PhoneModel.uniform(3, min_frames=2))
+    assert (runs[0].phone, runs[-1].phone, runs[-1].end) == (0, 2, 30)
+    assert all(0 <= run.confidence <= 1 for run in runs)
+    assert decode(np.full((30, 3), -np.inf), PhoneModel.uniform(3))[-1].end == 30
+
+
+def test_final_phones_that_cannot_be_reached_do_not_count():
+    forbidden = [None, None, -0.1]
+    stuck = [[-0.1, None, None], [None, -0.1, None], [-1.0, -1.0, -1.0]]
+    values = PhoneModel.uniform(3).to_dict()
+    values |= {"log_final": forbidden, "log_initial": [-1, -1, None], "log_bigram": stuck}
+    logits = np.tile([0.0, 2.0, 9.0], (20, 1))
+    runs = decode(log_softmax(logits), PhoneModel.from_dict(values))
+    assert {run.phone for run in runs} == {1}
+    assert runs[-1].end == 20
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros(3), "shape"),
+        (np.zeros((5, 4)), "shape"),
+        (np.full((5, 3), 0.3), "above 0"),
+        (np.array([[-1.0, -1.0, np.inf]]), "above 0"),
+        (np.array([[-1.0, -1.0, -1.0], [-1.0, np.nan, -1.0]]), "frame 8 contain NaN"),
+    ],
+)
+def test_bad_frames_are_refused_and_leave_no_trace(x, message):
+    rng = np.random.default_rng(4)
+    good = random_posteriors(rng, 20, 3)
+    decoder = Decoder(PhoneModel.uniform(3, min_frames=3))
+    runs = decoder.push(good[:7])
+    with pytest.raises(ValueError, match=message):
+        decoder.push(x)
+    runs += decoder.push(good[7:]) + decoder.finish()
+    assert runs == decode(good, PhoneModel.uniform(3, min_frames=3))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"prior_scale": 1.5},
+        {"bigram_scale": -1},
+        {"duration_scale": math.inf},
+        {"insertion_penalty": math.nan},
+        {"prior_scale": "0.3"},
+        {"bigram_scale": True},
+        {"beam": 10},
+    ],
+)
+def test_impossible_options(values):
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        DecoderOptions.from_dict(values)
+
+
+def test_options_survive_the_config():
+    options = DecoderOptions(prior_scale=0.5, insertion_penalty=-1.25)
+    assert DecoderOptions.from_dict(options.to_dict()) == options
+    assert DecoderOptions.from_dict({}) == DecoderOptions()
+
+
+def test_without_a_cache_folder(monkeypatch):
+    from speechattn import viterbi
+
+    njit, calls = viterbi.numba.njit, []
+
+    def no_folder(signature, **options):
+        calls.append(options)
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(signature, **options)
+
+    monkeypatch.setattr(viterbi.numba, "njit", no_folder)
+    add = viterbi._compiled("float64", "float64")(lambda x: x + 1)
+    assert add(1.0) == 2.0
+    assert [bool(options.get("cache")) for options in calls] == [True, False]
