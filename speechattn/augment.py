@@ -54,17 +54,17 @@ class Augmenter:
             return frames  # a gain or a mask means nothing to cepstra
         config, batch = self.config, len(frames)
         x = self._warp(frames) if config.vocal_tract else frames
-        within = torch.arange(x.shape[1]) < lengths[:, None]
-        level = (x.mean(2) * within).sum(1) / lengths  # mean log energy of each utterance
+        within = (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
+        level = _mean(x, within)
         if config.channel_db:
             x = x + self._filter(batch, x.shape[2])[:, None] * config.channel_db * NEPERS_PER_DB
         if config.noise_probability:
             x = self._noise(x, level)
         if config.band_limit_probability:
-            x = self._band_limit(x)
+            x = self._band_limit(x, within)
         if config.gain_db:
             x = x + self._normal(batch, 1, 1) * config.gain_db * NEPERS_PER_DB
-        return self._specaugment(x, lengths)
+        return self._specaugment(x, _mean(x, within))
 
     def tempo(self, frames: int) -> Tensor:
         """Positions at which an utterance of ``frames`` frames is read for another tempo.
@@ -120,29 +120,34 @@ class Augmenter:
         snr = (low + (high - low) * self._uniform(batch)) * NEPERS_PER_DB
         colour = self._filter(batch, bins) * 1.5
         energy = torch.empty(x.shape).exponential_(generator=self.generator)
-        noise = (level - snr)[:, None, None] + colour[:, None] + energy.clamp_min(1e-3).log()
+        noise = level - snr[:, None, None] + colour[:, None] + energy.clamp_min(1e-3).log()
         return torch.where(
             self._chosen(batch, self.config.noise_probability), torch.logaddexp(x, noise), x
         )
 
-    def _band_limit(self, x: Tensor) -> Tensor:
+    def _band_limit(self, x: Tensor, within: Tensor) -> Tensor:
         low, high = BAND_EDGES_HZ
         edge = low + (high - low) * self._uniform(len(x), 1)
         above = self._bin_hertz(x.shape[2]) > edge
         chosen = self._chosen(len(x), self.config.band_limit_probability)
-        floor = x.amin((1, 2), keepdim=True) - HUSHED * self._uniform(len(x), 1, 1)
+        quietest = x.masked_fill(~within, torch.inf).amin((1, 2), keepdim=True)
+        floor = quietest - HUSHED * self._uniform(len(x), 1, 1)
         return torch.where(chosen & above[:, None], floor, x)
 
-    def _specaugment(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def _specaugment(self, x: Tensor, mean: Tensor) -> Tensor:
         config = self.config
-        mean = x.mean((1, 2), keepdim=True)
         x = (x - mean)[:, None]  # masked bins take the mean of the utterance
-        # torchaudio draws from the global generator
-        torch.manual_seed(torch.randint(2**62, (1,), generator=self.generator).item())
-        for count, widest, axis in (
-            (config.time_masks, config.time_mask_frames, 2),
-            (config.frequency_masks, config.frequency_mask_bins, 3),
-        ):
-            for _ in range(count if widest else 0):
-                x = self._mask(x, min(widest, x.shape[axis]), 0.0, axis)
+        with torch.random.fork_rng(devices=[]):  # torchaudio draws from the global generator
+            torch.manual_seed(torch.randint(2**62, (1,), generator=self.generator).item())
+            for count, widest, axis in (
+                (config.time_masks, config.time_mask_frames, 2),
+                (config.frequency_masks, config.frequency_mask_bins, 3),
+            ):
+                for _ in range(count if widest else 0):
+                    x = self._mask(x, min(widest, x.shape[axis]), 0.0, axis)
         return x[:, 0] + mean
+
+
+def _mean(x: Tensor, within: Tensor) -> Tensor:
+    """Mean log energy of each utterance without its padding, shape (batch, 1, 1)."""
+    return (x * within).sum((1, 2), keepdim=True) / (within.sum((1, 2), keepdim=True) * x.shape[2])

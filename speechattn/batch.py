@@ -1,10 +1,9 @@
-"""Many recordings: find them, transcribe one after the other, say which failed and why.
+"""Many recordings: transcribe one after the other, say which failed and why.
 
 What a run leaves in its output folder:
 
-- For every recording that went well, one file a format, in the folders the recording had below
-  the input folder: ``rec/a/b.wav`` of the input ``rec`` gives ``DIR/a/b.TextGrid``. A recording
-  named itself gives ``DIR/b.TextGrid``. Files that are there already are replaced.
+- For every recording that went well, one file a format, named as :mod:`~speechattn.inputs` says.
+  Files that are there already are replaced.
 - For a recording that failed, none: what an earlier run wrote for it in the formats asked for is
   removed, lest it be taken for the result of this one. Other formats are not touched.
 - ``transcripts.jsonl``, one line a recording in input order. It is there only when the run came
@@ -24,13 +23,15 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechattn.atomic import atomic_write_text, growing_text
-from speechattn.errors import AudioError, SpeechattnError, UsageError
+from speechattn.errors import AudioError, SpeechattnError
+from speechattn.inputs import Job
+from speechattn.text import one_line
 from speechattn.writers import WRITERS, phone_records
 
 if TYPE_CHECKING:
@@ -44,22 +45,6 @@ _WAYS_OUT = {
     errno.EPERM: "check the permissions",
     errno.ENAMETOOLONG: "give the recording a shorter name",
 }
-
-
-@dataclass(frozen=True)
-class Job:
-    """One recording to transcribe.
-
-    Attributes:
-        path: of the recording.
-        file: its path below the input folder, parts separated by ``/``; its name if it was
-            given as a file.
-        outputs: format → file to write.
-    """
-
-    path: Path
-    file: str
-    outputs: dict[str, Path]
 
 
 @dataclass
@@ -95,128 +80,6 @@ class Summary:
         )
 
 
-def one_line(text: str) -> str:
-    """A message without line breaks and control characters, which are shown as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-# --- finding the recordings -----------------------------------------------------------------
-
-
-def collect(
-    inputs: Sequence[str | Path], output_dir: str | Path, formats: Sequence[str]
-) -> list[Job]:
-    """Find the recordings and name their outputs, before anything is transcribed.
-
-    A folder is searched with all its folders for names with an audio suffix, in sorted order;
-    hidden files and folders (such as the ``._a.wav`` of macOS archives) are left out, links are
-    followed, except to a folder that is being searched already. A file is taken whatever its
-    name. A recording found twice under one output name is transcribed once.
-
-    Args:
-        inputs: audio files and folders.
-        output_dir: folder for the outputs; need not exist.
-        formats: keys of :data:`speechattn.writers.WRITERS`.
-
-    Raises:
-        UsageError: if a format is unknown; if there are no inputs; if an input does not exist, is
-            a folder that cannot be searched or holds no audio; if two recordings would be written
-            to one output, or an output would replace a recording.
-    """
-    unknown = [name for name in formats if name not in WRITERS]
-    if unknown or not formats:
-        what = f"unknown format {unknown[0]!r}" if unknown else "no output format"
-        raise UsageError(f"{what}; choose from {', '.join(WRITERS)}")
-    if not inputs:
-        raise UsageError("no input; give audio files or folders that hold some")
-    jobs: dict[str, Job] = {}
-    for item in inputs:
-        for path, file in _recordings(item):
-            target = Path(output_dir, file)
-            outputs = {f: target.with_name(target.stem + WRITERS[f].suffix) for f in formats}
-            job = Job(path, file, outputs)
-            first = jobs.setdefault(os.path.normcase(target.with_name(target.stem)), job)
-            if first.path != path and not _same_file(first.path, path):
-                raise _usage_error(
-                    f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
-                    "rename one or transcribe them into different folders"
-                )
-    recordings = {os.path.realpath(job.path) for job in jobs.values()}
-    for job in jobs.values():
-        for output in job.outputs.values():
-            if os.path.realpath(output) in recordings:
-                raise _usage_error(
-                    f"{output}: the output for {job.path} would replace a recording; "
-                    "choose another output folder"
-                )
-    return list(jobs.values())
-
-
-def _usage_error(message: str) -> UsageError:
-    return UsageError(one_line(message))
-
-
-def _recordings(item: str | Path) -> Iterator[tuple[Path, str]]:
-    """The recordings of one input with their relative paths."""
-    path = Path(item)
-    try:
-        os.stat(item)  # not of `path`: Path("") would be the current folder
-    except OSError as error:
-        message = f"{str(item)!r}: {error.strerror}; check the name of this input"
-        raise _usage_error(message) from error
-    if not os.path.isdir(path):
-        yield path, path.name
-        return
-    found = False
-    for recording in _search(path, ancestors=()):
-        found = True
-        yield recording, recording.relative_to(path).as_posix()
-    if not found:
-        suffixes = " ".join(sorted(_audio_suffixes()))
-        raise _usage_error(f"{path}: no audio in this folder; looked for names in {suffixes}")
-
-
-def _search(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Path]:
-    """Audio files below a folder, sorted; ``ancestors`` are (device, inode) of those above it."""
-    try:
-        status = os.stat(folder)
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        message = f"{folder}: cannot be searched ({error.strerror}); check its permissions"
-        raise _usage_error(message) from error
-    identity = (status.st_dev, status.st_ino)
-    if identity in ancestors:  # a link that leads back up
-        return
-    suffixes = _audio_suffixes()
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        path = folder / entry.name
-        # The entry knows of a folder that cannot be entered, the path what a link leads to.
-        if entry.is_dir(follow_symlinks=False) or os.path.isdir(path):
-            yield from _search(path, (*ancestors, identity))
-        elif path.suffix.lower() in suffixes:
-            # Links that lead nowhere come along and fail by name: nothing is left out unsaid.
-            yield path
-
-
-def _audio_suffixes() -> frozenset[str]:
-    # Imported here: it brings audio libraries, which `speechattn --help` does without.
-    from speechattn.audio import AUDIO_SUFFIXES
-
-    return AUDIO_SUFFIXES
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:  # a link that leads nowhere
-        return False
-
-
-# --- transcribing them ----------------------------------------------------------------------
-
-
 def transcribe_files(
     jobs: Sequence[Job],
     recognizer: Recognizer,
@@ -228,7 +91,7 @@ def transcribe_files(
     """Transcribe recordings one after the other; a failing one does not stop the others.
 
     Args:
-        jobs: from :func:`collect`, with the same ``output_dir``.
+        jobs: from :func:`speechattn.inputs.collect`, with the same ``output_dir``.
         recognizer: with ``transcribe(path, channel=...)`` and ``phones``.
         output_dir: folder for ``transcripts.jsonl``.
         channel: channel to take from recordings with several, from 0; None for their mean.
@@ -259,7 +122,7 @@ def _transcribe_job(job: Job, recognizer: Recognizer, channel: int | None) -> di
     """Transcribe one recording, write its outputs, return its line of ``transcripts.jsonl``."""
     try:
         _check_regular(job.path)
-        transcription = recognizer.transcribe(job.path, channel=channel)
+        transcription = recognizer.transcribe(job.path, channel=channel, posteriors=False)
         _write_outputs(job, transcription, recognizer.phones.silence)
     except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
         message = error_message(job.path, error) + _remove_outputs(job)

@@ -25,11 +25,11 @@ from speechattn.errors import ConfigError, ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
-from speechattn.resources import resource
 
 FORMAT = "speechattn-model"
 FORMAT_VERSION = 1  # raised when an older program could not run what a newer one writes
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+MODELS = Path(__file__).parent / "models"  # that come with the package
 
 
 @dataclass
@@ -112,20 +112,27 @@ class Checkpoint:
 
 
 def find_model(name_or_dir: str | Path) -> Path:
-    """The folder of a model given by path, or by the name of one that comes with the package.
+    """The folder of a model.
+
+    Args:
+        name_or_dir: the folder itself, the name of a model that comes with the package, or the
+            name of a recipe that was run here (then it is ``data/runs/NAME/model``).
 
     Raises:
         ModelError: if there is none.
     """
     path = Path(name_or_dir)
-    if path.is_dir():
-        return path
-    packaged = resource("models", str(name_or_dir))
-    if path.name == str(name_or_dir) and (packaged / CONFIG).is_file():
-        return packaged
+    places = [path]
+    if len(path.parts) == 1:
+        places += [MODELS / path, Path("data/runs") / path / "model"]
+    for place in places:
+        if (place / CONFIG).is_file():
+            return place
+    if (path / "model" / CONFIG).is_file():
+        raise ModelError(f"{path}: not a model folder, but holds one; give {path / 'model'}")
     raise ModelError(
-        f"{name_or_dir}: no such model folder; give one that holds {CONFIG} and {WEIGHTS}, "
-        "such as the work_dir/model of a recipe"
+        f"{path}: no model folder (one that holds {CONFIG} and {WEIGHTS}), nor the name of a "
+        "recipe that was run here; the recipe writes its model to work_dir/model"
     )
 
 

@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 # The recognizer, and PyTorch with it, is imported when a command needs it: help comes at once.
-from speechattn.batch import TRANSCRIPTS, collect, one_line, transcribe_files
+from speechattn.batch import TRANSCRIPTS, transcribe_files
 from speechattn.errors import SpeechattnError, UsageError
+from speechattn.inputs import collect
+from speechattn.text import one_line
 from speechattn.writers import WRITERS
 
 OK, SOME_FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130

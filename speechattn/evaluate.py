@@ -10,16 +10,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-import kaldialign
 import numpy as np
 
+from speechattn.calibration import Calibration
 from speechattn.errors import CorpusError
+from speechattn.metrics import (
+    BOUNDARY_TOLERANCE_FRAMES,
+    boundaries,
+    confusion_matrix,
+    frame_labels_of,
+    match_boundaries,
+    phone_errors,
+    phones_right,
+    ratio,
+    top_confusions,
+)
 from speechattn.phones import PhoneSet
 from speechattn.segments import FrameRun
 from speechattn.timing import FRAMES_PER_SECOND
-
-BOUNDARY_TOLERANCE_FRAMES = 2  # 20 ms, inclusive
-RELIABILITY_BINS = 10  # of equal width between confidence 0 and 1
 
 
 @dataclass
@@ -75,150 +83,17 @@ class Counts:
         folded = self.folded_substitutions + self.folded_insertions + self.folded_deletions
         both = self.reference_boundaries + self.found_boundaries
         return {
-            "frame_accuracy": _ratio(self.classifier_correct, self.classified_frames),
-            "frame_accuracy_speech": _ratio(self.classifier_speech, self.classified_speech),
-            "path_accuracy": _ratio(self.path_correct, self.frames),
-            "path_accuracy_speech": _ratio(self.path_speech, self.speech_frames),
-            "per": _ratio(errors, self.phones),
-            "per_folded": _ratio(folded, self.phones),
-            "boundary_precision": _ratio(self.matched_boundaries, self.found_boundaries),
-            "boundary_recall": _ratio(self.matched_boundaries, self.reference_boundaries),
+            "frame_accuracy": ratio(self.classifier_correct, self.classified_frames),
+            "frame_accuracy_speech": ratio(self.classifier_speech, self.classified_speech),
+            "path_accuracy": ratio(self.path_correct, self.frames),
+            "path_accuracy_speech": ratio(self.path_speech, self.speech_frames),
+            "per": ratio(errors, self.phones),
+            "per_folded": ratio(folded, self.phones),
+            "boundary_precision": ratio(self.matched_boundaries, self.found_boundaries),
+            "boundary_recall": ratio(self.matched_boundaries, self.reference_boundaries),
             # 2PR / (P + R), written so that it needs neither P nor R to exist
-            "boundary_f1": _ratio(2 * self.matched_boundaries, both),
+            "boundary_f1": ratio(2 * self.matched_boundaries, both),
         }
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """One row of a reliability table.
-
-    Attributes:
-        low, high: confidences of the bin, ``low <= confidence < high`` (1 is in the last bin).
-        phones: recognised phones in it.
-        confidence: their mean confidence; None without phones.
-        accuracy: the share of them that is right; None without phones.
-    """
-
-    low: float
-    high: float
-    phones: int
-    confidence: float | None
-    accuracy: float | None
-
-
-def frame_labels_of(runs: Sequence[FrameRun]) -> np.ndarray:
-    """The label of every frame of contiguous runs, shape (frames,), int64."""
-    lengths = [run.end - run.start for run in runs]
-    return np.repeat(np.array([run.phone for run in runs], dtype=np.int64), lengths)
-
-
-def boundaries(runs: Sequence[FrameRun]) -> list[int]:
-    """The frames at which one run ends and the next begins; start and end do not count."""
-    return [run.start for run in runs[1:]]
-
-
-def match_boundaries(
-    reference: Sequence[int], found: Sequence[int], tolerance: int = BOUNDARY_TOLERANCE_FRAMES
-) -> int:
-    """The greatest number of one-to-one pairs that are at most ``tolerance`` frames apart.
-
-    Both sequences are sorted. Pairing the two earliest that fit never costs a pair later on, so
-    one sweep finds the maximum bipartite matching.
-    """
-    matched = i = j = 0
-    while i < len(reference) and j < len(found):
-        if abs(reference[i] - found[j]) <= tolerance:
-            matched, i, j = matched + 1, i + 1, j + 1
-        elif reference[i] < found[j]:
-            i += 1
-        else:
-            j += 1
-    return matched
-
-
-def phone_errors(reference: Sequence[int], found: Sequence[int]) -> tuple[int, int, int]:
-    """Substitutions, insertions and deletions of a cheapest alignment (Levenshtein, all cost 1)."""
-    errors = kaldialign.edit_distance(list(reference), list(found))
-    return errors["sub"], errors["ins"], errors["del"]
-
-
-def confusion_matrix(reference: np.ndarray, found: np.ndarray, num_phones: int) -> np.ndarray:
-    """Frames by reference (row) and recognised label (column), shape (phones, phones), int64."""
-    pairs = np.asarray(reference) * num_phones + np.asarray(found)
-    return np.bincount(pairs, minlength=num_phones**2).reshape(num_phones, num_phones)
-
-
-def top_confusions(matrix: np.ndarray, names: Sequence[str], count: int = 20) -> list[dict]:
-    """The most frequent confusions: reference, recognised, frames and share of the reference's."""
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    totals = matrix.sum(axis=1)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    return [
-        {
-            "reference": names[row],
-            "recognised": names[column],
-            "frames": int(wrong[row, column]),
-            "share": float(wrong[row, column] / totals[row]),
-        }
-        for row, column in zip(*np.unravel_index(order, wrong.shape))
-        if wrong[row, column] > 0
-    ]
-
-
-def phones_right(runs: Sequence[FrameRun], reference: np.ndarray) -> list[bool]:
-    """Whether no reference label has more frames within each run than the run's own label has."""
-    right = []
-    for run in runs:
-        counts = np.bincount(reference[run.start : run.end], minlength=run.phone + 1)
-        right.append(bool(counts[run.phone] > 0 and counts[run.phone] == counts.max()))
-    return right
-
-
-class Calibration:
-    """Whether confidences can be taken at their word: right phones counted by confidence."""
-
-    def __init__(self) -> None:
-        self._phones = np.zeros(RELIABILITY_BINS, dtype=np.int64)
-        self._right = np.zeros(RELIABILITY_BINS, dtype=np.int64)
-        self._confidence = np.zeros(RELIABILITY_BINS)
-
-    def add(self, confidences: Sequence[float], right: Sequence[bool]) -> None:
-        """Count phones; confidences lie between 0 and 1."""
-        values = np.asarray(confidences, dtype=np.float64)
-        # Half an ulp above 1 comes out of summing probabilities; it belongs into the last bin.
-        bins = np.clip((values * RELIABILITY_BINS).astype(np.int64), 0, RELIABILITY_BINS - 1)
-        self._phones += np.bincount(bins, minlength=RELIABILITY_BINS)
-        self._confidence += np.bincount(bins, weights=values, minlength=RELIABILITY_BINS)
-        hits = np.asarray(right, dtype=bool)
-        self._right += np.bincount(bins[hits], minlength=RELIABILITY_BINS)
-
-    def __add__(self, other: Calibration) -> Calibration:
-        total = Calibration()
-        for name in ("_phones", "_right", "_confidence"):
-            setattr(total, name, getattr(self, name) + getattr(other, name))
-        return total
-
-    def error(self) -> float | None:
-        """Expected calibration error: the mean distance of accuracy and confidence over bins.
-
-        Bins weigh as many phones as they hold (Guo et al., "On Calibration of Modern Neural
-        Networks", ICML 2017). None without phones.
-        """
-        return _ratio(float(np.abs(self._right - self._confidence).sum()), int(self._phones.sum()))
-
-    def table(self) -> list[ReliabilityBin]:
-        """The reliability table, one row a bin."""
-        return [
-            ReliabilityBin(
-                b / RELIABILITY_BINS,
-                (b + 1) / RELIABILITY_BINS,
-                int(phones),
-                _ratio(float(self._confidence[b]), int(phones)),
-                _ratio(int(self._right[b]), int(phones)),
-            )
-            for b, phones in enumerate(self._phones)
-        ]
 
 
 def count_utterance(
@@ -411,10 +286,6 @@ def _check_runs(name: str, runs: Sequence[FrameRun], num_phones: int) -> int:
             raise ValueError(f"{name}: {run}: phone or confidence out of range")
         end = run.end
     return end
-
-
-def _ratio(part: float, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _percent(fraction: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Pictures: utterances with their phones, confusions, training curves and reliability, as PNG.
+"""Pictures of utterances: spectrogram, phones and posteriors under each other, as PNG.
 
 Everything is drawn on figures of its own, never through pyplot, so that pictures may be made in any
 thread and leave no state behind.
@@ -6,24 +6,23 @@ thread and leave no state behind.
 
 from __future__ import annotations
 
-import io
-import os
-import tempfile
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm, to_rgba
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
+from speechattn.atomic import atomic_path
 from speechattn.errors import UsageError
-from speechattn.evaluate import ReliabilityBin
 from speechattn.segments import Segment
 from speechattn.timing import FRAMES_PER_SECOND, SAMPLE_RATE
 
@@ -36,6 +35,7 @@ RIGHT, WRONG, PLAIN = "#3d7ab8", "#d9622b", "#ffffff"
 _STRIP_FONT = 8.5  # points
 _SMALLEST_FONT = 4.5  # points; below, a label could not be told from its neighbours
 _HEAD_INCHES = (0.62, 0.42)  # with and without a title
+_LEGEND_INCHES = 12.0  # the legend ends here at the latest: in sight of the notes in long pictures
 
 
 def utterance_picture(
@@ -86,20 +86,7 @@ def utterance_picture(
     if posteriors is not None:
         heights.append(0.118 * len(names))
     head = _HEAD_INCHES[0 if title else 1]
-    figure = Figure(figsize=(width, sum(heights) + 0.63 + head), dpi=DPI)
-    inches = figure.get_size_inches()
-    axes = figure.subplots(
-        len(heights),
-        sharex=True,
-        height_ratios=heights,
-        gridspec_kw={
-            "left": 0.85 / inches[0],
-            "right": 1 - 0.2 / inches[0],
-            "top": 1 - head / inches[1],
-            "bottom": 0.5 / inches[1],
-            "hspace": 0.03,
-        },
-    )
+    figure, axes = _panels(width, heights, head)
     _draw_spectrogram(axes[0], samples, start, end)
     points = (width - 1.05) * 72 / (end - start)  # a second is this wide
     hidden = 0
@@ -114,166 +101,23 @@ def utterance_picture(
     axes[-1].xaxis.set_major_locator(MaxNLocator(max(4, int(width)), steps=[1, 2, 5, 10]))
     axes[0].set_xlim(start, end)
     note = f"labels too narrow to show: {hidden} (picture a shorter span)" if hidden else ""
-    _draw_head(figure, inches, head, title, note, bool(reference))
-    _save(path, figure)
+    _draw_head(figure, head, title, note, bool(reference))
+    save_figure(path, figure)
 
 
-def confusion_picture(
-    path: str | Path, matrix: np.ndarray, names: Sequence[str], *, title: str = ""
-) -> None:
-    """Which phones are taken for which: a heat map of frames, each row divided by its sum.
-
-    Args:
-        path: of the PNG.
-        matrix: frames by reference (row) and recognised phone (column), shape (phones, phones).
-        names: of the phones.
-        title: written above.
+def save_figure(path: str | Path, figure: Figure) -> None:
+    """Write a figure as PNG, whole or not at all; folders that are missing are made.
 
     Raises:
-        ValueError: if matrix and names do not fit.
         UsageError: if the file cannot be written.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
-    if matrix.shape != (len(names), len(names)) or len(names) == 0:
-        raise ValueError(f"confusions of shape {matrix.shape} for {len(names)} phones")
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.full_like(matrix, np.nan), where=totals > 0)
-    side = max(4.0, 0.225 * len(names))
-    figure = Figure(figsize=(side + 1.8, side + 1.6), dpi=DPI, layout="constrained")
-    axis = figure.subplots()
-    axis.set_facecolor("#dddddd")  # shows through where a phone has no reference frames
-    # A linear scale would show little but the diagonal.
-    image = axis.imshow(shares, cmap="magma_r", norm=PowerNorm(0.5, 0, 1))
-    ticks = np.arange(len(names))
-    axis.set_xticks(ticks, names, rotation=90, fontsize=8)
-    axis.set_yticks(ticks, names, fontsize=8)
-    axis.set_xticks(ticks[:-1] + 0.5, minor=True)
-    axis.set_yticks(ticks[:-1] + 0.5, minor=True)
-    axis.grid(which="minor", color="white", linewidth=0.4)
-    axis.tick_params(which="minor", length=0)
-    axis.tick_params(top=True, labeltop=True)
-    for row, column in np.argwhere(np.nan_to_num(shares) >= 0.05):
-        share = shares[row, column]
-        colour = "white" if share > 0.3 else "black"
-        axis.text(
-            column, row, f"{100 * share:.0f}", color=colour, fontsize=6.5, ha="center", va="center"
-        )
-    axis.set_xlabel("recognised phone")
-    axis.set_ylabel("reference phone")
-    bar = figure.colorbar(image, ax=axis, shrink=0.6, pad=0.02, format=PercentFormatter(1.0))
-    bar.set_ticks([0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1])
-    bar.set_label("share of the reference phone's frames (square-root scale)")
-    empty = " – grey rows: no such frames" if not totals.all() else ""
-    figure.suptitle((title + empty).strip(" –"), fontsize=11)
-    _save(path, figure)
-
-
-def training_picture(
-    path: str | Path,
-    steps: Sequence[int],
-    loss: Sequence[float],
-    dev_accuracy: Sequence[float | None],
-    *,
-    dev_steps: Sequence[int] | None = None,
-    title: str = "",
-) -> None:
-    """Training loss (above) and frame accuracy on the development set (below) by step.
-
-    Args:
-        path: of the PNG.
-        steps: at which the loss was noted.
-        loss: cross-entropy in nats a frame.
-        dev_accuracy: fractions; None or NaN where none was measured.
-        dev_steps: at which it was measured; None for ``steps``.
-        title: written above.
-
-    Raises:
-        ValueError: if there are no steps or the lengths differ.
-        UsageError: if the file cannot be written.
-    """
-    dev_steps = steps if dev_steps is None else dev_steps
-    if len(steps) == 0 or len(steps) != len(loss) or len(dev_steps) != len(dev_accuracy):
-        raise ValueError(
-            f"{len(steps)} steps, {len(loss)} losses, {len(dev_steps)} development steps and "
-            f"{len(dev_accuracy)} accuracies; each has a step"
-        )
-    figure = Figure(figsize=(8, 5.6), dpi=DPI, layout="constrained")
-    above, below = figure.subplots(2, sharex=True)
-    loss = np.asarray(loss, dtype=np.float64)
-    smooth = max(1, len(loss) // 50)
-    if smooth > 1:
-        above.plot(steps, loss, color=RIGHT, alpha=0.3, linewidth=0.8, label="as noted")
-        mean = np.convolve(loss, np.ones(smooth) / smooth, mode="valid")
-        label = f"mean of the last {smooth}"
-        above.plot(steps[smooth - 1 :], mean, color=RIGHT, linewidth=1.6, label=label)
-        above.legend(frameon=False)
-    else:
-        above.plot(steps, loss, color=RIGHT, marker="o", markersize=3)
-    accuracy = np.array([np.nan if a is None else a for a in dev_accuracy], dtype=np.float64)
-    known = np.flatnonzero(np.isfinite(accuracy))
-    if len(known):
-        at, values = np.asarray(dev_steps)[known], accuracy[known]
-        below.plot(at, values, color=WRONG, marker="o", markersize=3.5)
-        best = int(values.argmax())
-        below.axhline(values[best], color="#999999", linewidth=0.7, linestyle=":")
-        below.set_title(f"best {100 * values[best]:.1f} % at step {at[best]:,}", fontsize=9)
-    below.yaxis.set_major_formatter(PercentFormatter(1.0))
-    above.set_ylabel("training loss (nats a frame)")
-    below.set_ylabel("frame accuracy, dev")
-    below.set_xlabel("step")
-    above.set_title(title, fontsize=11, loc="left")
-    for axis in (above, below):
-        axis.grid(color="#e5e5e5", linewidth=0.6)
-        axis.spines[["top", "right"]].set_visible(False)
-    _save(path, figure)
-
-
-def reliability_picture(
-    path: str | Path, table: Sequence[ReliabilityBin], *, title: str = ""
-) -> None:
-    """How often phones of a confidence are right, against the diagonal; below, how many there are.
-
-    Args:
-        path: of the PNG.
-        table: from :meth:`speechattn.evaluate.Calibration.table`.
-        title: written above.
-
-    Raises:
-        ValueError: if the table has no phones.
-        UsageError: if the file cannot be written.
-    """
-    rows = [row for row in table if row.phones]
-    if not rows:
-        raise ValueError("a reliability table without phones cannot be pictured")
-    phones = np.array([row.phones for row in rows])
-    gaps = np.array([abs(row.accuracy - row.confidence) for row in rows])
-    error = float((phones * gaps).sum() / phones.sum())
-    figure = Figure(figsize=(5.2, 6.4), dpi=DPI, layout="constrained")
-    above, below = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-    lows = [row.low for row in rows]
-    widths = [row.high - row.low for row in rows]
-    above.bar(
-        lows, [row.accuracy for row in rows], widths, align="edge", color=RIGHT, edgecolor="white"
-    )
-    above.plot(
-        [0, 1], [0, 1], color="#666666", linestyle="--", linewidth=1, label="well calibrated"
-    )
-    means = [row.confidence for row in rows]
-    accuracies = [row.accuracy for row in rows]
-    above.plot(means, accuracies, "o", color=WRONG, markersize=4, label="bin at its mean")
-    above.legend(loc="upper left", fontsize=8, framealpha=0.9)
-    above.set_ylabel("share of phones that are right")
-    above.set_ylim(0, 1)
-    above.yaxis.set_major_formatter(PercentFormatter(1.0))
-    below.bar(lows, phones, widths, align="edge", color="#999999", edgecolor="white")
-    below.set_ylabel("phones")
-    below.set_xlabel("confidence")
-    below.set_xlim(0, 1)
-    below.set_xticks(np.arange(0, 1.01, 0.1))
-    figure.suptitle(f"{title}\nexpected calibration error {100 * error:.1f} %".strip(), fontsize=11)
-    for axis in (above, below):
-        axis.spines[["top", "right"]].set_visible(False)
-    _save(path, figure)
+    try:
+        with atomic_path(path) as temporary:
+            FigureCanvasAgg(figure).print_png(temporary)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: the picture cannot be written ({error.strerror or error}); choose another folder"
+        ) from None
 
 
 def spectrogram(samples: np.ndarray, columns: int) -> np.ndarray:
@@ -291,12 +135,29 @@ def spectrogram(samples: np.ndarray, columns: int) -> np.ndarray:
     emphasised = np.append(samples[:1], samples[1:] - 0.97 * samples[:-1])
     padded = np.pad(emphasised, size // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[: len(samples) : step]
-    position = np.linspace(-1, 1, size)
-    power = np.abs(np.fft.rfft(frames * np.exp(-12 * position**2 / 2), n=512)) ** 2
+    window = np.exp(-6 * np.linspace(-1, 1, size) ** 2)
+    power = np.abs(np.fft.rfft(frames * window, n=512)) ** 2
     loudest = power.max()
     if loudest <= 0:
         return np.full(power.T.shape, -np.inf)
     return 10 * np.log10(np.maximum(power.T / loudest, 1e-30))
+
+
+def _panels(width: float, heights: Sequence[float], head: float) -> tuple[Figure, np.ndarray]:
+    """A figure of axes under each other below a head, and these axes; all sizes in inches."""
+    height = sum(heights) + 0.63 + head
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    margins = {
+        "left": 0.85 / width,
+        "right": 1 - 0.2 / width,
+        "top": 1 - head / height,
+        "bottom": 0.5 / height,
+    }
+    grid = {**margins, "hspace": 0.03}
+    axes = figure.subplots(
+        len(heights), sharex=True, squeeze=False, height_ratios=heights, gridspec_kw=grid
+    )
+    return figure, axes[:, 0]
 
 
 def _draw_spectrogram(axis: Axes, samples: np.ndarray, start: float, end: float) -> None:
@@ -386,16 +247,9 @@ def _draw_posteriors(
     axis.set_xlim(start, end)
 
 
-def _draw_head(
-    figure: Figure,
-    inches: tuple[float, float],
-    head: float,
-    title: str,
-    note: str,
-    compared: bool,
-) -> None:
+def _draw_head(figure: Figure, head: float, title: str, note: str, compared: bool) -> None:
     """Title, what the tints mean, and how the spectrogram was made."""
-    width, height = inches
+    width, height = figure.get_size_inches()
     left, top = 0.85 / width, 1 - 0.12 / height
     ends = np.cumsum([_advance(letter) * 11 for letter in title])
     fitting = int(np.searchsorted(ends, (width - 1.05) * 72 - 20))
@@ -416,7 +270,7 @@ def _draw_head(
     figure.legend(
         handles=[Patch(facecolor=c, alpha=a, label=text) for c, a, text in meanings],
         loc="upper right",
-        bbox_to_anchor=(1 - 0.15 / width, 1 - (head - 0.25) / height),
+        bbox_to_anchor=(min(1 - 0.15 / width, _LEGEND_INCHES / width), 1 - (head - 0.25) / height),
         ncols=len(meanings),
         fontsize=7.5,
         frameon=False,
@@ -436,31 +290,10 @@ def _advance(letter: str) -> float:
 
 
 def _majority(reference: Sequence[Segment], span: Segment) -> str | None:
-    """The reference label that fills most of a span; None if none touches it."""
+    """The label of a sorted reference that fills most of a span; None if none touches it."""
     time: dict[str, float] = {}
-    for segment in reference:
+    first = bisect_right(reference, span.start, key=lambda segment: segment.end)
+    for segment in takewhile(lambda segment: segment.start < span.end, reference[first:]):
         shared = min(segment.end, span.end) - max(segment.start, span.start)
-        if shared > 0:
-            time[segment.label] = time.get(segment.label, 0.0) + shared
+        time[segment.label] = time.get(segment.label, 0.0) + shared
     return max(time, key=time.__getitem__, default=None)
-
-
-def _save(path: str | Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    path = Path(path)
-    picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(picture.getbuffer())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the picture cannot be written ({error.strerror}); choose another folder"
-        ) from None

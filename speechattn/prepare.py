@@ -12,14 +12,15 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable, Iterable
+from typing import Iterable
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from speechattn.alignment import reference_runs
 from speechattn.audio import AudioFile
-from speechattn.corpus import Corpus, Utterance, reference_runs
+from speechattn.corpus import Corpus, Utterance
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.frontend import FrontEnd, FrontEndConfig
 from speechattn.phones import PhoneSet
@@ -87,7 +88,6 @@ def prepare_set(
     *,
     phones: PhoneSet,
     front_end: FrontEndConfig,
-    keep: Callable[[Utterance], bool] = lambda utterance: True,
     progress: str | None = None,
 ) -> list[str]:
     """Compute frames and labels and write them to ``folder``, whole or not at all.
@@ -97,7 +97,6 @@ def prepare_set(
         corpora: with alignments.
         phones: classes of the labels.
         front_end: what a frame is.
-        keep: whether an utterance belongs to the set.
         progress: what the progress bar says; None for no bar.
 
     Returns:
@@ -107,7 +106,7 @@ def prepare_set(
         CorpusError: if nothing remains.
     """
     corpora = list(corpora)
-    chosen = [(c, u) for c in corpora for u in c.utterances if keep(u)]
+    chosen = [(c, u) for c in corpora for u in c.utterances]
     problems = [problem for corpus in corpora for problem in corpus.problems]
     compute = FrontEnd(front_end)
 

@@ -1,4 +1,4 @@
-"""Finding recordings and transcribing many, with a recognizer that does what the test says."""
+"""Transcribing many recordings, with a recognizer that does what the test says."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from recordings import make, needs_posix
 
-from speechattn.batch import Summary, collect, error_message, one_line, transcribe_files
-from speechattn.errors import AudioError, SpeechattnError, UsageError
+from speechattn.batch import Summary, error_message, transcribe_files
+from speechattn.errors import AudioError, SpeechattnError
+from speechattn.inputs import collect
 from speechattn.segments import Segment
-
-needs_posix = pytest.mark.skipif(os.name == "nt", reason="links, pipes and bytes of POSIX")
 
 
 @dataclass
@@ -36,53 +36,12 @@ class FakeRecognizer:
         return SimpleNamespace(phones=phones, duration=1.0, sample_rate=8000)
 
 
-def make(folder: Path, *names: str) -> Path:
-    """Files that only have to be there."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    return folder
-
-
 def read_list(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "transcripts.jsonl").read_text().splitlines()]
 
 
 def tree(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-# --- finding the recordings -----------------------------------------------------------------
-
-
-def test_a_folder_is_searched_in_order_and_mirrored(tmp_path):
-    rec = make(tmp_path / "rec", "b.wav", "a/z.FLAC", "a/c.1.wav", "notes.txt", "a.wav", "noext")
-    make(rec, "._b.wav", ".hidden/a.wav", "e/readme.md")
-    jobs = collect([rec], tmp_path / "out", ["textgrid", "ctm"])
-    assert [job.file for job in jobs] == ["a/c.1.wav", "a/z.FLAC", "a.wav", "b.wav"]
-    assert [job.path for job in jobs] == [rec / job.file for job in jobs]
-    assert jobs[0].outputs == {
-        "textgrid": tmp_path / "out/a/c.1.TextGrid",
-        "ctm": tmp_path / "out/a/c.1.ctm",
-    }
-
-
-def test_a_file_is_taken_whatever_its_name_and_lands_on_top(tmp_path):
-    make(tmp_path, "rec/deep/talk.dat", "rec/.odd.wav")
-    inputs = [str(tmp_path / "rec/deep/talk.dat"), str(tmp_path / "rec/.odd.wav")]
-    jobs = collect(inputs, tmp_path / "out", ["json"])
-    assert [job.file for job in jobs] == ["talk.dat", ".odd.wav"]
-    assert [job.outputs["json"].name for job in jobs] == ["talk.json", ".odd.json"]
-
-
-@needs_posix
-@pytest.mark.parametrize("target", [".", "..", "../a"])
-def test_links_that_lead_back_up_end(tmp_path, target):
-    rec = make(tmp_path / "rec", "a/x.wav", "b.wav")
-    (rec / "a" / "again").symlink_to(target, target_is_directory=True)
-    files = [job.file for job in collect([rec], tmp_path / "out", ["ctm"])]
-    assert files == ["a/x.wav", "b.wav"]
 
 
 @needs_posix
@@ -100,83 +59,11 @@ def test_links_to_folders_are_followed_and_dead_links_fail_by_name(tmp_path):
     assert "dead.wav" in dead and "self.wav" in loop
 
 
-@pytest.mark.parametrize(
-    ("files", "inputs"),
-    [
-        (["r/a.wav", "r/a.flac"], ["r"]),
-        (["x/a.wav", "y/a.wav"], ["x/a.wav", "y/a.wav"]),
-        (["x/a.wav", "y/a.ogg"], ["x", "y"]),
-        (["x/b/a.wav", "y/b/a.wav"], ["x", "y"]),
-        (["x/a.wav", "y/a.mp3"], ["x", "y/a.mp3"]),
-    ],
-)
-def test_two_recordings_with_one_output_are_refused_by_name(tmp_path, files, inputs):
-    make(tmp_path, *files)
-    with pytest.raises(UsageError) as caught:
-        collect([tmp_path / name for name in inputs], tmp_path / "out", ["textgrid"])
-    for file in files:
-        assert str(tmp_path / file) in str(caught.value)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_recording_named_twice_is_transcribed_once(tmp_path):
-    rec = make(tmp_path / "rec", "a.wav", "b/c.wav")
-    again = str(rec) + "/../rec/a.wav"
-    jobs = collect([rec, rec, rec / "a.wav", again], tmp_path / "out", ["ctm"])
-    assert [job.file for job in jobs] == ["a.wav", "b/c.wav"]
-
-
-def test_an_output_never_replaces_a_recording(tmp_path):
-    rec = make(tmp_path / "rec", "talk.json")
-    with pytest.raises(UsageError, match="would replace a recording"):
-        collect([rec / "talk.json"], rec, ["json"])
-    assert collect([rec / "talk.json"], rec, ["textgrid"])
-
-
 def test_the_output_folder_may_lie_in_the_input_folder(tmp_path):
     rec = make(tmp_path / "rec", "a.wav", "b/c.wav")
     for _ in range(2):
         jobs = collect([rec], rec / "out", ["json", "csv"])
         assert transcribe_files(jobs, FakeRecognizer(), rec / "out").succeeded == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "said"), [("gone", "gone"), ("", "''"), ("empty", "no audio"), ("n" * 300, "too long")]
-)
-def test_inputs_without_audio_are_refused(tmp_path, monkeypatch, name, said):
-    monkeypatch.chdir(make(tmp_path, "a.wav"))
-    make(tmp_path, "empty/readme.txt", "empty/sub/.x.wav")
-    with pytest.raises(UsageError) as caught:
-        collect(["a.wav", name], "out", ["ctm"])
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_no_input_and_unknown_formats_are_refused(tmp_path):
-    make(tmp_path, "a.wav")
-    with pytest.raises(UsageError, match="no input"):
-        collect([], "out", ["ctm"])
-    with pytest.raises(UsageError, match="'srt'.*textgrid, ctm, json, csv"):
-        collect([tmp_path], "out", ["ctm", "srt"])
-    with pytest.raises(UsageError, match="no output format"):
-        collect([tmp_path], "out", [])
-
-
-def test_a_folder_that_cannot_be_searched_is_not_passed_over(tmp_path, monkeypatch):
-    rec = make(tmp_path / "rec", "a.wav", "locked/b.wav")
-    scandir = os.scandir
-
-    def refuse(folder):  # instead of chmod, which does not keep root out
-        if Path(folder).name == "locked":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-        return scandir(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(UsageError, match="locked: cannot be searched"):
-        collect([rec], tmp_path / "out", ["ctm"])
-
-
-# --- transcribing them ----------------------------------------------------------------------
 
 
 def test_every_output_and_the_list_are_written(tmp_path):
@@ -343,21 +230,6 @@ def test_odd_names_go_through(tmp_path):
     assert summary.errors == [f"{rec}/new\\nline.wav: bad"]
     assert sorted(os.fsencode(record["file"]) for record in read_list(out)) == sorted(names)
     assert b"caf\xe9.TextGrid" in os.listdir(os.fsencode(out))
-
-
-def test_collisions_of_odd_names_are_one_line(tmp_path):
-    if os.name == "nt":
-        pytest.skip("no such names")
-    rec = make(tmp_path / "rec", "a\n.wav", "a\n.flac")
-    with pytest.raises(UsageError) as caught:
-        collect([rec], tmp_path / "out", ["ctm"])
-    assert "\n" not in str(caught.value) and "a\\n.flac" in str(caught.value)
-
-
-def test_one_line_escapes_what_would_break_a_terminal():
-    assert one_line("a\n\x1b[31m\udcff ʃ \N{GRINNING FACE}") == (
-        "a\\n\\x1b[31m\\udcff ʃ \N{GRINNING FACE}"
-    )
 
 
 def test_an_error_of_the_system_names_its_own_file():

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from speechattn.corpus import (
-    END_TOLERANCE_FRAMES,
-    Corpus,
-    frame_labels,
-    read_corpus,
-    reference_runs,
-)
+from speechattn.corpus import Corpus, read_corpus
 from speechattn.errors import CorpusError
 from speechattn.phones import PhoneSet
-from speechattn.segments import FrameRun, Segment, check_tiling
+from speechattn.segments import Segment, check_tiling
 
 PHONES = PhoneSet(("SIL", "AA", "B", "SH"))
 
@@ -195,62 +185,3 @@ def test_times_off_the_grid_snap_together(tmp_path):
     (utterance,) = read(write(tmp_path, ctm=ctm, scp="u1 audio/u1.wav\n"))
     check_tiling(utterance.alignment, utterance.alignment[-1].end)
     assert [s.label for s in utterance.alignment] == ["B", "B", "AA"]
-
-
-@pytest.mark.parametrize(
-    ("frames", "tail"),
-    [(7, [2]), (10, [2] * 4), (10 + END_TOLERANCE_FRAMES, [2] * 7), (14, [2] * 4 + [0] * 4)],
-)
-def test_frame_labels_at_the_end(frames, tail):
-    alignment = [Segment("AA", 0.0, 0.06), Segment("B", 0.06, 0.10)]
-    labels = frame_labels(alignment, frames, PHONES)
-    assert labels.dtype == np.int64
-    assert labels.tolist() == [1] * 6 + tail
-
-
-def test_an_alignment_past_its_audio_is_refused():
-    alignment = [Segment("AA", 0.0, 0.06), Segment("B", 0.06, 0.10)]
-    with pytest.raises(CorpusError, match=r"^u7: CTM past the end .* ends at 0.10 s, .* at 0.06 s"):
-        frame_labels(alignment, 6, PHONES, name="u7")
-    with pytest.raises(CorpusError, match="past the end"):  # B would vanish within the tolerance
-        frame_labels([Segment("AA", 0.0, 0.06), Segment("B", 0.06, 0.07)], 6, PHONES)
-    with pytest.raises(CorpusError, match="no frames"):
-        frame_labels([], 0, PHONES)
-    with pytest.raises(CorpusError, match="unknown phone 'ZH'"):
-        frame_labels([Segment("ZH", 0.0, 0.06)], 6, PHONES)
-
-
-def test_equal_neighbours_stay_apart():
-    runs = reference_runs([Segment("B", 0.0, 0.02), Segment("B", 0.02, 0.05)], 5, PHONES)
-    assert runs == [FrameRun(2, 0, 2), FrameRun(2, 2, 5)]
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(1, 30)), max_size=12),
-    st.integers(-END_TOLERANCE_FRAMES, 40),
-)
-def test_runs_tile_and_agree_with_painting(parts, beyond):
-    """Painting segments on a canvas of silence is the independent implementation."""
-    alignment, time = [], 0
-    for phone, gap, length in parts:
-        alignment.append(
-            Segment(PHONES.names[phone], (time + gap) / 100, (time + gap + length) / 100)
-        )
-        time += gap + length
-    frames = time + beyond
-    if frames <= 0 or (alignment and round(alignment[-1].start * 100) >= frames):
-        with pytest.raises(CorpusError):
-            frame_labels(alignment, frames, PHONES)
-        return
-    canvas = np.zeros(frames, dtype=int)
-    for segment in alignment:
-        start, end = round(segment.start * 100), round(segment.end * 100)
-        canvas[start:end] = PHONES.index[segment.label]
-    if alignment and beyond <= END_TOLERANCE_FRAMES:
-        canvas[time:] = PHONES.index[alignment[-1].label]
-    assert frame_labels(alignment, frames, PHONES).tolist() == canvas.tolist()
-    runs = reference_runs(alignment, frames, PHONES)
-    assert [r.start for r in runs] == [0, *[r.end for r in runs[:-1]]] and runs[-1].end == frames
-    spoken = [PHONES.index[s.label] for s in alignment if s.label != "SIL"]
-    assert [r.phone for r in runs if r.phone] == spoken
-    assert all(a.phone or b.phone for a, b in pairwise(runs))

@@ -1,37 +1,21 @@
-"""Scores against brute force: Levenshtein by recursion, matching by SciPy, counts by hand."""
+"""Scores against counts by hand and over concatenated utterances."""
 
 from __future__ import annotations
 
 import json
-from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from speechattn.errors import CorpusError
-from speechattn.evaluate import (
-    Calibration,
-    Counts,
-    Scores,
-    boundaries,
-    confusion_matrix,
-    frame_labels_of,
-    match_boundaries,
-    phone_errors,
-    phones_right,
-    top_confusions,
-)
+from speechattn.evaluate import Counts, Scores
 from speechattn.phones import PhoneSet
 from speechattn.segments import FrameRun, runs_from_labels
 
 PHONES = PhoneSet(("SIL", "AA", "AO", "B"), fold={"AO": "AA"})
 SIL, AA, AO, B = range(4)
-sequences = st.lists(st.integers(0, 3), max_size=8)
-frame_lists = st.lists(st.integers(0, 60), max_size=15, unique=True).map(sorted)
 
 
 def runs(*spans: tuple[int, int], confidence: float = 1.0) -> list[FrameRun]:
@@ -41,49 +25,6 @@ def runs(*spans: tuple[int, int], confidence: float = 1.0) -> list[FrameRun]:
         made.append(FrameRun(phone, at, at + length, confidence))
         at += length
     return made
-
-
-def levenshtein(a: list[int], b: list[int]) -> int:
-    @cache
-    def distance(i: int, j: int) -> int:
-        if i == 0 or j == 0:
-            return i + j
-        same = distance(i - 1, j - 1) + (a[i - 1] != b[j - 1])
-        return min(same, distance(i - 1, j) + 1, distance(i, j - 1) + 1)
-
-    return distance(len(a), len(b))
-
-
-@given(sequences, sequences)
-def test_phone_errors_are_the_edit_distance(reference, found):
-    substitutions, insertions, deletions = phone_errors(reference, found)
-    assert substitutions + insertions + deletions == levenshtein(reference, found)
-    assert insertions - deletions == len(found) - len(reference)
-    assert min(substitutions, insertions, deletions) >= 0
-
-
-def test_each_kind_of_error():
-    assert phone_errors([1, 2, 3], [1, 3, 3]) == (1, 0, 0)
-    assert phone_errors([1, 2], [1, 3, 2]) == (0, 1, 0)
-    assert phone_errors([1, 2, 3], [1, 3]) == (0, 0, 1)
-    assert phone_errors([], [1, 2]) == (0, 2, 0)
-
-
-@given(frame_lists, frame_lists, st.integers(0, 4))
-def test_matching_is_maximal(reference, found, tolerance):
-    near = np.abs(np.subtract.outer(reference, found)) <= tolerance
-    best = 0
-    if near.size:
-        matching = maximum_bipartite_matching(csr_array(near.astype(int)), perm_type="column")
-        best = int((matching >= 0).sum())
-    assert match_boundaries(reference, found, tolerance) == best
-
-
-def test_twenty_milliseconds_are_inclusive_and_pairs_one_to_one():
-    assert match_boundaries([10], [12]) == 1
-    assert match_boundaries([10], [13]) == 0
-    assert match_boundaries([10], [9, 10, 11]) == 1
-    assert boundaries(runs((SIL, 5), (AA, 3), (AA, 2), (B, 1))) == [5, 8, 10]
 
 
 def test_counts_by_hand():
@@ -171,39 +112,6 @@ def test_a_perfect_recognizer_scores_perfectly(utterance):
     assert scores.calibration().error() in (None, 0)
 
 
-def test_confusions_name_the_worst_first():
-    matrix = confusion_matrix(np.array([AA, AA, AA, AA, B]), np.array([AA, AO, AO, B, AO]), 4)
-    first, *others = top_confusions(matrix, PHONES.names)
-    assert first == {"reference": "AA", "recognised": "AO", "frames": 2, "share": 0.5}
-    assert [(o["reference"], o["recognised"]) for o in others] == [("AA", "B"), ("B", "AO")]
-    assert len(top_confusions(matrix, PHONES.names, count=1)) == 1
-
-
-def test_a_phone_is_right_by_the_majority_of_its_frames():
-    reference = np.array([AA, AA, AO, B, B, AO])
-    assert phones_right(runs((AA, 3), (AO, 3)), reference) == [True, False]
-    assert phones_right(runs((AO, 2), (B, 4)), reference) == [False, True]
-    assert phones_right(runs((AA, 4), (AO, 2)), np.array([AA, AA, B, B, B, AO])) == [True, True]
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
-def test_calibration_error_by_definition(phones):
-    calibration = Calibration()
-    for confidence, right in phones:
-        calibration.add([confidence], [right])
-    confidences, rights = np.array(phones, dtype=float).T
-    edges = np.arange(1, 10) / 10
-    bins = np.searchsorted(edges, confidences, side="right")
-    gaps = [
-        (bins == b).mean() * abs(rights[bins == b].mean() - confidences[bins == b].mean())
-        for b in np.unique(bins)
-    ]
-    assert calibration.error() == pytest.approx(sum(gaps), abs=1e-9)
-    table = calibration.table()
-    assert [row.phones for row in table] == np.bincount(bins, minlength=10).tolist()
-    assert table[0].low == 0 and table[-1].high == 1
-
-
 def test_calibration_leaves_silence_out():
     scores = Scores(PHONES)
     found = [FrameRun(SIL, 0, 5, 0.9), FrameRun(AA, 5, 9, 0.8), FrameRun(B, 9, 12, 0.6)]
@@ -248,8 +156,3 @@ def test_what_does_not_fit_is_refused(hypothesis, argmax):
         scores.add(runs((AA, 7)), hypothesis, argmax, speaker="s")
     with pytest.raises(CorpusError):
         scores.counts()
-
-
-def test_frame_labels_of_runs():
-    assert frame_labels_of(runs((B, 2), (AA, 1))).tolist() == [B, B, AA]
-    assert frame_labels_of([]).shape == (0,)

@@ -1,22 +1,18 @@
 from __future__ import annotations
 
 import gzip
-from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from speechattn import synth
 from speechattn.corpus import read_corpus
 from speechattn.errors import CorpusError, UsageError
-from speechattn.espeak import VOWELS, PhonemeTable, PhoneSpan, espeak, phone_spans
+from speechattn.espeak_phones import VOWELS
 from speechattn.phones import arpabet
 from speechattn.segments import check_tiling
-from speechattn.synth import VARIANTS, frame_spans, plan, read_prompts, speakers, synthesize_corpus
+from speechattn.synth import synthesize_corpus
 
 SIZES = {"utterances": 12, "dev_utterances": 2, "test_utterances": 4}
 SIZES |= {"progress": False, "seed": 3}
@@ -25,102 +21,6 @@ SIZES |= {"progress": False, "seed": 3}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return synthesize_corpus(tmp_path_factory.mktemp("synth") / "corpus", **SIZES)
-
-
-def test_prompts_are_short_sentences_in_one_split_each():
-    prompts = read_prompts()
-    assert list(prompts) == ["train", "dev", "test"]
-    lines = [line for split in prompts.values() for line in split]
-    assert len(lines) == len(set(lines)) == 600
-    assert all(4 <= len(line.split()) <= 12 and line.isascii() for line in lines)
-
-
-def test_every_phone_occurs_in_every_split():
-    table, missing = PhonemeTable(), {}
-    for split, lines in read_prompts().items():
-        found = Counter()
-        for line in lines[:110]:
-            speech = espeak().synthesize(line, "en-us", "m3", rate=200)
-            found.update(s.phone for s in phone_spans(speech, "en-us", table))
-        missing[split] = set(arpabet().names) - set(found)
-    assert missing == {"train": set(), "dev": set(), "test": set()}
-
-
-@pytest.mark.parametrize("text", ["Hello there.\n", "# test:\nTwice.\nTwice.\n"])
-def test_bad_prompts(tmp_path, text):
-    path = tmp_path / "prompts.txt"
-    path.write_text(text)
-    with pytest.raises(CorpusError, match="prompts.txt:"):
-        read_prompts(path)
-
-
-def test_speakers_are_real_voices_in_one_split_each():
-    everyone = [p for split in VARIANTS for p in speakers(split, 3)]
-    assert len({p.id for p in everyone}) == len(everyone) == 2 * sum(map(len, VARIANTS.values()))
-    variants = [v for split in VARIANTS.values() for v in split]
-    assert len(set(variants)) == len(variants) and set(variants) <= set(espeak().variants())
-    american = [p for p in everyone if p.accent == "en-us"]
-    assert len(american) == len(everyone) / 2
-    assert speakers("test", 3) != speakers("test", 4)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    train=st.integers(1, 300), dev=st.integers(0, 440), test=st.integers(0, 60), seed=st.integers(0)
-)
-def test_plan(train, dev, test, seed):
-    jobs = plan({"train": train, "dev": dev, "test": test}, seed)
-    assert Counter(j.split for j in jobs) == Counter({"train": train, "dev": dev, "test": test})
-    assert len({j.id for j in jobs}) == len(jobs)
-    assert len({(j.speaker.id, j.text) for j in jobs}) == len(jobs)
-    assert all(j.id.startswith(j.speaker.id + "_") for j in jobs)
-    for a, b in (("train", "dev"), ("train", "test"), ("dev", "test")):
-        one, other = ([j for j in jobs if j.split == split] for split in (a, b))
-        assert not {j.text for j in one} & {j.text for j in other}
-        assert not {j.speaker.variant for j in one} & {j.speaker.variant for j in other}
-    uses = Counter(j.text for j in jobs if j.split == "train")
-    assert max(uses.values()) <= 1 + train // len(read_prompts()["train"]) + 1
-
-
-def test_plan_can_be_exhausted():
-    most = len(speakers("dev", 0)) * len(read_prompts()["dev"])
-    assert len(plan({"dev": most}, 0)) == most
-    with pytest.raises(UsageError, match=str(most)):
-        plan({"dev": most + 1}, 0)
-    with pytest.raises(UsageError, match="-1"):
-        plan({"dev": -1}, 0)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    pieces=st.lists(
-        st.tuples(st.sampled_from(["SIL", "AA", "T", "S"]), st.floats(0, 0.3)),
-        min_size=1,
-        max_size=20,
-    ),
-    offset=st.integers(1, 30),
-    after=st.integers(1, 30),
-)
-def test_frame_spans(pieces, offset, after):
-    spans, at = [], 0.0
-    for phone, length in pieces:
-        spans.append(PhoneSpan(phone, at, at + length))
-        at += length
-    frames = offset + int(np.ceil(at * 100)) + len(pieces) + after
-    found = frame_spans(spans, offset, frames, "SIL")
-    assert found[0][1] == 0 and found[-1][2] == frames
-    assert all(a[2] == b[1] for a, b in pairwise(found))
-    assert all(end > start for _, start, end in found)
-    assert [p for p, _, _ in found if p != "SIL"] == [p for p, _ in pieces if p != "SIL"]
-    assert found[0][0] == found[-1][0] == "SIL"
-    if all(length >= 0.02 for _, length in pieces):  # nothing needed to be pushed
-        starts = {round(s.start * 100) + offset for s in spans}
-        assert all(s in starts for p, s, _ in found[1:] if p != "SIL")
-
-
-def test_frame_spans_that_do_not_fit():
-    with pytest.raises(CorpusError, match="do not fit"):
-        frame_spans([PhoneSpan("AA", 0.0, 0.01)] * 9, 1, 5, "SIL")
 
 
 def test_corpus_reads_without_problems(folder):
@@ -178,11 +78,6 @@ def test_same_seed_same_bytes(folder, tmp_path):
     assert [f for f in files if (folder / f).read_bytes() != (again / f).read_bytes()] == []
 
 
-def test_other_seed_other_corpus():
-    one, other = (plan({"train": 12}, seed) for seed in (0, 1))
-    assert {j.id for j in one} != {j.id for j in other}
-
-
 def test_existing_folder_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("keep")
@@ -203,7 +98,7 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
         (folder / "half").write_text("written")
         raise OSError("disk full")
 
-    monkeypatch.setattr(synth, "_run", lambda *_: ({}, ""))
+    monkeypatch.setattr(synth, "make_utterances", lambda *_, **__: ({}, ""))
     monkeypatch.setattr(synth, "_write_manifests", fail)
     with pytest.raises(OSError, match="disk full"):
         synthesize_corpus(tmp_path / "corpus", **SIZES)

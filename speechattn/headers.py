@@ -1,0 +1,106 @@
+"""What a sound file's header says, and reading it without believing it.
+
+For the modules that know a container each: small bounded reads that never come up short unnoticed,
+the comparison of a promised size with the file, and the walk through the chunks of IFF files.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from speechattn.errors import AudioError
+
+MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
+ANY = 1 << 62  # more samples than any file
+COPY_AGAIN = "copy or download it again"
+UNFINISHED = "the recording was not finished: repair the header or record it again"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a container says about the samples in it.
+
+    Attributes:
+        kind: container, such as ``"WAV"``; ``""`` if no container is known to match.
+        frames: samples per channel, None where only the decoder knows.
+        surplus: samples that the decoder may promise beyond ``frames``; with more, ``frames`` is
+            not to be trusted.
+        shortfall: samples that the decoder may promise less than ``frames``.
+    """
+
+    kind: str
+    frames: int | None = None
+    surplus: int = 0
+    shortfall: int = 0
+
+
+class FileBytes:
+    """A file and its size, for reads that must not come up short."""
+
+    def __init__(self, file: BinaryIO, name: str, size: int) -> None:
+        self.file, self.name, self.size = file, name, size
+
+    def upto(self, position: int, count: int) -> bytes:
+        """At most ``count`` bytes, fewer at the end of the file."""
+        self.file.seek(position)
+        return self.file.read(count)
+
+    def exactly(self, position: int, count: int) -> bytes:
+        """``count`` bytes, all of them in the file."""
+        data = self.upto(position, count)
+        if len(data) < count:
+            raise self.error(f"cut off inside the header at byte {self.size}; {COPY_AGAIN}")
+        return data
+
+    def unpack(self, layout: str, position: int) -> tuple:
+        """Numbers at a position, as :func:`struct.unpack` gives them."""
+        return struct.unpack(layout, self.exactly(position, struct.calcsize(layout)))
+
+    def error(self, problem: str) -> AudioError:
+        """An error that names the file."""
+        return AudioError(f"{self.name}: {problem}")
+
+    def unfinished(self, present: int) -> AudioError:
+        """The error of a header that was written before the samples and never completed."""
+        return self.error(f"the header says 0 bytes of samples but {present} follow; {UNFINISHED}")
+
+    def compare(self, declared: int, begin: int, block: int = 1) -> None:
+        """Raise if fewer whole blocks follow ``begin`` than ``declared`` bytes would hold.
+
+        Args:
+            declared: bytes of samples that the header promises.
+            begin: position of the first of them.
+            block: bytes that only count together.
+
+        Raises:
+            AudioError: if the file is cut off.
+        """
+        present = max(0, self.size - begin)
+        if declared // block > present // block:
+            raise self.error(
+                f"cut off: the header promises {declared} bytes of samples, the file holds "
+                f"{present}; {COPY_AGAIN}"
+            )
+
+
+def chunks(data: FileBytes, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
+    """(name, position of the content, size) of IFF chunks, which begin at even offsets."""
+    for _ in range(MAX_CHUNKS):
+        if position + 8 > data.size:
+            return
+        name, size = data.unpack(f"{order}4sI", position)
+        yield name, position + 8, size
+        position += 8 + size + size % 2
+    raise data.error(f"more than {MAX_CHUNKS} chunks before the samples; {COPY_AGAIN}")
+
+
+def is_chunk(data: FileBytes, position: int, order: str) -> bool:
+    """Whether a plausible chunk begins here, rather than samples."""
+    head = data.upto(position, 8)
+    if len(head) < 8:
+        return False
+    name, size = struct.unpack(f"{order}4sI", head)
+    return all(32 <= byte < 127 for byte in name) and position + 8 + size <= data.size

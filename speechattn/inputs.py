@@ -1,0 +1,144 @@
+"""Which recordings to transcribe, and into which files: settled before anything is transcribed.
+
+For every recording there will be one file a format, in the folders the recording has below the
+input folder: ``rec/a/b.wav`` of the input ``rec`` gives ``DIR/a/b.TextGrid``. A recording named
+itself gives ``DIR/b.TextGrid``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechattn.errors import UsageError
+from speechattn.text import one_line
+from speechattn.writers import WRITERS
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to transcribe.
+
+    Attributes:
+        path: of the recording.
+        file: its path below the input folder, parts separated by ``/``; its name if it was
+            given as a file.
+        outputs: format → file to write.
+    """
+
+    path: Path
+    file: str
+    outputs: dict[str, Path]
+
+
+def collect(
+    inputs: Sequence[str | Path], output_dir: str | Path, formats: Sequence[str]
+) -> list[Job]:
+    """Find the recordings and name their outputs, before anything is transcribed.
+
+    A folder is searched with all its folders for names with an audio suffix, in sorted order;
+    hidden files and folders (such as the ``._a.wav`` of macOS archives) are left out, links are
+    followed, except to a folder that is being searched already. A file is taken whatever its
+    name. A recording found twice under one output name is transcribed once.
+
+    Args:
+        inputs: audio files and folders.
+        output_dir: folder for the outputs; need not exist.
+        formats: keys of :data:`speechattn.writers.WRITERS`.
+
+    Raises:
+        UsageError: if a format is unknown; if there are no inputs; if an input does not exist, is
+            a folder that cannot be searched or holds no audio; if two recordings would be written
+            to one output, or an output would replace a recording.
+    """
+    unknown = [name for name in formats if name not in WRITERS]
+    if unknown or not formats:
+        what = f"unknown format {unknown[0]!r}" if unknown else "no output format"
+        raise UsageError(f"{what}; choose from {', '.join(WRITERS)}")
+    if not inputs:
+        raise UsageError("no input; give audio files or folders that hold some")
+    jobs: dict[str, Job] = {}
+    for item in inputs:
+        for path, file in _recordings(item):
+            target = Path(output_dir, file)
+            outputs = {f: target.with_name(target.stem + WRITERS[f].suffix) for f in formats}
+            job = Job(path, file, outputs)
+            first = jobs.setdefault(os.path.normcase(target.with_name(target.stem)), job)
+            if first.path != path and not _same_file(first.path, path):
+                raise _usage_error(
+                    f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
+                    "rename one or transcribe them into different folders"
+                )
+    recordings = {os.path.realpath(job.path) for job in jobs.values()}
+    for job in jobs.values():
+        for output in job.outputs.values():
+            if os.path.realpath(output) in recordings:
+                raise _usage_error(
+                    f"{output}: the output for {job.path} would replace a recording; "
+                    "choose another output folder"
+                )
+    return list(jobs.values())
+
+
+def _usage_error(message: str) -> UsageError:
+    return UsageError(one_line(message))
+
+
+def _recordings(item: str | Path) -> Iterator[tuple[Path, str]]:
+    """The recordings of one input with their relative paths."""
+    path = Path(item)
+    try:
+        os.stat(item)  # not of `path`: Path("") would be the current folder
+    except OSError as error:
+        message = f"{str(item)!r}: {error.strerror}; check the name of this input"
+        raise _usage_error(message) from error
+    if not os.path.isdir(path):
+        yield path, path.name
+        return
+    found = False
+    for recording in _search(path, ancestors=()):
+        found = True
+        yield recording, recording.relative_to(path).as_posix()
+    if not found:
+        suffixes = " ".join(sorted(_audio_suffixes()))
+        raise _usage_error(f"{path}: no audio in this folder; looked for names in {suffixes}")
+
+
+def _search(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """Audio files below a folder, sorted; ``ancestors`` are (device, inode) of those above it."""
+    try:
+        status = os.stat(folder)
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        message = f"{folder}: cannot be searched ({error.strerror}); check its permissions"
+        raise _usage_error(message) from error
+    identity = (status.st_dev, status.st_ino)
+    if identity in ancestors:  # a link that leads back up
+        return
+    suffixes = _audio_suffixes()
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        path = folder / entry.name
+        # The entry knows of a folder that cannot be entered, the path what a link leads to.
+        if entry.is_dir(follow_symlinks=False) or os.path.isdir(path):
+            yield from _search(path, (*ancestors, identity))
+        elif path.suffix.lower() in suffixes:
+            # Links that lead nowhere come along and fail by name: nothing is left out unsaid.
+            yield path
+
+
+def _audio_suffixes() -> frozenset[str]:
+    # Imported here: it brings audio libraries, which `speechattn --help` does without.
+    from speechattn.audio import AUDIO_SUFFIXES
+
+    return AUDIO_SUFFIXES
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # a link that leads nowhere
+        return False

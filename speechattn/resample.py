@@ -1,0 +1,158 @@
+"""Any number of channels at any rate → mono at 16 kHz, in blocks.
+
+Everything is done chunk by chunk, so a recording of any length needs the same memory. Lengths:
+``n`` samples at ``rate`` Hz become ``floor(n * 16000 / rate + 1/2)`` samples at 16 kHz, exactly,
+whatever the chunks and blocks. What cannot become so (impossible rates, no channel of that number,
+too few samples, NaN) is refused here, whether it comes from a file or from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+
+from speechattn.errors import AudioError
+from speechattn.timing import SAMPLE_RATE, SHIFT_SAMPLES
+
+MIN_RATE = 4_000  # Hz; below, too little of speech is left
+MAX_RATE = 768_000  # Hz; above, the header is wrong
+MIN_SAMPLES = SHIFT_SAMPLES // 2  # at 16 kHz; fewer (5 ms) give no frame
+CHUNK_FRAMES = 65_536  # samples per channel decoded and resampled at a time
+CHUNK_VALUES = 1 << 20  # samples of all channels decoded at a time, at most
+
+
+def resampled_length(frames: int, sample_rate: int) -> int:
+    """Samples at 16 kHz of ``frames`` samples at ``sample_rate`` Hz, rounded half up."""
+    return (2 * frames * SAMPLE_RATE + sample_rate) // (2 * sample_rate)
+
+
+def chunk_frames(channels: int) -> int:
+    """Samples per channel of the chunks in which that many channels are handled."""
+    return max(1, min(CHUNK_FRAMES, CHUNK_VALUES // channels))
+
+
+def check_length(frames: int, sample_rate: int, name: str) -> None:
+    """Refuse a recording of which no frame at 16 kHz can be made.
+
+    Args:
+        frames: samples per channel.
+        sample_rate: Hz.
+        name: what messages call the recording.
+
+    Raises:
+        AudioError: if the rate is impossible or there are fewer than 5 ms.
+    """
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise AudioError(
+            f"{name}: sample rate {sample_rate} Hz is not between {MIN_RATE} and {MAX_RATE} Hz; "
+            "record or convert it at 16000 Hz"
+        )
+    if frames <= 0:
+        raise AudioError(f"{name}: holds no samples (0 s); leave it out or record it again")
+    if resampled_length(frames, sample_rate) < MIN_SAMPLES:
+        raise AudioError(
+            f"{name}: {frames} samples at {sample_rate} Hz are {1000 * frames / sample_rate:.2f} "
+            "ms; at least 5 ms are needed for one frame; leave it out"
+        )
+
+
+def check_channel(channel: int | None, channels: int, name: str) -> None:
+    """Refuse a channel, counted from 0, that is none of ``channels``; None (their mean) is fine.
+
+    Raises:
+        AudioError: if there is no such channel.
+    """
+    if channel is None:
+        return
+    whole = isinstance(channel, (int, np.integer)) and not isinstance(channel, bool)
+    if not whole or not 0 <= channel < channels:
+        raise AudioError(
+            f"{name}: no channel {channel}; it has {channels}, counted from 0 to {channels - 1}"
+        )
+
+
+def mono_blocks(
+    chunks: Iterable[np.ndarray], sample_rate: int, channel: int | None, seconds: float, name: str
+) -> Iterator[np.ndarray]:
+    """Mix down and resample.
+
+    Args:
+        chunks: float32 arrays, shape (samples, channels).
+        sample_rate: of the chunks, Hz.
+        channel: which channel, from 0; None for the mean of all.
+        seconds: length of a block; the last one may be shorter. It changes no sample.
+        name: what messages call the recording.
+
+    Returns:
+        Iterator of float32 arrays at 16 kHz, shape (samples,).
+
+    Raises:
+        AudioError: if ``seconds`` is no length or (from the iterator) a sample is NaN or infinite.
+    """
+    if not np.isfinite(seconds) or not seconds > 0:
+        raise AudioError(f"{name}: blocks of {seconds} s; give a length above 0 s")
+    mono = _mono(chunks, sample_rate, channel, name)
+    return _reblock(_resample(mono, sample_rate), max(1, round(seconds * SAMPLE_RATE)))
+
+
+def _mono(
+    chunks: Iterable[np.ndarray], sample_rate: int, channel: int | None, name: str
+) -> Iterator[np.ndarray]:
+    """One channel, or the mean of all, of which every sample is finite."""
+    done = 0
+    for chunk in chunks:
+        if chunk.shape[1] == 1:
+            mono = np.array(chunk[:, 0])  # a copy: the decoder uses its buffer again
+        elif channel is None:
+            mono = chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
+        else:
+            mono = np.array(chunk[:, channel])
+        _check_finite(mono, done, sample_rate, name)
+        done += len(mono)
+        yield mono
+
+
+def _check_finite(samples: np.ndarray, done: int, sample_rate: int, name: str) -> None:
+    finite = np.isfinite(samples)
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        raise AudioError(
+            f"{name}: sample {done + bad} (at {(done + bad) / sample_rate:.4f} s) is "
+            f"{samples[bad]}; write the recording again without NaN and infinite values"
+        )
+
+
+def _resample(chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
+    """To 16 kHz, ``resampled_length`` samples in all; soxr's delay is already taken out."""
+    if sample_rate == SAMPLE_RATE:
+        yield from chunks
+        return
+    stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    taken = given = 0
+    for chunk in chunks:
+        taken += len(chunk)
+        out = stream.resample_chunk(chunk)
+        given += len(out)
+        yield out
+    rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
+    missing = resampled_length(taken, sample_rate) - given
+    yield np.pad(rest[:missing], (0, max(0, missing - len(rest))))
+
+
+def _reblock(chunks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same samples in arrays of ``size``, the last one shorter."""
+    parts: list[np.ndarray] = []
+    held = 0
+    for chunk in chunks:
+        while held + len(chunk) >= size:
+            parts.append(chunk[: size - held])
+            chunk = chunk[size - held :]
+            yield np.concatenate(parts)
+            parts, held = [], 0
+        if len(chunk):
+            parts.append(chunk)
+            held += len(chunk)
+    if held:
+        yield np.concatenate(parts)

@@ -1,0 +1,127 @@
+"""Files appear whole or not at all, and what was there before survives every failure."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechattn.atomic import atomic_path, atomic_write_bytes, atomic_write_text, growing_text
+
+
+def names(folder) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_file_takes_its_name_when_it_is_complete(tmp_path):
+    target = tmp_path / "new" / "folder" / "a.txt"
+    with atomic_path(target) as temporary:
+        assert temporary.parent == target.parent and temporary.suffix == ".txt"
+        assert temporary.name.startswith(".") and not target.exists()
+        temporary.write_text("done")
+        assert not target.exists()
+    assert target.read_text() == "done" and names(target.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(error), atomic_path(target) as temporary:
+        temporary.write_text("half of the ne")
+        raise error
+    assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_write_text(target, "new")
+    assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (order.append("replace"), replace(a, b)))
+    atomic_write_bytes(tmp_path / "a", b"x")
+    with growing_text(tmp_path / "b") as append:
+        append("x")
+    assert order == ["fsync", "replace"] * 2
+
+
+def test_a_folder_in_the_way_is_an_error_and_stays(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError):
+        atomic_write_text(tmp_path / "a", "x")
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").is_dir()
+
+
+def test_long_names_fit(tmp_path):
+    for name in ("n" * 251 + ".txt", "a." + "s" * 253):
+        atomic_write_text(tmp_path / name, "x")
+        assert (tmp_path / name).read_text() == "x"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions and links are POSIX's here")
+def test_permissions_follow_the_umask_and_links_are_replaced(tmp_path):
+    old = os.umask(0o027)
+    try:
+        atomic_write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    atomic_write_text(tmp_path / "link", "y")
+    assert not (tmp_path / "link").is_symlink()
+    assert [(tmp_path / n).read_text() for n in ("a", "link")] == ["x", "y"]
+
+
+@given(text=st.text(), data=st.binary())
+def test_text_and_bytes_are_written_as_they_are(tmp_path_factory, text, data):
+    folder = tmp_path_factory.getbasetemp() / "as_they_are"
+    try:
+        encoded = text.encode("utf-8")
+    except UnicodeEncodeError:
+        with pytest.raises(UnicodeEncodeError):
+            atomic_write_text(folder / "t", text)
+    else:
+        atomic_write_text(folder / "t", text)
+        assert (folder / "t").read_bytes() == encoded
+    atomic_write_bytes(folder / "b", data)
+    assert (folder / "b").read_bytes() == data
+    assert set(names(folder)) <= {"b", "t"}
+
+
+def test_growing_text_shows_its_progress_beside_its_name(tmp_path):
+    target, partial = tmp_path / "sub" / "a.ctm", tmp_path / "sub" / "a.ctm.partial"
+    target.parent.mkdir()
+    target.write_text("old")
+    with growing_text(target) as append:
+        append("one\n")
+        assert not target.exists() and partial.read_text() == "one\n"
+        append("zwei ü\n")
+        assert partial.read_bytes() == "one\nzwei ü\n".encode()
+    assert target.read_bytes() == "one\nzwei ü\n".encode() and names(tmp_path / "sub") == ["a.ctm"]
+
+
+def test_growing_text_keeps_what_there_is_when_it_is_interrupted(tmp_path):
+    target = tmp_path / "a.ctm"
+    with pytest.raises(KeyboardInterrupt), growing_text(target) as append:
+        append("one\n")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["a.ctm.partial"]
+    assert (tmp_path / "a.ctm.partial").read_text() == "one\n"
+    with growing_text(target) as append:  # a second attempt begins anew
+        append("two\n")
+    assert names(tmp_path) == ["a.ctm"] and target.read_text() == "two\n"

@@ -1,0 +1,47 @@
+"""Calibration: errors and tables against the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechattn.calibration import Calibration
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
+def test_calibration_error_by_definition(phones):
+    calibration = Calibration()
+    for confidence, right in phones:
+        calibration.add([confidence], [right])
+    confidences, rights = np.array(phones, dtype=float).T
+    edges = np.arange(1, 10) / 10
+    bins = np.searchsorted(edges, confidences, side="right")
+    gaps = [
+        (bins == b).mean() * abs(rights[bins == b].mean() - confidences[bins == b].mean())
+        for b in np.unique(bins)
+    ]
+    assert calibration.error() == pytest.approx(sum(gaps), abs=1e-9)
+    table = calibration.table()
+    assert [row.phones for row in table] == np.bincount(bins, minlength=10).tolist()
+    assert table[0].low == 0 and table[-1].high == 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=20), st.integers(0, 20))
+def test_adding_two_pools_their_phones(phones, cut):
+    parts = [Calibration(), Calibration(), Calibration()]
+    for calibration, some in zip(parts, (phones, phones[:cut], phones[cut:])):
+        calibration.add([c for c, _ in some], [r for _, r in some])
+    whole, pooled = parts[0], parts[1] + parts[2]
+    assert [(row.phones, row.accuracy) for row in pooled.table()] == [
+        (row.phones, row.accuracy) for row in whole.table()
+    ]
+    assert pooled.error() == pytest.approx(whole.error(), abs=1e-9)
+
+
+def test_without_phones_there_is_no_error():
+    assert Calibration().error() is None
+    assert {(row.phones, row.confidence, row.accuracy) for row in Calibration().table()} == {
+        (0, None, None)
+    }
