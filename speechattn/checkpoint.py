@@ -25,6 +25,7 @@ from speechattn.errors import ConfigError, ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
+from speechattn.text import one_line
 
 FORMAT = "speechattn-model"
 FORMAT_VERSION = 1  # raised when an older program could not run what a newer one writes
@@ -55,8 +56,14 @@ class Checkpoint:
     training: dict = field(default_factory=dict)
 
     def save(self, folder: str | Path) -> None:
-        """Write the folder, whole or not at all; one that is there is replaced."""
-        folder = Path(folder)
+        """Write the folder, whole or not at all; a model that is there is replaced.
+
+        Raises:
+            ModelError: if the name is taken by something that is no model folder.
+        """
+        folder = Path(folder).resolve()  # a link to a model stays one
+        if folder.exists() and not _may_replace(folder):
+            raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
         partial.mkdir()
@@ -81,7 +88,7 @@ class Checkpoint:
             shutil.rmtree(partial, ignore_errors=True)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Checkpoint":
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
         """Read a model folder.
 
         Raises:
@@ -98,8 +105,10 @@ class Checkpoint:
             decoding = DecoderOptions.from_dict(config["decoding"])
         except KeyError as error:
             raise ModelError(f"{folder / CONFIG}: no key {error}; export the model again") from None
-        except (SpeechattnError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(f"{folder / CONFIG}: {error}") from None
+        except (SpeechattnError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ModelError(
+                f"{folder / CONFIG}: {one_line(str(error))}; export the model again"
+            ) from None
         if phone_model.num_phones != len(phones):
             raise ModelError(
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
@@ -146,9 +155,9 @@ def pick_device(device: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         picked = torch.device(device)
-        torch.empty(0, device=picked)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=picked).item()  # the "meta" device exists but cannot compute
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = one_line(str(error).split(". ")[0])
         raise ConfigError(f"device: {device!r}: {reason}; 'auto' takes what is there") from None
     return picked
 
@@ -159,7 +168,7 @@ def _read_config(folder: Path) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; {folder} is not a model folder") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ModelError(f"{path}: not the configuration of a {FORMAT}; give another folder")
@@ -192,15 +201,24 @@ def _read_weights(path: Path, classifier: PhoneClassifier) -> dict[str, torch.Te
     return weights
 
 
+def _may_replace(folder: Path) -> bool:
+    """Whether a save may take the place of what is there: a model, or an empty folder."""
+    return folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))
+
+
 def _replace_folder(new: Path, folder: Path) -> None:
     """Put ``new`` in the place of ``folder``; a crash leaves one of them whole, or a backup."""
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
-        os.replace(folder, old)
+    if not folder.exists():
         os.replace(new, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
+        return
+    old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+    os.replace(folder, old)
+    try:
         os.replace(new, folder)
+    except OSError:
+        os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _readable_json(config: dict) -> str:

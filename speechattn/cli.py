@@ -1,4 +1,4 @@
-"""The command ``speechattn``: ``transcribe`` recordings, ``info`` about a model.
+"""The command ``speechattn``: ``transcribe`` recordings, ``info`` about a model, ``bench``.
 
 Exit status: 0 if everything went well, 1 if some recordings failed, 2 if the command could not be
 carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
@@ -16,6 +16,7 @@ from typing import NoReturn
 
 # The recognizer, and PyTorch with it, is imported when a command needs it: help comes at once.
 from speechattn.batch import TRANSCRIPTS, transcribe_files
+from speechattn.bench.command import MOST_THREADS, add_bench, whole_number
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.inputs import collect
 from speechattn.text import one_line
@@ -74,7 +75,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_transcribe(commands)
 
+    info = commands.add_parser(
+        "info", help="describe a model", description="Describe a model: phones, context, size."
+    )
+    info.set_defaults(run=run_info)
+    info.add_argument("model", metavar="MODEL", help="name or folder of a model")
+
+    add_bench(commands)
+    return parser
+
+
+def _add_transcribe(commands: argparse._SubParsersAction) -> None:
     transcribe = commands.add_parser(
         "transcribe",
         allow_abbrev=False,
@@ -103,6 +116,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--device", choices=DEVICES, default="auto", help="where to compute (default: auto)"
     )
     transcribe.add_argument(
+        "--threads",
+        type=whole_number(0, MOST_THREADS),
+        default=0,
+        metavar="N",
+        help="threads that the encoder computes with on a CPU (default: 0, PyTorch's own choice)",
+    )
+    transcribe.add_argument(
         "--channel",
         type=parse_channel,
         metavar="N",
@@ -111,13 +131,6 @@ def build_parser() -> argparse.ArgumentParser:
     transcribe.add_argument(
         "--quiet", action="store_true", help="print failures only, no progress and no summary"
     )
-
-    info = commands.add_parser(
-        "info", help="describe a model", description="Describe a model: phones, context, size."
-    )
-    info.set_defaults(run=run_info)
-    info.add_argument("model", metavar="MODEL", help="name or folder of a model")
-    return parser
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -129,7 +142,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     # argparse fills INPUT... from the first place where inputs stand and gives the others back.
-    if arguments.command != "transcribe" or any(word.startswith("-") for word in rest):
+    if not hasattr(arguments, "inputs") or any(word.startswith("-") for word in rest):
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
     else:
@@ -144,6 +157,10 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
 
     from speechattn.recognizer import load_model
 
+    if arguments.threads:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
     recognizer = load_model(arguments.model, device=arguments.device)
     try:
         summary = transcribe_files(

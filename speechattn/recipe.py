@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+import shutil
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Sequence
 
 import numpy as np
 import torch
@@ -32,10 +34,12 @@ from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet, arpabet, read_phone_table
 from speechattn.prepare import PreparedSet, held_out, prepare_set
 from speechattn.report import transcribe_examples, write_pictures, write_report
-from speechattn.stages import Stage, StageRunner, files_fingerprint
+from speechattn.stages import Stage, StageRunner, files_fingerprint, fingerprint
+from speechattn.text import one_line
 from speechattn.train import Trainer
-from speechattn.tune import log_posteriors, tune_decoder
+from speechattn.tune import decoder_grid, log_posteriors, tune_decoder
 
+CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
 STAGES = ("prepare", "train", "evaluate", "transcribe", "report")
 
 
@@ -50,6 +54,8 @@ class Recipe:
         self.config = config
         self.work = Path(config.work_dir)
         self.device = pick_device(config.device)
+        self.phones = _phone_set(config.phones)
+        decoder_grid(config.decoding)  # an impossible value shows now, not after training
         if config.threads:
             torch.set_num_threads(config.threads)
         parts = config.to_dict()
@@ -63,8 +69,9 @@ class Recipe:
                 "prepare",
                 self.prepare,
                 lambda: [
-                    *of("train", "dev", "test", "hold_out", "phones", "front_end", "synth", "seed"),
-                    self._corpora_fingerprint(),
+                    *of("train", "dev", "test", "hold_out", "front_end", "synth", "seed"),
+                    self.phones.to_dict(),
+                    self._corpora_fingerprint,
                 ],
                 [work / "prepared" / name / "index.json" for name in ("train", "dev", "test")],
             ),
@@ -123,6 +130,7 @@ class Recipe:
     def train(self) -> None:
         """Train the classifier, learn the phone model, tune the decoder, write the model."""
         config = self.config
+        self._set_aside_foreign_checkpoint()
         train, dev = self._prepared("train"), self._prepared("dev")
         say(f"  {len(train)} utterances, {train.num_frames / 360_000:.2f} hours, on {self.device}")
         trainer = Trainer(
@@ -131,7 +139,7 @@ class Recipe:
             dev,
             num_phones=len(self.phones),
             silence=self.phones.silence_index,
-            checkpoint=self.work / "train" / "checkpoint.safetensors",
+            checkpoint=self.work / CHECKPOINT,
             device=self.device,
         )
         classifier = trainer.run()
@@ -197,11 +205,6 @@ class Recipe:
             say(f"  picture:  {path}\n  TextGrid: {path.with_suffix('.TextGrid')}")
         say(f"  model:    {self.work / 'model'}\n  report:   {self.work / 'report.md'}")
 
-    @cached_property
-    def phones(self) -> PhoneSet:
-        """The classes of the model."""
-        return read_phone_table(self.config.phones) if self.config.phones else arpabet()
-
     @property
     def corpora(self) -> Path:
         """The folder the corpora lie in; a synthesised one lies in the work folder."""
@@ -213,16 +216,17 @@ class Recipe:
             self.corpora / name, phones=self.phones, split=None if split == "all" else split
         )
 
+    @cached_property
     def _corpora_fingerprint(self) -> str | None:
+        """As they were when the recipe began; looking at thousands of files takes its time."""
         if self.config.synth:
             return None  # made from the configuration alone
-        names = {e.split("/")[0] for part in ("train", "dev", "test") for e in getattr(self.config, part)}
+        config = self.config
+        names = {entry.split("/")[0] for entry in (*config.train, *config.dev, *config.test)}
         files = [p for name in names for p in (self.corpora / name).rglob("*") if p.is_file()]
         return files_fingerprint(files)
 
     def _synthesise(self) -> None:
-        import shutil
-
         from speechattn.synth import synthesize_corpus
 
         folder = self.corpora / "espeak"
@@ -237,6 +241,18 @@ class Recipe:
             seed=self.config.seed,
         )
 
+    def _set_aside_foreign_checkpoint(self) -> None:
+        """Let training go on only from a checkpoint of these very inputs."""
+        config = self.config.to_dict()
+        parts = [config[name] for name in ("encoder", "training", "augmentation")]
+        inputs = fingerprint([self.runner.fingerprint("prepare"), *parts])
+        mark, checkpoint = self.work / "train/inputs.txt", self.work / CHECKPOINT
+        # Without the mark the trainer compares what it can.
+        if checkpoint.exists() and mark.exists() and mark.read_text(encoding="utf-8") != inputs:
+            os.replace(checkpoint, checkpoint.with_name("previous.safetensors"))
+            say(f"  settings or data have changed since {checkpoint} was written: training afresh")
+        atomic_write_text(mark, inputs)
+
     def _prepared(self, name: str) -> PreparedSet:
         return PreparedSet(self.work / "prepared" / name)
 
@@ -247,10 +263,21 @@ class Recipe:
         return json.loads((self.work / name).read_text(encoding="utf-8"))
 
 
+def _phone_set(table: str | None) -> PhoneSet:
+    """The classes of the model."""
+    if table is None:
+        return arpabet()
+    try:
+        return read_phone_table(table)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"phones: {table}: cannot be read ({error}); give a table") from None
+
+
 def _part(corpus: Corpus, share: float, kept_back: bool) -> Corpus:
     """The utterances of a training corpus that are kept back for dev, or all others."""
     chosen = [u for u in corpus.utterances if held_out(u, share) == kept_back]
-    return dataclasses.replace(corpus, utterances=tuple(chosen))
+    problems = () if kept_back else corpus.problems  # said once
+    return dataclasses.replace(corpus, utterances=tuple(chosen), problems=problems)
 
 
 def say(text: str) -> None:
@@ -279,12 +306,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         names, force, overrides = _stage_arguments(overrides)
         recipe = Recipe(read_config(config, overrides))
     except SpeechattnError as error:
-        print(f"speechattn.recipe: error: {error}", file=sys.stderr)
+        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     try:
         recipe.runner.run(names, force)
     except (SpeechattnError, OSError) as error:
-        print(f"speechattn.recipe: error: {error}", file=sys.stderr)
+        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("speechattn.recipe: interrupted; the same command goes on from here", file=sys.stderr)

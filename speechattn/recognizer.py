@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import torch
@@ -95,6 +95,7 @@ class Recognizer:
                 raise UsageError("sample_rate: missing; samples need their rate in Hz")
             blocks = array_blocks(audio, sample_rate, seconds=BLOCK_SECONDS, channel=channel)
             runs, frames = self._recognise(blocks, posteriors)
+            sample_rate = int(sample_rate)  # a whole number, says array_blocks
             duration = np.shape(audio)[-1] / sample_rate
         phones = segments_from_runs(runs, self.phones.names, duration)
         return Transcription(phones, duration, sample_rate, self.phones.names, frames)

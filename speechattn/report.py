@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from speechattn.atomic import atomic_write_text
@@ -16,7 +17,7 @@ from speechattn.inputs import Job
 from speechattn.pictures import utterance_picture
 from speechattn.prepare import Entry, PreparedSet
 from speechattn.recognizer import load_model
-from speechattn.segments import Segment, segments_from_runs
+from speechattn.segments import segments_from_runs
 from speechattn.writers import WRITERS
 
 FORMATS = ("textgrid", "ctm", "json", "csv")  # of the example transcriptions
@@ -43,28 +44,35 @@ def transcribe_examples(
 ) -> None:
     """Transcribe the first recordings of every test corpus in turn, and draw each of them.
 
+    Args:
+        model: folder.
+        test: where the recordings are listed.
+        count: of recordings, at most.
+        folder: for a folder a corpus; replaced if it exists.
+        device: as for :func:`speechattn.load_model`.
+
     Raises:
         SpeechattnError: if one of them fails.
     """
+    shutil.rmtree(folder, ignore_errors=True)  # examples of another run would get into the report
     recognizer = load_model(model, device)
     entries = _in_turn(test.entries)[:count]
     jobs = []
     for entry in entries:
+        outputs = {name: _output(folder, entry, WRITERS[name].suffix) for name in FORMATS}
         path = Path(entry.path)
-        stem = folder / entry.corpus / entry.id
-        outputs = tuple(stem.with_name(stem.name + WRITERS[f].suffix) for f in FORMATS)
-        jobs.append(Job(path, f"{entry.corpus}/{entry.id}{path.suffix}", dict(zip(FORMATS, outputs))))
+        jobs.append(Job(path, f"{entry.corpus}/{entry.id}{path.suffix}", outputs))
     summary = transcribe_files(jobs, recognizer, folder, progress=True)
     if summary.errors:
-        raise SpeechattnError("; ".join(f"{name}: {why}" for name, why in summary.errors))
+        raise SpeechattnError("; ".join(summary.errors))
     for entry in entries:
         samples, info = read_audio(entry.path)
         found = recognizer.transcribe(entry.path)
         reference = segments_from_runs(test.runs(entry), recognizer.phones.names, info.duration)
         utterance_picture(
-            folder / entry.corpus / f"{entry.id}.png",
+            _output(folder, entry, ".png"),
             samples,
-            _without_loss(reference),
+            reference,
             found.phones,
             found.posteriors,
             found.labels,
@@ -73,8 +81,9 @@ def transcribe_examples(
         )
 
 
-def _without_loss(segments: list[Segment]) -> list[Segment]:
-    return [segment for segment in segments if segment.end > segment.start]
+def _output(folder: Path, entry: Entry, suffix: str) -> Path:
+    """Where an example goes: an utterance may be called ``a/b``, a file may not."""
+    return folder / entry.corpus / (entry.id.replace("/", "_") + suffix)
 
 
 def _in_turn(entries: list[Entry]) -> list[Entry]:
@@ -101,7 +110,8 @@ def write_report(work: Path, config: RecipeConfig) -> None:
         for row in scores["overall"]["top_confusions"][:10]
     )
     examples = "\n\n".join(
-        f"![{path.stem}]({path.relative_to(work)})" for path in sorted(work.glob("transcribe/*/*.png"))
+        f"![{path.stem}]({path.relative_to(work).as_posix()})"
+        for path in sorted(work.glob("transcribe/*/*.png"))
     )
     text = f"""# {config.name}
 

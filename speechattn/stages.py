@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Sequence
 
 from speechattn.atomic import atomic_write_text
 from speechattn.errors import UsageError
@@ -85,8 +85,7 @@ class StageRunner:
     def fingerprint(self, name: str) -> str:
         """Of a stage's own inputs and those of all it needs."""
         stage = self._stages[name]
-        parts = [stage.inputs(), *(self.fingerprint(needed) for needed in stage.needs)]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return fingerprint([stage.inputs(), *(self.fingerprint(name) for name in stage.needs)])
 
     def _read(self) -> dict:
         try:
@@ -99,6 +98,11 @@ class StageRunner:
         stamps = self._read()
         stamps[name] = fingerprint
         atomic_write_text(self._stamps, json.dumps(stamps, indent=1) + "\n")
+
+
+def fingerprint(values: object) -> str:
+    """Of JSON values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def files_fingerprint(paths: Sequence[Path]) -> str:

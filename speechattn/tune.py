@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from speechattn.config import DecodingConfig
 from speechattn.decoder import DecoderOptions, decode
 from speechattn.encoder import PhoneClassifier
+from speechattn.errors import ConfigError
 from speechattn.metrics import phone_errors
 from speechattn.phonemodel import PhoneModel
 from speechattn.prepare import PreparedSet
@@ -51,20 +53,31 @@ def tune_decoder(
         scores = log_posteriors(classifier, dev.frames(entry), device)
         utterances.append((scores, spoken(dev.runs(entry), silence)))
         total += entry.frames
-    names = [f for f in DecoderOptions.__dataclass_fields__]
-    grid = list(itertools.product(*(getattr(candidates, name) for name in names)))
     rows = []
-    for values in tqdm(grid, desc="tune decoder", unit="setting"):
-        options = DecoderOptions(**dict(zip(names, values)))
+    for options in tqdm(decoder_grid(candidates), desc="tune decoder", unit="setting"):
         errors = phones = 0
         for scores, reference in utterances:
             found = spoken(decode(scores, phone_model, options), silence)
             errors += sum(phone_errors(reference, found))
             phones += len(reference)
         rows.append({**options.to_dict(), "per": errors / max(1, phones)})
-    rows.sort(key=lambda row: row["per"])
-    best = {name: rows[0][name] for name in names}
+    rows.sort(key=lambda row: row["per"])  # stable: of equals, the first that was tried
+    best = {name: rows[0][name] for name in rows[0] if name != "per"}
     return DecoderOptions(**best), rows
+
+
+def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
+    """Every combination of the candidates.
+
+    Raises:
+        ConfigError: if there is none, or a candidate is impossible.
+    """
+    names = [field.name for field in dataclasses.fields(DecoderOptions)]
+    for name in names:
+        if not getattr(candidates, name):
+            raise ConfigError(f"decoding.{name}: empty; list at least one value to try")
+    grid = itertools.product(*(getattr(candidates, name) for name in names))
+    return [DecoderOptions(**dict(zip(names, values))) for values in grid]
 
 
 def spoken(runs: list[FrameRun], silence: int) -> list[int]:

@@ -27,7 +27,7 @@ class FakeRecognizer:
     phones: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(silence="SIL"))
     asked: list[tuple[str, int | None]] = field(default_factory=list)
 
-    def transcribe(self, audio: Path, *, sample_rate=None, channel=None) -> SimpleNamespace:
+    def transcribe(self, audio: Path, *, channel=None, posteriors=True) -> SimpleNamespace:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
         self.asked.append((audio.name, channel))
         if audio.name in self.errors:
@@ -148,7 +148,7 @@ def test_a_transcription_that_does_not_cover_the_recording_is_an_error(tmp_path,
     make(tmp_path, "a.wav")
     recognizer = FakeRecognizer()
     result = SimpleNamespace(phones=phones, duration=1.0, sample_rate=8000)
-    recognizer.transcribe = lambda audio, channel=None: result
+    recognizer.transcribe = lambda audio, **_: result
     jobs = collect([tmp_path], tmp_path / "out", ["json"])
     summary = transcribe_files(jobs, recognizer, tmp_path / "out")
     assert summary.succeeded == 0 and "ValueError" in summary.errors[0]
@@ -261,7 +261,7 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path, monkeypatch, capsys):
 def test_a_real_interrupt_signal_is_not_taken_for_a_failing_recording(tmp_path):
     rec = make(tmp_path / "rec", "a.wav", "b.wav")
     recognizer = FakeRecognizer()
-    recognizer.transcribe = lambda audio, channel=None: os.kill(os.getpid(), signal.SIGINT)
+    recognizer.transcribe = lambda audio, **_: os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         transcribe_files(collect([rec], tmp_path / "o", ["ctm"]), recognizer, tmp_path / "o")
     assert tree(tmp_path / "o") == ["transcripts.jsonl.partial"]

@@ -28,7 +28,9 @@ class FakeRecognizer:
 
     phones = SimpleNamespace(silence="SIL")
 
-    def transcribe(self, audio: Path, *, channel: int | None = None) -> SimpleNamespace:
+    def transcribe(
+        self, audio: Path, *, channel: int | None = None, posteriors: bool = True
+    ) -> SimpleNamespace:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
         if audio.name.startswith("bad"):
             raise AudioError(f"{audio}: {channel} is no good; take another")
@@ -72,6 +74,7 @@ def rec(tmp_path, monkeypatch) -> Path:
 
 
 TRANSCRIBE = ["transcribe", "rec", "--output-dir", "out", "--model", "m"]
+BENCH = ["bench", "transcribe", "--model", "m", "rec", "--peer", "none"]
 
 
 def test_all_went_well(rec, fake_model, capsys):
@@ -128,6 +131,17 @@ def test_some_failed(rec, fake_model, capsys):
         ([*TRANSCRIBE, "--output-dir", "rec/a.wav"], "rec/a.wav"),
         ([*TRANSCRIBE, "--formats", "ctm"], "--formats"),
         ([*TRANSCRIBE, "--form", "ctm"], "--form"),
+        ([*TRANSCRIBE, "--threads", "-1"], "'-1' is no number from 0 to 1024"),
+        ([*TRANSCRIBE, "--threads", "two"], "'two' is no number"),
+        (["bench"], "BENCHMARK"),
+        (["bench", "nothing"], "nothing"),
+        (["bench", "transcribe", "rec"], "--model"),
+        ([*BENCH, "--threads", "0"], "'0' is no number from 1"),
+        ([*BENCH, "--repeats", "0"], "'0' is no number from 1"),
+        ([*BENCH, "--peer", "abacus"], "abacus"),
+        ([*BENCH, "--long-minutes", "6,x"], "'x' is no length"),
+        ([*BENCH, "--list", "gone"], "gone: No such file"),
+        ([*BENCH, "--repeat", "2"], "--repeat"),
         (["info", "m", "n"], "unrecognized arguments: n"),
         (["info", "gone"], "gone: no such model"),
     ],
@@ -153,6 +167,44 @@ def test_inputs_are_checked_before_the_model_is_loaded(rec, fake_model):
     assert fake_model == []
 
 
+@pytest.mark.parametrize(("arguments", "threads"), [([], []), (["0"], []), (["3"], [3])])
+def test_threads(rec, fake_model, monkeypatch, arguments, threads):
+    calls = []
+    torch = ModuleType("torch")
+    torch.set_num_threads = lambda number: calls.append((number, len(fake_model)))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert main([*TRANSCRIBE, *(["--threads", *arguments] if arguments else [])]) == 0
+    assert calls == [(number, 0) for number in threads]  # before the model is loaded
+
+
+def test_bench_transcribe(rec, monkeypatch, capsys):
+    calls = []
+
+    def bench_transcribe(inputs: list[str], *, progress, **options: object) -> str:
+        calls.append((inputs, options))
+        progress("one\ndone")
+        return "# Report\n"
+
+    monkeypatch.setattr("speechattn.bench.transcribe.bench_transcribe", bench_transcribe)
+    Path("list").write_text("rec/b/c.wav\n")
+    options = ["--list", "list", "--threads", "2", "--long-minutes", "20,6"]
+    assert main([*BENCH, *options, "rec/a.wav"]) == 0
+    assert capsys.readouterr() == ("# Report\n", "speechattn: one\\ndone\n")
+    assert calls == [
+        (
+            ["rec", "rec/a.wav", "rec/b/c.wav"],
+            {
+                "model": "m",
+                "peer": "none",
+                "repeats": 3,
+                "threads": 2,
+                "long_minutes": [6.0, 20.0],
+                "output_dir": None,
+            },
+        )
+    ]
+
+
 def test_interrupts(rec, fake_model, capsys):
     assert main([*TRANSCRIBE, "--model", "slow"]) == 130
     assert capsys.readouterr().err == "speechattn: interrupted\n"
@@ -176,7 +228,10 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"speechattn {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["transcribe"], ["info"]])
+HELP = [[], ["transcribe"], ["info"], ["bench"], ["bench", "transcribe"]]
+
+
+@pytest.mark.parametrize("command", HELP)
 def test_help(capsys, command):
     assert main([*command, "--help"]) == 0
     assert "usage: speechattn" in capsys.readouterr().out

@@ -171,7 +171,10 @@ def test_overrides_go_into_sections_and_take_yaml_values(tmp_path):
         ("augmentation: {speed: 0.5}\n", "augmentation.speed: 0.5; from 0 to 0.5"),
         ("augmentation: {vocal_tract: -0.1}\n", "augmentation.vocal_tract: -0.1"),
         ("augmentation: {noise_snr_db: [30, 5]}\n", "augmentation.noise_snr_db: [30, 5]"),
-        ("augmentation: {noise_snr_db: [5]}\n", "augmentation.noise_snr_db: [5]; [least, greatest]"),
+        (
+            "augmentation: {noise_snr_db: [5]}\n",
+            "augmentation.noise_snr_db: [5]; [least, greatest]",
+        ),
         ("augmentation: {noise_snr_db: [a, b]}\n", "augmentation.noise_snr_db: ['a', 'b']"),
     ],
 )
@@ -272,7 +275,9 @@ def test_an_empty_section_can_be_overridden(tmp_path, section):
         pytest.param(
             b"training: {steps: 1}\ntraining: {steps: 2}\n",
             "training",
-            marks=pytest.mark.xfail(strict=True, reason="the second one silently replaces the first"),
+            marks=pytest.mark.xfail(
+                strict=True, reason="the second one silently replaces the first"
+            ),
         ),
     ],
 )
@@ -289,7 +294,8 @@ def test_a_missing_file_is_refused_with_the_recipes_there_are(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
         find_config(source)
-    assert one_line(caught).startswith(f"{source}: no such recipe file") and "english" in str(caught.value)
+    message = one_line(caught)
+    assert message.startswith(f"{source}: no such recipe file") and "english" in message
 
 
 def test_a_folder_is_no_recipe(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -44,6 +45,8 @@ def classifier(shape: dict, seed: int = 0) -> PhoneClassifier:
 
 
 MODELS = [classifier(shape) for shape in SHAPES + ENDLESS]
+BOUNDED = MODELS[: len(SHAPES)]
+ids = {"ids": lambda model: f"model{MODELS.index(model)}"}  # a module's own name is a page long
 
 
 def random_frames(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -62,23 +65,21 @@ def streamed(model: PhoneClassifier, frames: torch.Tensor, chunks: list[int]) ->
 
 @given(
     model=st.sampled_from(MODELS),
-    chunks=st.lists(st.integers(0, 60), max_size=8),
+    chunks=st.lists(st.integers(0, 60), min_size=1, max_size=6).filter(any),
+    end_told_alone=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=200, deadline=None)
-def test_a_stream_gives_the_scores_of_the_whole(model, chunks, seed):
-    chunks = [*chunks, 1 + seed % 3]
+@settings(max_examples=70, deadline=None)
+def test_a_stream_gives_the_scores_of_the_whole(model, chunks, end_told_alone, seed):
     frames = random_frames(sum(chunks), DIM, seed=seed)
     whole = model(frames[None])[0]
     assert whole.shape == (len(frames), PHONES)
+    chunks = [*chunks, 0] if end_told_alone else chunks
     torch.testing.assert_close(streamed(model, frames, chunks), whole, rtol=0, atol=1e-9)
-    # The end of the recording may also be told with no frames at all.
-    late = streamed(model, frames, [*chunks, 0])
-    torch.testing.assert_close(late, whole, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 7])
-@pytest.mark.parametrize("model", MODELS[:9], ids=str)
+@pytest.mark.parametrize("chunk", [1, 7])
+@pytest.mark.parametrize("model", BOUNDED, **ids)
 def test_scores_come_as_soon_as_their_look_ahead_is_there(model, chunk):
     stream, received, returned = model.stream(), 0, 0
     stack, ahead = model.config.stack, model.config.look_ahead
@@ -96,7 +97,7 @@ def test_scores_come_as_soon_as_their_look_ahead_is_there(model, chunk):
     lengths=st.lists(st.integers(0, 70), min_size=1, max_size=4),
     padding=st.integers(0, 5),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_sequences_of_a_batch_are_as_if_alone(model, lengths, padding):
     frames = random_frames(len(lengths), max(lengths) + max(padding, 1), DIM)
     together = model(frames, torch.tensor(lengths))
@@ -124,7 +125,7 @@ def test_padding_leaves_no_trace_in_scores_or_gradients():
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=str)
+@pytest.mark.parametrize("model", MODELS, **ids)
 def test_no_frames_give_no_scores(model):
     assert model(torch.zeros(1, 0, DIM, dtype=torch.float64)).shape == (1, 0, PHONES)
     assert model.stream().push(torch.zeros(0, DIM, dtype=torch.float64), last=True).shape[0] == 0
@@ -133,7 +134,7 @@ def test_no_frames_give_no_scores(model):
 # --- reach ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", MODELS[:9], ids=str)
+@pytest.mark.parametrize("model", BOUNDED, **ids)
 def test_the_reach_is_exact_to_the_frame(model):
     config = model.config
     left, right, stack = config.reach(0), config.reach(1), config.stack
@@ -155,10 +156,8 @@ def test_the_reach_is_exact_to_the_frame(model):
     assert config.receptive_field_ms == 10 * (left + 1 + right)
 
 
-@given(
-    model=st.sampled_from(MODELS[:9]), t=st.integers(0, 150), seed=st.integers(0, 99)
-)
-@settings(max_examples=60, deadline=None)
+@given(model=st.sampled_from(BOUNDED), t=st.integers(0, 150), seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
 def test_frames_beyond_the_look_ahead_change_nothing(model, t, seed):
     frames = random_frames(1, 300, DIM, seed=seed)
     beyond = t + model.config.look_ahead + 1
@@ -207,7 +206,7 @@ def held_bytes(state) -> int:
     return sum(map(held_bytes, state)) if isinstance(state, list) else 0
 
 
-@pytest.mark.parametrize("model", MODELS[:9], ids=str)
+@pytest.mark.parametrize("model", BOUNDED, **ids)
 def test_the_state_of_a_stream_does_not_grow(model):
     stream, held = model.stream(), []
     for _ in range(50):
@@ -215,7 +214,7 @@ def test_the_state_of_a_stream_does_not_grow(model):
         held.append(held_bytes([stream._states, stream._waiting]))
     assert held[-1] > 0
     # Full once the longest window is; the same ever after.
-    assert max(held) == max(held[:25]) == held[-1]
+    assert set(held[25:]) == {held[-1]} and held[-1] <= max(held[:25])
 
 
 def test_two_streams_of_one_model_do_not_disturb_each_other():
@@ -319,8 +318,6 @@ def test_impossible_values_are_named(values, parts):
 
 
 def test_config_round_trip_by_way_of_json():
-    import json
-
     for shape in SHAPES + ENDLESS:
         config = EncoderConfig(**{**SMALL, **shape})
         assert EncoderConfig(**json.loads(json.dumps(config.to_dict()))) == config

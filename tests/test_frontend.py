@@ -140,7 +140,7 @@ def test_short_recordings_are_mirrored_as_kaldi_does():
 
 def test_every_short_length_gives_its_frames():
     front_end = FrontEnd(FrontEndConfig(num_mel_bins=4))
-    for n in range(0, 720):
+    for n in range(480):
         frames = front_end(noise(n, seed=n))
         assert frames.shape == ((n + 80) // 160, 4)
         assert torch.isfinite(frames).all()
@@ -157,7 +157,7 @@ STREAMED = FrontEnd(FrontEndConfig(num_mel_bins=20))
 
 
 @given(blocks=st.lists(st.integers(0, 900), max_size=12), seed=st.integers(0, 99))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_a_stream_gives_the_frames_of_the_whole(blocks, seed):
     samples = noise(sum(blocks), seed=seed)
     stream = STREAMED.stream()

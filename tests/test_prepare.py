@@ -141,6 +141,18 @@ def test_every_utterance_left_out_is_named_and_the_rest_goes_on(tmp_path, folder
     assert_close_in_half(prepared.frames(good), expected_frames(audio / "good.wav"))
 
 
+def test_a_file_that_the_system_refuses_is_left_out_as_well(tmp_path, monkeypatch, folder):
+    def refusing(path, front_end):
+        if path.stem == "u3":
+            raise PermissionError(13, "Permission denied", str(path))
+        return file_frames(path, front_end)
+
+    monkeypatch.setattr(prepare, "file_frames", refusing)
+    (problem,) = prepare_small(tmp_path / "set", folder)
+    assert "Permission denied" in problem and "u3.wav" in problem
+    assert [e.id for e in PreparedSet(tmp_path / "set").entries] == ["u1", "u2", "u4"]
+
+
 def all_cut(folder: Path) -> Path:
     for path in (folder / "audio").iterdir():
         path.write_bytes(path.read_bytes()[:1000])
@@ -154,7 +166,8 @@ def test_nothing_usable_is_an_error_and_the_old_set_survives(tmp_path, folder):
     with pytest.raises(CorpusError) as caught:
         prepare_small(target, all_cut(folder))
     message = str(caught.value)
-    assert "\n" not in message and message.startswith("set: no usable utterance") and "u1" in message
+    assert message.startswith("set: no usable utterance") and "u1" in message
+    assert "\n" not in message
     with pytest.raises(CorpusError, match="set: no usable utterance"):
         prepare_set(target, [], phones=PHONES, front_end=FRONT_END)
     after = PreparedSet(target)
@@ -194,7 +207,6 @@ def test_a_failure_leaves_nothing_behind(tmp_path, folder):
     assert list((tmp_path / "sets").iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="all recordings are worked off before the error is raised")
 def test_an_interruption_ends_the_work_soon(tmp_path, monkeypatch):
     many = make_corpus(tmp_path / "many", {f"u{i}": [("AA", 5)] for i in range(60)})
     done, compute = [], prepare.file_frames
@@ -210,7 +222,7 @@ def test_an_interruption_ends_the_work_soon(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "Entry", interrupted)  # as soon as the first result is taken
     with pytest.raises(KeyboardInterrupt):
         prepare_small(tmp_path / "set", many)
-    print("DONE", len(done)); assert len(done) < 30
+    assert len(done) < 30
 
 
 def utterance(name: str, text: str | None) -> Utterance:
@@ -224,9 +236,7 @@ def test_held_out_is_decided_by_the_text_alone():
         assert chosen == [held_out(utterance(f"b{i}", t), share) for i, t in enumerate(texts)]
         # within four standard deviations of a binomial
         assert abs(np.mean(chosen) - share) < 4 * np.sqrt(share * (1 - share) / len(texts))
-    few, more = (
-        {t for t in texts if held_out(utterance("a", t), share)} for share in (0.03, 0.25)
-    )
+    few, more = ({t for t in texts if held_out(utterance("a", t), share)} for share in (0.03, 0.25))
     assert few < more  # a larger share keeps what a smaller one held out
     assert not any(held_out(utterance("a", t), 0.0) for t in texts)
     assert all(held_out(utterance("a", t), 1.0) for t in texts)
@@ -239,10 +249,7 @@ def test_held_out_stays_the_same_for_ever():
         assert held_out(utterance("a", text), fraction + 1e-9)
         assert not held_out(utterance("a", text), fraction - 1e-9)
     held = [i for i in range(60) if held_out(utterance("a", f"TEXT {i}"), 0.1)]
-    assert held == GOLDEN
-
-
-GOLDEN = [12, 17, 24, 40, 46]
+    assert held == [12, 17, 24, 40, 46]
 
 
 def test_without_a_text_the_id_decides():

@@ -1,0 +1,6 @@
+"""Benchmarks: how fast the package is and what memory it takes, beside what others offer.
+
+One module a benchmark (``transcribe``), and what they share: ``process`` runs and measures a
+program, ``machine`` says on what, ``recordings`` makes audio of any length. Other systems run in
+workers of their own (``peer_...``).
+"""

@@ -1,0 +1,149 @@
+"""Tuning the decoder: every combination is scored, and the best one is taken."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from helpers import make_prepared
+
+import speechattn.tune
+from speechattn.config import DecodingConfig
+from speechattn.decoder import DecoderOptions, decode
+from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.errors import ConfigError
+from speechattn.phonemodel import PhoneModel
+from speechattn.segments import FrameRun
+from speechattn.tune import decoder_grid, log_posteriors, spoken, tune_decoder
+
+CPU = torch.device("cpu")
+SIL, PHONES = 0, 4
+GRID = DecodingConfig(
+    bigram_scale=(0.0, 3.0),
+    prior_scale=(0.0, 0.9),
+    insertion_penalty=(-3.0, 0.5, 8.0),
+    duration_scale=(0.0, 1.0),
+)
+
+
+class Given(torch.nn.Module):
+    """A classifier whose scores are the frames themselves; counts its calls."""
+
+    calls = 0
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return frames
+
+
+@pytest.fixture
+def dev(tmp_path):
+    """Noisy scores of random phone strings, with silence on either side."""
+    random = np.random.default_rng(3)
+    utterances = []
+    for _ in range(5):
+        phones = random.integers(1, PHONES, 8)
+        labels = np.repeat([SIL, *phones, SIL], random.integers(3, 9, 10))
+        scores = 2.5 * np.eye(PHONES)[labels] + random.normal(0, 1.6, (len(labels), PHONES))
+        utterances.append((scores, labels.tolist()))
+    return make_prepared(tmp_path / "dev", utterances)
+
+
+@pytest.fixture
+def phone_model(dev):
+    return PhoneModel.learn([dev.runs(entry) for entry in dev.entries], PHONES)
+
+
+def distance(one: list[int], two: list[int]) -> int:
+    """Edit distance, by the recursion of its definition."""
+    table = {(i, 0): i for i in range(len(one) + 1)} | {(0, j): j for j in range(len(two) + 1)}
+    for i, j in itertools.product(range(1, len(one) + 1), range(1, len(two) + 1)):
+        change = table[i - 1, j - 1] + (one[i - 1] != two[j - 1])
+        table[i, j] = min(change, table[i - 1, j] + 1, table[i, j - 1] + 1)
+    return table[len(one), len(two)]
+
+
+def error_rate(dev, phone_model, options: DecoderOptions) -> float:
+    errors = phones = 0
+    for entry in dev.entries:
+        scores = torch.from_numpy(dev.frames(entry)).log_softmax(-1).numpy()
+        found = [run.phone for run in decode(scores, phone_model, options) if run.phone]
+        reference = [run.phone for run in dev.runs(entry) if run.phone]
+        errors += distance(reference, found)
+        phones += len(reference)
+    return errors / phones
+
+
+def test_the_best_combination_wins(dev, phone_model):
+    best, rows = tune_decoder(Given(), phone_model, dev, GRID, SIL, CPU)
+    values = itertools.product(
+        GRID.bigram_scale, GRID.prior_scale, GRID.insertion_penalty, GRID.duration_scale
+    )
+    expected = {v: error_rate(dev, phone_model, DecoderOptions(*v)) for v in values}
+    names = ("bigram_scale", "prior_scale", "insertion_penalty", "duration_scale")
+    found = {tuple(row[name] for name in names): row["per"] for row in rows}
+    assert found == pytest.approx(expected)
+    assert len(rows) == len(expected) and len(set(found.values())) > 3
+    assert expected[tuple(best.to_dict().values())] == min(expected.values())
+    assert [row["per"] for row in rows] == sorted(row["per"] for row in rows)
+    # of equals, the first that was tried
+    assert tuple(best.to_dict().values()) == min(expected, key=expected.get)
+
+
+def test_a_single_candidate_is_taken_as_it_is(dev, phone_model):
+    only = DecodingConfig((1.25,), (0.5,), (2,), (0.75,))
+    best, rows = tune_decoder(Given(), phone_model, dev, only, SIL, CPU)
+    assert best == DecoderOptions(1.25, 0.5, 2, 0.75) and len(rows) == 1
+
+
+def test_large_dev_sets_are_sampled_the_same_way_every_time(dev, phone_model, monkeypatch):
+    total = sum(entry.frames for entry in dev.entries)
+    assert total < speechattn.tune.MOST_FRAMES
+    monkeypatch.setattr(speechattn.tune, "MOST_FRAMES", total // 2)
+    seen = []
+    for _ in range(2):
+        model = Given()
+        _, rows = tune_decoder(model, phone_model, dev, GRID, SIL, CPU)
+        seen.append((model.calls, rows))
+    assert seen[0] == seen[1] and 1 < seen[0][0] < len(dev.entries)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"bigram_scale": ()}, "decoding.bigram_scale: empty"),
+        ({"duration_scale": ()}, "decoding.duration_scale: empty"),
+        ({"prior_scale": (0.5, 1.5)}, "prior_scale is 1.5"),
+        ({"insertion_penalty": ("much",)}, "insertion_penalty is 'much'"),
+        ({"bigram_scale": (1.0, -1)}, "bigram_scale is -1"),
+        ({"bigram_scale": (None,)}, "bigram_scale is None"),
+    ],
+)
+def test_impossible_candidates_are_refused(values, said):
+    with pytest.raises(ConfigError) as caught:
+        decoder_grid(DecodingConfig(**values))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_grid_holds_every_combination_once():
+    grid = decoder_grid(GRID)
+    assert len(grid) == len({tuple(o.to_dict().values()) for o in grid}) == 2 * 2 * 3 * 2
+
+
+def test_log_posteriors_are_those_of_the_classifier():
+    torch.manual_seed(0)
+    encoder = EncoderConfig(width=16, heads=2, feedforward=32, blocks=1, window=(4, 4), stack=2)
+    model = PhoneClassifier(6, PHONES, encoder).eval()
+    frames = np.random.default_rng(0).normal(size=(23, 6)).astype(np.float32)
+    found = log_posteriors(model, frames, CPU)
+    scores = model(torch.from_numpy(frames)[None])[0].detach().double().numpy()
+    assert found.dtype == np.float32 and found.shape == (23, PHONES)
+    expected = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_spoken_drops_silence_and_keeps_repeated_phones():
+    runs = [FrameRun(p, i, i + 1) for i, p in enumerate([0, 2, 2, 0, 1, 0])]
+    assert spoken(runs, 0) == [2, 2, 1] and spoken([], 0) == []
