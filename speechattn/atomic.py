@@ -1,4 +1,4 @@
-"""Files written whole or not at all.
+"""Files and folders written whole or not at all.
 
 What is written goes to a hidden temporary file in the folder of the target, is flushed to the
 disk, and then takes the target's name in one step. Whoever looks at the target sees the old
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,3 +89,30 @@ def growing_text(path: str | Path) -> Iterator[Callable[[str], None]]:
         yield append
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def replace_folder(new: str | Path, folder: str | Path) -> None:
+    """Put the folder ``new`` in the place of ``folder``, which may be there or not.
+
+    There is no one step that swaps folders: a crash between the two that it takes leaves the old
+    one whole beside its place, as ``.<name>.<random>.old``.
+
+    Args:
+        new: complete, in the same parent folder; its name is gone afterwards.
+        folder: the name it takes; what was there is removed.
+
+    Raises:
+        OSError: if it cannot be renamed; then ``folder`` is as it was, and ``new`` still there.
+    """
+    new, folder = Path(new), Path(folder)
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+    os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except BaseException:
+        os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Truncated self-attention: every frame looks at a window around it, in linear time and memory.
+"""Truncated self-attention: every frame looks at a window around it.
 
     out_i = sum_j softmax_j(q_i . k_j / sqrt(d)) v_j      for  i - left <= j <= i + right
 
@@ -11,33 +11,18 @@ tensor, with a stride of ``b`` rows; nothing is copied. Within a block the windo
 for every interior block: one fused attention call with one small mask does them all. The blocks that
 touch an end of the sequence become small calls of their own. A batch of sequences of different
 lengths is laid end to end, and every block gets its own mask, which keeps the sequences apart.
+Time and memory are linear in the number of frames times the window; a window without limits costs
+the square of the frames, as it must.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 
+from speechattn.blocks import Call, run_calls
+
 HIDDEN = float("-inf")  # added to the score of a key that a query must not see
-
-
-class Call(NamedTuple):
-    """One fused attention call over ``count`` blocks, block ``n`` being
-
-    queries ``[query + n * rows, query + (n + 1) * rows)`` over
-    keys ``[key + n * rows, key + n * rows + keys)``.
-
-    ``mask``: added to the scores, shape (rows, keys) or (count, 1, rows, keys).
-    """
-
-    query: int
-    key: int
-    count: int
-    rows: int
-    keys: int
-    mask: torch.Tensor
 
 
 def truncated_attention(
@@ -72,17 +57,19 @@ def truncated_attention(
     batch, queries, heads, d = q.shape
     keys = k.shape[1]
     if queries == 0 or batch == 0:
-        return torch.zeros_like(q)
+        return q * 0
     left = keys if left is None else min(left, keys)
     right = keys if right is None else min(right, keys)
     if batch == 1 and lengths is None:
         calls = sequence_calls(queries, keys, left, right, offset, q.device, q.dtype)
-        return _run(q[0], k[0], v[0], calls)[None]
+        return run_calls(q[0], k[0], v[0], calls)[None]
     if offset or queries != keys:
         raise ValueError(
             f"offset {offset}, {queries} queries, {keys} keys in a batch of {batch}: "
             "a batch has as many queries as keys and no offset; stream one sequence at a time"
         )
+    if left + right >= keys:
+        return _padded(q, k, v, left, right, lengths)
     return _packed(q, k, v, left, right, lengths)
 
 
@@ -120,10 +107,12 @@ def sequence_calls(
         if end > begin:
             low = max(0, begin + offset - left)
             high = min(keys, end + offset + right)
-            mask = _band(
-                end - begin, high - low, begin + offset - left - low, left, right, device, dtype
-            )
-            calls.append(Call(begin, low, 1, end - begin, high - low, mask))
+            size = end - begin, high - low
+            if left >= keys and right >= keys:
+                mask = None
+            else:
+                mask = _band(*size, begin + offset - left - low, left, right, device, dtype)
+            calls.append(Call(begin, low, 1, *size, mask))
     return calls
 
 
@@ -151,16 +140,39 @@ def _packed(q, k, v, left, right, lengths) -> torch.Tensor:
     mask.masked_fill_(~seen, HIDDEN)
 
     def flat(x, before, after):
+        if lengths is not None:
+            x = x.masked_fill(~valid[:, :, None, None], 0)  # NaN in padding must not spread
         return F.pad(x.reshape(batch * time, heads, d), (0, 0, 0, 0, before, after))
 
     call = Call(0, 0, count, rows, span, mask[:, None])
-    out = _run(flat(q, 0, extra), flat(k, left, extra + right), flat(v, left, extra + right), [call])
+    out = run_calls(
+        flat(q, 0, extra), flat(k, left, extra + right), flat(v, left, extra + right), [call]
+    )
     out = out[: batch * time].view(batch, time, heads, d)
     return out if lengths is None else out * valid[:, :, None, None]
 
 
+def _padded(q, k, v, left, right, lengths) -> torch.Tensor:
+    """A batch whose window spans most of it: one call with a mask for every sequence."""
+    time = q.shape[1]
+    distance = _distance(time, time, 0, 0, q.device)
+    seen = ((distance >= -left) & (distance <= right))[None]
+    valid = None
+    if lengths is not None:
+        valid = torch.arange(time, device=q.device) < lengths.to(q.device)[:, None]
+        # Padding sees itself, so that no row is without keys; it is zeroed at the end.
+        seen = (seen & valid[:, None]) | (distance == 0)
+        q, k, v = (x.masked_fill(~valid[:, :, None, None], 0) for x in (q, k, v))
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None]).transpose(1, 2)
+    return out if valid is None else out * valid[:, :, None, None]
+
+
 def _distance(rows: int, keys: int, first: int, left: int, device) -> torch.Tensor:
-    """Key position minus query position; key 0 lies ``left + first`` before... query 0's window."""
+    """Position of key j relative to query i: ``j - i - left - first``, shape (rows, keys).
+
+    ``left + first`` is how far key 0 lies before query 0.
+    """
     query = torch.arange(rows, device=device)[:, None]
     key = torch.arange(keys, device=device)
     return key - query - left - first
@@ -170,93 +182,6 @@ def _band(rows, keys, first, left, right, device, dtype) -> torch.Tensor:
     distance = _distance(rows, keys, first, left, device)
     hidden = (distance < -left) | (distance > right)
     return torch.zeros(rows, keys, dtype=dtype, device=device).masked_fill_(hidden, HIDDEN)
-
-
-def _run(q, k, v, calls: list[Call]) -> torch.Tensor:
-    """Carry out calls over flat tensors of shape (rows, heads, d)."""
-    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-    if q.device.type == "cpu":
-        return _BlockedAttention.apply(q, k, v, calls)
-    out = torch.zeros_like(q)
-    for call in calls:
-        blocks = F.scaled_dot_product_attention(
-            _blocks(q, call.query, call.count, call.rows, call.rows),
-            _blocks(k, call.key, call.count, call.keys, call.rows),
-            _blocks(v, call.key, call.count, call.keys, call.rows),
-            attn_mask=call.mask.expand(call.count, 1, call.rows, call.keys),
-        )
-        size = call.count * call.rows
-        out[call.query : call.query + size] = blocks.transpose(1, 2).reshape(size, *q.shape[1:])
-    return out
-
-
-def _blocks(x: torch.Tensor, start: int, count: int, rows: int, stride: int) -> torch.Tensor:
-    """Overlapping blocks of a flat tensor as a view of shape (count, heads, rows, d)."""
-    _, heads, d = x.shape
-    row = heads * d
-    return x.as_strided(
-        (count, heads, rows, d),
-        (stride * row, d, row, 1),
-        x.storage_offset() + start * row,
-    )
-
-
-class _BlockedAttention(torch.autograd.Function):
-    """The calls through the fused CPU kernel, forward and backward.
-
-    Autograd through overlapping views would copy every block; here the gradients of keys and
-    values are added back slice by slice, slices of one offset never overlapping.
-    """
-
-    @staticmethod
-    def forward(ctx, q, k, v, calls):
-        out = torch.empty_like(q)
-        saved = []
-        for call in calls:
-            blocks, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                *_views(q, k, v, call), 0.0, False, attn_mask=_mask4(call)
-            )
-            _blocks(out, call.query, call.count, call.rows, call.rows).copy_(blocks)
-            saved += [blocks, logsumexp]
-        ctx.calls = calls
-        ctx.save_for_backward(q, k, v, *saved)
-        return out
-
-    @staticmethod
-    def backward(ctx, grad):
-        q, k, v, *saved = ctx.saved_tensors
-        grad = grad.contiguous()
-        grad_q, grad_k, grad_v = (torch.zeros_like(x) for x in (q, k, v))
-        for call, out, logsumexp in zip(ctx.calls, saved[::2], saved[1::2]):
-            dq, dk, dv = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                _blocks(grad, call.query, call.count, call.rows, call.rows),
-                *_views(q, k, v, call),
-                out,
-                logsumexp,
-                0.0,
-                False,
-                attn_mask=_mask4(call),
-            )
-            _blocks(grad_q, call.query, call.count, call.rows, call.rows).add_(dq)
-            for begin in range(0, call.keys, call.rows):
-                size = min(call.rows, call.keys - begin)
-                piece = slice(begin, begin + size)
-                place = (call.key + begin, call.count, size, call.rows)
-                _blocks(grad_k, *place).add_(dk[:, :, piece])
-                _blocks(grad_v, *place).add_(dv[:, :, piece])
-        return grad_q, grad_k, grad_v, None
-
-
-def _views(q, k, v, call: Call):
-    return (
-        _blocks(q, call.query, call.count, call.rows, call.rows),
-        _blocks(k, call.key, call.count, call.keys, call.rows),
-        _blocks(v, call.key, call.count, call.keys, call.rows),
-    )
-
-
-def _mask4(call: Call) -> torch.Tensor:
-    return call.mask if call.mask.ndim == 4 else call.mask[None, None]
 
 
 def _check(q, k, v, left, right, offset, lengths) -> None:
@@ -269,18 +194,23 @@ def _check(q, k, v, left, right, offset, lengths) -> None:
         raise ValueError(f"k: shape {tuple(k.shape)}, v: shape {tuple(v.shape)}; they must agree")
     if (q.shape[0], *q.shape[2:]) != (k.shape[0], *k.shape[2:]):
         raise ValueError(
-            f"q: shape {tuple(q.shape)}, k: shape {tuple(k.shape)}; "
-            "batch, heads and d must agree"
+            f"q: shape {tuple(q.shape)}, k: shape {tuple(k.shape)}; batch, heads and d must agree"
         )
+    if not q.dtype == k.dtype == v.dtype:
+        raise ValueError(f"q: {q.dtype}, k: {k.dtype}, v: {v.dtype}; they must agree")
     for name, value in (("left", left), ("right", right)):
-        if value is not None and value < 0:
-            raise ValueError(f"{name}: {value} frames; 0 or more, or None for no limit")
+        if value is not None and (type(value) is not int or value < 0):
+            raise ValueError(
+                f"{name}: {value} frames; a whole number from 0 on, or None for no limit"
+            )
     if offset < 0 or q.shape[1] + offset > k.shape[1]:
         raise ValueError(
             f"offset: {offset} with {q.shape[1]} queries and {k.shape[1]} keys; "
             "every query needs a key at its own position"
         )
     if lengths is not None:
+        if not isinstance(lengths, torch.Tensor) or lengths.is_floating_point():
+            raise ValueError(f"lengths: {lengths!r}; a tensor of whole numbers")
         if lengths.shape != (q.shape[0],):
             raise ValueError(f"lengths: shape {tuple(lengths.shape)}; one for each of {q.shape[0]}")
         if bool((lengths < 0).any()) or bool((lengths > q.shape[1]).any()):

@@ -4,6 +4,11 @@ All of it happens to log-mel frames, where a batch costs milliseconds: a gain is
 a curve over the bins, noise is added as energy, another vocal tract shifts the frequency axis
 (vocal tract length perturbation: Jaitly & Hinton, 2013), another tempo resamples the time axis, and
 stretches of time and frequency are masked (SpecAugment: Park et al., 2019).
+
+The level that noise is measured against is the mean log energy of an utterance, over all its frames
+and bins, pauses included. In read speech it lies some 15 dB below the level of the speech: where a
+ratio of 10 dB was asked for, speech stood a median of 24 dB (one speaker in a studio) and 28 dB
+(many speakers, many pauses) above the noise that was added.
 """
 
 from __future__ import annotations
@@ -87,8 +92,7 @@ class Augmenter:
 
     def _bin_hertz(self, bins: int) -> Tensor:
         low, high = (
-            1127 * math.log1p(f / 700)
-            for f in (self.front_end.low_freq, self.front_end.upper_edge)
+            1127 * math.log1p(f / 700) for f in (self.front_end.low_freq, self.front_end.upper_edge)
         )
         mel = low + (high - low) * torch.arange(1, bins + 1) / (bins + 1)
         return 700 * torch.expm1(mel / 1127)
@@ -114,7 +118,13 @@ class Augmenter:
         return self._normal(batch, RIPPLES) / order.sqrt() @ waves
 
     def _noise(self, x: Tensor, level: Tensor) -> Tensor:
-        """Add stationary noise of a random colour, its energy in every bin exponential."""
+        """Add stationary noise of a random colour, its energy in every bin exponential.
+
+        Args:
+            x: shape (batch, frames, bins).
+            level: mean log energy of each utterance, shape (batch, 1, 1). A mean of logarithms
+                over pauses too lies below the level of the speech; see the module's docstring.
+        """
         low, high = self.config.noise_snr_db
         batch, _, bins = x.shape
         snr = (low + (high - low) * self._uniform(batch)) * NEPERS_PER_DB
@@ -135,6 +145,16 @@ class Augmenter:
         return torch.where(chosen & above[:, None], floor, x)
 
     def _specaugment(self, x: Tensor, mean: Tensor) -> Tensor:
+        """Mask stretches of time and of frequency with the utterance's mean.
+
+        A stretch has from 0 to ``widest - 1`` frames or bins, evenly. Where it begins is drawn over
+        the frames of the padded batch: of an utterance shorter than the longest one a part of the
+        masks, as large as its share of padding, falls on padding and hides nothing.
+
+        Args:
+            x: shape (batch, frames, bins).
+            mean: of each utterance, shape (batch, 1, 1).
+        """
         config = self.config
         x = (x - mean)[:, None]  # masked bins take the mean of the utterance
         with torch.random.fork_rng(devices=[]):  # torchaudio draws from the global generator

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ class Batch:
     labels: Tensor
     lengths: Tensor
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Batch:
         """On another device."""
         return Batch(self.frames.to(device), self.labels.to(device), self.lengths.to(device))
 
@@ -34,6 +36,15 @@ class TrainingBatches:
 
     Silences longer than ``max_silence_frames`` are shortened first: they would be most of the
     frames of some corpora, and there is little to learn from them.
+
+    Batches are planned, and utterances cropped, before their tempo is changed: a slowed utterance
+    is up to 1 / (1 - ``augmentation.speed``) times as long, and so a batch may have more than
+    ``batch_frames`` frames by as much.
+
+    Args:
+        prepared: the training set.
+        config: its seed, front end, training and augmentation.
+        silence: class of silence.
     """
 
     def __init__(self, prepared: PreparedSet, config: RecipeConfig, silence: int):
@@ -49,6 +60,15 @@ class TrainingBatches:
     def num_frames(self) -> int:
         """10 ms frames after silences were shortened."""
         return sum(len(labels) for _, labels in self._items)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of every frame and label, to tell training sets of as many frames apart."""
+        digest = hashlib.blake2b(digest_size=16)
+        for frames, labels in self._items:
+            digest.update(np.ascontiguousarray(frames))
+            digest.update(np.ascontiguousarray(labels))
+        return digest.hexdigest()
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the frames, each of shape (dim,)."""

@@ -7,7 +7,6 @@ the version of the program that wrote it. Weights are safetensors; nothing is ev
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import speechattn
-from speechattn.config import build
+from speechattn.atomic import replace_folder
+from speechattn.configfile import build
 from speechattn.decoder import DecoderOptions
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError, ModelError, SpeechattnError
@@ -83,7 +83,7 @@ class Checkpoint:
             (partial / CONFIG).write_text(_readable_json(config), encoding="utf-8")
             weights = self.classifier.state_dict()
             save_file({k: v.cpu().contiguous() for k, v in weights.items()}, partial / WEIGHTS)
-            _replace_folder(partial, folder)
+            replace_folder(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -204,21 +204,6 @@ def _read_weights(path: Path, classifier: PhoneClassifier) -> dict[str, torch.Te
 def _may_replace(folder: Path) -> bool:
     """Whether a save may take the place of what is there: a model, or an empty folder."""
     return folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))
-
-
-def _replace_folder(new: Path, folder: Path) -> None:
-    """Put ``new`` in the place of ``folder``; a crash leaves one of them whole, or a backup."""
-    if not folder.exists():
-        os.replace(new, folder)
-        return
-    old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
-    os.replace(folder, old)
-    try:
-        os.replace(new, folder)
-    except OSError:
-        os.replace(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _readable_json(config: dict) -> str:

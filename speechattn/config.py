@@ -1,20 +1,20 @@
-"""Recipe configurations: YAML files, overridden by ``key=value``, checked before anything runs."""
+"""What a recipe holds: its sections, their defaults, and which values are possible.
+
+Every section checks itself when it is made, so that nothing impossible gets as far as training.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import yaml
 
 from speechattn.encoder import EncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.frontend import FrontEndConfig
-from speechattn.resources import resource
+
+MOST_DB = 100.0  # dB; more is no recording any more, and its energy overflows
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,15 @@ class SynthConfig:
     """The corpus the recipe synthesises when it is not given one.
 
     Attributes:
-        train, dev, test: utterances.
+        train, dev, test: utterances, at least one each.
     """
 
     train: int = 1200
     dev: int = 60
     test: int = 120
+
+    def __post_init__(self) -> None:
+        _check("synth.", self, ("train", "dev", "test"), lambda v: v >= 1, "from 1 on")
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,19 @@ class TrainingConfig:
 
     Attributes:
         steps: updates.
-        batch_frames: 10 ms frames a batch, padding included.
-        crop_frames: longest stretch of an utterance in a batch, in 10 ms frames.
+        batch_frames: most 10 ms frames a batch, padding included, before
+            ``augmentation.speed`` changes tempi: a batch may then have more, up to 1 / (1 - speed)
+            times as many.
+        crop_frames: longest stretch of an utterance in a batch, in 10 ms frames, likewise before
+            the tempo is changed.
         max_silence_frames: longer silences are shortened to this before training; 0 keeps them.
         learning_rate: at its peak.
-        warmup_steps: updates until the peak; a half cosine to zero follows.
+        warmup_steps: updates until the peak; a half cosine to zero follows. A run of fewer steps
+            ends on the way up.
         weight_decay: of AdamW.
         label_smoothing: of the cross-entropy.
-        average_decay: of the running mean of the weights that is evaluated and kept.
+        average_decay: of the running mean of the weights that is evaluated and kept; at the
+            beginning of a run it forgets faster.
         clip_norm: gradients are scaled down to this norm.
         evaluate_every: updates between two measurements on dev.
         checkpoint_every: updates between two checkpoints.
@@ -62,6 +70,20 @@ class TrainingConfig:
     evaluate_every: int = 250
     checkpoint_every: int = 250
 
+    def __post_init__(self) -> None:
+        counts = ("steps", "batch_frames", "crop_frames", "evaluate_every", "checkpoint_every")
+        _check("training.", self, counts, lambda v: v >= 1, "from 1 on")
+        least0 = ("max_silence_frames", "warmup_steps", "weight_decay")
+        _check("training.", self, least0, lambda v: v >= 0, "from 0 on")
+        _check("training.", self, ("learning_rate", "clip_norm"), lambda v: v > 0, "above 0")
+        shares = ("label_smoothing", "average_decay")
+        _check("training.", self, shares, lambda v: 0 <= v < 1, "from 0 to below 1")
+        if self.batch_frames < self.crop_frames:
+            raise ConfigError(
+                f"training.batch_frames: {self.batch_frames}; "
+                f"not below training.crop_frames ({self.crop_frames})"
+            )
+
 
 @dataclass(frozen=True)
 class AugmentationConfig:
@@ -73,9 +95,13 @@ class AugmentationConfig:
         gain_db: standard deviation of the level.
         channel_db: standard deviation of a smooth random filter's ripples.
         noise_probability: share of utterances that get noise of a random colour.
-        noise_snr_db: least and greatest signal-to-noise ratio.
+        noise_snr_db: least and greatest ratio of the utterance's level to that of the noise. The
+            level is the mean log energy over all frames and bins, pauses included. In read speech
+            it lies some 15 dB below the level of the speech itself, so the noise is that much
+            fainter than a signal-to-noise ratio measured in speech would have it.
         band_limit_probability: share of utterances that lose everything above 3.2 to 7 kHz.
-        time_masks, time_mask_frames: how many stretches are masked, and the longest of them.
+        time_masks, time_mask_frames: how many stretches are masked, and below how many frames each
+            of them stays: a stretch has at most one frame less, and may have none.
         frequency_masks, frequency_mask_bins: likewise across mel bins.
     """
 
@@ -91,6 +117,23 @@ class AugmentationConfig:
     frequency_masks: int = 2
     frequency_mask_bins: int = 10
 
+    def __post_init__(self) -> None:
+        warps = ("speed", "vocal_tract")
+        _check("augmentation.", self, warps, lambda v: 0 <= v < 0.5, "from 0 to 0.5")
+        shares = ("noise_probability", "band_limit_probability")
+        _check("augmentation.", self, shares, lambda v: 0 <= v <= 1, "a share from 0 to 1")
+        levels = ("gain_db", "channel_db")
+        _check(
+            "augmentation.", self, levels, lambda v: 0 <= v <= MOST_DB, f"from 0 to {MOST_DB:g} dB"
+        )
+        masks = ("time_masks", "time_mask_frames", "frequency_masks", "frequency_mask_bins")
+        _check("augmentation.", self, masks, lambda v: v >= 0, "from 0 on")
+        snr = self.noise_snr_db
+        if len(snr) != 2 or not all(map(_is_number, snr)) or not -MOST_DB <= snr[0] <= snr[1]:
+            raise ConfigError(f"augmentation.noise_snr_db: {list(snr)}; [least, greatest]")
+        if snr[1] > MOST_DB:
+            raise ConfigError(f"augmentation.noise_snr_db: {list(snr)}; up to {MOST_DB:g} dB")
+
 
 @dataclass(frozen=True)
 class DecodingConfig:
@@ -105,6 +148,14 @@ class DecodingConfig:
     insertion_penalty: tuple = (0.0, 1.0, 2.0)
     duration_scale: tuple = (1.0,)
 
+    def __post_init__(self) -> None:
+        for name, values in dataclasses.asdict(self).items():
+            if not values:
+                raise ConfigError(f"decoding.{name}: empty; list at least one value to try")
+            for value in values:
+                if not _is_number(value):
+                    raise ConfigError(f"decoding.{name}: {value!r}; each value is a number")
+
 
 @dataclass(frozen=True)
 class RecipeConfig:
@@ -114,7 +165,8 @@ class RecipeConfig:
         name: what the trained model is called.
         work_dir: everything the recipe writes lies here, the model in ``work_dir/model``.
         corpora: folder that holds the corpus folders.
-        train, dev, test: ``corpus/split`` each, ``corpus/all`` for a whole corpus.
+        train, dev, test: ``corpus/split`` each, ``corpus/all`` for a whole corpus. Nothing may be
+            listed twice, nor be in train and test.
         hold_out: share of the training sentences kept back for dev, chosen by their text.
         phones: phone table (see ``data/phones.tsv``); null for that one.
         transcribe: test recordings the transcribe stage writes out and draws.
@@ -144,125 +196,62 @@ class RecipeConfig:
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
 
     def __post_init__(self) -> None:
+        _check("", self, ("name", "work_dir", "corpora"), bool, "it cannot be empty")
+        _check("", self, ("seed", "threads", "transcribe"), lambda v: v >= 0, "from 0 on")
         for name in ("train", "test"):
             if not getattr(self, name):
                 raise ConfigError(f"{name}: empty; list at least one corpus/split")
         for name in ("train", "dev", "test"):
-            for entry in getattr(self, name):
-                if not isinstance(entry, str) or entry.count("/") != 1:
-                    raise ConfigError(f"{name}: {entry!r}; each entry is corpus/split")
+            _check_entries(name, getattr(self, name))
+        for entry in self.test:
+            if overlap := _overlap(entry, self.train):
+                raise ConfigError(f"test: {entry!r}; train has {overlap!r}: nothing may be in both")
         if not self.dev and not self.hold_out:
             raise ConfigError("dev: empty and hold_out: 0; tuning needs one of them")
-        if not 0 <= self.hold_out < 1:
-            raise ConfigError(f"hold_out: {self.hold_out}; a share from 0 to below 1")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(f"device: {self.device!r}; 'auto', 'cpu' or 'cuda'")
-        for name in ("steps", "batch_frames", "crop_frames", "evaluate_every", "checkpoint_every"):
-            if getattr(self.training, name) < 1:
-                raise ConfigError(f"training.{name}: {getattr(self.training, name)}; from 1 on")
-        if self.training.batch_frames < self.training.crop_frames:
-            raise ConfigError(
-                f"training.batch_frames: {self.training.batch_frames}; "
-                f"not below training.crop_frames ({self.training.crop_frames})"
-            )
-        warp = self.augmentation
-        for name in ("speed", "vocal_tract"):
-            if not 0 <= getattr(warp, name) < 0.5:
-                raise ConfigError(f"augmentation.{name}: {getattr(warp, name)}; from 0 to 0.5")
-        snr = warp.noise_snr_db
-        if len(snr) != 2 or not all(isinstance(v, (int, float)) for v in snr) or snr[0] > snr[1]:
-            raise ConfigError(f"augmentation.noise_snr_db: {list(snr)}; [least, greatest]")
+        _check("", self, ("hold_out",), lambda v: 0 <= v < 1, "a share from 0 to below 1")
+        devices = ("auto", "cpu", "cuda")
+        _check("", self, ("device",), lambda v: v in devices, "'auto', 'cpu' or 'cuda'")
 
     def to_dict(self) -> dict:
         """As plain values."""
         return dataclasses.asdict(self)
 
 
-def read_config(source: str | Path | None, overrides: typing.Sequence[str] = ()) -> RecipeConfig:
-    """Read a recipe.
+def _check(
+    section: str, config: object, names: tuple[str, ...], holds: Callable[..., bool], rule: str
+) -> None:
+    """Raise a ConfigError that says the rule for the first of the named values that breaks it."""
+    for name in names:
+        value = getattr(config, name)
+        if not holds(value):
+            raise ConfigError(f"{section}{name}: {value!r}; {rule}")
 
-    Args:
-        source: a YAML file, or the name of one that comes with the package; None for ``default``.
-        overrides: ``key=value`` or ``section.key=value``, the value as YAML.
 
-    Raises:
-        ConfigError: for a file that is missing or no YAML, an unknown key or an impossible value.
-    """
-    path = find_config(source)
+def _is_number(value: object) -> bool:
+    """Whether a value of a list is a finite number that a float can hold."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: holds no keys; a recipe is a list of key: value lines")
-    for override in overrides:
-        _override(values, override)
-    try:
-        return build(RecipeConfig, values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
-def find_config(source: str | Path | None) -> Path:
-    """The file a recipe's name or path stands for."""
-    path = Path(source or "default")
-    if path.is_file():
-        return path
-    packaged = resource("recipes", f"{path}.yaml")
-    if path.name == str(path) and packaged.is_file():
-        return packaged
-    folder = resource("recipes", "")
-    known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-    raise ConfigError(f"{path}: no such recipe file; those that come with the package: {known}")
+def _check_entries(name: str, entries: tuple) -> None:
+    """Refuse what is no ``corpus/split``, and what is listed twice."""
+    for index, entry in enumerate(entries):
+        parts = entry.split("/") if isinstance(entry, str) else []
+        if len(parts) != 2 or any(part in ("", ".", "..") for part in parts):
+            raise ConfigError(f"{name}: {entry!r}; each entry is corpus/split")
+        if entry in entries[:index]:
+            raise ConfigError(f"{name}: {entry!r} is listed twice; list it once")
 
 
-def _override(values: dict, override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"{override!r}: write key=value, for example training.steps=500")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"{override!r}: {text!r} is not readable as a YAML value") from None
-    *sections, last = key.split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"{override!r}: {section} has no keys of its own")
-    values[last] = value
-
-
-def build(kind: type, values: dict, prefix: str = ""):
-    """A configuration dataclass from plain values, with every key and type checked.
-
-    Raises:
-        ConfigError: naming the key, its value and what it should be.
-    """
-    if not isinstance(values, dict):
-        raise ConfigError(f"{prefix.rstrip('.')}: {values!r}; it has keys of its own")
-    hints = typing.get_type_hints(kind)
-    for key in values:
-        if key not in hints:
-            close = difflib.get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(hints)}"
-            raise ConfigError(f"{prefix}{key}: no such key; {hint}")
-    return kind(**{key: _convert(hints[key], v, f"{prefix}{key}") for key, v in values.items()})
-
-
-def _convert(hint, value, name: str):
-    options = typing.get_args(hint) or (hint,)
-    if value is None and type(None) in options:
-        return None
-    wanted = next(option for option in options if option is not type(None))
-    if dataclasses.is_dataclass(wanted):
-        return build(wanted, value or {}, f"{name}.")
-    if wanted is tuple and isinstance(value, (list, tuple)):
-        return tuple(value)
-    if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value):
-            return float(value)
-    elif isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
-        return value
-    kinds = {tuple: "a list", float: "a number", int: "a whole number", str: "text", bool: "a bool"}
-    hint = " (YAML reads 1e-3 as text; write 1.0e-3)" if wanted is float else ""
-    raise ConfigError(f"{name}: {value!r}; it takes {kinds.get(wanted, wanted)}{hint}")
+def _overlap(entry: str, others: tuple) -> str | None:
+    """The first of the others that holds recordings of an entry for certain."""
+    corpus = entry.partition("/")[0]
+    whole = f"{corpus}/all"
+    for other in others:
+        if other in (entry, whole) or (entry == whole and other.startswith(f"{corpus}/")):
+            return other
+    return None

@@ -54,13 +54,12 @@ class EncoderConfig:
                 f"encoder.heads: {self.heads} do not divide encoder.width {self.width} "
                 "into even parts; choose a width that is a multiple of twice the heads"
             )
-        if not isinstance(self.conv_kernel, int) or (
-            self.conv_kernel and (self.conv_kernel < 0 or self.conv_kernel % 2 == 0)
-        ):
+        kernel = self.conv_kernel
+        if type(kernel) is not int or kernel < 0 or (kernel and kernel % 2 == 0):
             raise ConfigError(f"encoder.conv_kernel: {self.conv_kernel!r}; an odd number, or 0")
         if self.positions not in ("rotary", "none"):
             raise ConfigError(f"encoder.positions: {self.positions!r}; 'rotary' or 'none'")
-        if not 0 <= self.dropout < 1:
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
             raise ConfigError(f"encoder.dropout: {self.dropout!r}; from 0 to below 1")
         object.__setattr__(self, "window", _tuples(self.window))
         for pair in self.windows:
@@ -77,6 +76,8 @@ class EncoderConfig:
     def windows(self) -> list[tuple[int | None, int | None]]:
         """``(left, right)`` in 10 ms frames of every block."""
         window = self.window
+        if not isinstance(window, tuple):
+            raise ConfigError(f"encoder.window: {window!r}; [left, right], each in 10 ms frames")
         if len(window) == 2 and not any(isinstance(side, tuple) for side in window):
             return [window] * self.blocks
         if len(window) != self.blocks or not all(
@@ -168,17 +169,24 @@ class PhoneClassifier(nn.Module):
 
         Returns:
             Shape (batch, frames, num_phones).
+
+        Raises:
+            ValueError: if the frames have another shape.
         """
+        if frames.ndim != 3 or frames.shape[2] != len(self.mean):
+            raise ValueError(
+                f"frames: shape {tuple(frames.shape)}; (batch, frames, {len(self.mean)})"
+            )
         x = self.normalise(frames)
         if lengths is not None:
-            x = x * valid_frames(lengths, x.shape[1])[:, :, None]
+            x = x.masked_fill(~valid_frames(lengths, x.shape[1])[:, :, None], 0)
             lengths = -(-lengths // self.config.stack)
         x = self._enter(x)
         for layer in self.layers:
             x = layer(x, lengths)
         return self._leave(x)[:, : frames.shape[1]]
 
-    def stream(self) -> "ClassifierStream":
+    def stream(self) -> ClassifierStream:
         """A stream that takes frames in chunks of any size."""
         return ClassifierStream(self)
 
@@ -206,6 +214,7 @@ class ClassifierStream:
         self._states: list[dict] = [{} for _ in model.layers]
         self._waiting: Tensor | None = None  # frames that do not fill a stack yet
         self._received = self._returned = 0
+        self._ended = False
 
     @torch.inference_mode()
     def push(self, frames: Tensor, last: bool = False) -> Tensor:
@@ -217,8 +226,16 @@ class ClassifierStream:
 
         Returns:
             Shape (complete frames, num_phones), scores before the softmax.
+
+        Raises:
+            ValueError: if the frames have another shape, or the last ones have been pushed.
         """
         model = self._model
+        if self._ended:
+            raise ValueError("frames: this stream has had its last ones; make another one")
+        if frames.ndim != 2 or frames.shape[1] != len(model.mean):
+            raise ValueError(f"frames: shape {tuple(frames.shape)}; (frames, {len(model.mean)})")
+        self._ended = last
         self._received += len(frames)
         x = model.normalise(frames)
         if self._waiting is not None:

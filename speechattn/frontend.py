@@ -59,9 +59,22 @@ class FrontEndConfig:
     remove_dc_offset: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("num_mel_bins", "num_ceps"):
+            if type(getattr(self, name)) is not int:
+                raise ConfigError(f"front_end.{name}: {getattr(self, name)!r}; a whole number")
+        for name in ("low_freq", "high_freq", "cepstral_lifter", "preemphasis"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise ConfigError(f"front_end.{name}: {value!r}; a number")
         if self.kind not in ("fbank", "mfcc"):
             raise ConfigError(f"front_end.kind: {self.kind!r}; it is 'fbank' or 'mfcc'")
-        if self.window_type not in _WINDOWS:
+        if not 0 <= self.preemphasis <= 1:
+            raise ConfigError(f"front_end.preemphasis: {self.preemphasis}; from 0 to 1")
+        if self.cepstral_lifter < 0:
+            raise ConfigError(f"front_end.cepstral_lifter: {self.cepstral_lifter}; 0 or more")
+        if self.use_energy and self.kind != "mfcc":
+            raise ConfigError("front_end.use_energy: true with fbank; it is for mfcc only")
+        if self.window_type not in list(_WINDOWS):
             raise ConfigError(
                 f"front_end.window_type: {self.window_type!r}; one of {', '.join(_WINDOWS)}"
             )
@@ -112,7 +125,8 @@ class FrontEnd:
         """Frames of a whole recording.
 
         Args:
-            samples: shape (n,), 16 kHz, in [-1, 1].
+            samples: shape (n,), 16 kHz, floats in [-1, 1]; NaN makes NaN frames (the audio door
+                lets none through).
 
         Returns:
             Shape ((n + 80) // 160, dim).
@@ -120,7 +134,7 @@ class FrontEnd:
         stream = self.stream()
         return torch.cat([stream.push(samples), stream.finish()])
 
-    def stream(self) -> "FrontEndStream":
+    def stream(self) -> FrontEndStream:
         """A stream that takes samples in blocks of any size."""
         return FrontEndStream(self)
 
@@ -169,12 +183,22 @@ class FrontEndStream:
         self._received = 0  # samples pushed so far
         self._started = False  # whether the mirrored lead stands at the head of the buffer
         self._emitted = 0  # frames returned so far
+        self._finished = False
 
     def push(self, samples: torch.Tensor) -> torch.Tensor:
-        """Take samples, shape (n,), and return the frames that are complete, shape (m, dim)."""
-        samples = samples.to(self._front_end.device, torch.float32)
+        """Take samples, shape (n,), and return the frames that are complete, shape (m, dim).
+
+        Raises:
+            ValueError: if samples are no floats of one channel, or the stream has been finished.
+        """
+        if self._finished:
+            raise ValueError("samples: this stream has been finished; make another one")
+        samples = torch.as_tensor(samples)
         if samples.ndim != 1:
             raise ValueError(f"samples: shape {tuple(samples.shape)}; one channel, shape (n,)")
+        if not samples.is_floating_point():
+            raise ValueError(f"samples: {samples.dtype}; floats in [-1, 1] (divide int16 by 32768)")
+        samples = samples.to(self._front_end.device, torch.float32)
         self._buffer = torch.cat([self._buffer, samples])
         self._received += len(samples)
         if not self._started:
@@ -187,9 +211,11 @@ class FrontEndStream:
 
     def finish(self) -> torch.Tensor:
         """The frames that reach past the end of the recording, shape (m, dim)."""
+        self._finished = True
         remaining = num_frames(self._received) - self._emitted
         needed = (remaining - 1) * SHIFT_SAMPLES + WINDOW_SAMPLES
-        if remaining > 0 and self._received < WINDOW_SAMPLES:
+        if remaining > 0 and self._emitted == 0:
+            # Too short for a first frame so far: both of its ends may be mirrored, more than once.
             samples = self._buffer[LEAD:] if self._started else self._buffer
             positions = torch.arange(-LEAD, needed - LEAD, device=samples.device)
             self._buffer = samples[mirrored(positions, self._received)]
@@ -199,8 +225,6 @@ class FrontEndStream:
         return self._emit(max(0, remaining))
 
     def _emit(self, count: int) -> torch.Tensor:
-        # A frame within 200 samples of the end may be complete before the end is known; the last
-        # frame of all is (n + 80) // 160 - 1, whose window always reaches past the end.
         frames = self._front_end.frames_of(self._buffer, count)
         self._buffer = self._buffer[count * SHIFT_SAMPLES :]
         self._emitted += count

@@ -1,8 +1,9 @@
 """The layers of the encoder, each for whole batches (``forward``) and for a stream (``advance``).
 
 A layer that looks ``right`` frames ahead gives its output ``right`` frames late in a stream; what it
-must remember lies in a state dictionary of tensors, whose size does not grow with time. Whole and
-streamed give the same numbers.
+must remember lies in a state dictionary of tensors, whose size does not grow with time as long as
+the window has limits. Whole and streamed give the same numbers; streams are for evaluation (no
+dropout).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class SelfAttention(nn.Module):
     """Truncated multi-head self-attention; heads are concatenated and joined by a matrix.
 
     Args:
-        width: of the vectors in and out; ``heads`` must divide it.
+        width: of the vectors in and out; ``heads`` must divide it into even parts.
         heads: number of heads.
         left: encoder frames of the past that a frame sees, None for all.
         right: encoder frames of the future that a frame sees, None for all.
@@ -36,8 +37,8 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(width, 3 * width)  # Wq, Wk and Wv in one
         self.join = nn.Linear(width, width)
         d = width // heads
-        rates = ROTARY_BASE ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
-        self.register_buffer("rates", rates, persistent=False)
+        # No buffer: a model in half precision must still count hours of frames exactly.
+        self._rates = ROTARY_BASE ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """x: shape (batch, frames, width)."""
@@ -56,15 +57,16 @@ class SelfAttention(nn.Module):
         out = truncated_attention(q[:, :ready], k, v, self.left, self.right, offset=offset)
         keep = offset + ready if self.left is None else min(offset + ready, self.left)
         forget = offset + ready - keep
-        state.update(q=q[:, ready:], k=k[:, forget:], v=v[:, forget:], received=position + x.shape[1])
+        state.update(
+            q=q[:, ready:], k=k[:, forget:], v=v[:, forget:], received=position + x.shape[1]
+        )
         return self.join(out.flatten(2))
 
     def _heads(self, x: Tensor, position: int) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.project(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
         if self.rotary:
-            angles = torch.arange(position, position + x.shape[1], device=x.device)
-            angles = angles[:, None, None] * self.rates  # in float64: exact for hours
-            cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+            angles = torch.arange(position, position + x.shape[1])[:, None, None] * self._rates
+            cos, sin = angles.cos().to(x.device, x.dtype), angles.sin().to(x.device, x.dtype)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         return q, k, v
 
@@ -97,7 +99,7 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """x: shape (batch, frames, width); frames beyond a length count as zeros."""
         if lengths is not None:
-            x = x * valid_frames(lengths, x.shape[1])[:, :, None]
+            x = x.masked_fill(~valid_frames(lengths, x.shape[1])[:, :, None], 0)
         return self._convolve(F.pad(x, (0, 0, self.right, self.right)))
 
     def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
@@ -108,9 +110,11 @@ class Convolution(nn.Module):
         x = torch.cat([before, F.pad(x, (0, 0, 0, self.right if last else 0))], 1)
         ready = max(0, x.shape[1] - 2 * self.right)
         state["x"] = x[:, ready:]
-        return self._convolve(x) if ready else x[:, :0]
+        return self._convolve(x)
 
     def _convolve(self, x: Tensor) -> Tensor:
+        if x.shape[1] <= 2 * self.right:
+            return x[:, :0]
         return self.mix(F.silu(self.depthwise(x.transpose(1, 2)).transpose(1, 2)))
 
 
@@ -150,7 +154,7 @@ class FeedForward(nn.Module):
 
     def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
         """Nothing to remember."""
-        return self(x)
+        return self.contract(F.relu(self.expand(x)))
 
 
 class Residual(nn.Module):

@@ -18,6 +18,9 @@ class PhoneSet:
         names: labels, silence included.
         silence: the label that stands for no speech.
         fold: label → label it counts as when systems with different sets are compared.
+
+    Raises:
+        ConfigError: if a phone is listed twice, or silence or a label to fold is not listed.
     """
 
     names: tuple[str, ...]
@@ -33,6 +36,12 @@ class PhoneSet:
                 f"phone set: silence label {self.silence!r} is not among the {len(self.names)} "
                 "phones; add it or name another one"
             )
+
+        for label in (*self.fold, *self.fold.values()):
+            if label not in self.names:
+                raise ConfigError(
+                    f"phone set: {label!r} is folded or folded into, but not among the phones"
+                )
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -56,7 +65,7 @@ class PhoneSet:
         return {"names": list(self.names), "silence": self.silence, "fold": dict(self.fold)}
 
     @classmethod
-    def from_dict(cls, values: dict) -> "PhoneSet":
+    def from_dict(cls, values: dict) -> PhoneSet:
         """The inverse of :meth:`to_dict`."""
         return cls(tuple(values["names"]), values["silence"], dict(values.get("fold", {})))
 
@@ -72,10 +81,15 @@ def read_phone_table(path: str | Path) -> PhoneSet:
     Lines that begin with ``#`` are comments; the phone of class ``silence`` is the silence.
 
     Raises:
-        ConfigError: if a line has fewer than four columns or no phone is of class silence.
+        ConfigError: if the file cannot be read, a line has fewer than four columns, or not exactly
+            one phone is of class silence.
     """
     names, fold, silence = [], {}, None
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); give a UTF-8 phone table") from None
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         columns = line.split("\t")
@@ -88,8 +102,13 @@ def read_phone_table(path: str | Path) -> PhoneSet:
         names.append(phone)
         if scored_as != phone:
             fold[phone] = scored_as
+        if kind == "silence" and silence is not None:
+            raise ConfigError(f"{path}:{number}: {phone} is a second silence; keep one")
         if kind == "silence":
             silence = phone
     if silence is None:
         raise ConfigError(f"{path}: no phone of class 'silence'; one label must stand for it")
-    return PhoneSet(tuple(names), silence, fold)
+    try:
+        return PhoneSet(tuple(names), silence, fold)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

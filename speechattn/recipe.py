@@ -25,13 +25,14 @@ import torch
 import speechattn
 from speechattn.atomic import atomic_write_text
 from speechattn.checkpoint import Checkpoint, pick_device
-from speechattn.config import RecipeConfig, read_config
+from speechattn.config import RecipeConfig
+from speechattn.configfile import read_config
 from speechattn.corpus import Corpus, read_corpus
 from speechattn.decoder import decode
 from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.evaluate import Scores
 from speechattn.phonemodel import PhoneModel
-from speechattn.phones import PhoneSet, arpabet, read_phone_table
+from speechattn.phones import arpabet, read_phone_table
 from speechattn.prepare import PreparedSet, held_out, prepare_set
 from speechattn.report import transcribe_examples, write_pictures, write_report
 from speechattn.stages import Stage, StageRunner, files_fingerprint, fingerprint
@@ -54,7 +55,7 @@ class Recipe:
         self.config = config
         self.work = Path(config.work_dir)
         self.device = pick_device(config.device)
-        self.phones = _phone_set(config.phones)
+        self.phones = read_phone_table(config.phones) if config.phones else arpabet()
         decoder_grid(config.decoding)  # an impossible value shows now, not after training
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -261,16 +262,6 @@ class Recipe:
 
     def _read_json(self, name: str) -> dict:
         return json.loads((self.work / name).read_text(encoding="utf-8"))
-
-
-def _phone_set(table: str | None) -> PhoneSet:
-    """The classes of the model."""
-    if table is None:
-        return arpabet()
-    try:
-        return read_phone_table(table)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"phones: {table}: cannot be read ({error}); give a table") from None
 
 
 def _part(corpus: Corpus, share: float, kept_back: bool) -> Corpus:

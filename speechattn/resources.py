@@ -10,12 +10,16 @@ _PACKAGE = Path(__file__).resolve().parent
 def resource(kind: str, name: str) -> Path:
     """Path of a file that comes with the package.
 
-    In a checkout ``data/`` and ``recipes/`` lie beside the package; in an installed package they
-    lie inside it, as ``_data`` and ``_recipes`` (``setup.cfg`` puts them there).
+    In a checkout ``data/`` and ``recipes/`` lie beside the package, and are found there by an
+    editable installation too. In an installed wheel they lie inside the package, as ``_data`` and
+    ``_recipes``, the names ``setup.cfg`` gives them; those come first.
 
     Args:
         kind: ``"data"`` or ``"recipes"``.
         name: file name, ``""`` for the folder itself.
+
+    Returns:
+        An absolute path; whether there is such a file is for the caller to find out.
     """
     installed = _PACKAGE / f"_{kind}"
     folder = installed if installed.is_dir() else _PACKAGE.parent / kind

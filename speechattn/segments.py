@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Iterable, Sequence
 
 import numpy as np
 
@@ -72,8 +72,19 @@ def segments_from_runs(
         runs: contiguous runs from frame 0 on.
         names: phone names by index.
         duration: seconds.
+
+    Raises:
+        ValueError: if the runs are not contiguous from frame 0, or do not end where the recording
+            does.
     """
     runs = list(runs)
+    frame = 0
+    for run in runs:
+        if run.start != frame or run.end <= frame:
+            raise ValueError(f"{run} does not begin at frame {frame} and end after it")
+        frame = run.end
+    if runs and not frame_to_seconds(runs[-1].start) < duration:
+        raise ValueError(f"{runs[-1]} begins after the recording's {duration} s")
     return [
         Segment(
             names[run.phone],

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from speechattn import attention
+from speechattn import attention, blocks
 from speechattn.attention import block_rows, sequence_calls, truncated_attention
+from speechattn.blocks import run_anywhere
 
 WINDOW = st.one_of(st.none(), st.integers(0, 8), st.integers(0, 200))
 
@@ -246,25 +247,11 @@ def test_gradients_by_finite_differences(lengths):
 # --- the path of other devices --------------------------------------------------------------------
 
 
-class Elsewhere(torch.Tensor):
-    """A tensor that lies on the CPU and says it does not."""
-
-    @property
-    def device(self):
-        return torch.device("meta")
-
-
 def through_torch(q, k, v, left, right, offset=0, lengths=None):
     """Truncated attention as a GPU does it, with plain tensors' numbers."""
-    run = attention._run
-
-    def elsewhere(q, k, v, calls):
-        out = run(*(x.as_subclass(Elsewhere) for x in (q, k, v)), calls)
-        return out.as_subclass(torch.Tensor)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "_run", elsewhere)
-        patch.setattr(attention, "_BlockedAttention", None)  # the CPU kernel would show itself
+        patch.setattr(attention, "run_calls", run_anywhere)
+        patch.setattr(blocks, "_BlockedAttention", None)  # the CPU kernel would show itself
         return truncated_attention(q, k, v, left, right, offset=offset, lengths=lengths)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.config import RecipeConfig, TrainingConfig, build, find_config, read_config
@@ -80,6 +80,7 @@ def test_nested_configurations_are_built_and_checked(tmp_path):
     assert json.loads(json.dumps(config.to_dict()))["encoder"]["window"] == [[4, None], [8, 2]]
 
 
+@settings(deadline=None)
 @given(
     steps=st.integers(1, 10**6),
     rate=st.floats(1e-8, 1.0),

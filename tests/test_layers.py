@@ -144,7 +144,7 @@ def test_scores_depend_on_distance_alone(i, j, shift, seed):
     q, k = frames(2, 1, 1, 1, WIDTH // 2, seed=seed)
 
     def at(x, position):
-        angles = position * module.rates
+        angles = position * module._rates
         return rotate(x, angles.cos(), angles.sin()).flatten()
 
     score = at(q, i) @ at(k, j)

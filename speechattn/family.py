@@ -1,0 +1,176 @@
+"""The attention family: scores, weights, positions and visibility in any combination.
+
+    out_i = sum over the keys j that i sees of  a_ij v_j
+
+What i sees is a :class:`speechattn.visibility.Visibility`; how a_ij comes about is chosen by name:
+
+    scores    dot       s_ij = q_i . k_j / sqrt(d)              Vaswani et al., 2017
+              additive  s_ij = e . tanh(q_i + k_j)              Bahdanau et al., 2015
+    weights   softmax   a_ij = exp(s_ij) / sum_j' exp(s_ij')    Vaswani et al., 2017
+              relu      a_ij = max(0, s_ij) / n_i               Wortsman et al., 2023
+
+n_i is the number of keys that i sees (the paper, whose sequences are whole, divides by their
+length). Under ReLU the weights need not add up to 1. A query that sees nothing gets zeros. Dot
+products with softmax in a window and without a bias go to :func:`truncated_attention`, which is
+several times as fast as the blocks that do everything else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from speechattn.attention import truncated_attention
+from speechattn.visibility import Block, Visibility, Window
+
+SCORES = ("dot", "additive")
+WEIGHTS = ("softmax", "relu")
+_NUMBERS_AT_ONCE = 1 << 24  # of the largest tensor inside: 64 MiB in float32
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    visibility: Visibility,
+    *,
+    scores: str = "dot",
+    weights: str = "softmax",
+    energy: Tensor | None = None,
+    bias: Callable[[Tensor], Tensor] | None = None,
+    offset: int = 0,
+    lengths: Tensor | None = None,
+    known_finite: bool = False,
+) -> Tensor:
+    """Attention of one kind of the family; the equations are at the top of this module.
+
+    Time and memory are proportional to the pairs that see each other (times d for additive
+    scores, of which training keeps every one).
+
+    Args:
+        q: queries, shape (batch, queries, heads, d).
+        k: keys, shape (batch, keys, heads, d).
+        v: values, shape (batch, keys, heads, any width).
+        visibility: which keys a query sees.
+        scores: of :data:`SCORES`.
+        weights: of :data:`WEIGHTS`.
+        energy: the vector e of additive scores, shape (heads, d).
+        bias: gives numbers to add to the scores, shape (heads, ...), for distances (key minus
+            query) of shape (..., axes); see :class:`speechattn.positions.DistanceBias`.
+        offset: position of query 0 among the keys, in a stream (windows only).
+        lengths: positions of each sequence, shape (batch,), when they differ; what lies beyond
+            is not seen and gets zeros.
+        known_finite: the caller has looked for NaN and infinity already.
+
+    Returns:
+        Shape (batch, queries, heads, width of the values).
+
+    Raises:
+        ValueError: for shapes, names, lengths or offsets that do not fit, and for NaN or infinity.
+    """
+    _check(q, k, v, scores, weights, energy, offset, lengths)
+    if not known_finite:
+        for name, x in (("q", q), ("k", k), ("v", v)):
+            check_finite(name, x)
+    simple = scores == "dot" and weights == "softmax" and bias is None
+    if simple and isinstance(visibility, Window) and v.shape == k.shape and k.shape[1]:
+        streamed = q.shape[0] == 1 and lengths is None
+        if streamed or offset == 0:
+            window = visibility.left, visibility.right
+            return truncated_attention(q, k, v, *window, offset=offset, lengths=lengths)
+    return _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengths)
+
+
+def _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengths) -> Tensor:
+    """Attention of any kind, block by block."""
+    batch, queries, heads, d = q.shape
+    keys = k.shape[1]
+    out = v.new_zeros(batch, queries, heads, v.shape[-1])
+    place = visibility.coordinates(keys, q.device)
+    many = batch * heads * (d if scores == "additive" else 1)
+    for block in visibility.blocks(keys, q.device, offset=offset, queries=queries):
+        for piece in block.pieces(max(1, _NUMBERS_AT_ONCE // max(1, many))):
+            score = _scores(q[:, piece.queries], k[:, piece.keys], energy)
+            if bias is not None:
+                to, at = place[piece.keys][:, None], place[piece.queries + offset][:, :, None]
+                score = score + bias(to - at)
+            weight = _weights(score, _seen(piece, offset, lengths), weights)
+            mixed = torch.einsum("bhcrk,bckhd->bcrhd", weight, v[:, piece.keys])
+            out[:, piece.queries] = mixed.to(out.dtype)
+    return out
+
+
+def _scores(q: Tensor, k: Tensor, energy: Tensor | None) -> Tensor:
+    """Scores of blocks (batch, count, rows or keys, heads, d), as (batch, heads, count, rows, keys)."""
+    if energy is None:
+        return torch.einsum("bcrhd,bckhd->bhcrk", q, k) / math.sqrt(q.shape[-1])
+    sums = torch.tanh(q[:, :, :, None] + k[:, :, None])
+    return (sums * energy).sum(-1).permute(0, 4, 1, 2, 3)
+
+
+def _seen(block: Block, offset: int, lengths: Tensor | None) -> Tensor:
+    """What is seen in a block within the lengths, shape (batch or 1, 1, count, rows, keys)."""
+    if lengths is None:
+        return block.seen[None, None]
+    lengths = lengths.to(block.seen.device)[:, None, None]
+    there = (block.keys < lengths)[:, :, None] & (block.queries + offset < lengths)[..., None]
+    return (block.seen & there)[:, None]
+
+
+def _weights(score: Tensor, seen: Tensor, weights: str) -> Tensor:
+    if weights == "relu":
+        return F.relu(score) * seen / seen.sum(-1, keepdim=True).clamp(min=1)
+    # The lowest number instead of -inf: a row that sees nothing has no NaN, nor has its gradient.
+    hidden = score.masked_fill(~seen, torch.finfo(score.dtype).min)
+    return hidden.softmax(-1) * seen
+
+
+def _check(q, k, v, scores, weights, energy, offset, lengths) -> None:
+    check_choice("scores", scores, SCORES)
+    check_choice("weights", weights, WEIGHTS)
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if x.ndim != 4:
+            raise ValueError(f"{name}: shape {tuple(x.shape)}; (batch, positions, heads, d)")
+    if (q.shape[0], *q.shape[2:]) != (k.shape[0], *k.shape[2:]) or k.shape[:3] != v.shape[:3]:
+        raise ValueError(
+            f"q: shape {tuple(q.shape)}, k: {tuple(k.shape)}, v: {tuple(v.shape)}; "
+            "(batch, positions, heads, d), alike but for the positions of q and the d of v"
+        )
+    if offset < 0 or q.shape[1] + offset > k.shape[1]:
+        raise ValueError(
+            f"offset: {offset} with {q.shape[1]} queries and {k.shape[1]} keys; "
+            "every query needs a key at its own position"
+        )
+    if (scores == "additive") != (energy is not None):
+        raise ValueError(f"energy: {'missing' if energy is None else 'given'} for {scores} scores")
+    if energy is not None and energy.shape != q.shape[2:]:
+        raise ValueError(f"energy: shape {tuple(energy.shape)}; (heads, d) = {tuple(q.shape[2:])}")
+    if lengths is not None:
+        if lengths.shape != (q.shape[0],) or lengths.is_floating_point():
+            raise ValueError(
+                f"lengths: shape {tuple(lengths.shape)} of {lengths.dtype}; "
+                f"a whole number for each of {q.shape[0]} sequences"
+            )
+        if bool(((lengths < 0) | (lengths > k.shape[1])).any()):
+            raise ValueError(f"lengths: {lengths.tolist()}; from 0 to {k.shape[1]} positions")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises ValueError, naming the argument and its value, if it is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}: {value!r}; one of {', '.join(choices)}")
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Raises ValueError, naming the place, if there is NaN or infinity in a tensor."""
+    # One pass in the usual case: a sum is finite only if all its terms are.
+    if bool(torch.isfinite(x.detach().sum(dtype=torch.float32))):
+        return
+    wrong = (~torch.isfinite(x)).nonzero()
+    if len(wrong):
+        at = tuple(wrong[0].tolist())
+        raise ValueError(f"{name}: {x[at].item()} at {at}; the input must be finite numbers")

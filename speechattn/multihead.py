@@ -1,0 +1,162 @@
+"""Multi-head self-attention of any kind, as a layer: for whole batches and for a stream."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from speechattn.family import SCORES, WEIGHTS, attend, check_choice, check_finite
+from speechattn.layers import ready_frames
+from speechattn.positions import POSITIONS, DistanceBias, LearnedPositions, rotate_by, sinusoids
+from speechattn.visibility import Everything, Visibility
+
+
+class MultiHeadAttention(nn.Module):
+    """Self-attention of any kind with many heads.
+
+        out = [head_1 ... head_H] Wo,    head_h = attend(x Wq_h, x Wk_h, x Wv_h)
+
+    (Vaswani et al., 2017). With a window, dot products and rotary or no positions it has the
+    weights of, and equals, :class:`speechattn.layers.SelfAttention`.
+
+    Args:
+        width: of the vectors in.
+        heads: number of heads.
+        scores: of :data:`SCORES`.
+        weights: of :data:`WEIGHTS`.
+        positions: of :data:`speechattn.positions.POSITIONS`.
+        visibility: who sees whom, unless it is given with the input; everything by default.
+        head_width: of queries, keys and values; by default ``width / heads``.
+        width_out: of the vectors out; by default ``width``.
+        trained_length: positions that have a vector when positions are learned.
+        reach: distances that have a bias of their own when positions are by distance: a number,
+            or one for each axis.
+
+    Raises:
+        ValueError: for a name that is not known, a width that the heads do not divide, and what
+            cannot go together.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        scores: str = "dot",
+        weights: str = "softmax",
+        positions: str = "none",
+        visibility: Visibility | None = None,
+        head_width: int | None = None,
+        width_out: int | None = None,
+        trained_length: int | None = None,
+        reach: int | tuple[int, ...] | None = None,
+    ):
+        super().__init__()
+        check_choice("scores", scores, SCORES)
+        check_choice("weights", weights, WEIGHTS)
+        check_choice("positions", positions, POSITIONS)
+        if heads < 1 or (head_width is None and width % heads):
+            raise ValueError(f"heads: {heads}; they must divide the width, {width}")
+        if positions == "rotary" and (width // heads if head_width is None else head_width) % 2:
+            raise ValueError(f"heads: {heads}; rotary positions need an even width for each head")
+        if positions == "rotary" and scores != "dot":
+            raise ValueError(
+                f"positions: rotary with {scores} scores; only dot products of rotated vectors "
+                "depend on distance alone"
+            )
+        self.heads, self.scores, self.weights, self.positions = heads, scores, weights, positions
+        self.visibility = Everything() if visibility is None else visibility
+        self.head_width = width // heads if head_width is None else head_width
+        self.project = nn.Linear(width, 3 * heads * self.head_width)  # Wq, Wk and Wv in one
+        self.join = nn.Linear(heads * self.head_width, width_out or width)  # Wo
+        self.energy = None
+        if scores == "additive":
+            scale = 1 / math.sqrt(self.head_width)
+            self.energy = nn.Parameter(torch.empty(heads, self.head_width).uniform_(-scale, scale))
+        if positions == "learned":
+            self.learned = LearnedPositions(trained_length, width)
+        self.bias = None
+        if positions == "distance":
+            if reach is None:
+                raise ValueError("reach: None; positions by distance need a number")
+            self.bias = DistanceBias(
+                heads, tuple(reach) if isinstance(reach, (tuple, list)) else (reach,)
+            )
+
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, visibility: Visibility | None = None
+    ) -> Tensor:
+        """Attention among the positions of each sequence.
+
+        Args:
+            x: shape (batch, positions, width).
+            lengths: positions of each sequence, shape (batch,), when they differ.
+            visibility: who sees whom, instead of the layer's own.
+
+        Returns:
+            Shape (batch, positions, width_out); beyond a length, the bias of the output matrix.
+
+        Raises:
+            ValueError: for shapes or lengths that do not fit, and for NaN or infinity.
+        """
+        visibility = self.visibility if visibility is None else visibility
+        q, k, v = self._heads(x, visibility, 0)
+        return self._attend(q, k, v, visibility, lengths=lengths)
+
+    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
+        """The next positions of a stream; equals the whole sequence at once.
+
+        Args:
+            x: shape (1, new positions, width).
+            state: what is remembered, empty at the beginning.
+            last: no more will come.
+
+        Returns:
+            The outputs that are now complete, shape (1, complete, width_out).
+
+        Raises:
+            ValueError: if the visibility is not a window, or ``x`` does not fit.
+        """
+        window = self.visibility
+        if not window.streams:
+            raise ValueError(f"visibility: {window}; only a Window can be streamed")
+        position = state.get("received", 0)
+        q, k, v = self._heads(x, window, position)
+        if "k" in state:
+            q, k, v = (torch.cat([state[n], new], 1) for n, new in zip("qkv", (q, k, v)))
+        ready = q.shape[1] if last else ready_frames(q.shape[1], window.right)
+        done = k.shape[1] - q.shape[1] + ready  # keys up to the last query that is ready
+        keep = done if window.left is None else min(done, window.left)
+        state.update(
+            q=q[:, ready:],
+            k=k[:, done - keep :],
+            v=v[:, done - keep :],
+            received=position + x.shape[1],
+        )
+        return self._attend(q[:, :ready], k, v, window, offset=done - ready)
+
+    def _heads(self, x: Tensor, visibility: Visibility, first: int):
+        width = self.project.in_features
+        if x.ndim != 3 or x.shape[2] != width:
+            raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
+        check_finite("x", x)
+        if first == 0:
+            visibility.check(x.shape[1])
+        # In a stream (first > 0) there is one axis, and coordinates go on counting.
+        place = first + visibility.coordinates(x.shape[1], x.device)
+        if self.positions == "sinusoidal":
+            x = x + sinusoids(place, width).to(x.dtype)
+        elif self.positions == "learned":
+            x = x + self.learned(first, x.shape[1])
+        q, k, v = self.project(x).unflatten(-1, (3, self.heads, self.head_width)).unbind(2)
+        if self.positions == "rotary":
+            q, k = rotate_by(q, place), rotate_by(k, place)
+        return q, k, v
+
+    def _attend(self, q, k, v, visibility, *, offset=0, lengths=None) -> Tensor:
+        kind = {"scores": self.scores, "weights": self.weights, "energy": self.energy}
+        place = {"bias": self.bias, "offset": offset, "lengths": lengths}
+        out = attend(q, k, v, visibility, **kind, **place, known_finite=True)
+        return self.join(out.flatten(2))
