@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import speechattn
 from speechattn.atomic import replace_folder
@@ -82,7 +82,9 @@ class Checkpoint:
             }
             (partial / CONFIG).write_text(_readable_json(config), encoding="utf-8")
             weights = self.classifier.state_dict()
-            save_file({k: v.cpu().contiguous() for k, v in weights.items()}, partial / WEIGHTS)
+            plain = {k: v.cpu().contiguous() for k, v in weights.items()}
+            # Not save_file, whose file nobody else may read.
+            (partial / WEIGHTS).write_bytes(save(plain))
             replace_folder(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -196,7 +196,8 @@ class RecipeConfig:
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
 
     def __post_init__(self) -> None:
-        _check("", self, ("name", "work_dir", "corpora"), bool, "it cannot be empty")
+        texts = ("name", "work_dir", "corpora", "phones")
+        _check("", self, texts, lambda v: v != "", "it cannot be empty")
         _check("", self, ("seed", "threads", "transcribe"), lambda v: v >= 0, "from 0 on")
         for name in ("train", "test"):
             if not getattr(self, name):

@@ -63,7 +63,7 @@ def attend(
             query) of shape (..., axes); see :class:`speechattn.positions.DistanceBias`.
         offset: position of query 0 among the keys, in a stream (windows only).
         lengths: positions of each sequence, shape (batch,), when they differ; what lies beyond
-            is not seen and gets zeros.
+            is not seen, whatever it holds, and gets zeros.
         known_finite: the caller has looked for NaN and infinity already.
 
     Returns:
@@ -73,13 +73,16 @@ def attend(
         ValueError: for shapes, names, lengths or offsets that do not fit, and for NaN or infinity.
     """
     _check(q, k, v, scores, weights, energy, offset, lengths)
+    if lengths is not None and not known_finite:
+        q = without_padding(q, lengths, offset)
+        k, v = without_padding(k, lengths), without_padding(v, lengths)
     if not known_finite:
         for name, x in (("q", q), ("k", k), ("v", v)):
             check_finite(name, x)
     simple = scores == "dot" and weights == "softmax" and bias is None
     if simple and isinstance(visibility, Window) and v.shape == k.shape and k.shape[1]:
-        streamed = q.shape[0] == 1 and lengths is None
-        if streamed or offset == 0:
+        one = q.shape[0] == 1 and lengths is None
+        if one or q.shape[1] == k.shape[1]:
             window = visibility.left, visibility.right
             return truncated_attention(q, k, v, *window, offset=offset, lengths=lengths)
     return _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengths)
@@ -99,7 +102,7 @@ def _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengt
                 to, at = place[piece.keys][:, None], place[piece.queries + offset][:, :, None]
                 score = score + bias(to - at)
             weight = _weights(score, _seen(piece, offset, lengths), weights)
-            mixed = torch.einsum("bhcrk,bckhd->bcrhd", weight, v[:, piece.keys])
+            mixed = torch.einsum("bhcrk,bckhd->bcrhd", weight.to(v.dtype), v[:, piece.keys])
             out[:, piece.queries] = mixed.to(out.dtype)
     return out
 
@@ -150,13 +153,25 @@ def _check(q, k, v, scores, weights, energy, offset, lengths) -> None:
     if energy is not None and energy.shape != q.shape[2:]:
         raise ValueError(f"energy: shape {tuple(energy.shape)}; (heads, d) = {tuple(q.shape[2:])}")
     if lengths is not None:
-        if lengths.shape != (q.shape[0],) or lengths.is_floating_point():
-            raise ValueError(
-                f"lengths: shape {tuple(lengths.shape)} of {lengths.dtype}; "
-                f"a whole number for each of {q.shape[0]} sequences"
-            )
-        if bool(((lengths < 0) | (lengths > k.shape[1])).any()):
-            raise ValueError(f"lengths: {lengths.tolist()}; from 0 to {k.shape[1]} positions")
+        check_lengths(lengths, q.shape[0], k.shape[1])
+
+
+def check_lengths(lengths: Tensor, batch: int, positions: int) -> None:
+    """Raises ValueError if they are not whole numbers from 0 to ``positions``, one a sequence."""
+    if lengths.shape != (batch,) or lengths.is_floating_point():
+        raise ValueError(
+            f"lengths: shape {tuple(lengths.shape)} of {lengths.dtype}; "
+            f"a whole number for each of {batch} sequences"
+        )
+    if bool(((lengths < 0) | (lengths > positions)).any()):
+        raise ValueError(f"lengths: {lengths.tolist()}; from 0 to {positions} positions")
+
+
+def without_padding(x: Tensor, lengths: Tensor, first: int = 0) -> Tensor:
+    """Zeros beyond the lengths; x: shape (batch, positions, ...), from position ``first`` on."""
+    position = first + torch.arange(x.shape[1], device=x.device)
+    beyond = position >= lengths.to(x.device)[:, None]
+    return x.masked_fill(beyond.view(*beyond.shape, *[1] * (x.ndim - 2)), 0)
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

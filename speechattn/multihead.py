@@ -7,7 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from speechattn.family import SCORES, WEIGHTS, attend, check_choice, check_finite
+from speechattn.family import (
+    SCORES,
+    WEIGHTS,
+    attend,
+    check_choice,
+    check_finite,
+    check_lengths,
+    without_padding,
+)
 from speechattn.layers import ready_frames
 from speechattn.positions import POSITIONS, DistanceBias, LearnedPositions, rotate_by, sinusoids
 from speechattn.visibility import Everything, Visibility
@@ -102,7 +110,7 @@ class MultiHeadAttention(nn.Module):
             ValueError: for shapes or lengths that do not fit, and for NaN or infinity.
         """
         visibility = self.visibility if visibility is None else visibility
-        q, k, v = self._heads(x, visibility, 0)
+        q, k, v = self._heads(x, visibility, 0, lengths)
         return self._attend(q, k, v, visibility, lengths=lengths)
 
     def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
@@ -117,9 +125,12 @@ class MultiHeadAttention(nn.Module):
             The outputs that are now complete, shape (1, complete, width_out).
 
         Raises:
-            ValueError: if the visibility is not a window, or ``x`` does not fit.
+            ValueError: if the visibility is not a window, ``x`` does not fit, or the last
+                positions have come already.
         """
         window = self.visibility
+        if state.get("ended"):
+            raise ValueError("x: this stream has had its last positions; begin with an empty state")
         if not window.streams:
             raise ValueError(f"visibility: {window}; only a Window can be streamed")
         position = state.get("received", 0)
@@ -134,13 +145,17 @@ class MultiHeadAttention(nn.Module):
             k=k[:, done - keep :],
             v=v[:, done - keep :],
             received=position + x.shape[1],
+            ended=last,
         )
         return self._attend(q[:, :ready], k, v, window, offset=done - ready)
 
-    def _heads(self, x: Tensor, visibility: Visibility, first: int):
+    def _heads(self, x: Tensor, visibility: Visibility, first: int, lengths=None):
         width = self.project.in_features
         if x.ndim != 3 or x.shape[2] != width:
             raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
+        if lengths is not None:
+            check_lengths(lengths, *x.shape[:2])
+            x = without_padding(x, lengths)  # it may hold anything
         check_finite("x", x)
         if first == 0:
             visibility.check(x.shape[1])

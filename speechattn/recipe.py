@@ -4,19 +4,16 @@ Stages, in the order of the data: prepare (frames and labels of every set), trai
 decoder tuned on dev), evaluate (scores on every test set), transcribe (some test recordings, as
 files and pictures), report (all of it on one page). A stage is skipped when its inputs have not
 changed; training goes on where it was interrupted. ``stages=train,evaluate`` runs some of them,
-``force=true`` runs them even when nothing has changed.
+``force=true`` runs them even when nothing has changed, training from its first step.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
-import shutil
 import sys
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +24,13 @@ from speechattn.atomic import atomic_write_text
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.config import RecipeConfig
 from speechattn.configfile import read_config
-from speechattn.corpus import Corpus, read_corpus
 from speechattn.decoder import decode
-from speechattn.errors import ConfigError, SpeechattnError
+from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.evaluate import Scores
 from speechattn.phonemodel import PhoneModel
-from speechattn.phones import arpabet, read_phone_table
-from speechattn.prepare import PreparedSet, held_out, prepare_set
+from speechattn.recipe_data import RecipeData
 from speechattn.report import transcribe_examples, write_pictures, write_report
-from speechattn.stages import Stage, StageRunner, files_fingerprint, fingerprint
+from speechattn.stages import Stage, StageRunner, fingerprint
 from speechattn.text import one_line
 from speechattn.train import Trainer
 from speechattn.tune import decoder_grid, log_posteriors, tune_decoder
@@ -55,7 +50,7 @@ class Recipe:
         self.config = config
         self.work = Path(config.work_dir)
         self.device = pick_device(config.device)
-        self.phones = read_phone_table(config.phones) if config.phones else arpabet()
+        self.data = RecipeData(config, self.work, say)
         decoder_grid(config.decoding)  # an impossible value shows now, not after training
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -68,11 +63,10 @@ class Recipe:
         stages = [
             Stage(
                 "prepare",
-                self.prepare,
+                self.data.prepare,
                 lambda: [
                     *of("train", "dev", "test", "hold_out", "front_end", "synth", "seed"),
-                    self.phones.to_dict(),
-                    self._corpora_fingerprint,
+                    self.data.fingerprint,
                 ],
                 [work / "prepared" / name / "index.json" for name in ("train", "dev", "test")],
             ),
@@ -103,52 +97,32 @@ class Recipe:
         ]
         self.runner = StageRunner(stages, work / "stamps.json", say)
 
-    def prepare(self) -> None:
-        """Read the corpora and compute the frames and labels of every set."""
-        config = self.config
-        if config.synth:
-            self._synthesise()
-        share = config.hold_out
-        train = [self._corpus(entry) for entry in config.train]
-        sets = {
-            "train": [_part(corpus, share, False) for corpus in train],
-            "dev": [self._corpus(entry) for entry in config.dev],
-            "test": [self._corpus(entry) for entry in config.test],
-        }
-        if share:
-            sets["dev"] += [_part(corpus, share, True) for corpus in train]
-        for name, corpora in sets.items():
-            problems = prepare_set(
-                self.work / "prepared" / name,
-                corpora,
-                phones=self.phones,
-                front_end=config.front_end,
-                progress=f"prepare {name}",
-            )
-            for problem in problems:
-                say(f"  left out of {name}: {problem}")
-
     def train(self) -> None:
         """Train the classifier, learn the phone model, tune the decoder, write the model."""
         config = self.config
         self._set_aside_foreign_checkpoint()
-        train, dev = self._prepared("train"), self._prepared("dev")
+        train, dev = self.data.prepared("train"), self.data.prepared("dev")
         say(f"  {len(train)} utterances, {train.num_frames / 360_000:.2f} hours, on {self.device}")
         trainer = Trainer(
             config,
             train,
             dev,
-            num_phones=len(self.phones),
-            silence=self.phones.silence_index,
+            num_phones=len(self.data.phones),
+            silence=self.data.phones.silence_index,
             checkpoint=self.work / CHECKPOINT,
             device=self.device,
         )
         classifier = trainer.run()
         phone_model = PhoneModel.learn(
-            (train.runs(entry) for entry in train.entries), len(self.phones)
+            (train.runs(entry) for entry in train.entries), len(self.data.phones)
         )
         decoding, tried = tune_decoder(
-            classifier, phone_model, dev, config.decoding, self.phones.silence_index, self.device
+            classifier,
+            phone_model,
+            dev,
+            config.decoding,
+            self.data.phones.silence_index,
+            self.device,
         )
         history = {
             "steps": trainer.step,
@@ -164,7 +138,7 @@ class Recipe:
             config.name,
             classifier,
             config.front_end,
-            self.phones,
+            self.data.phones,
             phone_model,
             decoding,
             facts,
@@ -173,7 +147,7 @@ class Recipe:
     def evaluate(self) -> None:
         """Score the model on every test set."""
         model = Checkpoint.load(self.work / "model", self.device)
-        test, scores = self._prepared("test"), Scores(model.phones)
+        test, scores = self.data.prepared("test"), Scores(model.phones)
         for entry in test.entries:
             frames = log_posteriors(model.classifier, test.frames(entry), self.device)
             scores.add(
@@ -192,7 +166,7 @@ class Recipe:
         """Transcribe some test recordings as a user would, and draw them beside the reference."""
         transcribe_examples(
             self.work / "model",
-            self._prepared("test"),
+            self.data.prepared("test"),
             self.config.transcribe,
             self.work / "transcribe",
             self.config.device,
@@ -206,41 +180,9 @@ class Recipe:
             say(f"  picture:  {path}\n  TextGrid: {path.with_suffix('.TextGrid')}")
         say(f"  model:    {self.work / 'model'}\n  report:   {self.work / 'report.md'}")
 
-    @property
-    def corpora(self) -> Path:
-        """The folder the corpora lie in; a synthesised one lies in the work folder."""
-        return self.work / "corpora" if self.config.synth else Path(self.config.corpora)
-
-    def _corpus(self, entry: str) -> Corpus:
-        name, split = entry.split("/")
-        return read_corpus(
-            self.corpora / name, phones=self.phones, split=None if split == "all" else split
-        )
-
-    @cached_property
-    def _corpora_fingerprint(self) -> str | None:
-        """As they were when the recipe began; looking at thousands of files takes its time."""
-        if self.config.synth:
-            return None  # made from the configuration alone
-        config = self.config
-        names = {entry.split("/")[0] for entry in (*config.train, *config.dev, *config.test)}
-        files = [p for name in names for p in (self.corpora / name).rglob("*") if p.is_file()]
-        return files_fingerprint(files)
-
-    def _synthesise(self) -> None:
-        from speechattn.synth import synthesize_corpus
-
-        folder = self.corpora / "espeak"
-        if folder.exists():  # of other settings, or this stage would have been skipped
-            shutil.rmtree(folder)
-        sizes = self.config.synth
-        synthesize_corpus(
-            folder,
-            utterances=sizes.train,
-            dev_utterances=sizes.dev,
-            test_utterances=sizes.test,
-            seed=self.config.seed,
-        )
+    def forget_training(self) -> None:
+        """Let the train stage begin at step 0."""
+        (self.work / CHECKPOINT).unlink(missing_ok=True)
 
     def _set_aside_foreign_checkpoint(self) -> None:
         """Let training go on only from a checkpoint of these very inputs."""
@@ -254,21 +196,11 @@ class Recipe:
             say(f"  settings or data have changed since {checkpoint} was written: training afresh")
         atomic_write_text(mark, inputs)
 
-    def _prepared(self, name: str) -> PreparedSet:
-        return PreparedSet(self.work / "prepared" / name)
-
     def _write_json(self, name: str, value: dict) -> None:
         atomic_write_text(self.work / name, json.dumps(value, indent=1) + "\n")
 
     def _read_json(self, name: str) -> dict:
         return json.loads((self.work / name).read_text(encoding="utf-8"))
-
-
-def _part(corpus: Corpus, share: float, kept_back: bool) -> Corpus:
-    """The utterances of a training corpus that are kept back for dev, or all others."""
-    chosen = [u for u in corpus.utterances if held_out(u, share) == kept_back]
-    problems = () if kept_back else corpus.problems  # said once
-    return dataclasses.replace(corpus, utterances=tuple(chosen), problems=problems)
 
 
 def say(text: str) -> None:
@@ -300,7 +232,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     try:
+        if force and "train" in names:
+            recipe.forget_training()
         recipe.runner.run(names, force)
+    except UsageError as error:
+        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
+        return 2
     except (SpeechattnError, OSError) as error:
         print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
         return 1

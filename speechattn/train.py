@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from speechattn.atomic import atomic_path
 from speechattn.batches import PADDING, TrainingBatches
-from speechattn.config import RecipeConfig
-from speechattn.encoder import PhoneClassifier
+from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
+from speechattn.frontend import FrontEndConfig
 from speechattn.prepare import PreparedSet
+from speechattn.trainstate import (
+    TrainingFacts,
+    check_tensors,
+    damaged,
+    first_not_finite,
+    read_state,
+    write_state,
+)
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
+MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of every parameter, beside its step
+WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every")  # of the training's settings, on weights
 
 
 class Trainer:
@@ -38,6 +49,12 @@ class Trainer:
         silence: class of silence.
         checkpoint: where to keep the state.
         device: where to compute.
+
+    Attributes:
+        step: updates done.
+        seconds: spent on them.
+        history: rows of step, mean loss since the row before, and dev_frame_accuracy.
+        losses: of the updates since the last row.
     """
 
     def __init__(
@@ -52,6 +69,7 @@ class Trainer:
         device: torch.device,
     ):
         self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
+        self._names = train.phones
         self.batches = TrainingBatches(train, config, silence)
         torch.manual_seed(config.seed)
         model = PhoneClassifier(config.front_end.dim, num_phones, config.encoder)
@@ -69,38 +87,48 @@ class Trainer:
         )
         self.step = 0
         self.seconds = 0.0
-        self.history: list[dict] = []  # step, loss, dev_frame_accuracy, seconds
+        self.history: list[dict] = []
+        self.losses: list[float] = []
 
     def run(self) -> PhoneClassifier:
-        """Train to the end, from a checkpoint if there is one; returns the averaged model."""
+        """Train to the end, from a checkpoint if there is one; returns the averaged model.
+
+        Raises:
+            ModelError: if the checkpoint is damaged or of another training.
+            SpeechattnError: if the loss or the weights are no longer finite; the checkpoint stays
+                as it was before.
+        """
         settings = self.config.training
         if self.checkpoint.exists():
             self.load()
-        bar = tqdm(desc="train", total=settings.steps, initial=self.step, unit="step")
-        clock, losses = time.monotonic(), []
-        while self.step < settings.steps:
-            losses.append(self.update())
-            bar.update()
-            bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-            done = self.step == settings.steps
-            if done or self.step % settings.evaluate_every == 0:
-                row = {
-                    "step": self.step,
-                    "loss": sum(losses) / len(losses),
-                    "dev_frame_accuracy": self.evaluate(),
-                }
-                self.history.append(row)
-                losses = []
-                bar.write(
-                    f"step {row['step']}: loss {row['loss']:.3f}, "
-                    f"dev frame accuracy {100 * row['dev_frame_accuracy']:.1f} %"
-                )
-            if done or self.step % settings.checkpoint_every == 0:
-                now = time.monotonic()
-                self.seconds, clock = self.seconds + now - clock, now
-                self.save()
-        bar.close()
+        clock = time.monotonic()
+        with tqdm(desc="train", total=settings.steps, initial=self.step, unit="step") as bar:
+            while self.step < settings.steps:
+                self.losses.append(self.update())
+                bar.update()
+                bar.set_postfix(loss=f"{self.losses[-1]:.3f}", refresh=False)
+                done = self.step == settings.steps
+                if done or self.step % settings.evaluate_every == 0:
+                    bar.write(self._add_row())
+                if done or self.step % settings.checkpoint_every == 0:
+                    now = time.monotonic()
+                    self.seconds, clock = self.seconds + now - clock, now
+                    self.save()
         return self.averaged()
+
+    def _add_row(self) -> str:
+        """Measure on dev and add a row to the history; returns it as a line to read."""
+        row = {
+            "step": self.step,
+            "loss": sum(self.losses) / len(self.losses),
+            "dev_frame_accuracy": self.evaluate(),
+        }
+        self.history.append(row)
+        self.losses = []
+        return (
+            f"step {row['step']}: loss {row['loss']:.3f}, "
+            f"dev frame accuracy {100 * row['dev_frame_accuracy']:.1f} %"
+        )
 
     def update(self) -> float:
         """One update; returns its loss."""
@@ -118,16 +146,14 @@ class Trainer:
             label_smoothing=settings.label_smoothing,
         )
         if not torch.isfinite(loss):
-            raise SpeechattnError(
-                f"training.learning_rate: {settings.learning_rate}: the loss is {loss.item()} at "
-                f"step {self.step}; lower the learning rate or lengthen training.warmup_steps"
-            )
+            raise self._diverged(f"the loss is {loss.item()}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
         self.optimizer.step()
         self.step += 1
-        # The mean is young at first: then it spans all updates so far.
+        # At first the mean forgets faster, so that it soon leaves the initial weights behind: it
+        # spans about the last tenth of the updates so far, until that is what average_decay spans.
         decay = min(settings.average_decay, self.step / (self.step + 10))
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
@@ -158,41 +184,48 @@ class Trainer:
             total += int(lengths.sum())
         return right / total
 
+    def _diverged(self, what: str) -> SpeechattnError:
+        return SpeechattnError(
+            f"training.learning_rate: {self.config.training.learning_rate}: {what} at step "
+            f"{self.step}; lower the learning rate or lengthen training.warmup_steps"
+        )
+
     def save(self) -> None:
-        """Write the state to the checkpoint, whole or not at all."""
+        """Write the state to the checkpoint, whole or not at all.
+
+        Raises:
+            SpeechattnError: if a part of it is no longer finite; nothing is written.
+        """
         tensors = {f"weights.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
-        facts = {"step": self.step, "seconds": self.seconds, "history": self.history}
-        facts["config"] = self._fingerprint()
-        with atomic_path(self.checkpoint) as path:
-            save_file(
-                {k: v.detach().contiguous().cpu() for k, v in tensors.items()},
-                path,
-                {"facts": json.dumps(facts)},
-            )
+        if name := first_not_finite(tensors):
+            raise self._diverged(f"{name} holds NaN or Inf")
+        facts = TrainingFacts(
+            self.step, self.seconds, self.history, self._fingerprint(), self._data(), self.losses
+        )
+        write_state(self.checkpoint, facts, tensors)
 
     def load(self) -> None:
         """Take up the state in the checkpoint.
 
         Raises:
-            ModelError: if the checkpoint is damaged or belongs to another configuration.
+            ModelError: if the checkpoint is damaged or belongs to another training.
         """
-        tensors: dict[str, Tensor] = {}
-        try:
-            with safe_open(self.checkpoint, "pt") as stored:
-                facts = json.loads(stored.metadata()["facts"])
-                tensors = {key: stored.get_tensor(key) for key in stored.keys()}
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"{self.checkpoint}: not a checkpoint ({error}); delete it to start afresh"
-            ) from None
-        if facts["config"] != self._fingerprint():
-            raise ModelError(
-                f"{self.checkpoint}: belongs to another configuration; delete it to start afresh, "
-                "or give the run another work_dir"
-            )
+        facts, tensors = read_state(self.checkpoint)
+        for what, same in (
+            ("configuration", _comparable(facts.config) == _comparable(self._fingerprint())),
+            ("training set or phone set", facts.data in (None, self._data())),
+        ):
+            if not same:
+                raise ModelError(
+                    f"{self.checkpoint}: belongs to another {what}; delete it to start afresh, "
+                    "or give the run another work_dir"
+                )
+        if facts.step > self.config.training.steps:
+            raise damaged(self.checkpoint, f"step {facts.step}")
+        check_tensors(self.checkpoint, tensors, self._shapes(facts.step))
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
@@ -206,17 +239,52 @@ class Trainer:
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.step, self.seconds, self.history = facts["step"], facts["seconds"], facts["history"]
+        self.step, self.seconds = facts.step, facts.seconds
+        self.history, self.losses = facts.history, facts.losses
 
-    def _fingerprint(self) -> dict:
+    def _shapes(self, step: int) -> dict[str, torch.Size]:
+        """Names and shapes of all tensors in a checkpoint after ``step`` updates."""
+        shapes = {f"weights.{k}": v.shape for k, v in self.model.state_dict().items()}
+        shapes |= {f"average.{k}": v.shape for k, v in self.average.items()}
+        if step:
+            for index, parameter in enumerate(self.model.parameters()):
+                shapes |= {f"optimizer.{index}.{k}": parameter.shape for k in MOMENTS}
+                shapes[f"optimizer.{index}.step"] = torch.Size([])
+        return shapes
+
+    def _fingerprint(self) -> list:
         """What a checkpoint must agree with, as JSON would return it."""
         parts = ("seed", "front_end", "encoder", "augmentation", "training")
         config = self.config.to_dict()
         return json.loads(json.dumps([*(config[p] for p in parts), self.batches.num_frames]))
 
+    def _data(self) -> str:
+        """Digest of the frames and labels that are trained on, and of what the labels mean."""
+        facts = [self.batches.digest, self.model.num_phones, self._names]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-def dev_batches(prepared: PreparedSet):
-    """Whole utterances in batches: frames, labels and lengths, sorted by length."""
+
+def _comparable(fingerprint: list) -> list:
+    """A fingerprint without what changes no weights.
+
+    A setting that a checkpoint does not know, because it is younger, has its default there.
+    """
+    kinds = (None, FrontEndConfig, EncoderConfig, AugmentationConfig, TrainingConfig, None)
+    parts = []
+    for kind, part in zip(kinds, fingerprint):
+        if kind is not None and isinstance(part, dict):
+            defaults = json.loads(json.dumps(asdict(kind())))
+            part = {k: v for k, v in {**defaults, **part}.items() if k not in WITHOUT_EFFECT}
+        parts.append(part)
+    return [*parts, *fingerprint[len(kinds) :]]
+
+
+def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Whole utterances in batches, sorted by length.
+
+    Yields:
+        Frames, shape (batch, frames, dim), labels, shape (batch, frames), and lengths, (batch,).
+    """
     entries = sorted(prepared.entries, key=lambda entry: entry.frames)
     while entries:
         count = max(1, min(len(entries), DEV_BATCH_FRAMES // entries[-1].frames))

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from speechattn.config import DecodingConfig
 from speechattn.decoder import DecoderOptions, decode
 from speechattn.encoder import PhoneClassifier
-from speechattn.errors import ConfigError
 from speechattn.metrics import phone_errors
 from speechattn.phonemodel import PhoneModel
 from speechattn.prepare import PreparedSet
@@ -70,12 +69,9 @@ def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
     """Every combination of the candidates.
 
     Raises:
-        ConfigError: if there is none, or a candidate is impossible.
+        ConfigError: if a candidate is impossible.
     """
     names = [field.name for field in dataclasses.fields(DecoderOptions)]
-    for name in names:
-        if not getattr(candidates, name):
-            raise ConfigError(f"decoding.{name}: empty; list at least one value to try")
     grid = itertools.product(*(getattr(candidates, name) for name in names))
     return [DecoderOptions(**dict(zip(names, values))) for values in grid]
 

@@ -14,6 +14,7 @@ from speechattn.prepare import PreparedSet
 from speechattn.segments import runs_from_labels
 
 RATE = 16_000  # Hz
+SMALL_RECIPE = "train: [c/train]\ndev: [c/dev]\ntest: [c/test]\n"
 PHONES = PhoneSet(("SIL", "AA", "B", "SH"))
 HERTZ = {"AA": 700.0, "B": 1500.0, "SH": 4000.0}  # what the phones of made recordings sound like
 
@@ -51,9 +52,14 @@ def make_corpus(folder: Path, utterances: dict[str, Sequence[tuple[str, int]]]) 
 
 
 def make_prepared(
-    folder: Path, utterances: Sequence[tuple[np.ndarray, Sequence[int]]]
+    folder: Path,
+    utterances: Sequence[tuple[np.ndarray, Sequence[int]]],
+    phones: Sequence[str] | None = None,
 ) -> PreparedSet:
-    """A prepared set written by hand: frames, shape (frames, dim), and labels of each utterance."""
+    """A prepared set written by hand: frames, shape (frames, dim), and labels of each utterance.
+
+    Without phones it is of an early version, which did not name them.
+    """
     folder.mkdir(parents=True)
     entries, runs, first = [], [], 0
     for number, (frames, labels) in enumerate(utterances):
@@ -77,5 +83,21 @@ def make_prepared(
     np.save(folder / "frames.npy", frames.astype(np.float16))
     np.save(folder / "runs.npy", np.array(runs, dtype=np.int32))
     index = {"problems": [], "utterances": entries}
+    if phones is not None:
+        index["phones"] = list(phones)
     (folder / "index.json").write_text(json.dumps(index))
     return PreparedSet(folder)
+
+
+def small_recipe(folder: Path, text: str = "", base: str = SMALL_RECIPE) -> Path:
+    """A recipe file of nothing but its corpora, and some text."""
+    path = folder / "small.yaml"
+    path.write_text(base + text)
+    return path
+
+
+def message_of(caught) -> str:
+    """What a caught error says; it must be one line."""
+    message = str(caught.value)
+    assert "\n" not in message
+    return message

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.atomic import atomic_path, atomic_write_bytes, atomic_write_text, growing_text
+from speechattn.atomic import (
+    atomic_path,
+    atomic_write_bytes,
+    atomic_write_text,
+    growing_text,
+    replace_folder,
+)
 
 
 def names(folder) -> list[str]:
@@ -126,3 +132,55 @@ def test_growing_text_keeps_what_there_is_when_it_is_interrupted(tmp_path):
     with growing_text(target) as append:  # a second attempt begins anew
         append("two\n")
     assert names(tmp_path) == ["a.ctm"] and target.read_text() == "two\n"
+
+
+def make_folder(folder, **files):
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_takes_the_place_of_another(tmp_path, there):
+    if there:
+        make_folder(tmp_path / "a", old="old", both="old")
+    replace_folder(make_folder(tmp_path / "new", both="new"), tmp_path / "a")
+    assert names(tmp_path) == ["a"] and names(tmp_path / "a") == ["both"]
+    assert (tmp_path / "a" / "both").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [OSError(13, "Permission denied"), KeyboardInterrupt()])
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch, error):
+    old, new = make_folder(tmp_path / "a", x="old"), make_folder(tmp_path / "new", x="new")
+    replace = os.replace
+
+    def failing(source, target):
+        if source == new:
+            raise error
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(type(error)):
+        replace_folder(new, old)
+    assert (old / "x").read_text() == "old" and (new / "x").read_text() == "new"
+    assert names(tmp_path) == ["a", "new"]
+
+
+def test_a_crash_between_the_two_steps_leaves_the_old_folder_beside_its_place(
+    tmp_path, monkeypatch
+):
+    old, new = make_folder(tmp_path / "a", x="old"), make_folder(tmp_path / "new", x="new")
+    replace, done = os.replace, []
+
+    def crashing(source, target):
+        if done:  # a power cut: nothing is put back
+            raise SystemExit
+        done.append(source)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", crashing)
+    with pytest.raises(SystemExit):
+        replace_folder(new, old)
+    (backup,) = tmp_path.glob(".a.*.old")
+    assert (backup / "x").read_text() == "old" and (new / "x").read_text() == "new"

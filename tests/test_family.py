@@ -21,7 +21,8 @@ from speechattn.positions import POSITIONS, DistanceBias, rotate_by, sinusoids
 from speechattn.visibility import Everything, Window
 
 N = 12
-GRAPH = Edges([(0, 3), (0, 0), (0, 7), (1, 1), (5, 11), (11, 5), (7, 7), (7, 2), (7, 3)], N)
+EDGES = [(0, 3), (0, 0), (0, 7), (1, 1), (5, 11), (11, 5), (7, 7), (7, 2), (7, 3)]
+GRAPH = Edges(EDGES, N)
 VISIBILITIES = [Everything(), Window(2, 1), Window(0, 0), Window(None, 0), GRAPH, Grid(3, 4)]
 KINDS = [
     kind
@@ -35,7 +36,7 @@ def sees(visibility, i: int, j: int) -> bool:
     if isinstance(visibility, Grid):
         return abs(i // 4 - j // 4) <= 1 and abs(i % 4 - j % 4) <= 1
     if isinstance(visibility, Edges):
-        return [i, j] in visibility.pairs.tolist()
+        return (i, j) in EDGES
     left = math.inf if visibility.left is None else visibility.left
     right = math.inf if visibility.right is None else visibility.right
     return -left <= j - i <= right
@@ -52,10 +53,11 @@ def equation(q, k, v, see, weights, energy=None, bias=None, length=None):
     n, heads, _ = q.shape
     out = torch.zeros(n, heads, v.shape[-1], dtype=torch.float64)
     length = n if length is None else length
+    q, k, values = q.tolist(), k.tolist(), v.double()
+    energy = [None] * heads if energy is None else energy.tolist()
     for i, h in itertools.product(range(length), range(heads)):
         keys = [j for j in range(length) if see(i, j)]
-        e = None if energy is None else energy[h].tolist()
-        scores = [score(q[i, h].tolist(), k[j, h].tolist(), e) for j in keys]
+        scores = [score(q[i][h], k[j][h], energy[h]) for j in keys]
         if bias is not None:
             scores = [s + bias(h, i, j) for s, j in zip(scores, keys)]
         if weights == "softmax":
@@ -63,8 +65,7 @@ def equation(q, k, v, see, weights, energy=None, bias=None, length=None):
             shares = [x / sum(exps) for x in exps]
         else:
             shares = [max(0.0, s) / len(keys) for s in scores]
-        for share, j in zip(shares, keys):
-            out[i, h] += share * v[j, h].double()
+        out[i, h] = torch.tensor(shares, dtype=torch.float64) @ values[keys, h]
     return out
 
 
@@ -116,12 +117,17 @@ def by_hand(layer, x, see, place, length=None):
                 vectors[p, h, one] = a * math.cos(angle) - b * math.sin(angle)
                 vectors[p, h, two] = a * math.sin(angle) + b * math.cos(angle)
 
+    table = layer.bias.table.tolist() if layer.bias else None
+
     def bias(h, i, j):
         offset = [b - a for a, b in zip(place[i], place[j])]
         near = [max(-1, min(1, o)) for o in offset]  # reach 1 on every axis
         beyond = sum(abs(o) - abs(c) for o, c in zip(offset, near))
         slope = 2 ** (-8 * (h + 1) / 2)
-        return layer.bias.table[(h, *(c + 1 for c in near))].item() - slope * beyond
+        number = table[h]
+        for c in near:
+            number = number[c + 1]
+        return number - slope * beyond
 
     distance = bias if layer.positions == "distance" else None
     out = equation(q, k, v, see, layer.weights, layer.energy, distance, length)
@@ -263,6 +269,41 @@ def test_equals_the_layer_of_the_encoder(rotary):
     torch.testing.assert_close(ours(x, lengths), theirs(x, lengths), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("visibility", [Window(2, 1), GRAPH], ids=repr)
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+@torch.no_grad()
+def test_padding_may_hold_anything(kind, visibility):
+    layer = layer_of(kind, visibility)
+    x, lengths = numbers(2, N, 8), torch.tensor([N, 7])
+    expected = layer(x, lengths)
+    x[1, 7:] = math.nan
+    assert torch.equal(layer(x, lengths), expected)
+    with pytest.raises(ValueError, match=r"x: nan at \(1, 7, 0\)"):
+        layer(x)
+
+
+def test_function_ignores_padding_and_takes_fewer_queries_than_keys():
+    q, k, v = (numbers(2, 9, 2, 4, seed=part) for part in range(3))
+    lengths = torch.tensor([9, 5])
+    expected = attend(q, k, v, Window(2, 1), lengths=lengths)
+    for x in (q, k, v):
+        x[1, 5:] = math.nan
+    assert torch.equal(attend(q, k, v, Window(2, 1), lengths=lengths), expected)
+    part = attend(q[:, 2:6], k, v, Window(2, 1), lengths=lengths, offset=2)
+    torch.testing.assert_close(part, expected[:, 2:6], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+@torch.no_grad()
+def test_half_precision(kind):
+    layer = layer_of(kind, Window(3, 2))
+    x = numbers(2, N, 8)
+    expected = layer(x)
+    out = layer.bfloat16()(x.bfloat16())
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), expected, rtol=0, atol=0.1)
+
+
 # --- streams ---------------------------------------------------------------------------------------
 
 
@@ -283,6 +324,8 @@ def test_streamed_equals_whole(kind, window):
             if None not in window:
                 assert state["k"].shape[1] <= sum(window)
         torch.testing.assert_close(torch.cat(parts, 1), layer(x), rtol=0, atol=1e-5)
+        with pytest.raises(ValueError, match="has had its last positions"):
+            layer.advance(x, state, True)
 
 
 # --- positions -------------------------------------------------------------------------------------

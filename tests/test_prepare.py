@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers import PHONES, RATE, make_corpus, tones
+from helpers import PHONES, RATE, make_corpus, message_of, tones
 
 from speechattn import prepare
 from speechattn.corpus import Utterance, read_corpus
@@ -200,11 +203,109 @@ def test_a_full_disk_in_the_middle_leaves_the_old_set(tmp_path, monkeypatch, fol
     assert [e.id for e in PreparedSet(target).entries] == ["x"]
 
 
-@pytest.mark.xfail(strict=True, reason="the .partial folder, as large as the corpus, stays behind")
 def test_a_failure_leaves_nothing_behind(tmp_path, folder):
     with pytest.raises(CorpusError):
         prepare_small(tmp_path / "sets" / "train", all_cut(folder))
     assert list((tmp_path / "sets").iterdir()) == []
+
+
+def test_a_crash_of_the_swap_leaves_the_old_set(tmp_path, monkeypatch, folder):
+    target = tmp_path / "sets" / "train"
+    prepare_small(target, folder)
+    before = {p.name: p.read_bytes() for p in target.iterdir()}
+    replace = os.replace
+
+    def failing(old, new):
+        if Path(old).name == "train.partial":
+            raise OSError(13, "Permission denied")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="Permission denied"):
+        prepare_small(target, make_corpus(tmp_path / "more", {"x": [("SH", 20)]}))
+    assert {p.name: p.read_bytes() for p in target.iterdir()} == before
+    assert [p.name for p in target.parent.iterdir()] == ["train"]
+
+
+def test_utterances_without_an_alignment_are_named(tmp_path, folder):
+    (folder / "phones.ctm").unlink()
+    aligned = make_corpus(tmp_path / "aligned", {"x": [("SH", 20)]})
+    corpora = [corpus_of(folder, alignments=False), corpus_of(aligned)]
+    problems = prepare_set(tmp_path / "set", corpora, phones=PHONES, front_end=FRONT_END)
+    assert [p.partition(": has no")[0] for p in problems] == [f"beeps: {u}" for u in UTTERANCES]
+    assert all("has no phone alignment" in problem for problem in problems)
+    assert [e.id for e in PreparedSet(tmp_path / "set").entries] == ["x"]
+
+
+def test_a_set_says_what_its_classes_are(tmp_path, folder):
+    prepare_small(tmp_path / "set", folder)
+    assert PreparedSet(tmp_path / "set").phones == PHONES.names
+    index = json.loads((tmp_path / "set/index.json").read_text())
+    del index["phones"]
+    (tmp_path / "set/index.json").write_text(json.dumps(index))
+    assert PreparedSet(tmp_path / "set").phones == ()  # of an early version
+
+
+def change_index(folder: Path, **changes) -> None:
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**index, **changes}))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def swap_entries(folder: Path) -> None:
+    entries = json.loads((folder / "index.json").read_text())["utterances"]
+    change_index(folder, utterances=entries[::-1])
+
+
+def drop_entry(folder: Path) -> None:
+    entries = json.loads((folder / "index.json").read_text())["utterances"]
+    change_index(folder, utterances=entries[:-1])
+
+
+def spoil_runs(folder: Path) -> None:
+    runs = np.load(folder / "runs.npy")
+    runs[1, 1] += 1
+    np.save(folder / "runs.npy", runs)
+
+
+DAMAGE = {
+    "no index": lambda f: (f / "index.json").unlink(),
+    "no frames": lambda f: (f / "frames.npy").unlink(),
+    "no runs": lambda f: (f / "runs.npy").unlink(),
+    "no folder": shutil.rmtree,
+    "index of no JSON": lambda f: (f / "index.json").write_text("{"),
+    "index of no UTF-8": lambda f: (f / "index.json").write_bytes(b"\xff"),
+    "index of a list": lambda f: (f / "index.json").write_text("[]"),
+    "index of nothing": lambda f: (f / "index.json").write_text("{}"),
+    "no utterances": lambda f: change_index(f, utterances=[]),
+    "strange utterances": lambda f: change_index(f, utterances=[{"id": "x"}]),
+    "numbers for utterances": lambda f: change_index(f, utterances=[3]),
+    "utterances out of order": swap_entries,
+    "an utterance lost": drop_entry,
+    "a hole in the labels": spoil_runs,
+    "frames cut off": lambda f: cut(f / "frames.npy"),
+    "runs cut off": lambda f: cut(f / "runs.npy"),
+    "empty frames": lambda f: (f / "frames.npy").write_bytes(b""),
+    "empty runs": lambda f: (f / "runs.npy").write_bytes(b""),
+    "a zip file": lambda f: (f / "runs.npy").write_bytes(b"PK\x03\x04" + bytes(50)),
+    "a pickle": lambda f: np.save(f / "runs.npy", np.array([{}, 1], dtype=object)),
+    "frames of one dimension": lambda f: np.save(f / "frames.npy", np.zeros(264, np.float16)),
+    "other frames": lambda f: np.save(f / "frames.npy", np.zeros((3, 24), np.float16)),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_set_is_refused_by_name(tmp_path, folder, how):
+    target = tmp_path / "set"
+    prepare_small(target, folder)
+    DAMAGE[how](target)
+    with pytest.raises(CorpusError) as caught:
+        PreparedSet(target)
+    message = message_of(caught)
+    assert message.startswith(f"{target}: ") and "run stage prepare" in message
 
 
 def test_an_interruption_ends_the_work_soon(tmp_path, monkeypatch):
@@ -250,6 +351,15 @@ def test_held_out_stays_the_same_for_ever():
         assert not held_out(utterance("a", text), fraction - 1e-9)
     held = [i for i in range(60) if held_out(utterance("a", f"TEXT {i}"), 0.1)]
     assert held == [12, 17, 24, 40, 46]
+
+
+def test_a_sentence_is_the_same_only_when_it_is_written_the_same():
+    """A change of this would change which sentences every model before it was trained on."""
+    for other in ("The quick brown fox", "THE  QUICK BROWN FOX", "THE QUICK BROWN FOX "):
+        share = hashlib.sha256(other.encode()).digest()[:8]
+        fraction = int.from_bytes(share, "big") / 2**64
+        assert held_out(utterance("a", other), fraction + 1e-9)
+        assert not held_out(utterance("a", other), fraction - 1e-9)
 
 
 def test_without_a_text_the_id_decides():

@@ -21,6 +21,7 @@ from recordings import needs_posix
 from safetensors.torch import load_file
 
 import speechattn
+import speechattn.report
 from speechattn.recipe import main
 
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parent.parent)
@@ -98,6 +99,17 @@ def _same_threads():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def sketches(monkeypatch) -> None:
+    """Empty pictures: drawing takes most of the time of a small run, and others test it."""
+
+    def sketch(path: Path, *_, **__) -> None:
+        path.write_bytes(b"")
+
+    for name in ("confusion", "reliability", "training", "utterance"):
+        monkeypatch.setattr(speechattn.report, f"{name}_picture", sketch)
+
+
 def process(program: Sequence[str], folder: Path) -> subprocess.CompletedProcess:
     """Run Python in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": IMPORT_FROM, "OMP_NUM_THREADS": "1"}
@@ -168,7 +180,7 @@ def test_the_command_does_everything_and_then_nothing(place, capsys):
     assert {p: p.stat().st_mtime_ns for p in work.rglob("*")} == before
 
 
-def test_changes_rerun_what_depends_on_them_and_nothing_else(place, capsys):
+def test_changes_rerun_what_depends_on_them_and_nothing_else(place, capsys, sketches):
     recipe, work = str(write_recipe(place)), place / "work"
     assert main([recipe, "training.steps=2", "transcribe=1"]) == 0
     first = load_file(work / "model/model.safetensors")
@@ -321,7 +333,7 @@ def test_a_work_folder_that_cannot_be_written_is_named(place, capsys):
     assert str(place / "file") in fails(capsys, 1, write_recipe(place), f"work_dir={place}/file")
 
 
-def test_what_is_wrong_with_a_corpus_is_listed_and_the_rest_goes_on(place, capsys):
+def test_what_is_wrong_with_a_corpus_is_listed_and_the_rest_goes_on(place, capsys, sketches):
     tones, more = place / "corpora/tones", place / "corpora/more"
     (tones / "audio/u00.wav").unlink()
     ctm = (tones / "phones.ctm").read_text()
@@ -369,7 +381,7 @@ def test_a_corpus_without_anything_usable_is_named(place, capsys):
     assert "u00.wav" in said and not (place / "work/prepared/test").exists()
 
 
-def test_the_embedded_default_in_miniature(tmp_path, capsys):
+def test_the_embedded_default_in_miniature(tmp_path, capsys, sketches):
     """Espeak's voices, all stages, and a table with one row for its only corpus."""
     small = ["synth.train=6", "synth.dev=2", "synth.test=2", "training.steps=2", "transcribe=1"]
     small += ["encoder.blocks=1", "encoder.width=32", "encoder.feedforward=32", "threads=1"]

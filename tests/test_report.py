@@ -120,7 +120,7 @@ def work_folder(work: Path, problems: list[str]) -> None:
 
 def test_the_report_holds_scores_pictures_errors_and_problems(tmp_path):
     work_folder(tmp_path, ["b3: no file 'b3.wav'; put it there"])
-    write_report(tmp_path, RecipeConfig(name="mine", train=("two/all",), test=("two/all",), hold_out=0.1))  # fmt: skip
+    write_report(tmp_path, RecipeConfig(name="mine", train=("two/train",), test=("one/all",), hold_out=0.1))  # fmt: skip
     text = (tmp_path / "report.md").read_text()
     for line in (
         "# mine",
@@ -131,11 +131,11 @@ def test_the_report_holds_scores_pictures_errors_and_problems(tmp_path):
     ):
         assert line in text.splitlines()
     assert text.count("| AA | AH |") == 10
-    assert "two/all; 2.00 hours" in text and "77 steps" in text and "1.5\n  minutes" in text
+    assert "two/train; 2.00 hours" in text and "77 steps" in text and "1.5\n  minutes" in text
     assert '`{"width": 24}`' in text and '`{"bigram_scale": 1.5}`' in text
 
 
 def test_the_report_says_when_nothing_was_left_out(tmp_path):
     work_folder(tmp_path, [])
-    write_report(tmp_path, RecipeConfig(train=("two/all",), test=("two/all",), hold_out=0.1))
+    write_report(tmp_path, RecipeConfig(train=("two/train",), test=("one/all",), hold_out=0.1))
     assert (tmp_path / "report.md").read_text().endswith("## Left out\n\nNothing.\n")

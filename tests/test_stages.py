@@ -78,7 +78,7 @@ def test_a_missing_output_is_made_again(chain, tmp_path, lost):
     assert chain.run() == ""
 
 
-@pytest.mark.parametrize("order", itertools.permutations("abc"))
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")))
 def test_stages_run_in_the_order_of_the_data(chain, order):
     assert chain.run(order) == "abc"
 
@@ -90,6 +90,14 @@ def test_a_stage_alone_needs_those_before_it(chain):
     chain.run("a")
     assert chain.run("b") == "b"
     chain.inputs["a"] = 2
+    with pytest.raises(UsageError, match="stage c: needs stage b"):
+        chain.run("c")
+
+
+def test_a_lost_output_far_back_makes_all_after_it_out_of_date(chain, tmp_path):
+    chain.run()
+    (tmp_path / "a").unlink()
+    assert not any(chain.runner.up_to_date(name) for name in "abc")
     with pytest.raises(UsageError, match="stage c: needs stage b"):
         chain.run("c")
 

@@ -1,0 +1,244 @@
+"""The attention benchmark: every method right, every row there, mistakes in one line."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import os
+
+import pytest
+import torch
+
+from speechattn.bench import attention, attention_peers, attention_report, attention_timing
+from speechattn.bench.attention_peers import (
+    FLEX_BLOCK,
+    METHODS,
+    OURS,
+    Case,
+    Method,
+    NotOffered,
+    flex_blocks,
+)
+from speechattn.bench.attention_timing import largest_error, make_inputs, measure, reference
+from speechattn.errors import UsageError
+
+FAST = [
+    method for method in METHODS if "Flex" not in method.name
+]  # Flex is compiled for half a minute
+
+
+def case_of(length=100, left=8, right=8, heads=2, dim=16, dtype=torch.float32, backward=False):
+    return Case(length, left, right, heads, dim, dtype, backward)
+
+
+def named(part: str) -> Method:
+    return next(method for method in METHODS if part in method.name)
+
+
+def options(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    attention.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize("method", [m for m in FAST if m.same], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        case_of(96, backward=True),
+        case_of(101, backward=True),
+        case_of(5),
+        case_of(200, 64, 64),
+        case_of(130, 20, 0, backward=True),
+        case_of(130, 0, 7),
+        case_of(100, dtype=torch.bfloat16, backward=True),
+    ],
+    ids=str,
+)
+def test_methods_are_right(method, case):
+    if "local-attention" in method.name:
+        pytest.importorskip("local_attention")
+    try:
+        compute = method.prepare(case)
+    except NotOffered as reason:
+        assert "local" in method.name or "Longformer" in method.name, reason
+        assert case.left != case.right
+        return
+    *qkv, gradient = make_inputs(case)
+    if method.heads_first:
+        leaves = [x.transpose(1, 2).contiguous().requires_grad_() for x in qkv]
+        out = compute(*leaves).transpose(1, 2)
+    else:
+        leaves = [x.requires_grad_() for x in qkv]
+        out = compute(*leaves)
+    outputs = [out.detach()]
+    if case.backward:
+        gradients = torch.autograd.grad(out, leaves, gradient)
+        outputs += [g.transpose(1, 2) if method.heads_first else g for g in gradients]
+    tolerance = 1e-5 if case.dtype == torch.float32 else 0.05
+    for ours, exact in zip(outputs, reference(case, [*qkv, gradient]), strict=True):
+        torch.testing.assert_close(ours.double(), exact, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000])
+@pytest.mark.parametrize("window", [(0, 0), (1, 1), (32, 32), (300, 0), (128, 127), (5, 2000)])
+def test_blocks_of_flex_attention_show_the_window(length, window):
+    case = case_of(length, *window)
+    partial, whole = flex_blocks(case)
+    blocks = -(-length // FLEX_BLOCK)
+    kind = torch.zeros(blocks, blocks, dtype=torch.long)
+    for value, (counts, numbers) in enumerate((partial, whole), 1):
+        assert numbers.shape == (1, 1, blocks, blocks) and numbers.dtype == torch.int32
+        for row in range(blocks):
+            kind[row, numbers[0, 0, row, : counts[0, 0, row]].long()] += value
+    position = torch.arange(blocks * FLEX_BLOCK)
+    distance = position - position[:, None]
+    seen = (distance >= -window[0]) & (distance <= window[1]) & (position < length)
+    tiles = seen.view(blocks, FLEX_BLOCK, blocks, FLEX_BLOCK)
+    tiles = [tiles[row, : length - row * FLEX_BLOCK] for row in range(blocks)]
+    some = torch.stack([tile.any(0).any(-1) for tile in tiles])
+    every = torch.stack([tile.all(0).all(-1) for tile in tiles])
+    assert torch.equal(kind > 0, some)
+    assert not bool(((kind == 2) & ~every).any()) and int(kind.max()) <= 2
+
+
+@pytest.mark.skipif(
+    not os.environ.get("SPEECHATTN_SLOW"),
+    reason="compiles for half a minute; set SPEECHATTN_SLOW=1",
+)
+def test_flex_attention_is_right():
+    case = case_of(300, 32, 16)
+    (found,) = measure([case], 1, methods=[named("Flex")])[0]
+    assert found.error < 1e-5, found.note
+
+
+def test_errors_are_found_in_stretches(monkeypatch):
+    monkeypatch.setattr(attention_timing, "CHECKED_ROWS", 64)
+    monkeypatch.setattr(attention_timing, "CHECKED_STRETCHES", 4)
+    case = case_of(500, 10, 6, backward=True)
+    inputs = make_inputs(case)
+    outputs = reference(case, inputs)
+    assert largest_error(case, inputs, outputs) < 1e-12
+    for place in (0, 499):
+        for number in range(4):
+            wrong = [x.clone() for x in outputs]
+            wrong[number][0, place, 1, 3] += 0.5
+            assert largest_error(case, inputs, wrong) == pytest.approx(0.5)
+    outputs[0][0, 0, 0, 0] = math.nan
+    assert largest_error(case, inputs, outputs) > 1e300
+
+
+def test_flops_are_those_of_the_pairs():
+    case = case_of(10_000, 4, 3, heads=2, dim=16)
+    pairs = 10_000 * 8
+    assert case.flops == 2 * (2 * 16 + 2 * 16) * pairs
+    assert case_of(10_000, 4, 3, backward=True).flops == 3.5 * case.flops
+
+
+def test_rows_for_what_is_not_run(monkeypatch):
+    monkeypatch.setattr(attention_peers, "FULL_LIMIT", 50)
+    monkeypatch.setattr(attention_peers, "MASK_LIMIT", 50)
+    monkeypatch.setattr(attention_peers.importlib.util, "find_spec", lambda name: None)
+
+    def broken(case):
+        raise RuntimeError("no\ncompiler")
+
+    def wrong(case):
+        return lambda q, k, v: v
+
+    methods = [*FAST, Method("broken", broken), Method("wrong", wrong)]
+    found, peaks = measure([case_of(60)], 2, methods=methods)
+    notes = {m.method: m.note for m in found}
+    assert list(notes) == [m.name for m in methods]
+    assert notes["SDPA, full"] == notes["SDPA, band mask"] == "skipped (quadratic)"
+    assert notes["local-attention (exact)"] == "not installed: pip install local-attention"
+    assert notes["broken"].startswith("failed: RuntimeError: no") and "\n" not in notes["broken"]
+    assert notes["wrong"] == "WRONG ANSWER" and notes[OURS] == ""
+    run = {m.method: m for m in found if m.samples}
+    assert set(run) == {OURS, "bmm blocks of 64", "Longformer chunks", "wrong"}
+    assert all(len(m.samples) == 2 and m.seconds > 0 for m in run.values())
+    assert run[OURS].error < 1e-5 and math.isnan(found[-2].seconds)
+    assert peaks[torch.float32] > 1e8
+
+
+def test_our_own_failure_is_no_row():
+    def broken(case):
+        raise RuntimeError("ours")
+
+    with pytest.raises(RuntimeError, match="ours"):
+        measure([case_of()], 1, methods=[Method(OURS, broken)])
+
+
+def test_flex_has_no_backward():
+    with pytest.raises(NotOffered, match="no backward on CPU"):
+        named("Flex").prepare(case_of(backward=True))
+
+
+def test_memory_is_looked_at_first():
+    with pytest.raises(NotOffered, match="GiB of memory"):
+        named("Longformer").prepare(case_of(10**9, 128, 128))
+
+
+def test_whole_command(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(attention_timing, "METHODS", FAST)
+    monkeypatch.setattr(attention_timing, "SHORTEST_SAMPLE", 0.0)
+    monkeypatch.setattr(attention_timing, "GEMM_SHAPES", ((64, 64, 64),))
+    threads = torch.get_num_threads()
+    words = "--lengths 64,100 --windows 8,4/0 --heads 2 --dim 8 --repeats 2 --backward --threads 1"
+    told = []
+    folder = tmp_path / "new" / "out"
+    arguments = options(*words.split(), "--output-dir", str(folder))
+    assert attention.run(arguments, told.append) == 0
+    assert torch.get_num_threads() == threads
+    text = capsys.readouterr().out
+    assert (folder / "attention.md").read_text(encoding="utf-8") == text
+    assert text.count("## forward") == 4 and "matrix product, bf16" in text
+    rows = list(csv.DictReader(io.StringIO((folder / "attention.csv").read_text())))
+    assert len(rows) == len(told) == 2 * 2 * 2 * 2 * len(FAST)
+    assert tuple(rows[0]) == attention_report.COLUMNS
+    own = [row for row in rows if row["method"] == OURS]
+    assert all(float(row["to_speechattn"]) == 1 and row["samples"] == "2" for row in own)
+    for row in own:
+        seconds, speed = float(row["seconds"]), float(row["gflops_per_second"])
+        steps = 3.5 if "back" in row["pass"] else 1
+        pairs = int(row["length"]) * (int(row["left"]) + 1 + int(row["right"]))
+        assert speed == pytest.approx(steps * 4 * pairs * 8 * 2 / seconds / 1e9, rel=1e-3)
+        limit = 1e-5 if row["dtype"] == "fp32" else 0.1
+        assert 0 < float(row["max_abs_error"]) < limit
+    assert (folder / "attention.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_quick_is_small_and_overridden():
+    assert {(c.length, c.left) for c in attention.cases_of(options("--quick"))} == {
+        (512, 32),
+        (2048, 32),
+    }
+    cases = attention.cases_of(options("--quick", "--windows", "16/0", "--dtypes", "bf16"))
+    assert {(c.left, c.right, c.dtype) for c in cases} == {(16, 0, torch.bfloat16)}
+    assert len(attention.cases_of(options("--backward"))) == 4 * 4 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--lengths 5,x", "--lengths 5,x: 'x' is no whole number"),
+        ("--lengths 0", "--lengths 0: '0'"),
+        ("--windows -4", "--windows -4: '-4'"),
+        ("--windows 1/2/3", "'1/2/3' is neither N nor LEFT/RIGHT"),
+        ("--heads 1.5", "--heads 1.5"),
+        ("--dtypes fp8", "--dtypes: 'fp8' is none of fp32, bf16"),
+        ("--dim 0", "--dim 0"),
+        ("--repeats 0", "--repeats 0"),
+        ("--threads 5000", "--threads 5000"),
+        ("--output-dir {file}/x", "--output-dir .*attention"),
+    ],
+)
+def test_mistakes(words, message, tmp_path):
+    file = tmp_path / "attention"
+    file.write_text("")
+    name, value = words.format(file=file).split()
+    with pytest.raises(UsageError, match=message) as caught:
+        attention.run(options(f"{name}={value}"))
+    assert "\n" not in str(caught.value)
