@@ -259,9 +259,14 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path, monkeypatch, capsys):
 
 @needs_posix
 def test_a_real_interrupt_signal_is_not_taken_for_a_failing_recording(tmp_path):
+    # A shell that starts the tests in the background has them ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     rec = make(tmp_path / "rec", "a.wav", "b.wav")
     recognizer = FakeRecognizer()
     recognizer.transcribe = lambda audio, **_: os.kill(os.getpid(), signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        transcribe_files(collect([rec], tmp_path / "o", ["ctm"]), recognizer, tmp_path / "o")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            transcribe_files(collect([rec], tmp_path / "o", ["ctm"]), recognizer, tmp_path / "o")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert tree(tmp_path / "o") == ["transcripts.jsonl.partial"]

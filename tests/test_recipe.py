@@ -325,7 +325,7 @@ def test_a_missing_corpus_is_named(place, capsys):
     assert str(gone / "tones") in fails(capsys, 1, recipe, f"corpora={gone}")
     said = fails(capsys, 1, recipe, "dev=[tones/validation]")
     assert str(place / "corpora/tones/splits/validation") in said and "dev, test, train" in said
-    assert fails(capsys, 1, recipe, "stages=train").endswith("add it: stages=prepare,train")
+    assert fails(capsys, 2, recipe, "stages=train").endswith("add it: stages=prepare,train")
 
 
 def test_a_work_folder_that_cannot_be_written_is_named(place, capsys):

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from speechattn.bench import attention
 from speechattn.text import one_line
 
 MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
@@ -34,6 +35,19 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     )
     benchmarks = bench.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
     _add_transcribe(benchmarks)
+    _add_attention(benchmarks)
+
+
+def _add_attention(benchmarks: argparse._SubParsersAction) -> None:
+    bench = benchmarks.add_parser(
+        "attention",
+        allow_abbrev=False,
+        help="time truncated attention beside other ways to compute it",
+        description="Time truncated attention beside other ways to compute it, in turn in one "
+        "process, with the error of each beside its time.",
+    )
+    attention.add_arguments(bench)
+    bench.set_defaults(run=attention.run)
 
 
 def _add_transcribe(benchmarks: argparse._SubParsersAction) -> None:
