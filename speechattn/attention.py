@@ -54,7 +54,7 @@ def truncated_attention(
         ValueError: for shapes, windows, offsets or lengths that do not fit each other.
     """
     _check(q, k, v, left, right, offset, lengths)
-    batch, queries, heads, d = q.shape
+    batch, queries = q.shape[:2]
     keys = k.shape[1]
     if queries == 0 or batch == 0:
         return q * 0
