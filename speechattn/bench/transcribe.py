@@ -19,7 +19,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from speechattn.atomic import atomic_write_text
@@ -27,7 +26,7 @@ from speechattn.audio import audio_info
 from speechattn.bench.machine import machine_facts
 from speechattn.bench.process import Usage, can_pin, pick_cores, run_process
 from speechattn.bench.recordings import repeat_audio
-from speechattn.bench.transcribe_report import csv_report, markdown_report
+from speechattn.bench.transcribe_report import Run, csv_report, markdown_report
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.inputs import collect
 from speechattn.text import one_line
@@ -38,25 +37,6 @@ LONG_MINUTES = (6.0, 20.0, 60.0)
 START_SECONDS = 1.0  # of the recording that tells what starting up takes
 MINUTES_RANGE = (0.1, 2000.0)  # of long recordings; a WAV file ends at 4 GB, 2237 minutes
 PACKAGES = ("torch", "numba", "numpy", "soundfile")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One measured process.
-
-    Attributes:
-        part: ``"short"``, ``"long"`` or ``"start"`` (the one second).
-        system: what ran.
-        repeat: from 1.
-        audio_seconds: length of what it transcribed.
-        usage: what it took.
-    """
-
-    part: str
-    system: str
-    repeat: int
-    audio_seconds: float
-    usage: Usage
 
 
 def read_list(path: str | Path) -> list[str]:

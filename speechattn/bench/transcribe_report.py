@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from speechattn.bench.transcribe import Run
+from speechattn.bench.process import Usage
 
 MIB = 2**20  # bytes
 UNKNOWN = "–"
@@ -17,6 +16,25 @@ COLUMNS = (
     *("part", "system", "repeat", "audio_seconds"),
     *("wall_seconds", "cpu_seconds", "peak_rss_bytes"),
 )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured process.
+
+    Attributes:
+        part: ``"short"``, ``"long"`` or ``"start"`` (the one second).
+        system: what ran.
+        repeat: from 1.
+        audio_seconds: length of what it transcribed.
+        usage: what it took.
+    """
+
+    part: str
+    system: str
+    repeat: int
+    audio_seconds: float
+    usage: Usage
 
 
 def csv_report(runs: Iterable[Run]) -> str:
