@@ -68,9 +68,18 @@ def truncated_attention(
             f"offset {offset}, {queries} queries, {keys} keys in a batch of {batch}: "
             "a batch has as many queries as keys and no offset; stream one sequence at a time"
         )
-    if left + right >= keys:
-        return _padded(q, k, v, left, right, lengths)
-    return _packed(q, k, v, left, right, lengths)
+    run = _padded if left + right >= keys else _packed
+    if lengths is None:
+        return run(q, k, v, left, right, None)
+    valid = valid_frames(lengths.to(q.device), keys)
+    beyond = ~valid[:, :, None, None]
+    q, k, v = (x.masked_fill(beyond, 0) for x in (q, k, v))  # NaN in padding must not spread
+    return run(q, k, v, left, right, valid) * ~beyond
+
+
+def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
+    """True where a frame lies within its sequence, shape (batch, frames)."""
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
 def block_rows(left: int, right: int) -> int:
@@ -116,7 +125,7 @@ def sequence_calls(
     return calls
 
 
-def _packed(q, k, v, left, right, lengths) -> torch.Tensor:
+def _packed(q, k, v, left, right, valid) -> torch.Tensor:
     """A batch laid end to end as one sequence, with a mask for every block."""
     batch, time, heads, d = q.shape
     rows = block_rows(left, right)
@@ -124,48 +133,39 @@ def _packed(q, k, v, left, right, lengths) -> torch.Tensor:
     count = -(-batch * time // rows)
     extra = count * rows - batch * time
 
-    position = torch.arange(time, device=q.device)
     sequence = torch.arange(batch, device=q.device)[:, None].expand(batch, time)
-    if lengths is not None:
-        valid = position < lengths.to(q.device)[:, None]
+    if valid is not None:
         sequence = torch.where(valid, sequence, -1)
     sequence = F.pad(sequence.reshape(-1), (left, extra + right), value=-1)
     of_query = sequence[left : left + count * rows].view(count, rows, 1)
     of_key = sequence.as_strided((count, 1, span), (rows, span, 1))
     distance = _distance(rows, span, 0, left, q.device)
     band = (distance >= -left) & (distance <= right)
-    # Padding rows see themselves, so that no row is without keys; they are zeroed at the end.
+    # Padding rows see themselves, so that no row is without keys; the caller zeroes them.
     seen = ((of_query == of_key) & (of_query >= 0) & band) | (distance == 0)
     mask = torch.zeros(seen.shape, dtype=q.dtype, device=q.device)
     mask.masked_fill_(~seen, HIDDEN)
 
     def flat(x, before, after):
-        if lengths is not None:
-            x = x.masked_fill(~valid[:, :, None, None], 0)  # NaN in padding must not spread
         return F.pad(x.reshape(batch * time, heads, d), (0, 0, 0, 0, before, after))
 
     call = Call(0, 0, count, rows, span, mask[:, None])
     out = run_calls(
         flat(q, 0, extra), flat(k, left, extra + right), flat(v, left, extra + right), [call]
     )
-    out = out[: batch * time].view(batch, time, heads, d)
-    return out if lengths is None else out * valid[:, :, None, None]
+    return out[: batch * time].view(batch, time, heads, d)
 
 
-def _padded(q, k, v, left, right, lengths) -> torch.Tensor:
+def _padded(q, k, v, left, right, valid) -> torch.Tensor:
     """A batch whose window spans most of it: one call with a mask for every sequence."""
     time = q.shape[1]
     distance = _distance(time, time, 0, 0, q.device)
     seen = ((distance >= -left) & (distance <= right))[None]
-    valid = None
-    if lengths is not None:
-        valid = torch.arange(time, device=q.device) < lengths.to(q.device)[:, None]
-        # Padding sees itself, so that no row is without keys; it is zeroed at the end.
+    if valid is not None:
+        # Padding sees itself, so that no row is without keys; the caller zeroes it.
         seen = (seen & valid[:, None]) | (distance == 0)
-        q, k, v = (x.masked_fill(~valid[:, :, None, None], 0) for x in (q, k, v))
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None]).transpose(1, 2)
-    return out if valid is None else out * valid[:, :, None, None]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None]).transpose(1, 2)
 
 
 def _distance(rows: int, keys: int, first: int, left: int, device) -> torch.Tensor:

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechattn.attention import valid_frames
 from speechattn.errors import ConfigError
-from speechattn.layers import Convolution, FeedForward, Residual, SelfAttention, valid_frames
+from speechattn.layers import Convolution, FeedForward, Residual, SelfAttention
 from speechattn.timing import SHIFT_MS
 
 CLAMP = 6.0  # standard deviations; digital silence lies far below anything heard in training

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.attention import truncated_attention
+from speechattn.attention import truncated_attention, valid_frames
 
 ROTARY_BASE = 10_000.0  # of the slowest rotation; Su et al., 2021
 
@@ -178,8 +178,3 @@ class Residual(nn.Module):
         ready = branch.shape[1]
         state["waiting"] = x[:, ready:]
         return x[:, :ready] + branch
-
-
-def valid_frames(lengths: Tensor, frames: int) -> Tensor:
-    """True where a frame lies within its sequence, shape (batch, frames)."""
-    return torch.arange(frames, device=lengths.device) < lengths[:, None]
