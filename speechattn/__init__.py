@@ -22,6 +22,8 @@ _PUBLIC = {
     "load_model": "recognizer",
     "Recognizer": "recognizer",
     "Transcription": "recognizer",
+    "RecognizerStream": "streaming",
+    "StreamResult": "streaming",
     "Segment": "segments",
     "PhoneSet": "phones",
     "FrontEnd": "frontend",

@@ -1,31 +1,37 @@
 """Augmentation: training batches as if spoken by others, elsewhere, into other microphones.
 
 All of it happens to log-mel frames, where a batch costs milliseconds: a gain is an offset, a filter
-a curve over the bins, noise is added as energy, another vocal tract shifts the frequency axis
-(vocal tract length perturbation: Jaitly & Hinton, 2013), another tempo resamples the time axis, and
-stretches of time and frequency are masked (SpecAugment: Park et al., 2019).
+a curve over the bins, noise is added as energy, a room smears energy over time (the envelope of its
+impulse response: Lebart et al., 2001), another vocal tract shifts the frequency axis (vocal tract
+length perturbation: Jaitly & Hinton, 2013), another tempo resamples the time axis, and stretches of
+time and frequency are masked (SpecAugment: Park et al., 2019).
 
-The level that noise is measured against is the mean log energy of an utterance, over all its frames
-and bins, pauses included. In read speech it lies some 15 dB below the level of the speech: where a
-ratio of 10 dB was asked for, speech stood a median of 24 dB (one speaker in a studio) and 28 dB
-(many speakers, many pauses) above the noise that was added.
+Levels are means of energy over all frames and bins, so a ratio of an utterance to its noise is the
+signal-to-noise ratio as it is usually measured, but for the weight that the mel scale gives to low
+frequencies.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from speechattn.config import AugmentationConfig
-from speechattn.frontend import FrontEndConfig
+from speechattn.frontend import ENERGY_FLOOR, FrontEndConfig
+from speechattn.timing import SHIFT_MS
 from speechattn.torchaudio_import import import_torchaudio
 
 NEPERS_PER_DB = math.log(10) / 10  # natural logarithm of energy
+QUIET = math.log(ENERGY_FLOOR)  # the lowest log energy there is
 RIPPLES = 4  # cosines that make up a random filter
-BAND_EDGES_HZ = (3200.0, 7000.0)
-HUSHED = 6.0  # nepers by which band-limiting lowers a bin below the quietest one
+BAND_EDGES_HZ = (3200.0, 7000.0)  # above one of these a band-limited utterance has nothing
+LOW_EDGES_HZ = (100.0, 350.0)  # nor, half of the time, below one of these: a telephone
+ROOM_FRAMES = 80  # of a room's response that count, the direct sound included
+DIRECT_DB = (-2.0, 12.0)  # ratio of direct to reverberant energy
 
 
 class Augmenter:
@@ -35,18 +41,25 @@ class Augmenter:
         config: what to do.
         front_end: which frequency a bin is at.
         generator: where the randomness comes from.
+        noises: log-mel frames of recorded noises, shape (frames, bins) each, that take turns with
+            stationary noise of a random colour.
     """
 
     def __init__(
-        self, config: AugmentationConfig, front_end: FrontEndConfig, generator: torch.Generator
+        self,
+        config: AugmentationConfig,
+        front_end: FrontEndConfig,
+        generator: torch.Generator,
+        noises: Sequence[np.ndarray] = (),
     ):
         self.config = config
         self.front_end = front_end
         self.generator = generator
+        self.noises = noises
         self._mask = import_torchaudio().functional.mask_along_axis_iid
 
     def __call__(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Augment a batch; speed is changed by :meth:`tempo`, before the batch is made.
+        """Augment a batch but for its masks (:meth:`mask`) and its speed (:meth:`tempo`).
 
         Args:
             frames: shape (batch, frames, bins), log-mel.
@@ -60,16 +73,33 @@ class Augmenter:
         config, batch = self.config, len(frames)
         x = self._warp(frames) if config.vocal_tract else frames
         within = (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
-        level = _mean(x, within)
+        if config.room_probability:
+            x = self._room(x, within)
         if config.channel_db:
             x = x + self._filter(batch, x.shape[2])[:, None] * config.channel_db * NEPERS_PER_DB
         if config.noise_probability:
-            x = self._noise(x, level)
+            chosen = self._chosen(batch, config.noise_probability)
+            x = torch.where(chosen, torch.logaddexp(x, self._background(x, within)), x)
         if config.band_limit_probability:
             x = self._band_limit(x, within)
         if config.gain_db:
             x = x + self._normal(batch, 1, 1) * config.gain_db * NEPERS_PER_DB
-        return self._specaugment(x, _mean(x, within))
+        return x
+
+    def mask(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Mask stretches of time and frequency of an augmented batch (SpecAugment).
+
+        Args:
+            frames: shape (batch, frames, bins).
+            lengths: frames of each utterance, shape (batch,).
+
+        Returns:
+            A new tensor of the same shape.
+        """
+        if self.front_end.kind != "fbank":
+            return frames
+        within = (torch.arange(frames.shape[1]) < lengths[:, None])[:, :, None]
+        return self._specaugment(frames, _mean(frames, within))
 
     def tempo(self, frames: int) -> Tensor:
         """Positions at which an utterance of ``frames`` frames is read for another tempo.
@@ -81,11 +111,19 @@ class Augmenter:
         count = max(1, round(frames / (1 + change)))
         return torch.arange(count) * (max(0, frames - 1) / max(1, count - 1))
 
+    def silenced(self) -> bool:
+        """Whether the next utterance gives way to noise; cepstra never do."""
+        share = self.config.silence_probability if self.front_end.kind == "fbank" else 0.0
+        return share > 0 and self._uniform(1).item() < share
+
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator)
 
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self.generator)
+
+    def _below(self, count: int) -> int:
+        return int(torch.randint(count, (1,), generator=self.generator))
 
     def _chosen(self, batch: int, probability: float) -> Tensor:
         return (self._uniform(batch) < probability)[:, None, None]
@@ -117,32 +155,69 @@ class Augmenter:
         waves = torch.cos(order[:, None] * phase)  # (ripples, bins)
         return self._normal(batch, RIPPLES) / order.sqrt() @ waves
 
-    def _noise(self, x: Tensor, level: Tensor) -> Tensor:
-        """Add stationary noise of a random colour, its energy in every bin exponential.
+    def noise(self, frames: int, bins: int) -> Tensor:
+        """Noise for one utterance: a stretch of a recorded one, or stationary of a random colour.
 
-        Args:
-            x: shape (batch, frames, bins).
-            level: mean log energy of each utterance, shape (batch, 1, 1). A mean of logarithms
-                over pauses too lies below the level of the speech; see the module's docstring.
+        Returns:
+            Log-mel frames of mean energy 1, shape (frames, bins).
         """
+        if len(self.noises) and self._uniform(1).item() < 0.5:
+            recorded = self.noises[self._below(len(self.noises))]
+            start = self._below(len(recorded))
+            picked = (start + torch.arange(frames)) % len(recorded)
+            x = torch.from_numpy(recorded[picked.numpy()]).float()
+        else:
+            # Under a fixed colour, the energy in every bin of white noise is exponential.
+            energy = torch.empty(frames, bins).exponential_(generator=self.generator)
+            x = self._filter(1, bins) * 1.5 + energy.clamp_min(1e-3).log()
+        return x - (torch.logsumexp(x, (0, 1)) - math.log(x.numel()))
+
+    def _background(self, x: Tensor, within: Tensor) -> Tensor:
+        """Noise for a batch, over its padded length at random ratios below the utterances."""
         low, high = self.config.noise_snr_db
-        batch, _, bins = x.shape
-        snr = (low + (high - low) * self._uniform(batch)) * NEPERS_PER_DB
-        colour = self._filter(batch, bins) * 1.5
-        energy = torch.empty(x.shape).exponential_(generator=self.generator)
-        noise = level - snr[:, None, None] + colour[:, None] + energy.clamp_min(1e-3).log()
-        return torch.where(
-            self._chosen(batch, self.config.noise_probability), torch.logaddexp(x, noise), x
-        )
+        snr = (low + (high - low) * self._uniform(len(x))) * NEPERS_PER_DB
+        noise = torch.stack([self.noise(*x.shape[1:]) for _ in x])
+        return noise + (_level(x, within) - snr[:, None, None])
+
+    def _room(self, x: Tensor, within: Tensor) -> Tensor:
+        """Smear energy over the frames that follow, as the echoes of a room do.
+
+        The echo's energy falls by 60 dB in the reverberation time; the direct sound stands above
+        its sum by a ratio from ``DIRECT_DB``.
+        """
+        chosen = self._chosen(len(x), self.config.room_probability)[:, 0, 0].nonzero()[:, 0]
+        count, frames = len(chosen), x.shape[1]
+        low, high = self.config.room_seconds
+        seconds = low + (high - low) * self._uniform(count, 1)
+        direct_db = DIRECT_DB[0] + (DIRECT_DB[1] - DIRECT_DB[0]) * self._uniform(count, 1)
+        time = torch.arange(1, ROOM_FRAMES) * (SHIFT_MS / 1000)
+        echo = torch.exp(-6 * math.log(10) * time / seconds)
+        echo = echo / echo.sum(1, keepdim=True) * 10 ** (-direct_db / 10)
+        response = torch.cat([torch.ones(count, 1), echo], 1)
+        late = torch.arange(frames)[:, None] - torch.arange(frames)  # rows: when it is heard
+        heard = (late >= 0) & (late < ROOM_FRAMES)
+        smear = response[:, late.clamp(0, ROOM_FRAMES - 1)] * heard
+        x = x.clone()
+        # Energies relative to the loudest one fit float32; the floor lies 138 dB below it.
+        dry = x.masked_fill(~within, -torch.inf)[chosen]
+        peak = dry.amax((1, 2), keepdim=True)
+        energy = torch.exp(dry - peak)
+        x[chosen] = (smear @ energy).clamp_min(ENERGY_FLOOR**2).log() + peak
+        return x
 
     def _band_limit(self, x: Tensor, within: Tensor) -> Tensor:
+        """Take away what lies above a random edge, and for some what lies below another."""
+        batch, hertz = len(x), self._bin_hertz(x.shape[2])
         low, high = BAND_EDGES_HZ
-        edge = low + (high - low) * self._uniform(len(x), 1)
-        above = self._bin_hertz(x.shape[2]) > edge
-        chosen = self._chosen(len(x), self.config.band_limit_probability)
+        gone = hertz > low + (high - low) * self._uniform(batch, 1)
+        low, high = LOW_EDGES_HZ
+        below = hertz < low + (high - low) * self._uniform(batch, 1)
+        gone = gone | below & (self._uniform(batch, 1) < 0.5)
+        # From barely attenuated to what a digital filter leaves.
         quietest = x.masked_fill(~within, torch.inf).amin((1, 2), keepdim=True)
-        floor = quietest - HUSHED * self._uniform(len(x), 1, 1)
-        return torch.where(chosen & above[:, None], floor, x)
+        floor = quietest - self._uniform(batch, 1, 1) * (quietest - QUIET).clamp_min(0)
+        chosen = self._chosen(batch, self.config.band_limit_probability)
+        return torch.where(chosen & gone[:, None], torch.minimum(x, floor), x)
 
     def _specaugment(self, x: Tensor, mean: Tensor) -> Tensor:
         """Mask stretches of time and of frequency with the utterance's mean.
@@ -171,3 +246,9 @@ class Augmenter:
 def _mean(x: Tensor, within: Tensor) -> Tensor:
     """Mean log energy of each utterance without its padding, shape (batch, 1, 1)."""
     return (x * within).sum((1, 2), keepdim=True) / (within.sum((1, 2), keepdim=True) * x.shape[2])
+
+
+def _level(x: Tensor, within: Tensor) -> Tensor:
+    """Logarithm of the mean energy of each utterance without its padding, shape (batch, 1, 1)."""
+    total = x.masked_fill(~within, -torch.inf).logsumexp((1, 2), keepdim=True)
+    return total - (within.sum((1, 2), keepdim=True) * x.shape[2]).log()

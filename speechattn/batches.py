@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from speechattn.augment import Augmenter
 from speechattn.config import RecipeConfig
 from speechattn.prepare import PreparedSet
 
+DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
 POOL_BATCHES = 40  # batches sorted by length together
 
@@ -31,6 +36,13 @@ class Batch:
         return Batch(self.frames.to(device), self.labels.to(device), self.lengths.to(device))
 
 
+class Draft(NamedTuple):
+    """A batch that is not masked yet, and what will mask it."""
+
+    batch: Batch
+    augmenter: Augmenter
+
+
 class TrainingBatches:
     """All batches of a training set, in an order that the seed and the epoch decide.
 
@@ -45,10 +57,17 @@ class TrainingBatches:
         prepared: the training set.
         config: its seed, front end, training and augmentation.
         silence: class of silence.
+        noises: see :class:`Augmenter`.
     """
 
-    def __init__(self, prepared: PreparedSet, config: RecipeConfig, silence: int):
-        self.config = config
+    def __init__(
+        self,
+        prepared: PreparedSet,
+        config: RecipeConfig,
+        silence: int,
+        noises: Sequence[np.ndarray] = (),
+    ):
+        self.config, self.silence, self.noises = config, silence, noises
         self._items: list[tuple[np.ndarray, np.ndarray]] = []
         for entry in prepared.entries:
             labels = prepared.labels(entry)
@@ -80,13 +99,26 @@ class TrainingBatches:
 
     def batch(self, step: int) -> Batch:
         """The batch of an update; the same whenever it is asked for."""
+        return self.masked(self.draft(step))
+
+    def draft(self, step: int) -> Draft:
+        """A batch but for its masks; may be called in a thread beside the training."""
         epoch, position = 0, step
         while position >= len(self._plan(epoch)):
             position -= len(self._plan(epoch))
             epoch += 1
         generator = torch.Generator().manual_seed(_seed(self.config.seed, 1, step))
-        augmenter = Augmenter(self.config.augmentation, self.config.front_end, generator)
-        return self._make(self._plan(epoch)[position], augmenter)
+        augmenter = Augmenter(
+            self.config.augmentation, self.config.front_end, generator, self.noises
+        )
+        return Draft(self._make(self._plan(epoch)[position], augmenter), augmenter)
+
+    @staticmethod
+    def masked(draft: Draft) -> Batch:
+        """The batch of a draft; not in a thread: masks are drawn from torch's own generator."""
+        batch = draft.batch
+        frames = draft.augmenter.mask(batch.frames, batch.lengths)
+        return Batch(frames, batch.labels, batch.lengths)
 
     def _plan(self, epoch: int) -> list[list[int]]:
         """Which utterances make up each batch of an epoch."""
@@ -125,13 +157,34 @@ class TrainingBatches:
                 low = position.long().clamp(max=len(frames) - 2)
                 frames = torch.lerp(frames[low], frames[low + 1], (position - low)[:, None])
                 labels = labels[position.round().long()]
+            if augmenter.silenced():
+                loudness = frames.logsumexp((0, 1)) - math.log(frames.numel())
+                frames = augmenter.noise(*frames.shape) + loudness
+                labels = torch.full_like(labels, self.silence)
             made.append((frames, labels))
         lengths = torch.tensor([len(labels) for _, labels in made])
-        x = torch.nn.utils.rnn.pad_sequence([f for f, _ in made], batch_first=True)
-        y = torch.nn.utils.rnn.pad_sequence(
-            [y for _, y in made], batch_first=True, padding_value=PADDING
-        )
+        x = pad_sequence([f for f, _ in made], batch_first=True)
+        y = pad_sequence([y for _, y in made], batch_first=True, padding_value=PADDING)
         return Batch(augmenter(x, lengths), y, lengths)
+
+
+def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Whole utterances in batches, sorted by length.
+
+    Yields:
+        Frames, shape (batch, frames, dim), labels, shape (batch, frames), and lengths, (batch,).
+    """
+    entries = sorted(prepared.entries, key=lambda entry: entry.frames)
+    while entries:
+        count = max(1, min(len(entries), DEV_BATCH_FRAMES // entries[-1].frames))
+        some, entries = entries[-count:], entries[:-count]
+        frames = [torch.from_numpy(prepared.frames(entry)) for entry in some]
+        labels = [torch.from_numpy(prepared.labels(entry)) for entry in some]
+        yield (
+            pad_sequence(frames, batch_first=True),
+            pad_sequence(labels, batch_first=True, padding_value=PADDING),
+            torch.tensor([len(y) for y in labels]),
+        )
 
 
 def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize
 
 from speechattn.metrics import ratio
 
@@ -74,3 +75,33 @@ class Calibration:
             )
             for b, phones in enumerate(self._phones)
         ]
+
+
+def fit_confidence(
+    confidences: Sequence[float], right: Sequence[bool], weights: Sequence[float]
+) -> tuple[float, float]:
+    """Slope and offset that make confidences probabilities of being right.
+
+    Maximises the likelihood of ``sigmoid(slope * logit(confidence) + offset)`` (Platt, 1999).
+
+    Args:
+        confidences: between 0 and 1.
+        right: whether each phone is right.
+        weights: how much each counts.
+
+    Returns:
+        ``(1.0, 0.0)``, which changes nothing, where there is nothing to learn from: all phones
+        right, all wrong, or more often wrong the surer they are.
+    """
+    values = np.clip(np.asarray(confidences, dtype=np.float64), 1e-4, 1 - 1e-4)
+    logits, hits = np.log(values / (1 - values)), np.asarray(right, dtype=np.float64)
+    weights = np.asarray(weights, dtype=np.float64)
+    if len(values) == 0 or hits.min() == hits.max():
+        return 1.0, 0.0
+
+    def cost(parameters: np.ndarray) -> float:
+        z = parameters[0] * logits + parameters[1]
+        return float((weights * (np.logaddexp(0, z) - hits * z)).sum() / weights.sum())
+
+    slope, offset = minimize(cost, [1.0, 0.0], method="BFGS").x
+    return (round(float(slope), 4), round(float(offset), 4)) if slope > 0.01 else (1.0, 0.0)

@@ -1,4 +1,4 @@
-"""A model on disk: one folder with ``config.json`` and ``model.safetensors``, and nothing else.
+"""A model on disk: one folder with ``config.json`` and ``model.safetensors``, perhaps a card for people.
 
 ``config.json`` holds the shape of the encoder, the front end, the phone set and the decoder, with
 the version of the program that wrote it. Weights are safetensors; nothing is ever unpickled.
@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 import speechattn
 from speechattn.atomic import replace_folder
 from speechattn.configfile import build
-from speechattn.decoder import DecoderOptions
+from speechattn.decoder_options import DecoderOptions
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError, ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
@@ -28,8 +28,8 @@ from speechattn.phones import PhoneSet
 from speechattn.text import one_line
 
 FORMAT = "speechattn-model"
-FORMAT_VERSION = 1  # raised when an older program could not run what a newer one writes
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+FORMAT_VERSION = 2  # raised when an older program could not run what a newer one writes
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
 MODELS = Path(__file__).parent / "models"  # that come with the package
 
 
@@ -45,6 +45,7 @@ class Checkpoint:
         phone_model: order and duration of phones.
         decoding: weights of the decoder.
         training: how it was made, for the curious; not needed to run it.
+        card: its model card, a text for people; None without one. It is not saved with it.
     """
 
     name: str
@@ -54,9 +55,15 @@ class Checkpoint:
     phone_model: PhoneModel
     decoding: DecoderOptions
     training: dict = field(default_factory=dict)
+    card: str | None = None
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """Write the folder, whole or not at all; a model that is there is replaced.
+
+        Args:
+            folder: where to.
+            dtype: of the weights in the file; None for their own. Statistics of the frames stay in
+                float32, and so does everything when it is loaded.
 
         Raises:
             ModelError: if the name is taken by something that is no model folder.
@@ -81,8 +88,11 @@ class Checkpoint:
                 "phone_model": self.phone_model.to_dict(),
             }
             (partial / CONFIG).write_text(_readable_json(config), encoding="utf-8")
-            weights = self.classifier.state_dict()
-            plain = {k: v.cpu().contiguous() for k, v in weights.items()}
+            trained = {name for name, _ in self.classifier.named_parameters()}
+            plain = {
+                k: (v.to(dtype) if dtype and k in trained else v).cpu().contiguous()
+                for k, v in self.classifier.state_dict().items()
+            }
             # Not save_file, whose file nobody else may read.
             (partial / WEIGHTS).write_bytes(save(plain))
             replace_folder(partial, folder)
@@ -119,7 +129,8 @@ class Checkpoint:
         classifier.load_state_dict(_read_weights(folder / WEIGHTS, classifier))
         classifier.eval().requires_grad_(False).to(device)
         name, training = config.get("name", folder.name), config.get("training", {})
-        return cls(name, classifier, front_end, phones, phone_model, decoding, training)
+        card = _read_card(folder / CARD)
+        return cls(name, classifier, front_end, phones, phone_model, decoding, training, card)
 
 
 def find_model(name_or_dir: str | Path) -> Path:
@@ -182,6 +193,15 @@ def _read_config(folder: Path) -> dict:
             f"version {FORMAT_VERSION}: upgrade speechattn"
         )
     return config
+
+
+def _read_card(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
 def _read_weights(path: Path, classifier: PhoneClassifier) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The command ``speechattn``: ``transcribe`` recordings, ``info`` about a model, ``bench``.
+"""The command ``speechattn``: ``transcribe``, ``stream``, ``info`` about a model, ``bench``.
 
 Exit status: 0 if everything went well, 1 if some recordings failed, 2 if the command could not be
 carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
@@ -19,6 +19,8 @@ from speechattn.batch import TRANSCRIPTS, transcribe_files
 from speechattn.bench.command import MOST_THREADS, add_bench, whole_number
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.inputs import collect
+from speechattn.resources import DEFAULT_MODEL
+from speechattn.stream_command import add_stream
 from speechattn.text import one_line
 from speechattn.writers import WRITERS
 
@@ -76,12 +78,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_transcribe(commands)
+    add_stream(commands, DEVICES)
 
     info = commands.add_parser(
         "info", help="describe a model", description="Describe a model: phones, context, size."
     )
     info.set_defaults(run=run_info)
-    info.add_argument("model", metavar="MODEL", help="name or folder of a model")
+    info.add_argument(
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
+    )
 
     add_bench(commands)
     return parser
@@ -104,7 +113,10 @@ def _add_transcribe(commands: argparse._SubParsersAction) -> None:
         "--output-dir", required=True, metavar="DIR", help="folder for the results"
     )
     transcribe.add_argument(
-        "--model", required=True, metavar="NAME_OR_DIR", help="name or folder of a model"
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL}, which comes with the package)",
     )
     transcribe.add_argument(
         "--format",
@@ -182,11 +194,15 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
 
 
 def run_info(arguments: argparse.Namespace) -> int:
-    """The command ``info``: one ``key: value`` a line on standard output."""
+    """The command ``info``: one ``key: value`` a line on standard output, then the model card."""
     from speechattn.recognizer import load_model
 
-    for key, value in load_model(arguments.model, device="cpu").describe().items():
+    facts = load_model(arguments.model, device="cpu").describe()
+    card = facts.pop("card", None)
+    for key, value in facts.items():
         print(f"{key}: {value if isinstance(value, str) else json.dumps(value, default=str)}")
+    if card:
+        print(f"\n{card.strip()}")
     return OK
 
 

@@ -116,9 +116,9 @@ def read_corpus(
 
     paths = _read_paths(folder, report)
     wanted = _wanted(folder, split, paths, report)
-    speakers = _read_table(folder / "utt2spk", wanted, report)
-    durations = _read_table(folder / "utt2dur", wanted, report)
-    texts = _read_table(folder / "text", wanted, report, may_be_empty=True)
+    speakers = read_table(folder / "utt2spk", wanted, report)
+    durations = read_table(folder / "utt2dur", wanted, report)
+    texts = read_table(folder / "text", wanted, report, may_be_empty=True)
     if speakers and (orphans := [u for u in wanted if u not in speakers]):
         report(
             f"{folder / 'utt2spk'}: no speaker for {len(orphans)} utterances (first: "
@@ -228,7 +228,7 @@ def _wanted(
     return list(wanted)
 
 
-def _read_table(
+def read_table(
     path: Path, wanted: Sequence[str], report: Callable[[str], None], may_be_empty: bool = False
 ) -> dict[str, str]:
     """Utterance → rest of its line for the wanted utterances; nothing if there is no such file."""

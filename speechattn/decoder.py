@@ -19,64 +19,15 @@ Edge cases, by definition:
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields
-
 import numpy as np
 
-from speechattn.errors import ConfigError
+from speechattn.decoder_options import DecoderOptions
 from speechattn.phonemodel import PhoneModel
 from speechattn.segments import FrameRun
 
 BLOCK_FRAMES = 8192  # frames checked and copied at a time
 ROOM = 4096  # history nodes at first; grows only while hypotheses disagree about a long past
 LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
-
-
-@dataclass(frozen=True)
-class DecoderOptions:
-    """How much each source of knowledge counts against the frame posteriors.
-
-    Attributes:
-        bigram_scale: weight of the phone bigram, initial and final probabilities; at least 0.
-        prior_scale: share of the log frame prior that is subtracted from the log posteriors;
-            0 (take posteriors as they are) to 1 (scaled likelihoods).
-        insertion_penalty: nats taken off for every phone after the first; positive values give
-            fewer phones, negative ones more.
-        duration_scale: weight of the durations past the minimum; at least 0.
-    """
-
-    bigram_scale: float = 1.0
-    prior_scale: float = 0.3
-    insertion_penalty: float = 0.0
-    duration_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value):
-                raise ConfigError(f"decoder: {name} is {value!r}; give a finite number")
-            if value < 0 and name != "insertion_penalty":
-                raise ConfigError(f"decoder: {name} is {value}; give 0 or more")
-        if self.prior_scale > 1:
-            raise ConfigError(f"decoder: prior_scale is {self.prior_scale}; give 0 to 1")
-
-    def to_dict(self) -> dict:
-        """As JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> DecoderOptions:
-        """The inverse of :meth:`to_dict`; what is left out keeps its default.
-
-        Raises:
-            ConfigError: for an unknown key or an impossible value.
-        """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise ConfigError(f"decoder: unknown key {key!r}; known are {', '.join(known)}")
-        return cls(**values)
 
 
 class Decoder:
@@ -96,7 +47,7 @@ class Decoder:
 
         options = options or DecoderOptions()
         self._viterbi = viterbi
-        self._model = model
+        self._model, self._options = model, options
         self._log_prior = options.prior_scale * model.log_prior
         self._stay = options.duration_scale * model.log_stay
         self._leave = options.duration_scale * model.log_leave
@@ -124,8 +75,8 @@ class Decoder:
             log_posteriors: natural logarithms of the posteriors, shape (frames, P).
 
         Returns:
-            Runs that follow those returned before and can no longer change. ``confidence`` is the
-            mean posterior of the phone over the frames of the run.
+            Runs that follow those returned before and can no longer change. Confidences are
+            the mean posteriors of their frames, as :meth:`DecoderOptions.confidence` takes them.
 
         Raises:
             ValueError: for another shape, NaN, or values above 0; nothing is taken in then.
@@ -157,9 +108,24 @@ class Decoder:
             self._start(np.minimum(self._model.min_frames, len(head)))
             runs += self._advance(head)
         if self._started:
-            runs += self._trace_back()
+            ready = self._score[-1] + self._leave
+            scores = ready + self._final
+            scores = ready if np.isneginf(scores).all() else scores
+            runs += self._trace_back(len(self._score) - 1, int(np.argmax(scores)))
         self._reset()
         return runs
+
+    def partial(self) -> list[FrameRun]:
+        """The best reading so far of what no returned run covers; it may still change.
+
+        Returns:
+            Runs from where those returned end to the newest frame, the last one perhaps shorter
+            than its minimum; none before the longest minimum has gone by.
+        """
+        if not self._started:
+            return []
+        row, phone = np.unravel_index(np.argmax(self._score), self._score.shape)
+        return self._trace_back(int(row), int(phone))
 
     def _reset(self) -> None:
         num_phones = self._model.num_phones
@@ -209,21 +175,9 @@ class Decoder:
             block = np.array(frames[start : start + BLOCK_FRAMES], dtype=np.float32, order="C")
             while len(block):
                 used = self._viterbi.advance(
-                    block,
-                    self._log_prior,
-                    self._transition,
-                    self._best_exit,
-                    self._stay,
-                    self._min_frames,
-                    self._initial,
-                    self._score,
-                    self._start_frame,
-                    self._node,
-                    self._before,
-                    self._seen,
-                    self._nodes,
-                    self._confidence,
-                    self._count,
+                    *(block, self._log_prior, self._transition, self._best_exit, self._stay),
+                    *(self._min_frames, self._initial, self._score, self._start_frame, self._node),
+                    *(self._before, self._seen, self._nodes, self._confidence, self._count),
                 )
                 block = block[used:]
                 runs += self._collect()
@@ -246,23 +200,21 @@ class Decoder:
             self._nodes = np.concatenate([self._nodes, np.empty_like(self._nodes)])
             self._confidence = np.concatenate([self._confidence, np.empty_like(self._confidence)])
         runs = zip(final[:number, :3].tolist(), final_confidence[:number].tolist())
-        return [_run(*place, confidence) for place, confidence in runs]
+        return [self._run(*place, confidence) for place, confidence in runs]
 
-    def _trace_back(self) -> list[FrameRun]:
-        """The runs of the best token that may end here, last one first found."""
-        ready = self._score[-1] + self._leave
-        scores = ready + self._final
-        if np.isneginf(scores).all():
-            scores = ready
-        phone = int(np.argmax(scores))
+    def _run(self, phone: int, start: int, end: int, mean_posterior: float) -> FrameRun:
+        return FrameRun(phone, start, end, self._options.confidence(mean_posterior))
+
+    def _trace_back(self, row: int, phone: int) -> list[FrameRun]:
+        """The pending runs of a token, in order of time."""
         end = self.num_frames
-        start = int(self._start_frame[-1, phone])
-        seen = self._seen[phone] - self._before[-1, phone]
-        runs = [_run(phone, start, end, float(seen) / (end - start))]
-        k = self._node[-1, phone]
+        start = int(self._start_frame[row, phone])
+        seen = self._seen[phone] - self._before[row, phone]
+        runs = [self._run(phone, start, end, float(seen) / (end - start))]
+        k = self._node[row, phone]
         while k != self._viterbi.NO_NODE:
             phone, start, end, parent = self._nodes[k].tolist()
-            runs.append(_run(phone, start, end, float(self._confidence[k])))
+            runs.append(self._run(phone, start, end, float(self._confidence[k])))
             k = parent
         return runs[::-1]
 
@@ -291,8 +243,3 @@ def _scaled(log_probability: np.ndarray, scale: float) -> np.ndarray:
     """``scale`` times a log probability, where what is impossible stays so even if scale is 0."""
     finite = np.where(np.isneginf(log_probability), 0.0, log_probability)
     return np.where(np.isneginf(log_probability), -np.inf, scale * finite)
-
-
-def _run(phone: int, start: int, end: int, confidence: float) -> FrameRun:
-    """A run whose confidence has not left 0 to 1 by rounding."""
-    return FrameRun(phone, start, end, min(1.0, max(0.0, confidence)))

@@ -2,121 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention import valid_frames
-from speechattn.errors import ConfigError
-from speechattn.layers import Convolution, FeedForward, Residual, SelfAttention
+from speechattn.encoderconfig import EncoderConfig
+from speechattn.errors import SpeechattnError
+from speechattn.family import check_lengths, first_not_finite
+from speechattn.layers import Convolution, FeedForward, Residual
+from speechattn.multihead import MultiHeadAttention
 from speechattn.timing import SHIFT_MS
+from speechattn.visibility import Window
 
 CLAMP = 6.0  # standard deviations; digital silence lies far below anything heard in training
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The shape of an encoder.
-
-    Attributes:
-        width: of the vectors between layers.
-        heads: attention heads; must divide the width into even parts.
-        feedforward: inner width of the feed-forward layers.
-        blocks: how often attention and feed-forward alternate.
-        window: ``[left, right]`` in 10 ms frames for every block, or one pair for each block;
-            null for no limit. With ``stack`` s, multiples of s.
-        conv_kernel: encoder frames of a depthwise convolution between attention and feed-forward,
-            odd; 0 for none.
-        positions: ``"rotary"`` or ``"none"``.
-        stack: 10 ms frames that enter the encoder as one vector; labels leave at 100 a second
-            whatever it is.
-        dropout: probability in training.
-    """
-
-    width: int = 256
-    heads: int = 4
-    feedforward: int = 1024
-    blocks: int = 5
-    window: tuple = (32, 32)
-    conv_kernel: int = 0
-    positions: str = "rotary"
-    stack: int = 1
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name in ("width", "heads", "feedforward", "blocks", "stack"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"encoder.{name}: {value!r}; a whole number from 1 on")
-        if self.width % (2 * self.heads):
-            raise ConfigError(
-                f"encoder.heads: {self.heads} do not divide encoder.width {self.width} "
-                "into even parts; choose a width that is a multiple of twice the heads"
-            )
-        kernel = self.conv_kernel
-        if type(kernel) is not int or kernel < 0 or (kernel and kernel % 2 == 0):
-            raise ConfigError(f"encoder.conv_kernel: {self.conv_kernel!r}; an odd number, or 0")
-        if self.positions not in ("rotary", "none"):
-            raise ConfigError(f"encoder.positions: {self.positions!r}; 'rotary' or 'none'")
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
-            raise ConfigError(f"encoder.dropout: {self.dropout!r}; from 0 to below 1")
-        object.__setattr__(self, "window", _tuples(self.window))
-        for pair in self.windows:
-            for frames in pair:
-                whole = isinstance(frames, int) and not isinstance(frames, bool)
-                if frames is not None and not (whole and frames >= 0 and frames % self.stack == 0):
-                    raise ConfigError(
-                        f"encoder.window: {frames!r} frames; 0 or more"
-                        + (f" and a multiple of stack ({self.stack})" if self.stack > 1 else "")
-                        + ", or null for no limit"
-                    )
-
-    @property
-    def windows(self) -> list[tuple[int | None, int | None]]:
-        """``(left, right)`` in 10 ms frames of every block."""
-        window = self.window
-        if not isinstance(window, tuple):
-            raise ConfigError(f"encoder.window: {window!r}; [left, right], each in 10 ms frames")
-        if len(window) == 2 and not any(isinstance(side, tuple) for side in window):
-            return [window] * self.blocks
-        if len(window) != self.blocks or not all(
-            isinstance(pair, tuple) and len(pair) == 2 for pair in window
-        ):
-            raise ConfigError(
-                f"encoder.window: {window!r}; one [left, right], or one for each of "
-                f"{self.blocks} blocks"
-            )
-        return list(window)
-
-    def reach(self, side: int) -> int | None:
-        """10 ms frames of past (``side`` 0) or future (1) that an output depends on."""
-        total = self.stack - 1
-        for window in self.windows:
-            if window[side] is None:
-                return None
-            total += window[side] + self.conv_kernel // 2 * self.stack
-        return total
-
-    @property
-    def look_ahead(self) -> int | None:
-        """10 ms frames of future an output waits for, over all layers; None for no limit."""
-        return self.reach(1)
-
-    @property
-    def receptive_field_ms(self) -> float | None:
-        """Milliseconds of frames an output depends on; None for no limit."""
-        left, right = self.reach(0), self.reach(1)
-        return None if left is None or right is None else (left + 1 + right) * SHIFT_MS
-
-    def to_dict(self) -> dict:
-        """As JSON values, for a checkpoint."""
-        return asdict(self)
-
-
-def _tuples(value):
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+class InputTooLong(SpeechattnError, ValueError):
+    """More frames than the positions of a model reach."""
 
 
 class PhoneClassifier(nn.Module):
@@ -139,17 +42,10 @@ class PhoneClassifier(nn.Module):
         self.register_buffer("std", torch.ones(input_dim))
         self.enter = nn.Linear(input_dim * config.stack, config.width)
         layers: list[nn.Module] = []
-        for left, right in config.windows:
-            attention = SelfAttention(
-                config.width,
-                config.heads,
-                None if left is None else left // config.stack,
-                None if right is None else right // config.stack,
-                rotary=config.positions == "rotary",
-            )
-            branches = [attention]
+        for window, reach in zip(config.windows, config.reaches):
+            branches: list[nn.Module] = [_attention(config, window, reach)]
             if config.conv_kernel:
-                branches.append(Convolution(config.width, config.conv_kernel))
+                branches.append(Convolution(config.width, *config.conv_sides))
             branches.append(FeedForward(config.width, config.feedforward, config.dropout))
             layers += [Residual(config.width, branch, config.dropout) for branch in branches]
         self.layers = nn.ModuleList(layers)
@@ -172,15 +68,23 @@ class PhoneClassifier(nn.Module):
             Shape (batch, frames, num_phones).
 
         Raises:
-            ValueError: if the frames have another shape.
+            ValueError: if the frames have another shape or hold NaN or infinity (which frame is
+                told; beyond the lengths they may), the lengths do not fit, or learned positions
+                do not reach so far.
         """
         if frames.ndim != 3 or frames.shape[2] != len(self.mean):
             raise ValueError(
                 f"frames: shape {tuple(frames.shape)}; (batch, frames, {len(self.mean)})"
             )
-        x = self.normalise(frames)
-        if lengths is not None:
-            x = x.masked_fill(~valid_frames(lengths, x.shape[1])[:, :, None], 0)
+        _check_reach(self.config, frames.shape[1])
+        if lengths is None:
+            _check_finite(frames)
+            x = self.normalise(frames)
+        else:
+            check_lengths(lengths, *frames.shape[:2])
+            beyond = ~valid_frames(lengths, frames.shape[1])[:, :, None]
+            _check_finite(frames.masked_fill(beyond, 0))
+            x = self.normalise(frames).masked_fill(beyond, 0)
             lengths = -(-lengths // self.config.stack)
         x = self._enter(x)
         for layer in self.layers:
@@ -200,11 +104,55 @@ class PhoneClassifier(nn.Module):
         stack = self.config.stack
         if frames % stack:
             x = F.pad(x, (0, 0, 0, stack - frames % stack))
-        return self.enter(x.reshape(batch, x.shape[1] // stack, dim * stack))
+        entered = self.enter(x.reshape(batch, x.shape[1] // stack, dim * stack))
+        return entered.to(x.dtype)  # under autocast, what layers add up stays in full precision
 
     def _leave(self, x: Tensor) -> Tensor:
         scores = self.classify(self.norm(x))
         return scores.unflatten(-1, (self.config.stack, -1)).flatten(1, 2)
+
+
+def _attention(
+    config: EncoderConfig, window: tuple[int | None, int | None], reach: int | None
+) -> MultiHeadAttention:
+    """The attention layer of a block; window and reach in 10 ms frames."""
+
+    def stacks(frames: int | None) -> int | None:
+        return None if frames is None else frames // config.stack
+
+    return MultiHeadAttention(
+        config.width,
+        config.heads,
+        scores=config.scores,
+        weights=config.weights,
+        positions=config.positions,
+        visibility=Window(*map(stacks, window)),
+        trained_length=stacks(config.trained_length),
+        reach=stacks(reach),
+        known_finite=True,
+    )
+
+
+def _check_finite(frames: Tensor, first: int = 0) -> None:
+    """Raises ValueError if frames, shape (batch, frames, input_dim), hold NaN or infinity."""
+    wrong = first_not_finite(frames)
+    if wrong is not None:
+        sequence, frame, number = wrong
+        of = f" of sequence {sequence}" if len(frames) > 1 else ""
+        raise ValueError(
+            f"frames: {frames[wrong].item()} at number {number} of frame {first + frame}{of}; "
+            "the input must be finite numbers"
+        )
+
+
+def _check_reach(config: EncoderConfig, frames: int) -> None:
+    limit = config.trained_length
+    if limit is not None and frames > limit:
+        raise InputTooLong(
+            f"frames: {frames} of them; the learned positions of this model reach {limit} frames "
+            f"({limit * SHIFT_MS / 1000:g} s): cut the input, or train a model with a longer "
+            "encoder.trained_length or with positions that reach any length (rotary, distance)"
+        )
 
 
 class ClassifierStream:
@@ -229,13 +177,16 @@ class ClassifierStream:
             Shape (complete frames, num_phones), scores before the softmax.
 
         Raises:
-            ValueError: if the frames have another shape, or the last ones have been pushed.
+            ValueError: if the frames have another shape or hold NaN or infinity, learned positions
+                do not reach so far, or the last ones have been pushed. Nothing is taken then.
         """
         model = self._model
         if self._ended:
             raise ValueError("frames: this stream has had its last ones; make another one")
         if frames.ndim != 2 or frames.shape[1] != len(model.mean):
             raise ValueError(f"frames: shape {tuple(frames.shape)}; (frames, {len(model.mean)})")
+        _check_finite(frames[None], self._received)
+        _check_reach(model.config, self._received + len(frames))
         self._ended = last
         self._received += len(frames)
         x = model.normalise(frames)

@@ -11,8 +11,8 @@ What i sees is a :class:`speechattn.visibility.Visibility`; how a_ij comes about
 
 n_i is the number of keys that i sees (the paper, whose sequences are whole, divides by their
 length). Under ReLU the weights need not add up to 1. A query that sees nothing gets zeros. Dot
-products with softmax in a window and without a bias go to :func:`truncated_attention`, which is
-several times as fast as the blocks that do everything else.
+products with softmax in a window go to :func:`truncated_attention`, which is several times as fast
+as the blocks that do everything else.
 """
 
 from __future__ import annotations
@@ -79,13 +79,22 @@ def attend(
     if not known_finite:
         for name, x in (("q", q), ("k", k), ("v", v)):
             check_finite(name, x)
-    simple = scores == "dot" and weights == "softmax" and bias is None
+    simple = scores == "dot" and weights == "softmax"
     if simple and isinstance(visibility, Window) and v.shape == k.shape and k.shape[1]:
         one = q.shape[0] == 1 and lengths is None
         if one or q.shape[1] == k.shape[1]:
-            window = visibility.left, visibility.right
-            return truncated_attention(q, k, v, *window, offset=offset, lengths=lengths)
+            return _truncated(q, k, v, visibility, bias, offset, lengths)
     return _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengths)
+
+
+def _truncated(q, k, v, window, bias, offset, lengths) -> Tensor:
+    """Dot products with softmax in a window."""
+    left, right, table = window.left, window.right, None
+    if bias is not None:
+        # All keys are within as many positions as there are.
+        left, right = (k.shape[1] if side is None else side for side in (left, right))
+        table = bias(torch.arange(-left, right + 1, device=q.device)[:, None])
+    return truncated_attention(q, k, v, left, right, offset=offset, lengths=lengths, bias=table)
 
 
 def _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengths) -> Tensor:
@@ -182,10 +191,15 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 def check_finite(name: str, x: Tensor) -> None:
     """Raises ValueError, naming the place, if there is NaN or infinity in a tensor."""
+    at = first_not_finite(x)
+    if at is not None:
+        raise ValueError(f"{name}: {x[at].item()} at {at}; the input must be finite numbers")
+
+
+def first_not_finite(x: Tensor) -> tuple[int, ...] | None:
+    """Where the first NaN or infinity of a tensor is, None if it has none."""
     # One pass in the usual case: a sum is finite only if all its terms are.
     if bool(torch.isfinite(x.detach().sum(dtype=torch.float32))):
-        return
+        return None
     wrong = (~torch.isfinite(x)).nonzero()
-    if len(wrong):
-        at = tuple(wrong[0].tolist())
-        raise ValueError(f"{name}: {x[at].item()} at {at}; the input must be finite numbers")
+    return tuple(wrong[0].tolist()) if len(wrong) else None

@@ -17,7 +17,14 @@ from speechattn.family import (
     without_padding,
 )
 from speechattn.layers import ready_frames
-from speechattn.positions import POSITIONS, DistanceBias, LearnedPositions, rotate_by, sinusoids
+from speechattn.positions import (
+    POSITIONS,
+    DistanceBias,
+    LearnedPositions,
+    rotate,
+    rotation,
+    sinusoids,
+)
 from speechattn.visibility import Everything, Visibility
 
 
@@ -26,8 +33,7 @@ class MultiHeadAttention(nn.Module):
 
         out = [head_1 ... head_H] Wo,    head_h = attend(x Wq_h, x Wk_h, x Wv_h)
 
-    (Vaswani et al., 2017). With a window, dot products and rotary or no positions it has the
-    weights of, and equals, :class:`speechattn.layers.SelfAttention`.
+    (Vaswani et al., 2017). The encoder's attention layers are of this class.
 
     Args:
         width: of the vectors in.
@@ -41,6 +47,8 @@ class MultiHeadAttention(nn.Module):
         trained_length: positions that have a vector when positions are learned.
         reach: distances that have a bias of their own when positions are by distance: a number,
             or one for each axis.
+        known_finite: the caller looks for NaN, infinity and wrong lengths, and lets none through,
+            as the encoder does once for all its layers.
 
     Raises:
         ValueError: for a name that is not known, a width that the heads do not divide, and what
@@ -60,6 +68,7 @@ class MultiHeadAttention(nn.Module):
         width_out: int | None = None,
         trained_length: int | None = None,
         reach: int | tuple[int, ...] | None = None,
+        known_finite: bool = False,
     ):
         super().__init__()
         check_choice("scores", scores, SCORES)
@@ -75,6 +84,7 @@ class MultiHeadAttention(nn.Module):
                 "depend on distance alone"
             )
         self.heads, self.scores, self.weights, self.positions = heads, scores, weights, positions
+        self.known_finite = known_finite
         self.visibility = Everything() if visibility is None else visibility
         self.head_width = width // heads if head_width is None else head_width
         self.project = nn.Linear(width, 3 * heads * self.head_width)  # Wq, Wk and Wv in one
@@ -153,21 +163,24 @@ class MultiHeadAttention(nn.Module):
         width = self.project.in_features
         if x.ndim != 3 or x.shape[2] != width:
             raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
-        if lengths is not None:
-            check_lengths(lengths, *x.shape[:2])
-            x = without_padding(x, lengths)  # it may hold anything
-        check_finite("x", x)
+        if not self.known_finite:
+            if lengths is not None:
+                check_lengths(lengths, *x.shape[:2])
+                x = without_padding(x, lengths)  # it may hold anything
+            check_finite("x", x)
         if first == 0:
             visibility.check(x.shape[1])
-        # In a stream (first > 0) there is one axis, and coordinates go on counting.
-        place = first + visibility.coordinates(x.shape[1], x.device)
+        if self.positions in ("sinusoidal", "rotary"):
+            # In a stream (first > 0) there is one axis, and coordinates go on counting.
+            place = first + visibility.coordinates(x.shape[1], x.device)
         if self.positions == "sinusoidal":
             x = x + sinusoids(place, width).to(x.dtype)
         elif self.positions == "learned":
             x = x + self.learned(first, x.shape[1])
         q, k, v = self.project(x).unflatten(-1, (3, self.heads, self.head_width)).unbind(2)
         if self.positions == "rotary":
-            q, k = rotate_by(q, place), rotate_by(k, place)
+            cos, sin = (turn.to(q.dtype) for turn in rotation(place, self.head_width))
+            q, k = (rotate(vectors, cos, sin, visibility.axes) for vectors in (q, k))
         return q, k, v
 
     def _attend(self, q, k, v, visibility, *, offset=0, lengths=None) -> Tensor:

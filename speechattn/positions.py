@@ -14,6 +14,7 @@ Coordinates are whole numbers of shape (positions, axes), see
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -21,10 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.layers import ROTARY_BASE, rotate
-
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "distance")
 SINUSOID_BASE = 10_000.0  # Vaswani et al., 2017
+ROTARY_BASE = 10_000.0  # of the slowest rotation; Su et al., 2021
 
 
 def sinusoids(coordinates: Tensor, width: int) -> Tensor:
@@ -54,36 +54,56 @@ def sinusoids(coordinates: Tensor, width: int) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def rotate_by(x: Tensor, coordinates: Tensor) -> Tensor:
-    """Rotary positions: turn pairs of numbers by angles that grow with the position.
+def rotation(coordinates: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines for :func:`rotate` to turn vectors of d numbers.
 
-        (a, b) -> (a cos pθ - b sin pθ, a sin pθ + b cos pθ),    θ_i = 10000^(-2i / d)
-
-    so that the product of a query at i and a key at j depends on i - j only (Su et al., 2021).
-    With several axes each turns an equal share of the vector. With one it is what
-    :class:`speechattn.layers.SelfAttention` does.
+    Of the angles -pθ_i for the first and pθ_i for the second numbers of the pairs, with
+    θ_i = 10000^(-2i / d). With several axes each turns an equal share of the vector.
 
     Args:
-        x: queries or keys, shape (batch, positions, heads, d).
         coordinates: shape (positions, axes).
+        d: width of queries and keys.
+
+    Returns:
+        Shape (positions, 1, d) each, float64: a model in half precision must still count hours of
+        frames exactly.
 
     Raises:
         ValueError: if d has no even share for every axis.
     """
-    axes, d = coordinates.shape[1], x.shape[-1]
+    axes = coordinates.shape[1]
     if d % (2 * axes):
         raise ValueError(
             f"positions: rotary over {axes} axes needs d a multiple of {2 * axes}, not {d}"
         )
-    share = d // axes
-    rates = ROTARY_BASE ** (
-        -torch.arange(0, share, 2, dtype=torch.float64, device=x.device) / share
-    )
-    parts = []
-    for axis, part in enumerate(x.split(share, -1)):
-        angles = coordinates[:, axis, None, None] * rates
-        parts.append(rotate(part, angles.cos().to(x.dtype), angles.sin().to(x.dtype)))
-    return torch.cat(parts, -1)
+    angles = coordinates[:, :, None] * _signed_rates(d // axes, coordinates.device)
+    return angles.cos().view(-1, 1, d), angles.sin().view(-1, 1, d)
+
+
+@functools.cache
+def _signed_rates(share: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # kept, it must serve training as well
+        numbers = torch.arange(0, share, 2, dtype=torch.float64, device=device)
+        rates = ROTARY_BASE ** (-numbers / share)
+        return torch.cat([-rates, rates])
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, axes: int = 1) -> Tensor:
+    """Rotary positions: turn pairs of numbers by angles that grow with the position.
+
+        (a, b) -> (a cos pθ - b sin pθ, b cos pθ + a sin pθ)
+
+    so that the product of a query at i and a key at j depends on i - j only (Su et al., 2021).
+    Pairs are the numbers i and i + s/2 of an axis's share of s numbers.
+
+    Args:
+        x: queries or keys, shape (batch, positions, heads, d).
+        cos, sin: of :func:`rotation`, in the type of x.
+        axes: of the positions.
+    """
+    halves = x.chunk(2 * axes, -1)
+    swapped = torch.cat([halves[half ^ 1] for half in range(2 * axes)], -1)
+    return x * cos + swapped * sin
 
 
 class LearnedPositions(nn.Module):

@@ -2,16 +2,18 @@
 
 Stages, in the order of the data: prepare (frames and labels of every set), train (a model, its
 decoder tuned on dev), evaluate (scores on every test set), transcribe (some test recordings, as
-files and pictures), report (all of it on one page). A stage is skipped when its inputs have not
+files and pictures), report (all of it on one page) and, where the recipe says so, release (the
+model as it is handed on). A stage is skipped when its inputs have not
 changed; training goes on where it was interrupted. ``stages=train,evaluate`` runs some of them,
-``force=true`` runs them even when nothing has changed, training from its first step.
+``force=true`` runs them even when nothing has changed, training from its first step. The recipe
+named in ``first_pass`` is run up to its model before prepare or train, where that is out of date.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,22 +23,22 @@ import torch
 
 import speechattn
 from speechattn.atomic import atomic_write_text
-from speechattn.checkpoint import Checkpoint, pick_device
+from speechattn.checkpoint import WEIGHTS, Checkpoint, pick_device
 from speechattn.config import RecipeConfig
-from speechattn.configfile import read_config
+from speechattn.configfile import find_config, read_config
 from speechattn.decoder import decode
 from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.evaluate import Scores
-from speechattn.phonemodel import PhoneModel
-from speechattn.recipe_data import RecipeData
+from speechattn.recipe_data import PREPARED_FROM, RecipeData
+from speechattn.release import release
 from speechattn.report import transcribe_examples, write_pictures, write_report
-from speechattn.stages import Stage, StageRunner, fingerprint
+from speechattn.stages import Stage, StageRunner, files_fingerprint
 from speechattn.text import one_line
-from speechattn.train import Trainer
-from speechattn.tune import decoder_grid, log_posteriors, tune_decoder
+from speechattn.train_stage import TrainStage
+from speechattn.tune import decoder_grid, log_posteriors
 
-CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
-STAGES = ("prepare", "train", "evaluate", "transcribe", "report")
+STAGES = ("prepare", "train", "evaluate", "transcribe", "report", "release")
+TRAINED_FROM = ("name", "encoder", "training", "augmentation", "decoding", "seed")
 
 
 class Recipe:
@@ -51,6 +53,14 @@ class Recipe:
         self.work = Path(config.work_dir)
         self.device = pick_device(config.device)
         self.data = RecipeData(config, self.work, say)
+        self.training = TrainStage(
+            config,
+            self.work,
+            self.data,
+            self.device,
+            lambda: self.runner.fingerprint("prepare"),
+            say,
+        )
         decoder_grid(config.decoding)  # an impossible value shows now, not after training
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -64,16 +74,13 @@ class Recipe:
             Stage(
                 "prepare",
                 self.data.prepare,
-                lambda: [
-                    *of("train", "dev", "test", "hold_out", "front_end", "synth", "seed"),
-                    self.data.fingerprint,
-                ],
-                [work / "prepared" / name / "index.json" for name in ("train", "dev", "test")],
+                lambda: [*of(*PREPARED_FROM), self.data.fingerprint],
+                self.data.outputs,
             ),
             Stage(
                 "train",
-                self.train,
-                lambda: of("name", "encoder", "training", "augmentation", "decoding", "seed"),
+                self.training.run,
+                lambda: [*of(*TRAINED_FROM), *self.data.start_digest],
                 [work / "model" / "config.json", work / "model" / "model.safetensors"],
                 ["prepare"],
             ),
@@ -95,54 +102,18 @@ class Recipe:
                 ["evaluate", "transcribe"],
             ),
         ]
+        if config.release:
+            folder, card = Path(config.release), config.card and Path(config.card)
+            stages.append(
+                Stage(
+                    "release",
+                    lambda: release(work, folder, card),
+                    lambda: [*of("release", "card"), files_fingerprint([card] if card else [])],
+                    [folder / WEIGHTS],
+                    ["evaluate"],
+                )
+            )
         self.runner = StageRunner(stages, work / "stamps.json", say)
-
-    def train(self) -> None:
-        """Train the classifier, learn the phone model, tune the decoder, write the model."""
-        config = self.config
-        self._set_aside_foreign_checkpoint()
-        train, dev = self.data.prepared("train"), self.data.prepared("dev")
-        say(f"  {len(train)} utterances, {train.num_frames / 360_000:.2f} hours, on {self.device}")
-        trainer = Trainer(
-            config,
-            train,
-            dev,
-            num_phones=len(self.data.phones),
-            silence=self.data.phones.silence_index,
-            checkpoint=self.work / CHECKPOINT,
-            device=self.device,
-        )
-        classifier = trainer.run()
-        phone_model = PhoneModel.learn(
-            (train.runs(entry) for entry in train.entries), len(self.data.phones)
-        )
-        decoding, tried = tune_decoder(
-            classifier,
-            phone_model,
-            dev,
-            config.decoding,
-            self.data.phones.silence_index,
-            self.device,
-        )
-        history = {
-            "steps": trainer.step,
-            "seconds": round(trainer.seconds, 1),
-            "frames": trainer.batches.num_frames,
-            "history": trainer.history,
-            "decoding": tried,
-        }
-        self._write_json("train/history.json", history)
-        facts = {key: history[key] for key in ("steps", "seconds", "frames")}
-        facts |= {"train": config.train, "seed": config.seed}
-        Checkpoint(
-            config.name,
-            classifier,
-            config.front_end,
-            self.data.phones,
-            phone_model,
-            decoding,
-            facts,
-        ).save(self.work / "model")
 
     def evaluate(self) -> None:
         """Score the model on every test set."""
@@ -180,27 +151,45 @@ class Recipe:
             say(f"  picture:  {path}\n  TextGrid: {path.with_suffix('.TextGrid')}")
         say(f"  model:    {self.work / 'model'}\n  report:   {self.work / 'report.md'}")
 
-    def forget_training(self) -> None:
-        """Let the train stage begin at step 0."""
-        (self.work / CHECKPOINT).unlink(missing_ok=True)
-
-    def _set_aside_foreign_checkpoint(self) -> None:
-        """Let training go on only from a checkpoint of these very inputs."""
-        config = self.config.to_dict()
-        parts = [config[name] for name in ("encoder", "training", "augmentation")]
-        inputs = fingerprint([self.runner.fingerprint("prepare"), *parts])
-        mark, checkpoint = self.work / "train/inputs.txt", self.work / CHECKPOINT
-        # Without the mark the trainer compares what it can.
-        if checkpoint.exists() and mark.exists() and mark.read_text(encoding="utf-8") != inputs:
-            os.replace(checkpoint, checkpoint.with_name("previous.safetensors"))
-            say(f"  settings or data have changed since {checkpoint} was written: training afresh")
-        atomic_write_text(mark, inputs)
-
     def _write_json(self, name: str, value: dict) -> None:
         atomic_write_text(self.work / name, json.dumps(value, indent=1) + "\n")
 
     def _read_json(self, name: str) -> dict:
         return json.loads((self.work / name).read_text(encoding="utf-8"))
+
+
+def first_passes(source: str | Path | None, config: RecipeConfig) -> list[RecipeConfig]:
+    """The recipes that one builds on, in the order to run them.
+
+    They take over where its corpora lie and what it computes on.
+
+    Args:
+        source: file or name that the recipe was read from, as for :func:`read_config`.
+        config: what was read, and overridden.
+
+    Raises:
+        ConfigError: if one cannot be read, builds on itself, or has the work folder of another.
+    """
+    passes, paths = [], {find_config(source).resolve()}
+    folders = {Path(config.work_dir).resolve()}
+    while config.first_pass:
+        name, path = config.first_pass, find_config(config.first_pass).resolve()
+        if path in paths:
+            raise ConfigError(
+                f"first_pass: {name} builds on itself; the first of all has none (first_pass=null)"
+            )
+        paths.add(path)
+        config = dataclasses.replace(
+            read_config(name), corpora=config.corpora, device=config.device, threads=config.threads
+        )
+        if Path(config.work_dir).resolve() in folders:
+            raise ConfigError(
+                f"first_pass: {name} has work_dir {config.work_dir!r}, as another pass has; "
+                "give each its own"
+            )
+        folders.add(Path(config.work_dir).resolve())
+        passes.insert(0, config)
+    return passes
 
 
 def say(text: str) -> None:
@@ -228,12 +217,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         names, force, overrides = _stage_arguments(overrides)
         recipe = Recipe(read_config(config, overrides))
+        passes = [Recipe(first) for first in first_passes(config, recipe.config)]
     except SpeechattnError as error:
         print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     try:
+        if not {"prepare", "train"} & set(names):
+            passes = []
+        for first in passes:
+            say(f"first pass, {first.config.name}:")
+            first.runner.run(("prepare", "train"))
         if force and "train" in names:
-            recipe.forget_training()
+            recipe.training.forget()
         recipe.runner.run(names, force)
     except UsageError as error:
         print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)

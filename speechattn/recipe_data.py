@@ -1,4 +1,4 @@
-"""The data of a recipe: which corpora, which utterances of them, and the sets prepared from them."""
+"""The data of a recipe: its corpora, their utterances, and the sets prepared from them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from speechattn.checkpoint import pick_device
 from speechattn.config import RecipeConfig
-from speechattn.corpus import Corpus, read_corpus
+from speechattn.corpus import CTM_NAMES, Corpus, read_corpus
+from speechattn.errors import CorpusError
+from speechattn.noises import prepare_noises, read_noises
 from speechattn.phones import arpabet, read_phone_table
 from speechattn.prepare import PreparedSet, held_out, prepare_set
+from speechattn.realign import realign
+from speechattn.recognizer import Recognizer
 from speechattn.stages import files_fingerprint
+from speechattn.start import load_start, weights_digest
+
+# What the prepared sets depend on, beside the files that the fingerprint is of.
+PREPARED_FROM = ("train", "dev", "test", "noise", "hold_out", "front_end", "synth", "seed")
 
 
 class RecipeData:
@@ -37,20 +48,46 @@ class RecipeData:
 
     @cached_property
     def fingerprint(self) -> list:
-        """Of the phones and the corpora, as they were when the recipe began.
+        """Of the phones, the corpora and what realigns them, as they were when the recipe began.
 
         Looking at thousands of files takes its time: it is done once.
         """
-        config = self.config
-        if config.synth:  # made from the configuration alone
-            return [self.phones.to_dict(), None]
-        names = {entry.split("/")[0] for entry in (*config.train, *config.dev, *config.test)}
-        files = [p for name in names for p in (self.corpora / name).rglob("*") if p.is_file()]
-        return [self.phones.to_dict(), files_fingerprint(files)]
+        config, folders = self.config, set()
+        if not config.synth:  # which makes its corpus from the configuration alone
+            entries = (*config.train, *config.dev, *config.test)
+            folders |= {self.corpora / entry.split("/")[0] for entry in entries}
+        if config.noise:
+            folders.add(self._noise_folder)
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        aligner = [config.realign, *self.start_digest] if config.realign else []
+        return [self.phones.to_dict(), files_fingerprint(files) if folders else None, *aligner]
+
+    @cached_property
+    def start_digest(self) -> list:
+        """Of the weights of ``start_from``, one value; none where training begins at random."""
+        return [weights_digest(self.config.start_from)] if self.config.start_from else []
 
     def prepared(self, name: str) -> PreparedSet:
         """A set that :meth:`prepare` made."""
         return PreparedSet(self.work / "prepared" / name)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files that :meth:`prepare` leaves, enough of them to tell that it has finished."""
+        sets = [self.work / "prepared" / name / "index.json" for name in ("train", "dev", "test")]
+        return [*sets, self._noises] if self.config.noise else sets
+
+    @property
+    def _noise_folder(self) -> Path:
+        return Path(self.config.corpora) / self.config.noise
+
+    @property
+    def _noises(self) -> Path:
+        return self.work / "prepared" / "noises.safetensors"
+
+    def noises(self) -> list[np.ndarray]:
+        """Log-mel frames of the recorded noises, shape (frames, bins) each."""
+        return read_noises(self._noises) if self.config.noise else []
 
     def prepare(self) -> None:
         """Read the corpora and compute the frames and labels of every set."""
@@ -58,7 +95,7 @@ class RecipeData:
         if config.synth:
             self._synthesise()
         share = config.hold_out
-        train = [self._corpus(entry) for entry in config.train]
+        train = [self._training_corpus(entry) for entry in config.train]
         sets = {
             "train": [_part(corpus, share, kept_back=False) for corpus in train],
             "dev": [self._corpus(entry) for entry in config.dev],
@@ -66,6 +103,9 @@ class RecipeData:
         }
         if share:
             sets["dev"] += [_part(corpus, share, kept_back=True) for corpus in train]
+        sets["train"] = self._without_test_sentences(sets["train"], sets["test"])
+        if config.noise:
+            prepare_noises(self._noises, self._noise_folder, config.front_end)
         for name, corpora in sets.items():
             problems = prepare_set(
                 self.work / "prepared" / name,
@@ -77,11 +117,49 @@ class RecipeData:
             for problem in problems:
                 self.say(f"  left out of {name}: {problem}")
 
-    def _corpus(self, entry: str) -> Corpus:
+    def _corpus(self, entry: str, alignments: bool = True) -> Corpus:
         name, split = entry.split("/")
         return read_corpus(
-            self.corpora / name, phones=self.phones, split=None if split == "all" else split
+            self.corpora / name,
+            phones=self.phones,
+            split=None if split == "all" else split,
+            alignments=alignments,
         )
+
+    def _training_corpus(self, entry: str) -> Corpus:
+        if entry not in self.config.realign:
+            return self._corpus(entry)
+        folder = self.corpora / entry.split("/")[0]
+        aligned = any((folder / name).is_file() for name in CTM_NAMES)
+        return realign(self._corpus(entry, alignments=aligned), self._aligner)
+
+    @cached_property
+    def _aligner(self) -> Recognizer:
+        device = pick_device(self.config.device)
+        return Recognizer(load_start(self.config, self.phones, device), device)
+
+    def _without_test_sentences(self, train: list[Corpus], test: list[Corpus]) -> list[Corpus]:
+        """The training corpora without the utterances whose sentence a test set has too.
+
+        Raises:
+            CorpusError: if nothing remains.
+        """
+        spoken = {_words(u.text) for corpus in test for u in corpus if u.text}
+        kept = []
+        for corpus in train:
+            own = tuple(u for u in corpus if not u.text or _words(u.text) not in spoken)
+            if left_out := len(corpus) - len(own):
+                self.say(
+                    f"  left out of train: {corpus.name}: {left_out} of {len(corpus)} utterances, "
+                    "whose sentences a test set has too"
+                )
+            kept.append(dataclasses.replace(corpus, utterances=own))
+        if any(map(len, train)) and not any(map(len, kept)):
+            raise CorpusError(
+                "train: a test set has all of its sentences too, and none may be in both; "
+                "train on other sentences, or remove the corpora's text files"
+            )
+        return kept
 
     def _synthesise(self) -> None:
         from speechattn.synth import synthesize_corpus
@@ -97,6 +175,11 @@ class RecipeData:
             test_utterances=sizes.test,
             seed=self.config.seed,
         )
+
+
+def _words(text: str) -> str:
+    """A sentence as it counts when sentences are compared: letters, digits and apostrophes."""
+    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in text.upper()).split())
 
 
 def _part(corpus: Corpus, share: float, *, kept_back: bool) -> Corpus:

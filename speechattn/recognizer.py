@@ -15,8 +15,10 @@ from speechattn.decoder import Decoder
 from speechattn.errors import UsageError
 from speechattn.frontend import FrontEnd
 from speechattn.phones import PhoneSet
+from speechattn.resources import DEFAULT_MODEL
 from speechattn.segments import FrameRun, Segment, segments_from_runs
-from speechattn.timing import SHIFT_MS
+from speechattn.streaming import PosteriorStream, RecognizerStream, look_ahead_ms
+from speechattn.timing import SAMPLE_RATE, SHIFT_MS
 
 BLOCK_SECONDS = 20.0  # of audio that go through the encoder at a time
 
@@ -100,6 +102,37 @@ class Recognizer:
         phones = segments_from_runs(runs, self.phones.names, duration)
         return Transcription(phones, duration, sample_rate, self.phones.names, frames)
 
+    def stream(
+        self, *, sample_rate: int = SAMPLE_RATE, channel: int | None = None
+    ) -> RecognizerStream:
+        """Recognise a recording while it is being made.
+
+        Chunks of any size give the posteriors (to rounding) and the phones that :meth:`transcribe`
+        gives for the whole. Memory stays constant, unless a window of the encoder has no limit to
+        the left: then it must remember everything.
+
+        Args:
+            sample_rate: Hz, of the samples that will be pushed.
+            channel: counted from 0; None mixes all of them.
+
+        Raises:
+            AudioError: if the sample rate makes no sense.
+            ConfigError: if a window of the encoder has no limit to the right: it answers only at
+                the end of a recording.
+        """
+        return RecognizerStream(
+            self.checkpoint,
+            self._front_end,
+            self.device,
+            sample_rate=sample_rate,
+            channel=channel,
+        )
+
+    @property
+    def look_ahead_ms(self) -> float | None:
+        """Audio after the end of a frame that its posteriors depend on; None for no limit."""
+        return look_ahead_ms(self.checkpoint.classifier.config)
+
     def log_posteriors(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Log probability of every phone and frame, block by block.
 
@@ -110,20 +143,14 @@ class Recognizer:
             Shape (frames, phones), float32; fewer frames than went in at first, more at the end,
             by what the encoder looks ahead.
         """
-        front_end, classifier = self._front_end.stream(), self.checkpoint.classifier.stream()
-        waiting: torch.Tensor | None = None
+        stream = PosteriorStream(self.checkpoint, self._front_end, self.device)
+        waiting: np.ndarray | None = None
         for block in blocks:
             if waiting is not None:
-                yield self._classify(classifier, front_end.push(waiting), last=False)
-            waiting = torch.from_numpy(block)
+                yield stream.push(waiting)
+            waiting = block
         if waiting is not None:
-            # The end of the recording is part of its last block: one pass instead of two.
-            frames = torch.cat([front_end.push(waiting), front_end.finish()])
-            yield self._classify(classifier, frames, last=True)
-
-    def _classify(self, classifier, frames: torch.Tensor, *, last: bool) -> np.ndarray:
-        scores = classifier.push(frames.to(self.device), last=last)
-        return torch.log_softmax(scores.float(), -1).cpu().numpy()
+            yield stream.push(waiting, last=True)
 
     def _recognise(
         self, blocks: Iterator[np.ndarray], keep: bool
@@ -139,10 +166,9 @@ class Recognizer:
         return runs, np.concatenate(kept) if keep else None
 
     def describe(self) -> dict:
-        """What the model is, for people: shape, window, look-ahead, phones, how it was trained."""
+        """What the model is, for people: shape, window, look-ahead, phones, training, card."""
         checkpoint = self.checkpoint
         encoder = checkpoint.classifier.config
-        ahead = encoder.look_ahead
         return {
             "name": checkpoint.name,
             "weights": checkpoint.classifier.num_weights,
@@ -151,10 +177,11 @@ class Recognizer:
             "encoder": encoder.to_dict(),
             "window_ms": [[_ms(side) for side in window] for window in encoder.windows],
             "receptive_field_ms": encoder.receptive_field_ms,
-            "look_ahead_ms": _ms(ahead),
+            "look_ahead_ms": self.look_ahead_ms,
             "decoding": checkpoint.decoding.to_dict(),
             "training": checkpoint.training,
             "device": str(self.device),
+            "card": checkpoint.card,
         }
 
 
@@ -162,11 +189,12 @@ def _ms(frames: int | None) -> float | None:
     return None if frames is None else frames * SHIFT_MS
 
 
-def load_model(name_or_dir: str | Path, device: str = "auto") -> Recognizer:
+def load_model(name_or_dir: str | Path = DEFAULT_MODEL, device: str = "auto") -> Recognizer:
     """Load a model.
 
     Args:
-        name_or_dir: a model folder, or the name of a model that comes with the package.
+        name_or_dir: a model folder, or the name of a model that comes with the package; by default
+            the English one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
 
     Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+DEFAULT_MODEL = "english"  # of those that come with the package
+STREAMING_MODEL = "english_streaming"  # the one that hardly waits for what follows
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -6,16 +6,18 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from speechattn.batches import PADDING, TrainingBatches
+from speechattn.batches import PADDING, Batch, TrainingBatches, dev_batches
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
@@ -30,7 +32,6 @@ from speechattn.trainstate import (
     write_state,
 )
 
-DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of every parameter, beside its step
 WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every")  # of the training's settings, on weights
 
@@ -49,6 +50,8 @@ class Trainer:
         silence: class of silence.
         checkpoint: where to keep the state.
         device: where to compute.
+        noises: see :class:`speechattn.augment.Augmenter`.
+        start: weights to begin with; None for random ones.
 
     Attributes:
         step: updates done.
@@ -67,15 +70,20 @@ class Trainer:
         silence: int,
         checkpoint: Path,
         device: torch.device,
+        noises: Sequence[np.ndarray] = (),
+        start: PhoneClassifier | None = None,
     ):
         self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
         self._names = train.phones
-        self.batches = TrainingBatches(train, config, silence)
+        self.batches = TrainingBatches(train, config, silence, noises)
         torch.manual_seed(config.seed)
         model = PhoneClassifier(config.front_end.dim, num_phones, config.encoder)
-        mean, std = self.batches.statistics()
-        model.mean.copy_(torch.from_numpy(mean))
-        model.std.copy_(torch.from_numpy(std))
+        if start is not None:
+            model.load_state_dict(start.state_dict())
+        else:
+            mean, std = self.batches.statistics()
+            model.mean.copy_(torch.from_numpy(mean))
+            model.std.copy_(torch.from_numpy(std))
         self.model = model.to(device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.optimizer = torch.optim.AdamW(
@@ -85,6 +93,7 @@ class Trainer:
             betas=(0.9, 0.98),
             fused=True,
         )
+        self._drafts, self._draft = ThreadPoolExecutor(1), None
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
@@ -133,14 +142,15 @@ class Trainer:
     def update(self) -> float:
         """One update; returns its loss."""
         settings = self.config.training
-        batch = self.batches.batch(self.step).to(self.device)
+        batch = self._next_batch().to(self.device)
         torch.manual_seed(self.config.seed + self.step)  # dropout
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._schedule(self.step)
-        scores = self.model(batch.frames, batch.lengths)
+        with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
+            scores = self.model(batch.frames, batch.lengths)
         loss = F.cross_entropy(
-            scores.flatten(0, 1),
+            scores.flatten(0, 1).float(),
             batch.labels.flatten(),
             ignore_index=PADDING,
             label_smoothing=settings.label_smoothing,
@@ -158,6 +168,15 @@ class Trainer:
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
         return loss.item()
+
+    def _next_batch(self) -> Batch:
+        """The batch of this update; another thread begins with the next one."""
+        drafts = self._drafts
+        if self._draft is None or self._draft[0] != self.step:
+            self._draft = self.step, drafts.submit(self.batches.draft, self.step)
+        batch = self.batches.masked(self._draft[1].result())
+        self._draft = self.step + 1, drafts.submit(self.batches.draft, self.step + 1)
+        return batch
 
     def _schedule(self, step: int) -> float:
         warmup, total = self.config.training.warmup_steps, self.config.training.steps
@@ -277,22 +296,3 @@ def _comparable(fingerprint: list) -> list:
             part = {k: v for k, v in {**defaults, **part}.items() if k not in WITHOUT_EFFECT}
         parts.append(part)
     return [*parts, *fingerprint[len(kinds) :]]
-
-
-def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Whole utterances in batches, sorted by length.
-
-    Yields:
-        Frames, shape (batch, frames, dim), labels, shape (batch, frames), and lengths, (batch,).
-    """
-    entries = sorted(prepared.entries, key=lambda entry: entry.frames)
-    while entries:
-        count = max(1, min(len(entries), DEV_BATCH_FRAMES // entries[-1].frames))
-        some, entries = entries[-count:], entries[:-count]
-        frames = [torch.from_numpy(prepared.frames(entry)) for entry in some]
-        labels = [torch.from_numpy(prepared.labels(entry)) for entry in some]
-        yield (
-            torch.nn.utils.rnn.pad_sequence(frames, batch_first=True),
-            torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=PADDING),
-            torch.tensor([len(y) for y in labels]),
-        )

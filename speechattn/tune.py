@@ -1,20 +1,26 @@
-"""Choosing the decoder's weights: every combination is tried on dev, the lowest PER wins."""
+"""Choosing the decoder's weights: every combination is tried on dev, the lowest PER wins.
+
+Every corpus of dev counts alike, however large it is: a decoder is not to suit one kind of speech.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from speechattn.calibration import fit_confidence
 from speechattn.config import DecodingConfig
-from speechattn.decoder import DecoderOptions, decode
+from speechattn.decoder import decode
+from speechattn.decoder_options import DecoderOptions
 from speechattn.encoder import PhoneClassifier
-from speechattn.metrics import phone_errors
+from speechattn.metrics import phone_errors, phones_right
 from speechattn.phonemodel import PhoneModel
-from speechattn.prepare import PreparedSet
+from speechattn.prepare import Entry, PreparedSet
 from speechattn.segments import FrameRun
 
 MOST_FRAMES = 200_000  # 10 ms frames of dev that are decoded for every combination
@@ -40,9 +46,10 @@ def tune_decoder(
     """Try all candidates.
 
     Returns:
-        The best options, and a row of options and PER for each that was tried, best first.
+        The best options, and a row of options and PER (the mean over corpora) for each that was
+        tried, best first.
     """
-    utterances: list[tuple[np.ndarray, list[int]]] = []
+    utterances: list[tuple[Entry, np.ndarray, list[int]]] = []
     total = 0
     # Spread over the set, which is ordered by corpus and speaker.
     order = np.random.default_rng(0).permutation(len(dev.entries))
@@ -50,19 +57,40 @@ def tune_decoder(
         if total > MOST_FRAMES:
             break
         scores = log_posteriors(classifier, dev.frames(entry), device)
-        utterances.append((scores, spoken(dev.runs(entry), silence)))
+        utterances.append((entry, scores, spoken(dev.runs(entry), silence)))
         total += entry.frames
-    rows = []
+    rows, names = [], [field.name for field in dataclasses.fields(DecodingConfig)]
     for options in tqdm(decoder_grid(candidates), desc="tune decoder", unit="setting"):
-        errors = phones = 0
-        for scores, reference in utterances:
+        errors, phones = Counter(), Counter()
+        for entry, scores, reference in utterances:
             found = spoken(decode(scores, phone_model, options), silence)
-            errors += sum(phone_errors(reference, found))
-            phones += len(reference)
-        rows.append({**options.to_dict(), "per": errors / max(1, phones)})
+            errors[entry.corpus] += sum(phone_errors(reference, found))
+            phones[entry.corpus] += len(reference)
+        rates = [errors[corpus] / max(1, phones[corpus]) for corpus in phones]
+        tried = {name: getattr(options, name) for name in names}
+        rows.append({**tried, "per": sum(rates) / len(rates)})
     rows.sort(key=lambda row: row["per"])  # stable: of equals, the first that was tried
-    best = {name: rows[0][name] for name in rows[0] if name != "per"}
-    return DecoderOptions(**best), rows
+    best = DecoderOptions(**{name: rows[0][name] for name in rows[0] if name != "per"})
+    found = [
+        (entry.corpus, decode(scores, phone_model, best), dev.labels(entry))
+        for entry, scores, _ in utterances
+    ]
+    slope, offset = _fitted_confidence(found, silence)
+    return dataclasses.replace(best, confidence_slope=slope, confidence_offset=offset), rows
+
+
+def _fitted_confidence(
+    found: list[tuple[str, list[FrameRun], np.ndarray]], silence: int
+) -> tuple[float, float]:
+    """Slope and offset of confidences on runs by corpus and their reference labels."""
+    confidences, right, corpora = [], [], []
+    for corpus, runs, labels in found:
+        said = [run for run in runs if run.phone != silence]
+        confidences += [run.confidence for run in said]
+        right += phones_right(said, labels)
+        corpora += [corpus] * len(said)
+    sizes = Counter(corpora)
+    return fit_confidence(confidences, right, [1 / sizes[corpus] for corpus in corpora])
 
 
 def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
@@ -71,7 +99,7 @@ def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
     Raises:
         ConfigError: if a candidate is impossible.
     """
-    names = [field.name for field in dataclasses.fields(DecoderOptions)]
+    names = [field.name for field in dataclasses.fields(DecodingConfig)]
     grid = itertools.product(*(getattr(candidates, name) for name in names))
     return [DecoderOptions(**dict(zip(names, values))) for values in grid]
 

@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
+from attention_reference import brute_force, check_gradients, tensors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from speechattn import attention, blocks
+from speechattn import attention, kernels
 from speechattn.attention import block_rows, sequence_calls, truncated_attention
-from speechattn.blocks import run_anywhere
+from speechattn.kernels import run_anywhere
 
 WINDOW = st.one_of(st.none(), st.integers(0, 8), st.integers(0, 200))
-
-
-def tensors(batch, queries, keys=None, heads=2, d=4, seed=0, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    keys = queries if keys is None else keys
-    return tuple(
-        torch.randn(batch, n, heads, d, generator=generator, dtype=torch.float64).to(dtype)
-        for n in (queries, keys, keys)
-    )
-
-
-def brute_force(q, k, v, left, right, offset=0, lengths=None):
-    """Softmax over the keys of the window, one big masked matrix a head, in float64."""
-    q, k, v = (x.double() for x in (q, k, v))
-    batch, queries, _, d = q.shape
-    distance = torch.arange(k.shape[1])[None] - torch.arange(queries)[:, None] - offset
-    seen = torch.ones_like(distance, dtype=torch.bool)
-    if left is not None:
-        seen &= distance >= -left
-    if right is not None:
-        seen &= distance <= right
-    seen = seen.expand(batch, *seen.shape)
-    if lengths is not None:
-        there = torch.arange(queries) < lengths[:, None]
-        seen = seen & there[:, None, :] & there[:, :, None]
-    scores = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(d)
-    scores = scores.masked_fill(~seen[:, None], -1e300)
-    weights = scores.softmax(-1) * seen.any(-1)[:, None, :, None]
-    return torch.einsum("bhij,bjhd->bihd", weights, v)
 
 
 def check(q, k, v, left, right, **options):
@@ -195,16 +165,6 @@ def test_what_lies_outside_the_window_has_no_effect_and_what_lies_inside_has(i, 
 # --- gradients ------------------------------------------------------------------------------------
 
 
-def check_gradients(q, k, v, left, right, atol=1e-10, function=truncated_attention, **options):
-    got = [x.clone().requires_grad_() for x in (q, k, v)]
-    wanted = [x.clone().requires_grad_() for x in (q, k, v)]
-    weights = torch.randn(q.shape, dtype=q.dtype, generator=torch.Generator().manual_seed(1))
-    (function(*got, left, right, **options) * weights).sum().backward()
-    (brute_force(*wanted, left, right, **options) * weights).sum().backward()
-    for mine, theirs in zip(got, wanted):
-        torch.testing.assert_close(mine.grad, theirs.grad, rtol=0, atol=atol)
-
-
 @given(frames=st.integers(1, 300), left=WINDOW, right=WINDOW, d=st.sampled_from([1, 4, 7]))
 @example(frames=257, left=32, right=32, d=4)
 @settings(max_examples=35, deadline=None)
@@ -251,7 +211,7 @@ def through_torch(q, k, v, left, right, offset=0, lengths=None):
     """Truncated attention as a GPU does it, with plain tensors' numbers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention, "run_calls", run_anywhere)
-        patch.setattr(blocks, "_BlockedAttention", None)  # the CPU kernel would show itself
+        patch.setattr(kernels, "run_calls", None)
         return truncated_attention(q, k, v, left, right, offset=offset, lengths=lengths)
 
 
@@ -330,8 +290,8 @@ def test_calls_cover_every_query_once_and_stay_inside_the_keys(queries, left, ri
         if min(left, right) >= keys:
             assert call.mask is None  # every query sees every key
         else:
-            assert call.mask.shape == (call.rows, call.keys)
-            assert (call.mask == 0).any(1).all()
+            assert call.mask.shape == (1, call.rows, call.keys)
+            assert (call.mask == 0).any(2).all()
 
 
 # --- arguments ------------------------------------------------------------------------------------

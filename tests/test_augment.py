@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechattn.augment import BAND_EDGES_HZ, Augmenter
+from speechattn.augment import (
+    BAND_EDGES_HZ,
+    DIRECT_DB,
+    LOW_EDGES_HZ,
+    QUIET,
+    ROOM_FRAMES,
+    Augmenter,
+)
 from speechattn.config import AugmentationConfig
 from speechattn.frontend import FrontEndConfig
 
@@ -30,6 +37,7 @@ PARTS = {
     "gain": {"gain_db": 6.0},
     "channel": {"channel_db": 3.0},
     "noise": {"noise_probability": 1.0},
+    "room": {"room_probability": 1.0},
     "band_limit": {"band_limit_probability": 1.0},
     "time_masks": {"time_masks": 3, "time_mask_frames": 9},
     "frequency_masks": {"frequency_masks": 2, "frequency_mask_bins": 9},
@@ -38,9 +46,11 @@ EVERYTHING = {key: value for part in PARTS.values() for key, value in part.items
 NEPERS_PER_DB = math.log(10) / 10
 
 
-def augmenter(seed: int = 0, front_end: FrontEndConfig = FRONT_END, **parts) -> Augmenter:
+def augmenter(
+    seed: int = 0, front_end: FrontEndConfig = FRONT_END, noises=(), **parts
+) -> Augmenter:
     generator = torch.Generator().manual_seed(seed)
-    return Augmenter(AugmentationConfig(**{**OFF, **parts}), front_end, generator)
+    return Augmenter(AugmentationConfig(**{**OFF, **parts}), front_end, generator, noises)
 
 
 def speechlike(batch: int = 6, frames: int = 50, seed: int = 1) -> Tensor:
@@ -130,33 +140,69 @@ def test_a_channel_is_one_smooth_curve_of_the_right_size():
     assert decibels.diff().square().mean().sqrt() < 0.4
 
 
+def added(out: Tensor, x: Tensor) -> Tensor:
+    """Energy that the output has beyond the input."""
+    return out.double().exp() - x.double().exp()
+
+
+RECORDED = [9 + np.sin(np.arange(37 * BINS)).reshape(37, BINS).astype(np.float16)]
+
+
+@pytest.mark.parametrize("noises", [(), RECORDED], ids=["coloured", "recorded"])
 @pytest.mark.parametrize("snr", [0.0, 10.0])
-def test_noise_has_the_ratio_asked_for(snr):
-    """In a steady signal, over all bins: what the output has in energy beyond the input."""
+def test_noise_has_the_ratio_asked_for(snr, noises):
+    """In a steady signal: its energy to that of the noise, over all frames and bins."""
     x = torch.full((60, 100, BINS), 9.0) + torch.linspace(-4, 4, 60)[:, None, None]
-    out = augmenter(noise_probability=1.0, noise_snr_db=(snr, snr))(x, full(x))
-    noise = (out.double().exp() - x.double().exp()).clamp_min(1e-12).log()
-    # the logarithm of an exponential energy of mean 1 is -0.5772 on average
-    measured = (x.double() - noise).mean((1, 2)) - np.euler_gamma
-    decibels = measured / NEPERS_PER_DB
-    assert (decibels - snr).abs().max() < 0.6, decibels
-    energy = (noise - noise.mean(1, keepdim=True)).exp()  # exponential: deviation equals mean
-    assert abs(energy.std() / energy.mean() - 1) < 0.1
+    out = augmenter(noises=noises, noise_probability=1.0, noise_snr_db=(snr, snr))(x, full(x))
+    decibels = (x[:, 0, 0].double() - added(out, x).mean((1, 2)).log()) / NEPERS_PER_DB
+    assert (decibels - snr).abs().max() < 0.01, decibels
+
+
+def test_noise_of_a_colour_is_white_noise_filtered():
+    x = torch.full((60, 100, BINS), 9.0)
+    out = augmenter(noise_probability=1.0, noise_snr_db=(0.0, 0.0))(x, full(x))
+    energy = added(out, x)
+    energy = energy / energy.mean(1, keepdim=True)  # exponential: deviation equals mean
+    assert abs(energy.std() - 1) < 0.05
+    assert abs((energy > math.log(2)).double().mean() - 0.5) < 0.01
 
 
 def test_noise_ratios_fill_their_range_and_its_colours_differ():
     x = torch.full((800, 30, BINS), 9.0)
     out = augmenter(noise_probability=1.0, noise_snr_db=(-5.0, 10.0))(x, full(x))
-    noise = (out.double().exp() - x.double().exp()).clamp_min(1e-12).log()
-    decibels = ((9.0 - noise).mean((1, 2)) - np.euler_gamma) / NEPERS_PER_DB
-    assert -6 < decibels.min() < -4.5 and 9.5 < decibels.max() < 11.0
+    noise = added(out, x)
+    decibels = (9.0 - noise.mean((1, 2)).log()) / NEPERS_PER_DB
+    assert -5.01 < decibels.min() < -4.8 and 9.8 < decibels.max() < 10.01
     assert abs(decibels.mean() - 2.5) < 0.6 and abs(decibels.std() - 15 / math.sqrt(12)) < 0.4
-    slope = noise[:, :, :20].mean((1, 2)) - noise[:, :, -20:].mean((1, 2))
-    assert (slope > 0.5).any() and (slope < -0.5).any()
+    tilt = (noise[:, :, :20].mean((1, 2)) / noise[:, :, -20:].mean((1, 2))).log()
+    assert (tilt > 0.5).any() and (tilt < -0.5).any()
+
+
+def test_recorded_noises_are_stretches_that_take_turns_with_colours():
+    """They begin anywhere, and over again where they end."""
+    made = augmenter(noises=[RECORDED[0], RECORDED[0][:5] + 3])
+    lengths, starts = [], set()
+    for _ in range(400):
+        x = made.noise(50, BINS)
+        assert x.exp().mean() == pytest.approx(1.0, rel=1e-4)
+        for recorded in made.noises:
+            later = [np.roll(recorded.astype(np.float32), -start, 0) for start in (0, 1, 2)]
+            places = [np.resize(stretch, (50, BINS)) for stretch in later]
+            for start, place in enumerate(places):
+                offset = x.numpy() - place
+                if offset.max() - offset.min() < 1e-3:
+                    starts.add((len(recorded), start))
+        period = next((n for n in (5, 37) if torch.equal(x[:-n], x[n:])), 0)
+        lengths.append(period)
+    shares = [lengths.count(n) / 400 for n in (0, 5, 37)]
+    assert abs(shares[0] - 0.5) < 0.09 and abs(shares[1] - 0.25) < 0.08, shares
+    assert {(5, 0), (5, 1), (5, 2)} <= starts
 
 
 @pytest.mark.parametrize(
-    "parts", [{"noise_probability": 0.3}, {"band_limit_probability": 0.3}], ids=["noise", "band"]
+    "parts",
+    [{"noise_probability": 0.3}, {"band_limit_probability": 0.3}, {"room_probability": 0.3}],
+    ids=["noise", "band", "room"],
 )
 def test_only_a_share_of_the_utterances_is_chosen(parts):
     x = speechlike(1000, 5)
@@ -173,20 +219,95 @@ def test_noise_only_adds_energy_and_is_faint_at_a_high_ratio():
     assert (faint - x).mean() < 0.01
 
 
-def test_band_limiting_empties_the_bins_above_an_edge():
+def test_band_limiting_empties_the_bins_above_an_edge_and_for_half_below_another():
     x = speechlike(400, 6)
     out = augmenter(band_limit_probability=1.0)(x, full(x))
     emptied = ((out - x).abs() > 1e-3).any(1)  # (batch, bins)
-    edges = []
+    highs, lows, depths = [], [], []
     for row in range(len(x)):
-        first = int(emptied[row].int().argmax())
-        assert emptied[row, first:].all() and not emptied[row, :first].any()
-        floor = out[row, :, first:]
-        assert (floor.max() - floor.min()) < 1e-4 and floor.max() <= x[row].min() + 1e-4
-        assert floor.min() > x[row].min() - 6.01
-        assert CENTRES_HZ[first] > BAND_EDGES_HZ[0] and CENTRES_HZ[first - 1] < BAND_EDGES_HZ[1]
-        edges.append(CENTRES_HZ[first])
-    assert min(edges) < 3500 and max(edges) > 6500
+        first, last = np.flatnonzero(~emptied[row].numpy())[[0, -1]]
+        assert not emptied[row, first : last + 1].any()
+        floor = out[row][:, emptied[row]]
+        least = x[row].min().item()
+        assert floor.max() - floor.min() < 1e-4
+        assert QUIET - 1e-4 <= floor.min() <= least + 1e-4
+        depths.append((least - floor.min().item()) / (least - QUIET))
+        assert last < BINS - 1 and CENTRES_HZ[last] < BAND_EDGES_HZ[1]
+        assert CENTRES_HZ[last + 1] > BAND_EDGES_HZ[0]
+        highs.append(CENTRES_HZ[last])
+        if first:
+            assert CENTRES_HZ[first - 1] < LOW_EDGES_HZ[1] and CENTRES_HZ[first] > LOW_EDGES_HZ[0]
+            lows.append(CENTRES_HZ[first])
+    assert min(highs) < 3400 and max(highs) > 6500
+    assert abs(len(lows) / len(x) - 0.5) < 0.08 and min(lows) < 150 and max(lows) > 300
+    assert min(depths) < 0.05 and max(depths) > 0.95 and abs(np.mean(depths) - 0.5) < 0.06
+
+
+def click(batch: int, frames: int, at: int = 5) -> Tensor:
+    """Silence but for one loud frame."""
+    x = torch.full((batch, frames, BINS), -15.0)
+    x[:, at] = 12.0
+    return x
+
+
+def tails(x: Tensor, at: int = 5) -> Tensor:
+    """What follows a click, as shares of its energy, shape (batch, frames)."""
+    return (x[:, at:, 0].double() - 12.0).exp()
+
+
+@pytest.mark.parametrize("seconds", [0.4, 0.8])
+def test_a_click_in_a_room_has_an_exponential_tail(seconds):
+    x = click(300, 120)
+    out = augmenter(room_probability=1.0, room_seconds=(seconds, seconds))(x, full(x))
+    assert (out[:, :5] + 15.0).abs().max() < 3.0  # nothing before it but the silence's own echo
+    torch.testing.assert_close(out, out[:, :, :1].expand_as(out), rtol=0, atol=1e-4)
+    tail = tails(out)
+    assert (tail[:, 0] - 1).abs().max() < 1e-4
+    echo = tail[:, 1:ROOM_FRAMES]
+    heard = echo[:, : round(50 * seconds)]  # as far as it is loud
+    fall = -heard.log().diff(dim=1) / NEPERS_PER_DB
+    assert (fall - 60 * 0.01 / seconds).abs().max() < 0.01  # dB a frame
+    direct = -echo.sum(1).log() / NEPERS_PER_DB
+    low, high = DIRECT_DB
+    assert low - 0.01 < direct.min() < low + 0.5 and high - 0.5 < direct.max() < high + 0.01
+    assert tail[:, ROOM_FRAMES:].max() < 1e-9
+
+
+def test_reverberation_times_fill_their_range():
+    x = click(400, 40)
+    out = augmenter(room_probability=1.0, room_seconds=(0.2, 0.8))(x, full(x))
+    fall = -tails(out)[:, 1:10].log().diff(dim=1).mean(1) / NEPERS_PER_DB
+    seconds = 60 * 0.01 / fall
+    assert 0.199 < seconds.min() < 0.21 and 0.79 < seconds.max() < 0.801
+    assert abs(seconds.mean() - 0.5) < 0.04
+
+
+def test_a_room_adds_up_the_echoes_of_all_frames():
+    """Against a convolution written out, the response being what a click gives."""
+    parts = {"seed": 4, "room_probability": 1.0}
+    x = speechlike(3, 100)
+    response = tails(augmenter(**parts)(click(3, 120), torch.full((3,), 120)))
+    out = augmenter(**parts)(x, full(x)).double().exp()
+    for row in range(3):
+        energy = x[row].double().exp()
+        for t in (0, 1, 50, 99):
+            first = max(0, t - ROOM_FRAMES + 1)
+            expected = sum(energy[s] * response[row, t - s] for s in range(first, t + 1))
+            torch.testing.assert_close(out[row, t], expected, rtol=1e-3, atol=0)
+
+
+def test_how_long_the_batch_is_makes_no_difference_to_a_room():
+    parts = {"seed": 2, "room_probability": 1.0}
+    long, short = (augmenter(**parts)(click(5, n), torch.full((5,), 12)) for n in (100, 12))
+    torch.testing.assert_close(long[:, :12], short, rtol=0, atol=1e-4)
+
+
+def test_a_share_of_the_utterances_gives_way_to_noise():
+    half = augmenter(silence_probability=0.3)
+    assert abs(np.mean([half.silenced() for _ in range(2000)]) - 0.3) < 0.04
+    assert not any(augmenter().silenced() for _ in range(50))
+    mfcc = FrontEndConfig(kind="mfcc", num_mel_bins=BINS, num_ceps=BINS)
+    assert not augmenter(front_end=mfcc, silence_probability=1.0).silenced()
 
 
 def peak(curve: np.ndarray) -> float:
@@ -280,14 +401,21 @@ def test_the_longest_mask_has_one_frame_less_than_the_setting():
         assert counts[4] == 0 and (counts[:4] - 0.25).abs().max() < 0.05
 
 
-def test_the_level_that_noise_is_measured_against_includes_the_pauses():
-    """Speech at 12, pauses at 2, half and half: the noise is set against 7."""
+def test_the_level_that_noise_is_measured_against_is_the_mean_energy():
+    """Speech at 12, pauses at 2, half and half: 3 dB below the speech."""
     x = torch.full((60, 100, BINS), 2.0)
     x[:, ::2] = 12.0
     out = augmenter(noise_probability=1.0, noise_snr_db=(10.0, 10.0))(x, full(x))
-    pauses = out[:, 1::2].double().exp() - math.exp(2.0)
-    noise = pauses.clamp_min(1e-12).log().mean((1, 2)) + np.euler_gamma
-    against_mean = (7.0 - noise) / NEPERS_PER_DB
-    assert (against_mean - 10.0).abs().max() < 0.6
-    against_speech = (12.0 - noise) / NEPERS_PER_DB
-    assert (against_speech - 10.0 - 5.0 / NEPERS_PER_DB).abs().max() < 0.6
+    noise = added(out, x)[:, 1::2].mean((1, 2)).log()
+    below_speech = (12.0 - noise) / NEPERS_PER_DB
+    assert (below_speech - 10.0 - 10 * math.log10(2)).abs().max() < 0.6
+
+
+def test_padding_is_no_part_of_the_level_that_noise_is_measured_against():
+    x = torch.full((60, 100, BINS), 9.0)
+    lengths = torch.tensor([100, 20] * 30)
+    x[1::2, 20:] = 0.0
+    out = augmenter(noise_probability=1.0, noise_snr_db=(10.0, 10.0))(x, lengths)
+    noise = added(out, x)[:, :20].mean((1, 2)).log()
+    decibels = (9.0 - noise) / NEPERS_PER_DB
+    assert (decibels - 10.0).abs().max() < 0.9

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.augment import Augmenter
-from speechattn.batches import PADDING, TrainingBatches, shortened_silences
+from speechattn.batches import PADDING, TrainingBatches, dev_batches, shortened_silences
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.frontend import FrontEndConfig
 
@@ -305,3 +305,58 @@ def test_the_tempo_is_drawn_evenly_and_reads_within_the_utterance():
             assert 1 / 1.3 - 0.5 / frames <= len(positions) / frames <= 1 / 0.7 + 0.5 / frames
     tempi = np.array([10_000 / len(augmenter.tempo(10_000)) for _ in range(800)])
     assert abs(tempi.mean() - 1) < 0.03 and abs(tempi.std() - 0.3 / np.sqrt(3)) < 0.02
+
+
+SILENCED = AugmentationConfig(
+    speed=0.0, vocal_tract=0.0, gain_db=0.0, channel_db=0.0, noise_probability=0.0,
+    band_limit_probability=0.0, time_masks=0, frequency_masks=0, silence_probability=1.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_utterances_that_give_way_to_noise_are_silence_as_loud_as_they_were(tmp_path, recorded):
+    random = np.random.default_rng(0)
+    utterances = [
+        (random.normal(number, 2.0, (20 + number, DIM)), random.integers(1, 5, 20 + number))
+        for number in range(12)
+    ]
+    prepared = make_prepared(tmp_path / "set", utterances)
+    noises = [random.normal(0, 1, (7, DIM)).astype(np.float16)] if recorded else []
+    config = replace(recipe(), front_end=LOG_MEL, augmentation=SILENCED)
+    batches = TrainingBatches(prepared, config, 3, noises)
+    batch, periodic = batches.batch(0), 0
+    for row, length in enumerate(batch.lengths.tolist()):
+        said = prepared.frames(prepared.entries[length - 20])
+        heard = batch.frames[row, :length].double()
+        assert heard.exp().mean().log() == pytest.approx(np.log(np.exp(said).mean()), abs=1e-3)
+        assert np.abs(heard.numpy() - said).max() > 1.0
+        assert (batch.labels[row, :length] == 3).all()
+        assert (batch.labels[row, length:] == PADDING).all()
+        periodic += int(torch.allclose(heard[7:], heard[:-7], atol=1e-4))
+    assert 1 <= periodic < len(batch.lengths) if recorded else periodic == 0
+
+
+def test_a_share_of_the_utterances_gives_way_to_noise(tmp_path):
+    prepared = make_prepared(tmp_path / "set", [(x, 1 + y) for x, y in telling([20] * 30)])
+    config = replace(recipe(), augmentation=replace(SILENCED, silence_probability=0.3))
+    counts = {}
+    for front_end in (LOG_MEL, CEPSTRA):
+        batches = TrainingBatches(prepared, replace(config, front_end=front_end), SIL)
+        silent = [(batches.batch(step).labels == SIL).all(1) for step in range(20)]
+        counts[front_end.kind] = float(torch.cat(silent).float().mean())
+    assert abs(counts["fbank"] - 0.3) < 0.07 and counts["mfcc"] == 0.0
+
+
+def test_dev_batches_hold_every_utterance_once_and_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("speechattn.batches.DEV_BATCH_FRAMES", 300)
+    utterances = telling([*range(20, 150, 6), 400])  # the last one is too long for a batch
+    dev = make_prepared(tmp_path / "dev", utterances)
+    found = []
+    for frames, labels, lengths in dev_batches(dev):
+        assert frames.shape[:2] == labels.shape and len(lengths) == len(frames)
+        assert frames.shape[:2].numel() <= 300 or len(frames) == 1
+        for x, y, length in zip(frames, labels, lengths.tolist()):
+            assert (y[length:] == PADDING).all()
+            found.append((x[:length].numpy().tobytes(), y[:length].tolist()))
+    expected = [(dev.frames(e).tobytes(), dev.labels(e).tolist()) for e in dev.entries]
+    assert sorted(found) == sorted(expected)

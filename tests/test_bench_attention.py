@@ -11,16 +11,15 @@ import os
 import pytest
 import torch
 
-from speechattn.bench import attention, attention_peers, attention_report, attention_timing
-from speechattn.bench.attention_peers import (
-    FLEX_BLOCK,
-    METHODS,
-    OURS,
-    Case,
-    Method,
-    NotOffered,
-    flex_blocks,
+from speechattn.bench import (
+    attention,
+    attention_memory,
+    attention_peers,
+    attention_report,
+    attention_timing,
 )
+from speechattn.bench.attention_memory import main, peak_memory
+from speechattn.bench.attention_peers import METHODS, OURS, Case, Method, NotOffered
 from speechattn.bench.attention_timing import largest_error, make_inputs, measure, reference
 from speechattn.errors import UsageError
 
@@ -54,6 +53,7 @@ def options(*words: str) -> argparse.Namespace:
         case_of(130, 20, 0, backward=True),
         case_of(130, 0, 7),
         case_of(100, dtype=torch.bfloat16, backward=True),
+        case_of(203, 16, 16, dtype=torch.bfloat16, backward=True),
     ],
     ids=str,
 )
@@ -80,28 +80,6 @@ def test_methods_are_right(method, case):
     tolerance = 1e-5 if case.dtype == torch.float32 else 0.05
     for ours, exact in zip(outputs, reference(case, [*qkv, gradient]), strict=True):
         torch.testing.assert_close(ours.double(), exact, rtol=0, atol=tolerance)
-
-
-@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000])
-@pytest.mark.parametrize("window", [(0, 0), (1, 1), (32, 32), (300, 0), (128, 127), (5, 2000)])
-def test_blocks_of_flex_attention_show_the_window(length, window):
-    case = case_of(length, *window)
-    partial, whole = flex_blocks(case)
-    blocks = -(-length // FLEX_BLOCK)
-    kind = torch.zeros(blocks, blocks, dtype=torch.long)
-    for value, (counts, numbers) in enumerate((partial, whole), 1):
-        assert numbers.shape == (1, 1, blocks, blocks) and numbers.dtype == torch.int32
-        for row in range(blocks):
-            kind[row, numbers[0, 0, row, : counts[0, 0, row]].long()] += value
-    position = torch.arange(blocks * FLEX_BLOCK)
-    distance = position - position[:, None]
-    seen = (distance >= -window[0]) & (distance <= window[1]) & (position < length)
-    tiles = seen.view(blocks, FLEX_BLOCK, blocks, FLEX_BLOCK)
-    tiles = [tiles[row, : length - row * FLEX_BLOCK] for row in range(blocks)]
-    some = torch.stack([tile.any(0).any(-1) for tile in tiles])
-    every = torch.stack([tile.all(0).all(-1) for tile in tiles])
-    assert torch.equal(kind > 0, some)
-    assert not bool(((kind == 2) & ~every).any()) and int(kind.max()) <= 2
 
 
 @pytest.mark.skipif(
@@ -208,6 +186,36 @@ def test_whole_command(monkeypatch, capsys, tmp_path):
         limit = 1e-5 if row["dtype"] == "fp32" else 0.1
         assert 0 < float(row["max_abs_error"]) < limit
     assert (folder / "attention.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_memory_is_that_of_a_process():
+    found = peak_memory(case_of(40_000, heads=8, dim=128))
+    if found is None:
+        pytest.skip("this system does not tell")
+    inputs_and_output = 4 * 40_000 * 8 * 128 * 4
+    assert 50 << 20 < found - inputs_and_output < 450 << 20  # Python and PyTorch
+    found, _ = measure([case_of(60)], 1, methods=FAST[:2], memory=lambda case: case.length << 20)
+    assert [m.memory for m in found] == [60 << 20, None]
+    text = attention_report.markdown_report(found, {torch.float32: 1e9}, {})
+    assert "| 60 |" in [line for line in text.splitlines() if OURS in line][-1]
+
+
+def test_what_memory_is_measured_on(monkeypatch):
+    computed = []
+
+    def note(q, k, v, left, right):
+        computed.append((*q.shape, q.dtype, q.requires_grad, left, right))
+        return q + k + v
+
+    monkeypatch.setattr(attention_memory, "truncated_attention", note)
+    threads = str(torch.get_num_threads())
+    main(["30", "4", "2", "3", "8", "bfloat16", "1", threads])
+    main(["30", "4", "2", "3", "8", "float32", "0", threads])
+    shape = 1, 30, 3, 8
+    assert computed == [
+        (*shape, torch.bfloat16, True, 4, 2),
+        (*shape, torch.float32, False, 4, 2),
+    ]
 
 
 def test_quick_is_small_and_overridden():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.calibration import Calibration
+from speechattn.calibration import Calibration, fit_confidence
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
@@ -45,3 +45,29 @@ def test_without_phones_there_is_no_error():
     assert {(row.phones, row.confidence, row.accuracy) for row in Calibration().table()} == {
         (0, None, None)
     }
+
+
+def test_a_fit_finds_how_confidences_were_bent():
+    random = np.random.default_rng(0)
+    truth = random.uniform(0.02, 0.98, 40_000)
+    right = random.uniform(size=len(truth)) < truth
+    bent = 1 / (1 + np.exp(-(np.log(truth / (1 - truth)) - 0.8) / 1.7))  # slope 1.7, offset 0.8
+    slope, offset = fit_confidence(bent, right, np.ones(len(bent)))
+    assert slope == pytest.approx(1.7, abs=0.06) and offset == pytest.approx(0.8, abs=0.06)
+
+
+def test_weights_count():
+    """Two corpora disagree; the one that weighs all decides."""
+    confidences = [0.6] * 200
+    right = [True] * 90 + [False] * 10 + [True] * 20 + [False] * 80
+    slope, offset = fit_confidence(confidences, right, [1.0] * 100 + [0.0] * 100)
+    assert 1 / (1 + np.exp(-(slope * np.log(1.5) + offset))) == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("confidences", "right"),
+    [([], []), ([0.2, 0.9], [True, True]), ([0.2, 0.9] * 50, [True, False] * 50)],
+    ids=["nothing", "all right", "surer is worse"],
+)
+def test_where_nothing_can_be_learned_confidences_stay(confidences, right):
+    assert fit_confidence(confidences, right, [1.0] * len(right)) == (1.0, 0.0)

@@ -166,7 +166,7 @@ def _set(*keys_and_value):
 DAMAGED_CONFIGS = {
     "another program's": (_set("format", "llama"), "give another folder"),
     "no format": (lambda c: c.pop("format"), "give another folder"),
-    "newer": (_set("format_version", 2), "format version 2", "upgrade speechattn"),
+    "newer": (_set("format_version", 3), "format version 3", "upgrade speechattn"),
     "odd version": (_set("format_version", "1"), "format version '1'"),
     "no encoder": (lambda c: c.pop("encoder"), "no key 'encoder'", "export the model again"),
     "no phone names": (_pop("phones", "names"), "no key 'names'"),

@@ -228,7 +228,15 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"speechattn {__version__}\n"
 
 
-HELP = [[], ["transcribe"], ["info"], ["bench"], ["bench", "transcribe"]]
+HELP = [
+    [],
+    ["transcribe"],
+    ["stream"],
+    ["info"],
+    ["bench"],
+    ["bench", "transcribe"],
+    ["bench", "streaming"],
+]
 
 
 @pytest.mark.parametrize("command", HELP)

@@ -386,3 +386,49 @@ def test_without_a_cache_folder(monkeypatch):
     add = viterbi._compiled("float64", "float64")(lambda x: x + 1)
     assert add(1.0) == 2.0
     assert [bool(options.get("cache")) for options in calls] == [True, False]
+
+
+def open_score(log_posteriors, model, options, runs):
+    """Score of a reading whose last segment goes on: nothing for its end, and no minimum yet."""
+    *before, last = runs
+    minimum = model.min_frames
+    total = scaled(model.log_initial[runs[0].phone], options.bigram_scale)
+    for one, two in itertools.pairwise(runs):
+        total += scaled(model.log_bigram[one.phone, two.phone], options.bigram_scale)
+        total -= options.insertion_penalty
+    for run in before:
+        total += run_score(log_posteriors, model, options, minimum, run.phone, run.start, run.end)
+    emission = log_posteriors[last.start : last.end, last.phone].astype(np.float64)
+    total += (emission - options.prior_scale * model.log_prior[last.phone]).sum()
+    more = max(0, last.end - last.start - minimum[last.phone])
+    return total + options.duration_scale * more * model.log_stay[last.phone]
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4), st.sampled_from([0.0, 0.5]))
+def test_the_partial_result_is_the_best_open_segmentation(
+    seed, num_frames, num_phones, longest, forbid
+):
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, num_phones, longest_minimum=longest, forbid=forbid)
+    options = random_options(rng)
+    x = random_posteriors(rng, num_frames, num_phones)
+    decoder = Decoder(model, options)
+    assert decoder.partial() == []
+    runs = decoder.push(x)
+    found = runs + decoder.partial()
+    if num_frames < model.min_frames.max():
+        assert found == []
+        return
+    best = max(
+        open_score(x, model, options, reading)
+        for reading in every_segmentation(num_frames, num_phones)
+    )
+    assert open_score(x, model, options, found) == pytest.approx(best, abs=1e-9)
+    assert (found[0].start, found[-1].end) == (0, num_frames)
+    end = x[found[-1].start :, found[-1].phone].astype(np.float64)
+    assert found[-1].confidence == pytest.approx(np.exp(end).mean(), abs=1e-6)
+    again = decoder.partial()
+    assert runs + again == found  # looking changes nothing
+    assert places(runs + decoder.finish()) == places(decode(x, model, options))
+    assert decoder.partial() == []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from helpers import make_corpus
@@ -22,6 +23,7 @@ from safetensors.torch import load_file
 
 import speechattn
 import speechattn.report
+import speechattn.train_stage
 from speechattn.recipe import main
 
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parent.parent)
@@ -274,7 +276,7 @@ def test_an_interruption_is_no_failure_and_says_how_to_go_on(place, capsys, monk
         raise KeyboardInterrupt
 
     recipe = str(write_recipe(place))
-    monkeypatch.setattr(speechattn.recipe.Trainer, "run", interrupted)
+    monkeypatch.setattr(speechattn.train_stage.Trainer, "run", interrupted)
     assert main([recipe, "stages=prepare,train"]) == 130
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     monkeypatch.undo()
@@ -298,6 +300,9 @@ def test_an_interruption_is_no_failure_and_says_how_to_go_on(place, capsys, monk
         (["stages="], "stages: ''"),
         (["force=yes"], "force: 'yes'"),
         (["nonsense"], "'nonsense': write key=value"),
+        (["first_pass=gone.yaml"], "gone.yaml: no such recipe file"),
+        (["realign=[tones/train]"], "realign: needs the model that aligns; name it in start_from"),
+        (["start_from=x", "realign=[tones/dev]"], "realign: 'tones/dev' is not in train"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_runs(place, capsys, arguments, said):
@@ -396,3 +401,169 @@ def test_the_embedded_default_in_miniature(tmp_path, capsys, sketches):
     capsys.readouterr()
     assert main(arguments) == 0
     assert stages(capsys) == SKIPPED
+
+
+def make_orders(folder: Path) -> None:
+    """A corpus whose phones only a machine has heard, one of them wrongly, and a folder of noise."""
+    spoken = sentences(3, 2)
+    orders = make_corpus(folder / "corpora/orders", spoken)
+    for name in ("phones.ctm", "text"):
+        (orders / name).unlink()
+    strings = {u: [phone for phone, _ in alignment] for u, alignment in spoken.items()}
+    strings["u01"][2] = "AA" if strings["u01"][2] != "AA" else "B"
+    lines = [f"{utterance} {' '.join(phones)}\n" for utterance, phones in strings.items()]
+    (orders / "phones.machine").write_text("".join(lines))
+    (folder / "corpora/noise").mkdir()
+    noise = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    soundfile.write(folder / "corpora/noise/rain.wav", noise, 16_000)
+
+
+def write_passes(folder: Path, **changes) -> tuple[Path, Path]:
+    """Two recipes, of which the second begins with the model of the first."""
+    first = write_recipe(folder, name="first", work_dir=str(folder / "first"), corpora="elsewhere")
+    first = first.rename(folder / "first.yaml")
+    second = {
+        "first_pass": str(first),
+        "start_from": str(folder / "first/model"),
+        "train": ["tones/train", "orders/all"],
+        "realign": ["tones/train", "orders/all"],
+        "noise": "noise",
+        "augmentation": {"room_probability": 0.5, "silence_probability": 0.2},
+        **changes,
+    }
+    return first, write_recipe(folder, **second)
+
+
+def test_a_second_pass_begins_with_the_model_of_the_first(place, capsys, sketches):
+    make_orders(place)
+    _, recipe = write_passes(place)
+    done = process(["-m", "speechattn.recipe", str(recipe), "training.precision=bf16"], place)
+    assert done.returncode == 0, done.stderr
+    ran = [line for line in done.stdout.splitlines() if line.split(":")[0] in STAGES]
+    assert ran == ["prepare:", "train:", *[f"{name}:" for name in STAGES]]
+    assert done.stdout.index("first pass, first:") < done.stdout.index("prepare:")
+    index = json.loads((place / "work/prepared/train/index.json").read_text())
+    assert [e["id"] for e in index["utterances"] if e["corpus"] == "orders"] == [
+        "u00", "u01", "u02",
+    ]  # fmt: skip
+    first = np.load(place / "first/prepared/train/runs.npy")
+    second = np.load(place / "work/prepared/train/runs.npy")[: len(first)]
+    assert second.shape != first.shape or (second != first).any()  # realigned
+    assert (place / "work/prepared/noises.safetensors").is_file()
+    assert not (place / "first/prepared/noises.safetensors").exists()
+    assert not (place / "first/evaluate").exists()
+    one, two = (load_file(place / w / "model/model.safetensors") for w in ("first", "work"))
+    torch.testing.assert_close(one["mean"], two["mean"], rtol=0, atol=0)
+    assert not torch.equal(one["classify.bias"], two["classify.bias"])
+
+    again = [str(recipe), "training.precision=bf16"]
+    before = {p: p.stat().st_mtime_ns for p in place.rglob("*")}
+    assert main(again) == 0
+    assert stages(capsys) == [*SKIPPED[:2], *SKIPPED]
+    assert {p: p.stat().st_mtime_ns for p in place.rglob("*")} == before
+    (place / "work/prepared/noises.safetensors").unlink()
+    assert main([*again, "stages=prepare"]) == 0
+    assert stages(capsys) == [*SKIPPED[:2], "prepare:"]
+
+    # A first pass that is out of date concerns what is made from it, and nothing else.
+    first = place / "first.yaml"
+    first.write_text(first.read_text().replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    assert main([*again, "stages=transcribe,report"]) == 0
+    assert stages(capsys) == SKIPPED[3:]
+    assert main([*again, "stages=prepare,train"]) == 0
+    assert stages(capsys) == [SKIPPED[0], "train:", "prepare:", "train:"]
+    three = load_file(place / "work/model/model.safetensors")
+    assert not torch.equal(three["classify.bias"], two["classify.bias"])
+
+
+def test_a_start_trained_anew_is_trained_on_from_anew(place, capsys):
+    """Also where nothing is realigned: the same name, the same shapes, other weights."""
+    first, recipe = write_passes(
+        place, first_pass=None, realign=[], train=["tones/train"], noise=None
+    )
+    first = [str(first), f"corpora={place / 'corpora'}", "stages=prepare,train"]
+    second = [str(recipe), "stages=prepare,train"]
+    assert main(first) == 0 and main(second) == 0
+    old = load_file(place / "work/model/model.safetensors")
+    assert main([*first, "decoding.prior_scale=[0.5]"]) == 0  # the weights stay
+    capsys.readouterr()
+    assert main(second) == 0
+    assert stages(capsys) == SKIPPED[:2]
+    assert main([*first, "seed=7"]) == 0
+    capsys.readouterr()
+    assert main(second) == 0
+    out = capsys.readouterr().out
+    assert "prepare: up to date, skipped" in out and "training afresh" in out
+    new = load_file(place / "work/model/model.safetensors")
+    assert not torch.equal(old["mean"], new["mean"]) or not torch.equal(
+        old["classify.bias"], new["classify.bias"]
+    )
+
+
+def test_a_second_pass_without_its_start_says_what_is_missing(place, capsys):
+    _, recipe = write_passes(place, first_pass=None, realign=["tones/train"], noise=None)
+    make_orders(place)
+    said = fails(capsys, 1, recipe)
+    assert f"start_from: {place / 'first/model'}: no model folder" in said
+    assert not (place / "work/prepared").exists()
+
+
+def test_a_start_of_another_shape_is_refused_in_a_line(place, capsys):
+    first, recipe = write_passes(place, first_pass=None, realign=[], train=["tones/train"])
+    second = [recipe, "noise=null", "encoder.width=32", "stages=prepare,train"]
+    assert main([str(first), f"corpora={place / 'corpora'}", "stages=prepare,train"]) == 0
+    capsys.readouterr()
+    said = fails(capsys, 1, *second)
+    assert f"start_from: {place / 'first/model'}: its " in said and "has shape [" in said
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_passes_that_go_round_in_a_circle_are_refused(place, capsys, length):
+    paths = [place / f"pass{number}.yaml" for number in range(length)]
+    for number, path in enumerate(paths):
+        following = str(paths[(number + 1) % length])
+        made = write_recipe(place, first_pass=following, work_dir=str(place / f"w{number}"))
+        made.rename(path)
+    said = fails(capsys, 2, paths[0])
+    assert f"first_pass: {paths[0]} builds on itself" in said
+    assert not list(place.glob("w[0-9]"))
+
+
+def test_passes_do_not_share_a_work_folder(place, capsys):
+    _, recipe = write_passes(place, work_dir=str(place / "other/../first"))
+    said = fails(capsys, 2, recipe)
+    assert f"first.yaml has work_dir '{place / 'first'}', as another pass has" in said
+
+
+def test_a_folder_without_noise_is_named(place, capsys):
+    said = fails(capsys, 1, write_recipe(place, noise="rain"))
+    assert f"noise: no recordings in {place / 'corpora/rain'}" in said
+
+
+def test_sentences_of_a_test_set_are_not_trained_on(place, capsys):
+    """However they are written."""
+    tones, more = place / "corpora/tones", place / "corpora/more"
+    (tones / "text").write_text("u02 It's cold\nu03 It is cold.\nu10 Warm\n")
+    (more / "text").write_text("u00 IT'S,  COLD!\n")
+    recipe = write_recipe(place)
+    assert main([str(recipe), "stages=prepare"]) == 0
+    said = "left out of train: tones: 1 of 8 utterances, whose sentences a test set has too"
+    assert said in capsys.readouterr().out
+    index = json.loads((place / "work/prepared/train/index.json").read_text())
+    assert [e["id"] for e in index["utterances"]] == [f"u{n:02d}" for n in (0, 1, 3, 4, 5, 6, 7)]
+
+    (tones / "text").write_text("".join(f"u{n:02d} one\n" for n in range(12)))
+    said = fails(capsys, 1, recipe, "stages=prepare")
+    assert "train: a test set has all of its sentences too" in said
+
+
+def test_a_recipe_may_release_its_model(place, capsys, sketches):
+    card = place / "card.md"
+    card.write_text("# Card\n\n{{scores}}\n")
+    out, recipe = place / "released", write_recipe(place)
+    assert main([str(recipe), f"release={out}", f"card={card}"]) == 0
+    assert "| PER |" in (out / "MODEL_CARD.md").read_text()
+    assert (out / "model.safetensors").is_file()
+    capsys.readouterr()
+    assert main([str(recipe), f"release={out}", f"card={card}"]) == 0
+    assert "release: up to date, skipped" in capsys.readouterr().out

@@ -276,7 +276,7 @@ def test_log_posteriors_follow_the_blocks(recognizer):
 def test_describe_is_json_and_tells_the_look_ahead(recognizer):
     told = json.loads(json.dumps(recognizer.describe()))
     # two blocks look 4 frames ahead each, their convolutions a stack of 2; half a stack more
-    assert told["look_ahead_ms"] == 10 * (2 * (4 + 2) + 1)
+    assert told["look_ahead_ms"] == 10 * (2 * (4 + 2) + 1) + 7.5  # and of the front end
     assert told["receptive_field_ms"] == 10 * (2 * (8 + 2) + 1 + 2 * (4 + 2) + 1 + 1)
     assert told["window_ms"] == [[80, 40]] * 2
     assert told["name"] == "tiny" and told["device"] == "cpu"

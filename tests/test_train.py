@@ -20,7 +20,7 @@ from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import EncoderConfig
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
-from speechattn.train import Trainer, dev_batches
+from speechattn.train import Trainer
 
 BINS = 8
 PHONES = 4
@@ -82,7 +82,9 @@ def sets(tmp_path_factory):
     return first, make_prepared(folder / "dev", separable(12, 2))
 
 
-def trainer(sets, checkpoint: Path, config: RecipeConfig | None = None, phones=PHONES) -> Trainer:
+def trainer(
+    sets, checkpoint: Path, config: RecipeConfig | None = None, phones=PHONES, **others
+) -> Trainer:
     return Trainer(
         config or recipe(),
         *sets,
@@ -90,6 +92,7 @@ def trainer(sets, checkpoint: Path, config: RecipeConfig | None = None, phones=P
         silence=0,
         checkpoint=checkpoint,
         device=torch.device("cpu"),
+        **others,
     )
 
 
@@ -463,17 +466,46 @@ def test_accuracy_on_dev_is_counted_frame_by_frame(sets, tmp_path):
     assert run.evaluate() == pytest.approx(right / dev.num_frames, abs=2 / dev.num_frames)
 
 
-def test_dev_batches_hold_every_utterance_once_and_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("speechattn.train.DEV_BATCH_FRAMES", 300)
-    utterances = separable(20, 7)
-    utterances.append((np.full((400, BINS), 5.0), np.ones(400, dtype=int)))  # too long for a batch
-    dev = make_prepared(tmp_path / "dev", utterances)
-    found = []
-    for frames, labels, lengths in dev_batches(dev):
-        assert frames.shape[:2] == labels.shape and len(lengths) == len(frames)
-        assert frames.shape[:2].numel() <= 300 or len(frames) == 1
-        for x, y, length in zip(frames, labels, lengths.tolist()):
-            assert (y[length:] == -100).all()
-            found.append((x[:length].numpy().tobytes(), y[:length].tolist()))
-    expected = [(dev.frames(e).tobytes(), dev.labels(e).tolist()) for e in dev.entries]
-    assert sorted(found) == sorted(expected)
+def test_sixteen_bits_give_about_the_same_losses_and_keep_weights_in_thirty_two(sets, tmp_path):
+    full, half = (
+        trainer(sets, tmp_path / name, recipe(NO_AUGMENTATION, precision=name))
+        for name in ("fp32", "bf16")
+    )
+    losses = [(full.update(), half.update()) for _ in range(9)]
+    assert all(a != b and b == pytest.approx(a, rel=0.05) for a, b in losses), losses
+    assert losses[-1][1] < losses[0][1]
+    assert {p.dtype for p in half.model.parameters()} == {torch.float32}
+    half.save()
+    with pytest.raises(ModelError, match="another configuration"):
+        trainer(sets, tmp_path / "bf16", recipe(NO_AUGMENTATION)).load()
+
+
+def test_training_begins_with_the_weights_and_statistics_it_is_given(sets, tmp_path):
+    first = trainer(sets, tmp_path / "first").run()
+    louder = make_prepared(tmp_path / "louder", [(x + 5, y) for x, y in separable(40, 1)]), sets[1]
+    second = trainer(louder, tmp_path / "second", start=first)
+    assert_same_weights(second.model.state_dict(), first.state_dict())
+    assert_same_weights(second.average, dict(first.named_parameters()))
+    second.update()
+    assert torch.equal(second.model.mean, first.mean)
+    assert not torch.equal(second.model.classify.bias, first.classify.bias)
+    assert all(p.requires_grad for p in second.model.parameters())
+
+
+def test_a_run_that_began_with_given_weights_resumes_to_the_same_bits(sets, tmp_path):
+    config = recipe(precision="bf16")
+    start = trainer(sets, tmp_path / "start").averaged().requires_grad_(False)
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    whole = trainer(sets, tmp_path / "whole", config, start=start)
+    expected = [whole.update() for _ in range(6)]
+    losses = []
+    for steps in (2, 4):
+        part = trainer(sets, tmp_path / "parts", config, start=start)
+        if part.checkpoint.exists():
+            part.load()
+        losses += [part.update() for _ in range(steps)]
+        part.save()
+    assert losses == expected
+    assert_same_weights(part.model.state_dict(), whole.model.state_dict())
+    assert_same_weights(part.average, whole.average)
+    assert_same_weights(start.state_dict(), before)  # what was given stays

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ import torch
 from helpers import make_prepared
 
 import speechattn.tune
+from speechattn.calibration import fit_confidence
 from speechattn.config import DecodingConfig
-from speechattn.decoder import DecoderOptions, decode
+from speechattn.decoder import decode
+from speechattn.decoder_options import DecoderOptions
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
+from speechattn.metrics import phones_right
 from speechattn.phonemodel import PhoneModel
 from speechattn.segments import FrameRun
 from speechattn.tune import decoder_grid, log_posteriors, spoken, tune_decoder
@@ -76,6 +81,26 @@ def error_rate(dev, phone_model, options: DecoderOptions) -> float:
     return errors / phones
 
 
+def weights(options: DecoderOptions) -> tuple:
+    """What the grid is over."""
+    return tuple(getattr(options, field.name) for field in dataclasses.fields(DecodingConfig))
+
+
+def test_confidences_are_fitted_on_dev(dev, phone_model):
+    only = DecodingConfig((0.0,), (0.0,), (-9.0,), (0.0,))
+    best, _ = tune_decoder(Given(), phone_model, dev, only, SIL, CPU)
+    confidences, right = [], []
+    for entry in dev.entries:
+        scores = torch.from_numpy(dev.frames(entry)).log_softmax(-1).numpy()
+        runs = decode(scores, phone_model, DecoderOptions(0.0, 0.0, -9.0, 0.0))
+        said = [run for run in runs if run.phone != SIL]
+        confidences += [run.confidence for run in said]
+        right += phones_right(said, dev.labels(entry))
+    fitted = fit_confidence(confidences, right, [1.0] * len(right))
+    assert (best.confidence_slope, best.confidence_offset) == pytest.approx(fitted, abs=1e-3)
+    assert fitted != (1.0, 0.0)
+
+
 def test_the_best_combination_wins(dev, phone_model):
     best, rows = tune_decoder(Given(), phone_model, dev, GRID, SIL, CPU)
     values = itertools.product(
@@ -86,16 +111,30 @@ def test_the_best_combination_wins(dev, phone_model):
     found = {tuple(row[name] for name in names): row["per"] for row in rows}
     assert found == pytest.approx(expected)
     assert len(rows) == len(expected) and len(set(found.values())) > 3
-    assert expected[tuple(best.to_dict().values())] == min(expected.values())
+    assert expected[weights(best)] == min(expected.values())
     assert [row["per"] for row in rows] == sorted(row["per"] for row in rows)
     # of equals, the first that was tried
-    assert tuple(best.to_dict().values()) == min(expected, key=expected.get)
+    assert weights(best) == min(expected, key=expected.get)
+
+
+def test_every_corpus_counts_alike(dev, phone_model):
+    """One utterance of a corpus of its own weighs as much as the four of the other."""
+    dev.entries[0] = dataclasses.replace(dev.entries[0], corpus="other")
+    options = DecoderOptions(0.0, 0.0, 8.0, 0.0)
+    only = DecodingConfig((0.0,), (0.0,), (8.0,), (0.0,))
+    _, rows = tune_decoder(Given(), phone_model, dev, only, SIL, CPU)
+    parts = []
+    for some in (dev.entries[:1], dev.entries[1:]):
+        part = SimpleNamespace(entries=some, frames=dev.frames, runs=dev.runs)
+        parts.append(error_rate(part, phone_model, options))
+    assert parts[0] != parts[1]
+    assert rows[0]["per"] == pytest.approx(sum(parts) / 2)
 
 
 def test_a_single_candidate_is_taken_as_it_is(dev, phone_model):
     only = DecodingConfig((1.25,), (0.5,), (2,), (0.75,))
     best, rows = tune_decoder(Given(), phone_model, dev, only, SIL, CPU)
-    assert best == DecoderOptions(1.25, 0.5, 2, 0.75) and len(rows) == 1
+    assert weights(best) == (1.25, 0.5, 2, 0.75) and len(rows) == 1
 
 
 def test_large_dev_sets_are_sampled_the_same_way_every_time(dev, phone_model, monkeypatch):

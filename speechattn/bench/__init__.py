@@ -1,4 +1,4 @@
-"""Benchmarks: how fast the package is and what memory it takes, beside what others offer.
+"""Benchmarks: how fast the package is, what memory it takes and how models hold up.
 
 One module a benchmark (``transcribe``), and what they share: ``process`` runs and measures a
 program, ``machine`` says on what, ``recordings`` makes audio of any length. Other systems run in

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dim", type=int, default=64, metavar="D", help="numbers a head (default: 64)")
     add("--dtypes", metavar="LIST", help="of fp32, bf16 (default: both)")
     add("--backward", action="store_true", help="time forward + backward too")
+    add("--memory", action="store_true", help="measure the memory of our own method too")
     add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
     add("--repeats", type=int, metavar="N", help="rounds, of which medians are taken (default: 9)")
     add("--quick", action="store_true", help="a small run to see that everything works")
@@ -67,6 +68,7 @@ def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = 
     import torch
 
     from speechattn.atomic import atomic_write_text
+    from speechattn.bench.attention_memory import peak_memory
     from speechattn.bench.attention_report import csv_report, markdown_report, plot
     from speechattn.bench.attention_timing import measure
     from speechattn.bench.machine import machine_facts
@@ -75,7 +77,8 @@ def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = 
     before = torch.get_num_threads()
     torch.set_num_threads(arguments.threads)
     try:
-        found, peaks = measure(cases, repeats, progress=progress or _tell)
+        options = {"memory": peak_memory} if arguments.memory else {}
+        found, peaks = measure(cases, repeats, progress=progress or _tell, **options)
     finally:
         torch.set_num_threads(before)
     report = markdown_report(found, peaks, facts)

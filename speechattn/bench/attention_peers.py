@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechattn.attention import truncated_attention
+from speechattn.flex import TILE, tiles
 
 Compute = Callable[[Tensor, Tensor, Tensor], Tensor]
 FULL_LIMIT = 16_384  # frames; above, what is quadratic in time takes minutes
 MASK_LIMIT = 8_192  # frames; a mask of all pairs and its scores would fill the memory
-FLEX_BLOCK = 128  # positions; FlexAttention's own default
 BMM_ROWS = 64  # queries in a block of the bmm design
 
 
@@ -77,7 +77,7 @@ class Method:
 
 
 def ours(case: Case) -> Compute:
-    """The package's own: blocks as views, one fused call."""
+    """The package's own."""
     return lambda q, k, v: truncated_attention(q, k, v, case.left, case.right)
 
 
@@ -110,11 +110,11 @@ def flex(case: Case) -> Compute:
     def window(batch, head, query, key):
         return (key >= query - left) & (key <= query + right)
 
-    partial, whole = flex_blocks(case)
+    partial, whole = tiles(case.length, case.length, left, right)
     mask = BlockMask.from_kv_blocks(
         *partial,
         *whole,
-        BLOCK_SIZE=FLEX_BLOCK,
+        BLOCK_SIZE=TILE,
         mask_mod=window,
         seq_lengths=(case.length, case.length),
         compute_q_blocks=False,  # for gradients on a GPU only, and quadratic
@@ -122,33 +122,6 @@ def flex(case: Case) -> Compute:
     torch._dynamo.reset()  # or the compiler gives up after a few cases
     compiled = torch.compile(flex_attention, dynamic=False)
     return lambda q, k, v: compiled(q, k, v, block_mask=mask)
-
-
-def flex_blocks(case: Case) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Blocks of keys for each block of queries: those that a mask cuts, and those seen whole.
-
-    Returns:
-        (counts, numbers) of both, shapes (1, 1, blocks) and (1, 1, blocks, blocks): PyTorch
-        tells from the width how many blocks of keys there are, though only the first few count.
-    """
-    size, length = FLEX_BLOCK, case.length
-    blocks = -(-length // size)
-    query = torch.arange(blocks)[:, None]
-    first, last = query * size, (query * size + size - 1).clamp(max=length - 1)
-    most = min(blocks, (case.left + case.right + size - 2) // size + 2)
-    low = ((first - case.left).clamp(min=0) // size).clamp(max=blocks - most)
-    key = low + torch.arange(most)
-    start, end = key * size, key * size + size - 1
-    some = (end >= first - case.left) & (start <= last + case.right)
-    every = (start >= last - case.left) & (end <= first + case.right) & (end < length)
-
-    def listed(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        order = (~chosen).int().argsort(dim=1, stable=True)
-        counts = chosen.sum(1).int()
-        numbers = F.pad(key.gather(1, order).int(), (0, blocks - most))
-        return counts[None, None].contiguous(), numbers[None, None].contiguous()
-
-    return listed(some & ~every), listed(every)
 
 
 def lucidrains(case: Case) -> Compute:

@@ -20,7 +20,7 @@ UNKNOWN = "–"
 COLUMNS = (
     *("length", "left", "right", "heads", "dim", "dtype", "pass", "method", "seconds"),
     *("fastest", "slowest", "samples", "setup_seconds", "to_speechattn", "max_abs_error"),
-    *("gflops_per_second", "gemm_fraction", "note"),
+    *("gflops_per_second", "gemm_fraction", "peak_memory_bytes", "note"),
 )
 NOTE = """\
 Medians; every round times each method once, in turn, in one process. One sequence of T frames.
@@ -28,7 +28,8 @@ Medians; every round times each method once, in turn, in one process. One sequen
 in float64, of the outputs and, with backward, of the gradients (long sequences: in stretches, both
 ends among them). *GFLOP/s* counts what the window needs, 4 T (left + 1 + right) D H, with backward
 3.5 times that; *of peak* is its fraction of a large matrix product in the same run. *setup* is the
-first call, compilation included."""
+first call, compilation included. *MiB*: largest memory of a process that computes it once and does
+nothing else, Python, PyTorch and the inputs included (ours only, with `--memory`)."""
 
 
 def markdown_report(
@@ -46,12 +47,12 @@ def markdown_report(
         for dtype, peak in peaks.items()
     }
     parts = ["# Attention benchmark", table(("", ""), facts.items()), NOTE]
-    header = ("T", "window", "method", "ms", "x ours", "error", "GFLOP/s", "of peak", "setup (s)")
+    header = ("T", "window", "method", "ms", "ns/frame", "x ours", "error", "GFLOP/s", "of peak")
     for (heads, dim, dtype, backward), group in _grouped(found, _setting):
         steps = "forward + backward" if backward else "forward"
         parts.append(f"## {steps}, {dtype_name(dtype)}, {heads} heads of {dim}")
         rows = [_row(m, own_seconds(group, m.case), peaks[dtype]) for m in group]
-        parts.append(table((*header, "note"), rows))
+        parts.append(table((*header, "setup (s)", "MiB", "note"), rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,11 +63,13 @@ def _row(m: Measurement, own: float, peak: float) -> tuple[str, ...]:
         f"{m.case.left}/{m.case.right}",
         m.method,
         _number(1e3 * m.seconds, ".2f"),
+        _number(1e9 * m.seconds / m.case.length, ".0f"),
         _number(m.seconds / own, ".2f"),
         _number(m.error, ".0e"),
         _number(speed / 1e9, ".1f"),
         _number(100 * speed / peak, ".0f") + (" %" if m.samples else ""),
         _number(m.setup, ".2f"),
+        UNKNOWN if m.memory is None else f"{m.memory / 2**20:.0f}",
         m.note,
     )
 
@@ -85,7 +88,8 @@ def csv_report(found: Sequence[Measurement], peaks: dict[torch.dtype, float]) ->
         times = [_number(x, ".6g") for x in (m.seconds, *ends)]
         rest = [_number(x, ".4g") for x in (m.setup, ratio, m.error, speed / 1e9)]
         fraction = _number(speed / peaks[case.dtype], ".4g")
-        cells = [*times, len(m.samples), *rest, fraction]
+        memory = UNKNOWN if m.memory is None else m.memory
+        cells = [*times, len(m.samples), *rest, fraction, memory]
         cells = ["" if cell == UNKNOWN else cell for cell in cells]
         rows.writerow([*what, steps, m.method, *cells, m.note])
     return buffer.getvalue()

@@ -35,6 +35,7 @@ class Measurement:
         setup: seconds of the first call, with compilation.
         error: largest difference from the reference, of the outputs and the gradients; NaN if it
             computes something else.
+        memory: bytes at most in a process that computes it alone; None if not measured.
         note: why it was not run, or what it computes instead.
     """
 
@@ -43,6 +44,7 @@ class Measurement:
     samples: list[float] = field(default_factory=list)
     setup: float = math.nan
     error: float = math.nan
+    memory: int | None = None
     note: str = ""
 
     @property
@@ -56,12 +58,14 @@ def measure(
     repeats: int,
     *,
     methods: Sequence[Method] | None = None,
+    memory: Callable[[Case], int | None] = lambda case: None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Measurement], dict[torch.dtype, float]]:
     """Time all methods on all cases.
 
     The peak of the matrix product is taken before every case and the highest one counts, since a
-    machine that does other work as well is seldom at its peak.
+    machine that does other work as well is seldom at its peak. ``memory`` measures that of our own
+    method, before anything large is made here.
 
     Returns:
         The measurements, and floating-point operations a second of a large matrix product, for
@@ -70,7 +74,11 @@ def measure(
     found, peaks = [], {}
     for case in cases:
         peaks[case.dtype] = max(peaks.get(case.dtype, 0.0), gemm_peak(case.dtype))
-        found += measure_case(case, repeats, METHODS if methods is None else methods, progress)
+        peak = memory(case)
+        rows = measure_case(case, repeats, METHODS if methods is None else methods, progress)
+        for row in rows:
+            row.memory = peak if row.method == OURS else None
+        found += rows
     return found, peaks
 
 

@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from speechattn.bench import attention
+from speechattn.bench import attention, conditions, streaming
+from speechattn.resources import DEFAULT_MODEL
 from speechattn.text import one_line
 
 MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
@@ -31,11 +32,15 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 def add_bench(commands: argparse._SubParsersAction) -> None:
     """Add the command ``bench`` with its benchmarks to the commands of ``speechattn``."""
     bench = commands.add_parser(
-        "bench", help="measure speed and memory", description="Measure speed and memory."
+        "bench",
+        help="measure speed, memory and robustness",
+        description="Measure speed, memory and robustness.",
     )
     benchmarks = bench.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
     _add_transcribe(benchmarks)
     _add_attention(benchmarks)
+    _add_streaming(benchmarks)
+    _add_conditions(benchmarks)
 
 
 def _add_attention(benchmarks: argparse._SubParsersAction) -> None:
@@ -48,6 +53,31 @@ def _add_attention(benchmarks: argparse._SubParsersAction) -> None:
     )
     attention.add_arguments(bench)
     bench.set_defaults(run=attention.run)
+
+
+def _add_streaming(benchmarks: argparse._SubParsersAction) -> None:
+    bench = benchmarks.add_parser(
+        "streaming",
+        allow_abbrev=False,
+        help="time recognition in chunks beside the same recording as a whole",
+        description="Time recognition in chunks of several lengths beside the same recording taken "
+        "as a whole, in turn in one process, with the largest difference beside each time.",
+    )
+    streaming.add_arguments(bench)
+    bench.set_defaults(run=streaming.run)
+
+
+def _add_conditions(benchmarks: argparse._SubParsersAction) -> None:
+    bench = benchmarks.add_parser(
+        "conditions",
+        allow_abbrev=False,
+        help="score a model in noise, rooms and telephones, and by group of speakers",
+        description="Score a model on test sets as recorded and in noise, in rooms, at 8 kHz and "
+        "through a telephone; by group of speakers; and say what it hears where nobody speaks. "
+        "The report goes to standard output.",
+    )
+    conditions.add_arguments(bench)
+    bench.set_defaults(run=conditions.run)
 
 
 def _add_transcribe(benchmarks: argparse._SubParsersAction) -> None:
@@ -64,7 +94,10 @@ def _add_transcribe(benchmarks: argparse._SubParsersAction) -> None:
     bench.add_argument("inputs", nargs="*", metavar="AUDIO", help="audio file or folder")
     bench.add_argument("--list", metavar="FILE", help="text file with one audio path a line")
     bench.add_argument(
-        "--model", required=True, metavar="NAME_OR_DIR", help="name or folder of a model"
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
     )
     bench.add_argument(
         "--peer",

@@ -1,0 +1,208 @@
+"""Runs a model over test sets under several conditions, and over sounds that are no speech."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from speechattn.alignment import reference_runs
+from speechattn.audio import read_audio
+from speechattn.bench.conditions_counts import Claims, Group, speaker_groups
+from speechattn.bench.conditions_sounds import (
+    Change,
+    Noises,
+    band_limited,
+    in_room,
+    music,
+    telephone,
+    white_noise,
+)
+from speechattn.corpus import Corpus, Utterance, read_corpus
+from speechattn.decoder import decode
+from speechattn.errors import AudioError, CorpusError
+from speechattn.evaluate import Counts, Scores
+from speechattn.recognizer import Recognizer
+from speechattn.segments import FrameRun
+from speechattn.timing import SAMPLE_RATE
+
+CLEAN = "clean"
+SEED = 2024
+SOUND_SECONDS = 60.0  # of silence, white noise and music each
+MOST_BACKWARDS = 50  # utterances of a set that are also heard backwards
+
+
+@dataclass
+class Found:
+    """All that was measured.
+
+    Attributes:
+        sets: names, as given.
+        scores: by condition, clean first; their corpora are the sets.
+        groups: by set, then group; clean.
+        claims: by kind of sound.
+        problems: one line for each utterance that cannot be scored.
+        failures: one line for each recording that cannot be read.
+    """
+
+    sets: list[str]
+    scores: dict[str, Scores]
+    groups: dict[str, dict[str, Group]] = field(default_factory=dict)
+    claims: dict[str, Claims] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def counts(self, name: str, condition: str = CLEAN) -> Counts:
+        """Counts of a set under a condition."""
+        return self.scores[condition].counts(name)
+
+
+class ConditionsBench:
+    """What is measured, and with which model.
+
+    Args:
+        recognizer: the model; a recording goes through it in one piece.
+        corpora: folder of the corpora.
+        sets: ``corpus/split`` or ``corpus/all`` each.
+        conditions: of ``noise``, ``room``, ``8khz`` and ``telephone``; clean comes by itself.
+        noises: recorded noises; None without the condition ``noise``.
+        limit: utterances of a set, evenly spread over it; 0 for all.
+
+    Raises:
+        CorpusError: if a set is not there or has nothing that can be scored.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        corpora: Path,
+        sets: Sequence[str],
+        conditions: Sequence[str],
+        noises: Noises | None,
+        limit: int = 0,
+    ):
+        known: dict[str, Change | None] = {
+            "noise": noises.add if noises else None,
+            "room": in_room,
+            "8khz": band_limited,
+            "telephone": telephone,
+        }
+        self._changes = {name: known[name] for name in conditions}
+        self._recognizer, self._noises, self._limit = recognizer, noises, limit
+        self._corpora = {name: self._read(corpora, name) for name in sets}
+
+    def _read(self, corpora: Path, name: str) -> Corpus:
+        folder, split = name.split("/")
+        split = None if split == "all" else split
+        return read_corpus(corpora / folder, phones=self._recognizer.phones, split=split)
+
+    def measure(self) -> Found:
+        """Measure everything, with a progress bar on standard error if that is a terminal.
+
+        Raises:
+            CorpusError: if nothing could be scored.
+            AudioError: if a recording of noise cannot be read.
+        """
+        phones = self._recognizer.phones
+        found = Found(
+            list(self._corpora), {name: Scores(phones) for name in (CLEAN, *self._changes)}
+        )
+        chosen = {n: evenly(c.utterances, self._limit) for n, c in self._corpora.items()}
+        total = sum(map(len, chosen.values()))
+        with tqdm(total=total, unit="utterance", disable=None) as bar, torch.inference_mode():
+            for name, utterances in chosen.items():
+                bar.set_description(name)
+                self._measure_set(name, utterances, found, bar)
+            if found.failures and not found.scores[CLEAN].corpora():
+                raise CorpusError(f"no recording could be scored; first: {found.failures[0]}")
+            bar.set_description("no speech")
+            self._measure_sounds(found)
+        return found
+
+    def _measure_set(
+        self, name: str, utterances: Sequence[Utterance], found: Found, bar: tqdm
+    ) -> None:
+        corpus = self._corpora[name]
+        found.problems += corpus.problems
+        speakers = list(dict.fromkeys(utterance.speaker for utterance in utterances))
+        groups = speaker_groups(corpus.folder, speakers, found.problems.append)
+        backwards = {utterance.id for utterance in evenly(utterances, MOST_BACKWARDS)}
+        for utterance in utterances:
+            bar.update()
+            try:
+                samples, _ = read_audio(utterance.path)
+                heard = self._score(name, utterance, samples, CLEAN, found)
+            except AudioError as error:
+                found.failures.append(str(error))
+                continue
+            except CorpusError as error:
+                found.problems.append(str(error))
+                continue
+            for group in groups[utterance.speaker]:
+                of_set = found.groups.setdefault(name, {})
+                of_set.setdefault(group, Group()).add(heard, utterance.speaker)
+            for condition, change in self._changes.items():
+                changed = change(samples, generator(name, utterance.id, condition))
+                self._score(name, utterance, changed, condition, found)
+            if utterance.id in backwards:
+                self._claim("the same speech backwards", samples[::-1].copy(), found)
+
+    def _score(
+        self, name: str, utterance: Utterance, samples: np.ndarray, condition: str, found: Found
+    ) -> Counts:
+        runs, labels = self.recognise(samples)
+        phones = self._recognizer.phones
+        expected = reference_runs(
+            utterance.alignment, len(labels), phones, name=f"{name}: {utterance.id}"
+        )
+        if condition == CLEAN:
+            self._count("speech of the sets", runs, found)
+        return found.scores[condition].add(
+            expected, runs, labels, speaker=utterance.speaker, corpus=name
+        )
+
+    def recognise(self, samples: np.ndarray) -> tuple[list[FrameRun], np.ndarray]:
+        """The decoded path of a recording, and the classifier's label of each frame.
+
+        Args:
+            samples: 16 kHz, float32, shape (samples,).
+        """
+        frames = np.concatenate(list(self._recognizer.log_posteriors(iter([samples]))))
+        checkpoint = self._recognizer.checkpoint
+        return decode(frames, checkpoint.phone_model, checkpoint.decoding), frames.argmax(1)
+
+    def _claim(self, kind: str, samples: np.ndarray, found: Found) -> None:
+        self._count(kind, self.recognise(samples)[0], found)
+
+    def _count(self, kind: str, runs: Sequence[FrameRun], found: Found) -> None:
+        claims = found.claims.setdefault(kind, Claims())
+        claims.add(runs, self._recognizer.phones.silence_index)
+
+    def _measure_sounds(self, found: Found) -> None:
+        for kind, samples in self._sounds():
+            self._claim(kind, samples, found)
+
+    def _sounds(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Sounds in which nobody speaks, and what they are called in the report."""
+        yield "digital silence", np.zeros(round(SOUND_SECONDS * SAMPLE_RATE), np.float32)
+        yield "white noise", white_noise(SOUND_SECONDS, generator("white noise"))
+        yield "synthetic music", music(SOUND_SECONDS, generator("music"))
+        for path in evenly(self._noises.paths, self._limit) if self._noises else ():
+            yield "recorded noises", read_audio(path)[0]
+
+
+def evenly(items: Sequence, count: int) -> list:
+    """``count`` of the items, evenly spread; all if it is 0 or there are no more than that."""
+    if count == 0 or len(items) <= count:
+        return list(items)
+    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
+
+
+def generator(*what: str) -> np.random.Generator:
+    """A random generator of its own for everything that has a name: limits change no result."""
+    return np.random.default_rng([SEED, zlib.crc32("/".join(what).encode())])

@@ -1,0 +1,208 @@
+"""``speechattn bench streaming``: what answering early costs, beside a recording taken as a whole.
+
+The same recording goes through the encoder alone, and through everything from samples to phones:
+whole, and in chunks of several lengths. All of them run in one process and in turn, and each must
+give the numbers of the whole, which are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from speechattn.errors import UsageError
+
+if TYPE_CHECKING:
+    from speechattn.bench.streaming_timing import Measurement
+
+CHUNKS = "100,200,400,1000"  # ms
+SHORTEST_CHUNK, LONGEST_CHUNK = 10, 60_000  # ms
+MOST_SECONDS = 3600
+WINDOW = (32, 32)  # frames, of the random model
+COLUMNS = (
+    *("part", "chunk_ms", "ms_a_frame", "fastest", "slowest", "rounds"),
+    *("to_whole", "times_real_time", "max_abs_difference", "same_phones"),
+)
+NOTE = """\
+Medians; every round times each line once, in turn, in one process. *x whole*: time relative to the
+same recording taken as a whole. *difference*: largest absolute difference from it, of scores
+(encoder) or posteriors (audio to phones)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options; imports neither PyTorch nor NumPy."""
+    add = parser.add_argument
+    add(
+        "--model",
+        metavar="NAME_OR_DIR",
+        help="name or folder of a model (default: random weights, 6 blocks, width 256, "
+        "feed-forward 1024, 4 heads)",
+    )
+    add(
+        "--window",
+        metavar="LEFT/RIGHT",
+        help="frames that a block of the random model sees (default: 32/32)",
+    )
+    add("--chunks", default=CHUNKS, metavar="LIST", help=f"milliseconds (default: {CHUNKS})")
+    add("--seconds", type=int, default=60, metavar="N", help="of sound (default: 60)")
+    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
+    add("--repeats", type=int, default=7, metavar="N", help="rounds (default: 7)")
+    add("--output-dir", metavar="DIR", help="folder for streaming.md and streaming.csv")
+
+
+def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = None) -> int:
+    """Measure; the report goes to standard output, and into a folder if one is given.
+
+    Args:
+        arguments: as :func:`add_arguments` defines them.
+        progress: called with a line for people; by default they go to standard error.
+
+    Raises:
+        UsageError: for options that make no sense, or a folder that cannot be written.
+        SpeechattnError: if the model cannot be loaded or cannot stream.
+    """
+    chunks = parse_chunks(arguments.chunks)
+    for name, most in (("seconds", MOST_SECONDS), ("threads", 1000), ("repeats", 1000)):
+        value = getattr(arguments, name)
+        if not 1 <= value <= most:
+            raise UsageError(f"--{name} {value}: choose a number from 1 to {most}")
+    if arguments.model is not None and arguments.window is not None:
+        raise UsageError(f"--window {arguments.window}: given with --model, which has its own")
+    window = WINDOW if arguments.window is None else parse_window(arguments.window)
+    folder = None if arguments.output_dir is None else Path(arguments.output_dir)
+
+    import torch
+
+    from speechattn.atomic import atomic_write_text
+    from speechattn.bench.machine import machine_facts
+    from speechattn.bench.streaming_timing import made_up_sound, measure, random_recognizer
+    from speechattn.recognizer import load_model
+
+    facts = machine_facts(("torch", "numba", "numpy"))
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_written(folder, error) from None
+    before = torch.get_num_threads()
+    torch.set_num_threads(arguments.threads)
+    try:
+        if arguments.model is None:
+            recognizer = random_recognizer(window)
+        else:
+            recognizer = load_model(arguments.model, device="cpu")
+        samples = made_up_sound(arguments.seconds)
+        found = measure(recognizer, samples, chunks, arguments.repeats, progress or _tell)
+    finally:
+        torch.set_num_threads(before)
+    facts |= {
+        "model": recognizer.checkpoint.name,
+        "look-ahead": f"{recognizer.look_ahead_ms:g} ms",
+        "sound": f"{arguments.seconds} s",
+        "threads": str(arguments.threads),
+        "rounds": str(arguments.repeats),
+    }
+    report = markdown_report(found, arguments.seconds, facts)
+    print(report, end="")
+    if folder is not None:
+        try:
+            atomic_write_text(folder / "streaming.md", report)
+            atomic_write_text(folder / "streaming.csv", csv_report(found, arguments.seconds))
+        except OSError as error:
+            raise _not_written(folder, error) from None
+    return 0
+
+
+def parse_chunks(text: str) -> list[int]:
+    """Lengths of chunks such as ``100,400``, in ms, shortest first.
+
+    Raises:
+        UsageError: if one is none.
+    """
+    found = set()
+    for item in text.split(","):
+        if not item.strip().isdecimal() or not SHORTEST_CHUNK <= int(item) <= LONGEST_CHUNK:
+            raise UsageError(
+                f"--chunks {text}: {item!r} is no whole number of ms from {SHORTEST_CHUNK} to "
+                f"{LONGEST_CHUNK}"
+            )
+        found.add(int(item))
+    return sorted(found)
+
+
+def parse_window(text: str) -> tuple[int, int]:
+    """A window such as ``32/4``, in frames.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    sides = text.split("/")
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        raise UsageError(f"--window {text}: LEFT/RIGHT, whole numbers of frames")
+    return int(sides[0]), int(sides[1])
+
+
+def _rows(found: Sequence[Measurement], seconds: float) -> list[dict]:
+    """The cells of each line, by the names of :data:`COLUMNS`; None where there is nothing."""
+    whole = {m.part: median(m.samples) for m in found if m.chunk_ms is None}
+    per_frame = 1000 / (100 * seconds)  # a run in seconds → ms a frame
+    return [
+        {
+            "part": m.part,
+            "chunk_ms": m.chunk_ms,
+            "ms_a_frame": median(m.samples) * per_frame,
+            "fastest": min(m.samples) * per_frame,
+            "slowest": max(m.samples) * per_frame,
+            "rounds": len(m.samples),
+            "to_whole": median(m.samples) / whole[m.part],
+            "times_real_time": seconds / median(m.samples),
+            "max_abs_difference": m.difference,
+            "same_phones": m.same_phones,
+        }
+        for m in found
+    ]
+
+
+def markdown_report(found: Sequence[Measurement], seconds: float, facts: dict[str, str]) -> str:
+    """The whole report; ``seconds``: of sound, ``facts``: what it ran on."""
+    from speechattn.bench.transcribe_report import table
+
+    header = ("", "chunk (ms)", "ms a frame", "x whole", "x real time", "difference", "same phones")
+    lines = [
+        (
+            row["part"],
+            "whole" if row["chunk_ms"] is None else str(row["chunk_ms"]),
+            f"{row['ms_a_frame']:.4f}",
+            f"{row['to_whole']:.2f}",
+            f"{row['times_real_time']:.0f}",
+            f"{row['max_abs_difference']:.0e}",
+            {None: "–", True: "yes", False: "NO"}[row["same_phones"]],
+        )
+        for row in _rows(found, seconds)
+    ]
+    parts = ["# Streaming benchmark", table(("", ""), facts.items()), NOTE, table(header, lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def csv_report(found: Sequence[Measurement], seconds: float) -> str:
+    """Every line, with the header :data:`COLUMNS`; what does not apply is empty."""
+    buffer = io.StringIO()
+    rows = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    rows.writeheader()
+    for row in _rows(found, seconds):
+        rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    return buffer.getvalue()
+
+
+def _not_written(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"--output-dir {folder}: {error.strerror}; choose another")
+
+
+def _tell(line: str) -> None:
+    print(f"speechattn: {line}", file=sys.stderr)

@@ -1,0 +1,69 @@
+"""What the decoder makes of its sources of knowledge: their weights, and the confidence of a phone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+from speechattn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DecoderOptions:
+    """How much each source of knowledge counts against the frame posteriors.
+
+    Attributes:
+        bigram_scale: weight of the phone bigram, initial and final probabilities; at least 0.
+        prior_scale: share of the log frame prior that is subtracted from the log posteriors;
+            0 (take posteriors as they are) to 1 (scaled likelihoods).
+        insertion_penalty: nats taken off for every phone after the first; positive values give
+            fewer phones, negative ones more.
+        duration_scale: weight of the durations past the minimum; at least 0.
+        confidence_slope: above 0, and
+        confidence_offset: how a confidence comes out of the mean posterior p of a phone's frames:
+            its logit is ``slope * logit(p) + offset`` (Platt, 1999).
+    """
+
+    bigram_scale: float = 1.0
+    prior_scale: float = 0.3
+    insertion_penalty: float = 0.0
+    duration_scale: float = 1.0
+    confidence_slope: float = 1.0
+    confidence_offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not math.isfinite(value):
+                raise ConfigError(f"decoder: {name} is {value!r}; give a finite number")
+            if value < 0 and name not in ("insertion_penalty", "confidence_offset"):
+                raise ConfigError(f"decoder: {name} is {value}; give 0 or more")
+        if self.confidence_slope == 0:
+            raise ConfigError("decoder: confidence_slope is 0; give a number above 0")
+        if self.prior_scale > 1:
+            raise ConfigError(f"decoder: prior_scale is {self.prior_scale}; give 0 to 1")
+
+    def confidence(self, mean_posterior: float) -> float:
+        """How sure it is, 0 to 1, that a phone is right whose frames have this mean posterior."""
+        p = min(1.0, max(0.0, mean_posterior))  # rounding may have left the range
+        if (self.confidence_slope, self.confidence_offset) == (1.0, 0.0) or p in (0.0, 1.0):
+            return p
+        logit = self.confidence_slope * math.log(p / (1 - p)) + self.confidence_offset
+        return 1 / (1 + math.exp(-min(max(logit, -700.0), 700.0)))
+
+    def to_dict(self) -> dict:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> DecoderOptions:
+        """The inverse of :meth:`to_dict`; what is left out keeps its default.
+
+        Raises:
+            ConfigError: for an unknown key or an impossible value.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"decoder: unknown key {key!r}; known are {', '.join(known)}")
+        return cls(**values)

@@ -1,0 +1,207 @@
+"""The shape of an encoder: every option, its default, and which values are possible."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from speechattn.errors import ConfigError
+from speechattn.family import SCORES, WEIGHTS
+from speechattn.positions import POSITIONS
+from speechattn.timing import SHIFT_MS
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The shape of an encoder.
+
+    Attributes:
+        width: of the vectors between layers.
+        heads: attention heads; must divide the width, into even parts for rotary positions.
+        feedforward: inner width of the feed-forward layers.
+        blocks: how often attention and feed-forward alternate.
+        window: ``[left, right]`` in 10 ms frames for every block, or one pair for each block;
+            null for no limit. With ``stack`` s, multiples of s.
+        conv_kernel: encoder frames of a depthwise convolution between attention and feed-forward,
+            odd; 0 for none.
+        conv_right: how many of them lie in the future: 0 for a causal convolution, null for half.
+        scores: ``"dot"`` or ``"additive"``; see :mod:`speechattn.family`.
+        weights: ``"softmax"`` or ``"relu"``; see :mod:`speechattn.family`.
+        positions: ``"none"``, ``"sinusoidal"``, ``"learned"``, ``"rotary"`` (dot products only) or
+            ``"distance"``; see :mod:`speechattn.positions`. Every attention layer has its own:
+            vectors are added to its normalised input, not once to the input of the encoder.
+        trained_length: 10 ms frames that learned positions reach, needed for them; longer inputs
+            are refused. With ``stack`` s, a multiple of s.
+        reach: largest distance, in 10 ms frames, with a bias of its own in positions by distance;
+            null for the window, which is also the most. With ``stack`` s, a multiple of s.
+        stack: 10 ms frames that enter the encoder as one vector; labels leave at 100 a second
+            whatever it is.
+        dropout: probability in training.
+    """
+
+    width: int = 256
+    heads: int = 4
+    feedforward: int = 1024
+    blocks: int = 5
+    window: tuple = (32, 32)
+    conv_kernel: int = 0
+    conv_right: int | None = None
+    scores: str = "dot"
+    weights: str = "softmax"
+    positions: str = "rotary"
+    trained_length: int | None = None
+    reach: int | None = None
+    stack: int = 1
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("width", "heads", "feedforward", "blocks", "stack"):
+            if not _is_whole(getattr(self, name), 1):
+                raise ConfigError(
+                    f"encoder.{name}: {getattr(self, name)!r}; a whole number from 1 on"
+                )
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
+            raise ConfigError(f"encoder.dropout: {self.dropout!r}; from 0 to below 1")
+        for name, choices in (("scores", SCORES), ("weights", WEIGHTS), ("positions", POSITIONS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"encoder.{name}: {getattr(self, name)!r}; one of {', '.join(choices)}"
+                )
+        self._check_heads()
+        self._check_convolution()
+        object.__setattr__(self, "window", _tuples(self.window))
+        self._check_window()
+        self._check_positions()
+
+    def _check_heads(self) -> None:
+        rotary = self.positions == "rotary"
+        if rotary and self.scores != "dot":
+            raise ConfigError(
+                f"encoder.positions: 'rotary' with encoder.scores {self.scores!r}; rotation needs "
+                "dot products: choose another of the two"
+            )
+        if self.width % (2 * self.heads if rotary else self.heads):
+            raise ConfigError(
+                f"encoder.heads: {self.heads} do not divide encoder.width {self.width}"
+                + (
+                    " into even parts; choose a width that is a multiple of twice the heads"
+                    if rotary
+                    else "; choose a width that is a multiple of the heads"
+                )
+            )
+
+    def _check_convolution(self) -> None:
+        kernel, right = self.conv_kernel, self.conv_right
+        if not _is_whole(kernel, 0) or (kernel and kernel % 2 == 0):
+            raise ConfigError(f"encoder.conv_kernel: {kernel!r}; an odd number, or 0")
+        if right is not None and not (_is_whole(right, 0) and right < kernel):
+            raise ConfigError(
+                f"encoder.conv_right: {right!r}; "
+                + (
+                    f"from 0 to {kernel - 1}, below encoder.conv_kernel, or null for half of it"
+                    if kernel
+                    else "there is no convolution: set encoder.conv_kernel, or leave this out"
+                )
+            )
+
+    def _check_window(self) -> None:
+        for pair in self.windows:
+            for frames in pair:
+                if frames is not None and not (_is_whole(frames, 0) and frames % self.stack == 0):
+                    raise ConfigError(
+                        f"encoder.window: {frames!r} frames; 0 or more{self._stacked}, "
+                        "or null for no limit"
+                    )
+
+    def _check_positions(self) -> None:
+        for name, of, least in (("trained_length", "learned", 1), ("reach", "distance", 0)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if self.positions != of:
+                raise ConfigError(
+                    f"encoder.{name}: {value!r} with encoder.positions {self.positions!r}; it is "
+                    f"for {of!r} alone: leave it out"
+                )
+            if not _is_whole(value, least) or value % self.stack:
+                raise ConfigError(
+                    f"encoder.{name}: {value!r} frames; a whole number from {least} on"
+                    f"{self._stacked}"
+                )
+        if self.positions == "learned" and self.trained_length is None:
+            raise ConfigError(
+                "encoder.trained_length: null; learned positions need the length of the longest "
+                "input, in 10 ms frames"
+            )
+        endless = any(None in window for window in self.windows)
+        if self.positions == "distance" and self.reach is None and endless:
+            raise ConfigError(
+                "encoder.reach: null with a window without limit; give the largest distance, "
+                "in 10 ms frames, that gets a bias of its own"
+            )
+
+    @property
+    def _stacked(self) -> str:
+        return f" and a multiple of stack ({self.stack})" if self.stack > 1 else ""
+
+    @property
+    def windows(self) -> list[tuple[int | None, int | None]]:
+        """``(left, right)`` in 10 ms frames of every block."""
+        window = self.window
+        if not isinstance(window, tuple):
+            raise ConfigError(f"encoder.window: {window!r}; [left, right], each in 10 ms frames")
+        if len(window) == 2 and not any(isinstance(side, tuple) for side in window):
+            return [window] * self.blocks
+        if len(window) != self.blocks or not all(
+            isinstance(pair, tuple) and len(pair) == 2 for pair in window
+        ):
+            raise ConfigError(
+                f"encoder.window: {window!r}; one [left, right], or one for each of "
+                f"{self.blocks} blocks"
+            )
+        return list(window)
+
+    @property
+    def reaches(self) -> list[int | None]:
+        """Largest distance with a bias of its own, in 10 ms frames, of every block."""
+        if self.positions != "distance":
+            return [None] * self.blocks
+        most = [None if None in window else max(window) for window in self.windows]
+        return [min(side for side in (self.reach, widest) if side is not None) for widest in most]
+
+    @property
+    def conv_sides(self) -> tuple[int, int]:
+        """Encoder frames of past and of future in the kernel of a convolution."""
+        right = self.conv_kernel // 2 if self.conv_right is None else self.conv_right
+        return max(0, self.conv_kernel - 1 - right), right
+
+    def context(self, side: int) -> int | None:
+        """10 ms frames of past (``side`` 0) or future (1) that an output depends on."""
+        total = self.stack - 1
+        for window in self.windows:
+            if window[side] is None:
+                return None
+            total += window[side] + self.conv_sides[side] * self.stack
+        return total
+
+    @property
+    def look_ahead(self) -> int | None:
+        """10 ms frames of future an output waits for, over all layers; None for no limit."""
+        return self.context(1)
+
+    @property
+    def receptive_field_ms(self) -> float | None:
+        """Milliseconds of frames an output depends on; None for no limit."""
+        left, right = self.context(0), self.context(1)
+        return None if left is None or right is None else (left + 1 + right) * SHIFT_MS
+
+    def to_dict(self) -> dict:
+        """As JSON values, for a checkpoint."""
+        return asdict(self)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _tuples(value):
+    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value

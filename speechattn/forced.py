@@ -1,0 +1,158 @@
+"""Forced alignment: when each phone of a known string was spoken, by the best path through it.
+
+The string is a chain of junctions with a phone between each two of them. Between phones there may
+be silence. Where the string is not to be trusted, a phone may be another one or missing, at a cost
+(an edit-distance transducer composed with the string, as in Mohri, 2003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from speechattn.segments import FrameRun
+
+LEAST_PHONE_FRAMES = 2
+LEAST_SILENCE_FRAMES = 6  # shorter ones are mostly the closures of stops
+
+
+class Alignment(NamedTuple):
+    """Frame runs that cover the recording, and how well they fit it.
+
+    ``score``: mean log posterior of the frames' labels, silence left out.
+    """
+
+    runs: list[FrameRun]
+    score: float
+
+
+def force_align(
+    log_posteriors: np.ndarray,
+    phones: Sequence[int],
+    silence: int,
+    *,
+    substitution: float = np.inf,
+    deletion: float = np.inf,
+) -> Alignment | None:
+    """Align a string of phones with frames.
+
+    A phone has at least ``LEAST_PHONE_FRAMES`` frames, a silence ``LEAST_SILENCE_FRAMES``.
+
+    Args:
+        log_posteriors: shape (frames, classes).
+        phones: classes in the order they were spoken, without silence.
+        silence: its class.
+        substitution: nats it costs to hear another phone than the string has; infinite for never.
+        deletion: nats it costs to hear none.
+
+    Returns:
+        None if the recording is too short for the string.
+
+    Raises:
+        ValueError: for a phone that is silence or no class, or a cost that is negative or NaN.
+    """
+    frames = np.ascontiguousarray(log_posteriors, dtype=np.float32)
+    for phone in phones:
+        if phone == silence or not 0 <= phone < frames.shape[1]:
+            raise ValueError(f"phones: {phone}; a class below {frames.shape[1]}, not {silence}")
+    for name, cost in (("substitution", substitution), ("deletion", deletion)):
+        if not cost >= 0:
+            raise ValueError(f"{name}: {cost}; from 0 on")
+    states = _states(phones, silence, frames.shape[1], substitution)
+    path = _best_path(frames, *states, len(phones) + 1, np.float32(deletion))
+    if not len(path) or path[0] < 0:
+        return None
+    label, first = states[0], states[1] < 0
+    # A phone begins where its first state is entered, not where that state goes on.
+    begins = np.flatnonzero((np.diff(path, prepend=-1) != 0) & first[path])
+    ends = [*begins[1:].tolist(), len(path)]
+    runs = [FrameRun(int(label[path[b]]), b, e) for b, e in zip(begins.tolist(), ends)]
+    spoken = np.flatnonzero(label[path] != silence)
+    score = log_posteriors[spoken, label[path[spoken]]].mean() if len(spoken) else -np.inf
+    return Alignment(runs, float(score))
+
+
+def _states(
+    phones: Sequence[int], silence: int, classes: int, substitution: float
+) -> tuple[np.ndarray, ...]:
+    """The states that emit frames, a chain of them for each choice at each place.
+
+    Returns:
+        For every state its class, the state before it in its chain (-1 for the first), the
+        junction that its chain leaves, the one it leads to (-1 but for the last), and the cost of
+        entering it.
+    """
+    rows = []
+
+    def chain(label: int, length: int, source: int, target: int, cost: float) -> None:
+        for i in range(length):
+            last = i == length - 1
+            before = len(rows) - 1 if i else -1
+            rows.append((label, before, source, target if last else -1, 0.0 if i else cost))
+
+    for place in range(len(phones) + 1):
+        chain(silence, LEAST_SILENCE_FRAMES, place, place, 0.0)
+    for place, phone in enumerate(phones):
+        chain(phone, LEAST_PHONE_FRAMES, place, place + 1, 0.0)
+        for other in range(classes if np.isfinite(substitution) else 0):
+            if other not in (phone, silence):
+                chain(other, LEAST_PHONE_FRAMES, place, place + 1, substitution)
+    label, before, source, target, cost = zip(*rows)
+    return *map(np.array, (label, before, source, target)), np.array(cost, dtype=np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_path(frames, label, before, source, target, cost, junctions, deletion):
+    """The state of every frame on the best path, shape (frames,); -1 where there is no path."""
+    count, states = frames.shape[0], len(label)
+    impossible = np.float32(-np.inf)
+    score = np.full(states, impossible)
+    came = np.full((count, states), np.int8(-1))  # 0 stayed, 1 from the state before, 2 entered
+    arrived = np.full((count + 1, junctions), np.int32(-1))  # state that led to a junction
+    junction = np.full(junctions, impossible)
+    junction[0] = 0
+    for j in range(1, junctions):
+        junction[j] = junction[j - 1] - deletion
+    fresh = np.empty(states, np.float32)
+    for t in range(count):
+        for s in range(states):
+            if before[s] >= 0:
+                best, how = score[before[s]], np.int8(1)
+            else:
+                best, how = junction[source[s]] - cost[s], np.int8(2)
+            if target[s] >= 0 and score[s] >= best:
+                best, how = score[s], np.int8(0)
+            fresh[s] = best + frames[t, label[s]]
+            came[t, s] = how
+        score[:] = fresh
+        junction[:] = impossible
+        for s in range(states):
+            j = target[s]
+            if j >= 0 and score[s] > junction[j]:
+                junction[j] = score[s]
+                arrived[t + 1, j] = s
+        for j in range(1, junctions):
+            if junction[j - 1] - deletion > junction[j]:
+                junction[j] = junction[j - 1] - deletion
+                arrived[t + 1, j] = -1
+    path = np.full(count, -1)
+    if not np.isfinite(junction[junctions - 1]):
+        return path
+    j, t = junctions - 1, count
+    while t > 0:
+        while arrived[t, j] < 0:
+            j -= 1
+        s = arrived[t, j]
+        while True:
+            t -= 1
+            path[t] = s
+            how = came[t, s]
+            if how == 1:
+                s = before[s]
+            elif how == 2:
+                j = source[s]
+                break
+    return path

@@ -1,0 +1,57 @@
+"""The model that a training begins with, and that may place the phones of its corpora anew."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from speechattn.checkpoint import WEIGHTS, Checkpoint, find_model
+from speechattn.config import RecipeConfig
+from speechattn.encoder import PhoneClassifier
+from speechattn.errors import ConfigError, ModelError
+from speechattn.phones import PhoneSet
+
+
+def load_start(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> Checkpoint:
+    """Load the model of ``start_from`` and check that the recipe can go on with it.
+
+    Args:
+        config: a recipe with ``start_from``.
+        phones: of the recipe.
+        device: where the model will compute.
+
+    Raises:
+        ModelError: if there is no such model, or it is damaged.
+        ConfigError: if its frames, its phones or the shapes of its weights are not the recipe's.
+    """
+    name = config.start_from
+    try:
+        model = Checkpoint.load(find_model(name), device)
+    except ModelError as error:
+        raise ModelError(f"start_from: {error}") from None
+    way_out = "make them agree, or name another model in start_from (null begins at random)"
+    for key, same in (
+        ("front_end", model.front_end == config.front_end),
+        ("phones", (model.phones.names, model.phones.silence) == (phones.names, phones.silence)),
+    ):
+        if not same:
+            raise ConfigError(f"start_from: {name}: its {key} are not the recipe's; {way_out}")
+    wanted = PhoneClassifier(config.front_end.dim, len(phones), config.encoder).state_dict()
+    found = model.classifier.state_dict()
+    for key in (*wanted, *found):
+        shapes = [list(part[key].shape) if key in part else None for part in (found, wanted)]
+        if shapes[0] != shapes[1]:
+            raise ConfigError(
+                f"start_from: {name}: its {key} has shape {shapes[0]}, where the recipe's encoder "
+                f"has {shapes[1]}; {way_out}"
+            )
+    return model
+
+
+def weights_digest(name: str) -> str | None:
+    """Of a model's weights, to notice that it was trained anew; None where there is no model."""
+    try:
+        return hashlib.sha256((find_model(name) / WEIGHTS).read_bytes()).hexdigest()
+    except (ModelError, OSError):
+        return None

@@ -1,0 +1,118 @@
+"""The train stage of a recipe: a classifier, the decoder around it, and the model's files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from speechattn.atomic import atomic_write_text
+from speechattn.checkpoint import Checkpoint
+from speechattn.config import RecipeConfig
+from speechattn.phonemodel import PhoneModel
+from speechattn.recipe_data import RecipeData
+from speechattn.stages import fingerprint
+from speechattn.start import load_start
+from speechattn.timing import FRAMES_PER_SECOND
+from speechattn.train import Trainer
+from speechattn.tune import tune_decoder
+
+CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
+
+
+class TrainStage:
+    """Trains what a recipe says, from where it stopped if it did.
+
+    Args:
+        config: of the recipe.
+        work: its work folder; ``train/`` (checkpoint, history) and ``model/`` are written there.
+        data: its prepared sets.
+        device: where to compute.
+        prepared: gives a fingerprint of what the sets were made from.
+        say: takes one line for the user.
+    """
+
+    def __init__(
+        self,
+        config: RecipeConfig,
+        work: Path,
+        data: RecipeData,
+        device: torch.device,
+        prepared: Callable[[], str],
+        say: Callable[[str], None],
+    ):
+        self.config, self.work, self.data = config, work, data
+        self.device, self.say = device, say
+        self._prepared = prepared
+
+    def run(self) -> None:
+        """Train the classifier, learn the phone model, tune the decoder, write the model."""
+        config = self.config
+        self._set_aside_foreign_checkpoint()
+        train, dev = self.data.prepared("train"), self.data.prepared("dev")
+        hours = train.num_frames / FRAMES_PER_SECOND / 3600
+        self.say(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
+        start = load_start(config, self.data.phones, self.device) if config.start_from else None
+        trainer = Trainer(
+            config,
+            train,
+            dev,
+            num_phones=len(self.data.phones),
+            silence=self.data.phones.silence_index,
+            checkpoint=self.work / CHECKPOINT,
+            device=self.device,
+            noises=self.data.noises(),
+            start=start.classifier if start else None,
+        )
+        classifier = trainer.run()
+        phone_model = PhoneModel.learn(
+            (train.runs(entry) for entry in train.entries), len(self.data.phones)
+        )
+        decoding, tried = tune_decoder(
+            classifier,
+            phone_model,
+            dev,
+            config.decoding,
+            self.data.phones.silence_index,
+            self.device,
+        )
+        history = {
+            "steps": trainer.step,
+            "seconds": round(trainer.seconds, 1),
+            "frames": trainer.batches.num_frames,
+            "history": trainer.history,
+            "decoding": tried,
+        }
+        atomic_write_text(self.work / "train/history.json", json.dumps(history, indent=1) + "\n")
+        facts = {key: history[key] for key in ("steps", "seconds", "frames")}
+        facts |= {"train": config.train, "seed": config.seed}
+        Checkpoint(
+            config.name,
+            classifier,
+            config.front_end,
+            self.data.phones,
+            phone_model,
+            decoding,
+            facts,
+        ).save(self.work / "model")
+
+    def forget(self) -> None:
+        """Let the train stage begin at step 0."""
+        (self.work / CHECKPOINT).unlink(missing_ok=True)
+
+    def _set_aside_foreign_checkpoint(self) -> None:
+        """Let training go on only from a checkpoint of these very inputs."""
+        config = self.config.to_dict()
+        parts = [config[name] for name in ("encoder", "training", "augmentation")]
+        inputs = fingerprint([self._prepared(), *parts, *self.data.start_digest])
+        mark, checkpoint = self.work / "train/inputs.txt", self.work / CHECKPOINT
+        # Without the mark the trainer compares what it can.
+        if checkpoint.exists() and mark.exists() and mark.read_text(encoding="utf-8") != inputs:
+            os.replace(checkpoint, checkpoint.with_name("previous.safetensors"))
+            self.say(
+                f"  settings or data have changed since {checkpoint} was written: training afresh"
+            )
+        atomic_write_text(mark, inputs)

@@ -1,0 +1,43 @@
+"""The decoder's options: what they say a confidence is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechattn.decoder_options import DecoderOptions
+from speechattn.errors import ConfigError
+
+UNIT = st.floats(0, 1)
+REAL = st.floats(-50, 50)
+
+
+@given(UNIT)
+def test_without_calibration_a_confidence_is_the_mean_posterior(p):
+    assert DecoderOptions().confidence(p) == p
+
+
+@given(st.floats(-1e-6, 1 + 1e-6), st.floats(0.01, 50), REAL)
+def test_confidences_are_between_0_and_1_and_keep_the_order(p, slope, offset):
+    options = DecoderOptions(confidence_slope=slope, confidence_offset=offset)
+    assert 0 <= options.confidence(p) <= options.confidence(p + 0.1) <= 1
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.5, math.e / (1 + math.e)), (0.0, 0.0), (1.0, 1.0)])
+def test_the_logit_is_scaled_and_moved(p, expected):
+    options = DecoderOptions(confidence_slope=2.0, confidence_offset=1.0)
+    assert options.confidence(p) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("slope", [0, -1.0, math.nan, "steep"])
+def test_a_slope_that_loses_the_order_is_refused(slope):
+    with pytest.raises(ConfigError, match="confidence_slope"):
+        DecoderOptions(confidence_slope=slope)
+
+
+def test_options_of_early_models_have_no_calibration():
+    options = DecoderOptions.from_dict({"bigram_scale": 0.5})
+    assert (options.confidence_slope, options.confidence_offset) == (1.0, 0.0)
