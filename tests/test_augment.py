@@ -63,6 +63,11 @@ def full(x: Tensor) -> Tensor:
     return torch.full((len(x),), x.shape[1])
 
 
+def masked(augment: Augmenter, x: Tensor, lengths: Tensor) -> Tensor:
+    """A batch augmented and masked, as training does it."""
+    return augment.mask(augment(x, lengths), lengths)
+
+
 def mel(hertz):
     return 1127 * np.log1p(np.asarray(hertz) / 700)
 
@@ -81,7 +86,7 @@ def test_with_everything_off_nothing_changes():
 def test_every_part_changes_something_alone(name):
     x = speechlike()
     before = x.clone()
-    out = augmenter(**PARTS[name])(x, full(x))
+    out = masked(augmenter(**PARTS[name]), x, full(x))
     assert out.shape == x.shape and out.isfinite().all()
     assert ((out - x).abs().amax((1, 2)) > 0.01).float().mean() > 0.7  # nearly every utterance
     assert torch.equal(x, before)  # what was given stays
@@ -93,10 +98,10 @@ def test_the_seed_decides_and_torch_is_left_alone(parts):
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    first = augmenter(7, **parts)(x, lengths)
+    first = masked(augmenter(7, **parts), x, lengths)
     assert torch.equal(torch.rand(4), expected)
-    assert torch.equal(augmenter(7, **parts)(x, lengths), first)
-    assert not torch.equal(augmenter(8, **parts)(x, lengths), first)
+    assert torch.equal(masked(augmenter(7, **parts), x, lengths), first)
+    assert not torch.equal(masked(augmenter(8, **parts), x, lengths), first)
 
 
 @pytest.mark.parametrize("parts", [*PARTS.values(), EVERYTHING], ids=[*PARTS, "everything"])
@@ -116,7 +121,7 @@ def test_what_the_padding_holds_makes_no_difference(parts):
 def test_cepstra_stay_as_they_are():
     x = speechlike()
     mfcc = FrontEndConfig(kind="mfcc", num_mel_bins=BINS, num_ceps=BINS)
-    assert torch.equal(augmenter(front_end=mfcc, **EVERYTHING)(x, full(x)), x)
+    assert torch.equal(masked(augmenter(front_end=mfcc, **EVERYTHING), x, full(x)), x)
 
 
 def test_a_gain_is_one_offset_of_the_right_size():
@@ -350,11 +355,10 @@ def runs_of(mask: np.ndarray) -> list[int]:
 )
 def test_a_mask_is_one_stretch_of_the_mean(parts, axis):
     x = speechlike(300, 40)
-    out = augmenter(**parts)(x, full(x))
+    out = masked(augmenter(**parts), x, full(x))
     widths = []
     for row in range(len(x)):
-        masked = (out[row] - x[row].mean()).abs() < 1e-4
-        lines = masked.all(2 - axis).numpy()
+        lines = ((out[row] - x[row].mean()).abs() < 1e-4).all(2 - axis).numpy()
         assert len(runs_of(lines)) <= 1
         widths += runs_of(lines)
         changed = ((out[row] - x[row]).abs() > 1e-3).any(2 - axis).numpy()
@@ -364,17 +368,17 @@ def test_a_mask_is_one_stretch_of_the_mean(parts, axis):
 
 def test_several_masks_are_drawn_apart():
     x = speechlike(200, 60)
-    out = augmenter(time_masks=3, time_mask_frames=6)(x, full(x))
-    masked = (out == out[:, :, :1]).all(2).numpy()
-    assert max(len(runs_of(row)) for row in masked) == 3
-    assert masked.sum(1).max() <= 18
+    out = masked(augmenter(time_masks=3, time_mask_frames=6), x, full(x))
+    hit = (out == out[:, :, :1]).all(2).numpy()
+    assert max(len(runs_of(row)) for row in hit) == 3
+    assert hit.sum(1).max() <= 18
 
 
 def test_masks_wider_than_the_batch_do_no_harm():
     x = speechlike(4, 2)
-    out = augmenter(time_masks=2, time_mask_frames=50)(x, full(x))
+    out = masked(augmenter(time_masks=2, time_mask_frames=50), x, full(x))
     assert out.isfinite().all() and out.shape == x.shape
-    zero_wide = augmenter(time_masks=2, time_mask_frames=0)(x, full(x))
+    zero_wide = masked(augmenter(time_masks=2, time_mask_frames=0), x, full(x))
     torch.testing.assert_close(zero_wide, x, rtol=0, atol=1e-5)
 
 
@@ -382,7 +386,7 @@ def test_masks_are_drawn_over_the_padding_as_well():
     """As the docstring says: of a quarter as long an utterance about a quarter is hit."""
     x = speechlike(400, 100)
     lengths = torch.tensor([100, 25] * 200)
-    out = augmenter(time_masks=1, time_mask_frames=12)(x, lengths)
+    out = masked(augmenter(time_masks=1, time_mask_frames=12), x, lengths)
     hit = ((out - x).abs() > 1e-3).any(2) & (torch.arange(100) < lengths[:, None])
     share = hit.any(1).float().view(-1, 2).mean(0)
     assert share[0] > 0.85  # not all: a mask may be empty
@@ -395,7 +399,7 @@ def test_the_longest_mask_has_one_frame_less_than_the_setting():
         ({"time_masks": 1, "time_mask_frames": 4}, 1),
         ({"frequency_masks": 1, "frequency_mask_bins": 4}, 2),
     ):
-        out = augmenter(**parts)(x, full(x))
+        out = masked(augmenter(**parts), x, full(x))
         widths = ((out - x).abs() > 1e-3).any(3 - axis).sum(1)
         counts = torch.bincount(widths, minlength=5) / len(x)
         assert counts[4] == 0 and (counts[:4] - 0.25).abs().max() < 0.05

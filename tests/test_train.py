@@ -433,7 +433,7 @@ def test_every_update_has_a_dropout_of_its_own(sets, tmp_path, monkeypatch, drop
         sets, tmp_path / "c", replace(config, encoder=replace(config.encoder, dropout=dropout))
     )
     batch = run.batches.batch(0)
-    monkeypatch.setattr(run.batches, "batch", lambda step: batch)
+    monkeypatch.setattr(run.batches, "masked", lambda draft: batch)
     losses = {run.update() for _ in range(4)}
     assert len(losses) == (4 if dropout else 1)
 
