@@ -47,7 +47,9 @@ class TrainingConfig:
         learning_rate: at its peak.
         warmup_steps: updates until the peak; a half cosine to zero follows. A run of fewer steps
             ends on the way up.
-        weight_decay: of AdamW.
+        optimizer: ``"adamw"``, or ``"muon"`` for the matrices within the layers; see
+            :mod:`speechattn.optimizers`.
+        weight_decay: of the optimizer.
         label_smoothing: of the cross-entropy.
         average_decay: of the running mean of the weights that is evaluated and kept; at the
             beginning of a run it forgets faster.
@@ -62,6 +64,7 @@ class TrainingConfig:
     batch_frames: int = 8000
     crop_frames: int = 400
     max_silence_frames: int = 40
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.01
@@ -80,9 +83,9 @@ class TrainingConfig:
         check("training.", self, ("learning_rate", "clip_norm"), lambda v: v > 0, "above 0")
         shares = ("label_smoothing", "average_decay")
         check("training.", self, shares, lambda v: 0 <= v < 1, "from 0 to below 1")
-        check(
-            "training.", self, ("precision",), lambda v: v in ("fp32", "bf16"), "'fp32' or 'bf16'"
-        )
+        for name, choices in (("optimizer", ("adamw", "muon")), ("precision", ("fp32", "bf16"))):
+            offered = " or ".join(map(repr, choices))
+            check("training.", self, (name,), lambda v, choices=choices: v in choices, offered)
         if self.batch_frames < self.crop_frames:
             raise ConfigError(
                 f"training.batch_frames: {self.batch_frames}; "

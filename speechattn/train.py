@@ -1,4 +1,4 @@
-"""Training: frame cross-entropy, AdamW, a running mean of the weights, checkpoints to resume from."""
+"""Training: frame cross-entropy, a running mean of the weights, checkpoints to resume from."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
+from speechattn.optimizers import Optimizers
 from speechattn.prepare import PreparedSet
 from speechattn.trainstate import (
     TrainingFacts,
@@ -32,7 +33,6 @@ from speechattn.trainstate import (
     write_state,
 )
 
-MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of every parameter, beside its step
 WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every")  # of the training's settings, on weights
 
 
@@ -86,13 +86,7 @@ class Trainer:
             model.std.copy_(torch.from_numpy(std))
         self.model = model.to(device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=config.training.learning_rate,
-            weight_decay=config.training.weight_decay,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        self.optimizers = Optimizers(self.model, config.training)
         self._drafts, self._draft = ThreadPoolExecutor(1), None
         self.step = 0
         self.seconds = 0.0
@@ -145,8 +139,6 @@ class Trainer:
         batch = self._next_batch().to(self.device)
         torch.manual_seed(self.config.seed + self.step)  # dropout
         self.model.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * self._schedule(self.step)
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
             scores = self.model(batch.frames, batch.lengths)
         loss = F.cross_entropy(
@@ -157,10 +149,10 @@ class Trainer:
         )
         if not torch.isfinite(loss):
             raise self._diverged(f"the loss is {loss.item()}")
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-        self.optimizer.step()
+        self.optimizers.step(settings.learning_rate * self._schedule(self.step))
         self.step += 1
         # At first the mean forgets faster, so that it soon leaves the initial weights behind: it
         # spans about the last tenth of the updates so far, until that is what average_decay spans.
@@ -217,8 +209,7 @@ class Trainer:
         """
         tensors = {f"weights.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        tensors |= self.optimizers.tensors()
         if name := first_not_finite(tensors):
             raise self._diverged(f"{name} holds NaN or Inf")
         facts = TrainingFacts(
@@ -252,12 +243,7 @@ class Trainer:
         self.model.load_state_dict(part("weights."))
         for name, value in part("average.").items():
             self.average[name].copy_(value)
-        state: dict[int, dict] = {}
-        for key, value in part("optimizer.").items():
-            index, _, name = key.partition(".")
-            state.setdefault(int(index), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.optimizers.load(tensors)
         self.step, self.seconds = facts.step, facts.seconds
         self.history, self.losses = facts.history, facts.losses
 
@@ -265,11 +251,7 @@ class Trainer:
         """Names and shapes of all tensors in a checkpoint after ``step`` updates."""
         shapes = {f"weights.{k}": v.shape for k, v in self.model.state_dict().items()}
         shapes |= {f"average.{k}": v.shape for k, v in self.average.items()}
-        if step:
-            for index, parameter in enumerate(self.model.parameters()):
-                shapes |= {f"optimizer.{index}.{k}": parameter.shape for k in MOMENTS}
-                shapes[f"optimizer.{index}.step"] = torch.Size([])
-        return shapes
+        return shapes | (self.optimizers.shapes() if step else {})
 
     def _fingerprint(self) -> list:
         """What a checkpoint must agree with, as JSON would return it."""

@@ -131,9 +131,7 @@ def test_resuming_gives_exactly_what_not_stopping_gives(sets, tmp_path):
     assert len(set(losses)) == 9
     assert_same_weights(part.model.state_dict(), whole.model.state_dict())
     assert_same_weights(part.average, whole.average)
-    moments = [t.optimizer.state_dict()["state"] for t in (part, whole)]
-    for index in moments[1]:
-        assert_same_weights(moments[0][index], moments[1][index])
+    assert_same_weights(part.optimizers.tensors(), whole.optimizers.tensors())
 
 
 @pytest.mark.parametrize("evaluate_every", [3, 5])
@@ -294,7 +292,7 @@ def test_nothing_is_saved_that_is_not_finite(sets, tmp_path, which):
     run.update()
     run.save()
     content = (tmp_path / "c").read_bytes()
-    moments = next(iter(run.optimizer.state.values()))["exp_avg"]
+    moments = run.optimizers.tensors()["optimizer.0.exp_avg"]
     part = {"weights": run.model.mean, "average": run.average["classify.bias"]}.get(which, moments)
     part.flatten()[0] = math.inf
     with pytest.raises(SpeechattnError) as caught:
@@ -381,15 +379,18 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate(sets, tmp_path):
 def test_the_learning_rate_rises_in_a_line_and_falls_in_a_half_cosine(
     sets, tmp_path, warmup, steps
 ):
-    run = trainer(sets, tmp_path / "c", recipe(steps=steps, warmup_steps=warmup))
+    config = recipe(steps=steps, warmup_steps=warmup, optimizer="muon")
+    run = trainer(sets, tmp_path / "c", config)
     rates = []
     for _ in range(steps):
         run.update()
-        rates.append(run.optimizer.param_groups[0]["lr"])
+        rates.append({g["lr"] for o in run.optimizers.parts.values() for g in o.param_groups})
+        assert len(rates[-1]) == 1
     rise = [0.005 * (i + 1) / warmup for i in range(warmup)]
     fall = [
         0.005 * math.cos(math.pi / 2 * i / (steps - warmup)) ** 2 for i in range(steps - warmup)
     ]
+    rates = [rate for (rate,) in rates]
     np.testing.assert_allclose(rates, rise + fall, rtol=1e-12)
     assert max(rates) == 0.005 and rates[-1] > 0
 
