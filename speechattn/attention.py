@@ -19,6 +19,8 @@ the square of the frames, as it must.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 
@@ -28,6 +30,7 @@ from speechattn.kernels import run_calls
 from speechattn.packing import lay_end_to_end, take_apart
 
 HIDDEN = float("-inf")  # added to the score of a key that a query must not see
+LARGEST_KEPT = 1 << 14  # numbers in a mask that is kept for the next call
 
 
 def truncated_attention(
@@ -123,7 +126,7 @@ def sequence_calls(
     calls = []
     if last > first:
         start = first * rows
-        mask = _mask(_distance(rows, span, left, device), left, right, dtype, bias)
+        mask = _shared_mask(rows, span, left, left, right, device, dtype, bias)
         calls.append(Call(start, start + offset - left, last - first, rows, span, mask))
         edges = [(0, start), (last * rows, queries)]
     else:
@@ -137,8 +140,7 @@ def sequence_calls(
             if left >= keys and right >= keys and bias is None:
                 mask = None
             else:
-                distance = _distance(*size, begin + offset - low, device)
-                mask = _mask(distance, left, right, dtype, bias)
+                mask = _shared_mask(*size, begin + offset - low, left, right, device, dtype, bias)
             calls.append(Call(begin, low, 1, *size, mask))
     return calls
 
@@ -183,6 +185,22 @@ def _distance(rows: int, keys: int, before: int, device) -> torch.Tensor:
     query = torch.arange(rows, device=device)[:, None]
     key = torch.arange(keys, device=device)
     return key - query - before
+
+
+def _shared_mask(rows, keys, before, left, right, device, dtype, bias) -> torch.Tensor:
+    """The mask of blocks in which key 0 lies ``before`` query 0; small ones are kept.
+
+    To make a mask takes longer than the attention of a streamed chunk of 100 ms.
+    """
+    if bias is None and rows * keys <= LARGEST_KEPT:
+        return _kept_mask(rows, keys, before, left, right, device, dtype)
+    return _mask(_distance(rows, keys, before, device), left, right, dtype, bias)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_mask(rows, keys, before, left, right, device, dtype) -> torch.Tensor:
+    with torch.inference_mode(False):  # gradients may be asked for when it is used again
+        return _mask(_distance(rows, keys, before, device), left, right, dtype, None)
 
 
 def _mask(distance, left, right, dtype, bias) -> torch.Tensor:

@@ -54,6 +54,8 @@ class TrainingConfig:
         average_decay: of the running mean of the weights that is evaluated and kept; at the
             beginning of a run it forgets faster.
         clip_norm: gradients are scaled down to this norm.
+        replicas: threads that each take a part of every batch, on one core; 1 divides every
+            product among all cores instead, which is slower.
         precision: ``"fp32"``, or ``"bf16"`` for products of matrices in 16 bits (weights and sums
             stay in 32), which is faster where the processor has instructions for it.
         evaluate_every: updates between two measurements on dev.
@@ -71,13 +73,14 @@ class TrainingConfig:
     label_smoothing: float = 0.05
     average_decay: float = 0.995
     clip_norm: float = 1.0
+    replicas: int = 1
     precision: str = "fp32"
     evaluate_every: int = 250
     checkpoint_every: int = 250
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch_frames", "crop_frames", "evaluate_every", "checkpoint_every")
-        check("training.", self, counts, lambda v: v >= 1, "from 1 on")
+        check("training.", self, (*counts, "replicas"), lambda v: v >= 1, "from 1 on")
         least0 = ("max_silence_frames", "warmup_steps", "weight_decay")
         check("training.", self, least0, lambda v: v >= 0, "from 0 on")
         check("training.", self, ("learning_rate", "clip_norm"), lambda v: v > 0, "above 0")

@@ -44,11 +44,6 @@ class Optimizers:
                 group["lr"] = learning_rate
             part.step()
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for part in self.parts.values():
-            part.zero_grad(set_to_none=True)
-
     def tensors(self) -> dict[str, Tensor]:
         """The state by name, for a checkpoint; empty before the first step."""
         return {

@@ -7,23 +7,22 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from speechattn.batches import PADDING, Batch, TrainingBatches, dev_batches
+from speechattn.batches import Batch, TrainingBatches, dev_batches
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.optimizers import Optimizers
 from speechattn.prepare import PreparedSet
+from speechattn.replicas import Replicas, single_core_threads
 from speechattn.trainstate import (
     TrainingFacts,
     check_tensors,
@@ -86,8 +85,9 @@ class Trainer:
             model.std.copy_(torch.from_numpy(std))
         self.model = model.to(device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.replicas = Replicas(self.model, config.training)
         self.optimizers = Optimizers(self.model, config.training)
-        self._drafts, self._draft = ThreadPoolExecutor(1), None
+        self._drafts, self._draft = single_core_threads(1), None
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
@@ -137,20 +137,9 @@ class Trainer:
         """One update; returns its loss."""
         settings = self.config.training
         batch = self._next_batch().to(self.device)
-        torch.manual_seed(self.config.seed + self.step)  # dropout
-        self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
-            scores = self.model(batch.frames, batch.lengths)
-        loss = F.cross_entropy(
-            scores.flatten(0, 1).float(),
-            batch.labels.flatten(),
-            ignore_index=PADDING,
-            label_smoothing=settings.label_smoothing,
-        )
-        if not torch.isfinite(loss):
-            raise self._diverged(f"the loss is {loss.item()}")
-        self.optimizers.zero_grad()
-        loss.backward()
+        loss = self.replicas.backward(batch, self.config.seed + self.step)
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
         self.optimizers.step(settings.learning_rate * self._schedule(self.step))
         self.step += 1
@@ -159,7 +148,7 @@ class Trainer:
         decay = min(settings.average_decay, self.step / (self.step + 10))
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
-        return loss.item()
+        return loss
 
     def _next_batch(self) -> Batch:
         """The batch of this update; another thread begins with the next one."""

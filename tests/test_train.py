@@ -115,14 +115,16 @@ def test_a_tiny_model_learns_separable_frames(sets, tmp_path):
     assert_same_weights(dict(model.named_parameters()), run.average)
 
 
-def test_resuming_gives_exactly_what_not_stopping_gives(sets, tmp_path):
+@pytest.mark.parametrize("optimizer, replicas", [("adamw", 1), ("muon", 2)])
+def test_resuming_gives_exactly_what_not_stopping_gives(sets, tmp_path, optimizer, replicas):
     """With dropout and every augmentation on, to the last bit."""
-    whole = trainer(sets, tmp_path / "whole")
+    config = recipe(optimizer=optimizer, replicas=replicas)
+    whole = trainer(sets, tmp_path / "whole", config)
     expected = [whole.update() for _ in range(9)]
     losses = []
     for steps in (2, 4, 3):  # a new process each, as far as the trainer can tell
         torch.manual_seed(12345 + steps)
-        part = trainer(sets, tmp_path / "parts")
+        part = trainer(sets, tmp_path / "parts", config)
         if part.checkpoint.exists():
             part.load()
         losses += [part.update() for _ in range(steps)]

@@ -1,0 +1,106 @@
+"""Gradients of a batch from several threads, each with a part of it.
+
+Layers of this size leave the cores of a processor waiting for each other when every product is
+divided among them. Here every thread takes some of the utterances through a model of its own, which
+shares the weights, and computes on one core; the gradients are added up.
+"""
+
+from __future__ import annotations
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from speechattn.batches import PADDING, Batch
+from speechattn.config_sections import TrainingConfig
+from speechattn.encoder import PhoneClassifier
+from speechattn.layers import SequenceDropout
+
+
+def single_core_threads(count: int) -> ThreadPoolExecutor:
+    """Threads in which PyTorch computes on one core each; it keeps that number by thread."""
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+
+class Replicas:
+    """A model and copies of it that share its weights.
+
+    What comes out depends on the number of copies by rounding and by what dropout draws, on nothing else.
+
+    Args:
+        model: in whose parameters the gradients are left.
+        settings: ``replicas``, label smoothing and precision.
+    """
+
+    def __init__(self, model: PhoneClassifier, settings: TrainingConfig):
+        self.settings = settings
+        self.models = [model, *(_sharing(model) for _ in range(settings.replicas - 1))]
+        device = next(model.parameters()).device
+        self._generators = [torch.Generator(device) for _ in self.models]
+        for each, generator in zip(self.models, self._generators):
+            for layer in each.modules():
+                if isinstance(layer, SequenceDropout):
+                    layer.generator = generator
+        self._threads = single_core_threads(len(self.models)) if len(self.models) > 1 else None
+
+    def backward(self, batch: Batch, seed: int) -> float:
+        """Leave the gradients of the mean loss over a batch's frames; returns the loss.
+
+        Args:
+            batch: on the device of the model.
+            seed: of dropout.
+        """
+        count = (batch.labels != PADDING).sum()
+        parts = list(_parts(batch, len(self.models)))
+        for number, generator in enumerate(self._generators):
+            generator.manual_seed(seed * len(self.models) + number)
+        work = [(model, part, count) for model, part in zip(self.models, parts)]
+        if self._threads is None:
+            losses = [self._backward(*work[0])]
+        else:
+            cores = torch.get_num_threads()
+            losses = list(self._threads.map(lambda item: self._backward(*item), work))
+            torch.set_num_threads(cores)  # for threads to come; these have their own number
+        own, *others = ([*model.parameters()] for model in self.models[: len(work)])
+        for other in others:
+            torch._foreach_add_([p.grad for p in own], [p.grad for p in other])
+        return sum(losses)
+
+    def _backward(self, model: PhoneClassifier, batch: Batch, count: Tensor) -> float:
+        model.train()
+        model.zero_grad(set_to_none=True)
+        half = self.settings.precision == "bf16"
+        with torch.autocast(batch.frames.device.type, torch.bfloat16, half):
+            scores = model(batch.frames, batch.lengths)
+        loss = F.cross_entropy(
+            scores.flatten(0, 1).float(),
+            batch.labels.flatten(),
+            ignore_index=PADDING,
+            label_smoothing=self.settings.label_smoothing,
+            reduction="sum",
+        )
+        loss = loss / count
+        loss.backward()
+        return loss.item()
+
+
+def _sharing(model: PhoneClassifier) -> PhoneClassifier:
+    """A copy with parameters of its own, for gradients of its own, over the same numbers."""
+    shared = {id(p): torch.nn.Parameter(p.detach()) for p in model.parameters()}
+    return copy.deepcopy(model, {**shared, **{id(b): b for b in model.buffers()}})
+
+
+def _parts(batch: Batch, count: int):
+    """A batch in parts of about as many utterances; fewer than ``count`` if it has not as many.
+
+    Utterances of a batch are of like length: every ``count``-th of them is a fair share.
+    """
+    for number in range(min(count, len(batch.lengths))):
+        lengths = batch.lengths[number::count]
+        longest = int(lengths.max())
+        yield Batch(
+            batch.frames[number::count, :longest], batch.labels[number::count, :longest], lengths
+        )
