@@ -13,6 +13,7 @@ from speechattn.checkpoint import Checkpoint
 from speechattn.decoder_options import DecoderOptions
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.frontend import FrontEnd, FrontEndConfig
+from speechattn.packed_linear import with_packed_linears
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import arpabet
 from speechattn.recognizer import Recognizer
@@ -103,7 +104,7 @@ def measure(
 
 def _encoder_ways(recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int | None]):
     """Calls that give scores and no phones."""
-    classifier = recognizer.checkpoint.classifier
+    classifier = with_packed_linears(recognizer.checkpoint.classifier)  # as it is used
     frames = FrontEnd(recognizer.checkpoint.front_end)(torch.from_numpy(samples))
 
     def call(chunk: int | None):
