@@ -14,6 +14,7 @@ from tqdm import tqdm
 from speechattn.alignment import reference_runs
 from speechattn.audio import read_audio
 from speechattn.bench.conditions_counts import Claims, Group, speaker_groups
+from speechattn.bench.conditions_languages import synthetic_languages
 from speechattn.bench.conditions_sounds import (
     Change,
     Noises,
@@ -188,7 +189,8 @@ class ConditionsBench:
             self._claim(kind, samples, found)
 
     def _sounds(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Sounds in which nobody speaks, and what they are called in the report."""
+        """Sounds in which nobody speaks, or not English, and their names in the report."""
+        yield from synthetic_languages()
         yield "digital silence", np.zeros(round(SOUND_SECONDS * SAMPLE_RATE), np.float32)
         yield "white noise", white_noise(SOUND_SECONDS, generator("white noise"))
         yield "synthetic music", music(SOUND_SECONDS, generator("music"))

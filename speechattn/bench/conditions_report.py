@@ -59,7 +59,7 @@ def markdown_report(found: Found, facts: dict[str, str]) -> str:
         header = ("set", "group", "speakers", "utterances", "minutes", "PER", "folded PER")
         header += ("frame accuracy", "boundary F1")
         parts += ["## Groups of speakers", GROUP_NOTE, table(header, _group_rows(found))]
-    parts += ["## Where nobody speaks", CLAIM_NOTE, _claims_table(found)]
+    parts += ["## Where nobody speaks English", CLAIM_NOTE, _claims_table(found)]
     return "\n\n".join(parts) + "\n"
 
 
