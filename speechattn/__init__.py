@@ -22,6 +22,8 @@ _PUBLIC = {
     "load_model": "recognizer",
     "Recognizer": "recognizer",
     "Transcription": "recognizer",
+    "transcribe_folder": "folder",
+    "FolderResult": "folder",
     "RecognizerStream": "streaming",
     "StreamResult": "streaming",
     "Segment": "segments",
@@ -34,7 +36,7 @@ _PUBLIC = {
     "SpeechattnError": "errors",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC.keys()]
 
 
 def __getattr__(name: str):

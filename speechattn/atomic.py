@@ -7,10 +7,12 @@ content or the new one, never half of it, also after a crash or on a full disk.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,12 +23,29 @@ def _temporary(path: Path) -> Path:
     """Create an empty file beside ``path`` with the permissions that the umask allows.
 
     Its name is short whatever the target's is (a name may have 255 bytes and no more), and keeps
-    the suffix, from which some writers tell the format.
+    the suffix, from which some writers tell the format. It is the same every time, so that what a
+    killed process left can be found; where one is there already, perhaps of another process that
+    is writing, it is another name.
     """
-    suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp{suffix}"
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return temporary
+    temporary = temporary_path(path)
+    for _ in range(2):
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return temporary
+        except FileExistsError:
+            temporary = temporary.with_name(f".{secrets.token_hex(8)}.tmp{temporary.suffix}")
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(temporary))
+
+
+def temporary_path(path: str | Path) -> Path:
+    """Where what will be ``path`` is written first, unless somebody is writing it already.
+
+    For whoever knows that nobody is, to remove what a killed process left.
+    """
+    path = Path(path)
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    suffix = path.suffix
+    return path.parent / f".{digest}.tmp{suffix if len(suffix) <= _LONGEST_SUFFIX else ''}"
 
 
 @contextmanager
@@ -63,32 +82,6 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
 def atomic_write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 file, line ends as they are, whole or not at all; see :func:`atomic_path`."""
     atomic_write_bytes(path, text.encode("utf-8"))
-
-
-@contextmanager
-def growing_text(path: str | Path) -> Iterator[Callable[[str], None]]:
-    """Give a function that appends UTF-8 text to a file which takes its name when it is complete.
-
-    Until the block ends well the text is in ``<path>.partial``, and ``path`` does not exist: one
-    from before is removed at the start. If the block raises, what was appended so far stays in
-    ``<path>.partial``.
-
-    Raises:
-        OSError: if the file cannot be made, written, flushed or renamed.
-    """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(partial, "w", encoding="utf-8", newline="\n") as file:
-        path.unlink(missing_ok=True)
-
-        def append(text: str) -> None:
-            file.write(text)
-            file.flush()  # so that a killed program leaves all it appended
-
-        yield append
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def replace_folder(new: str | Path, folder: str | Path) -> None:

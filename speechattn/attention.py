@@ -5,27 +5,30 @@
 (scaled dot product: Vaswani et al., 2017; truncated to a window: Povey et al., "A time-restricted
 self-attention layer for ASR", 2018).
 
-How it is made fast: queries are taken in blocks of ``b`` frames. All queries of a block together see
-``b + left + right`` keys, and the keys of neighbouring blocks overlap, so they are *views* into one
-tensor, with a stride of ``b`` rows; nothing is copied. Within a block the window is a band, the same
-for every interior block: one attention call with one small mask does them all. The blocks that touch an end
-of the sequence become small calls of their own. A batch of sequences of different lengths is laid
-end to end, and every block gets its own mask, which keeps the sequences apart. A bias by distance
-(Shaw et al., 2018; Raffel et al., 2020) goes into the masks. How a call is computed is in
-:mod:`speechattn.kernels`; on CUDA, :mod:`speechattn.flex` does all of it instead.
-Time and memory are linear in the number of frames times the window; a window without limits costs
-the square of the frames, as it must.
+How it is made fast: queries are taken in blocks of ``b`` frames. All queries of a block together
+see ``b + left + right`` keys, and the keys of neighbouring blocks overlap, so they are *views* into
+one tensor, with a stride of ``b`` rows; nothing is copied. Within a block the window is a band, the
+same for every interior block: one attention call with one small mask does them all. The blocks that
+touch an end of the sequence become small calls of their own. A batch of sequences of different
+lengths is laid end to end, and every block gets its own mask, which keeps the sequences apart. A
+bias by distance (Shaw et al., 2018; Raffel et al., 2020) goes into the masks. How a call is computed
+is in :mod:`speechattn.kernels`; on CUDA, :mod:`speechattn.flex` does all of it instead. Time and
+memory are linear in the number of frames times the window; a window without limits costs the square
+of the frames, as it must.
+
+NaN and infinity are not looked for here, but in :func:`speechattn.family.attend` and in the layers:
+they would spread from a key to queries that share a block with those that see it.
 """
 
 from __future__ import annotations
-
-import functools
 
 import torch
 import torch.nn.functional as F
 
 from speechattn import flex
 from speechattn.blocks import Call
+from speechattn.checks import check_lengths, check_vectors, whole_number
+from speechattn.kept import keep
 from speechattn.kernels import run_calls
 from speechattn.packing import lay_end_to_end, take_apart
 
@@ -62,7 +65,7 @@ def truncated_attention(
         Shape (batch, queries, heads, d).
 
     Raises:
-        ValueError: for shapes, windows, offsets or lengths that do not fit each other.
+        ValueError: for shapes, types, windows, offsets or lengths that do not fit each other.
     """
     _check(q, k, v, left, right, offset, lengths, bias)
     batch, queries = q.shape[:2]
@@ -197,10 +200,9 @@ def _shared_mask(rows, keys, before, left, right, device, dtype, bias) -> torch.
     return _mask(_distance(rows, keys, before, device), left, right, dtype, bias)
 
 
-@functools.lru_cache(maxsize=64)
+@keep(64)
 def _kept_mask(rows, keys, before, left, right, device, dtype) -> torch.Tensor:
-    with torch.inference_mode(False):  # gradients may be asked for when it is used again
-        return _mask(_distance(rows, keys, before, device), left, right, dtype, None)
+    return _mask(_distance(rows, keys, before, device), left, right, dtype, None)
 
 
 def _mask(distance, left, right, dtype, bias) -> torch.Tensor:
@@ -228,25 +230,19 @@ def _check(q, k, v, left, right, offset, lengths, bias) -> None:
         raise ValueError(
             f"q: shape {tuple(q.shape)}, k: shape {tuple(k.shape)}; batch, heads and d must agree"
         )
-    if not q.dtype == k.dtype == v.dtype:
-        raise ValueError(f"q: {q.dtype}, k: {k.dtype}, v: {v.dtype}; they must agree")
+    check_vectors(q, k, v)
     for name, value in (("left", left), ("right", right)):
         if value is not None and (type(value) is not int or value < 0):
             raise ValueError(
-                f"{name}: {value} frames; a whole number from 0 on, or None for no limit"
+                f"{name}: {value!r} frames; a whole number from 0 on, or None for no limit"
             )
-    if offset < 0 or q.shape[1] + offset > k.shape[1]:
+    if whole_number("offset", offset) + q.shape[1] > k.shape[1]:
         raise ValueError(
             f"offset: {offset} with {q.shape[1]} queries and {k.shape[1]} keys; "
             "every query needs a key at its own position"
         )
     if lengths is not None:
-        if not isinstance(lengths, torch.Tensor) or lengths.is_floating_point():
-            raise ValueError(f"lengths: {lengths!r}; a tensor of whole numbers")
-        if lengths.shape != (q.shape[0],):
-            raise ValueError(f"lengths: shape {tuple(lengths.shape)}; one for each of {q.shape[0]}")
-        if bool((lengths < 0).any()) or bool((lengths > q.shape[1]).any()):
-            raise ValueError(f"lengths: {lengths.tolist()}; from 0 to {q.shape[1]} frames")
+        check_lengths(lengths, q.shape[0], q.shape[1])
     if bias is not None:
         _check_bias(bias, q, left, right)
 

@@ -9,12 +9,13 @@ recording that is cut off, empty, damaged or holds NaN is an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from speechattn.errors import AudioError
+from speechattn.failures import CHANGED
 from speechattn.resample import check_channel, check_length, chunk_frames, mono_blocks
 from speechattn.sndfile import AudioInfo, decode, open_sound
 from speechattn.text import one_line
@@ -69,16 +70,25 @@ class AudioFile:
     Args:
         path: the file.
         channel: which channel, from 0; None for the mean of all.
+        on_samples: is called with ``info`` and the samples of all channels as they are decoded, at
+            their own rate, float32, shape (samples, channels); must not keep them.
 
     Raises:
         AudioError: as :func:`audio_info`, or if there is no such channel.
     """
 
-    def __init__(self, path: str | os.PathLike, *, channel: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        channel: int | None = None,
+        on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
+    ) -> None:
         self._name = one_line(path)
         self._path = Path(path)
         self._sound, self.info = open_sound(self._path)
         self._channel = channel
+        self._on_samples = on_samples
         self._started = False
         try:
             check_channel(channel, self.info.channels, self._name)
@@ -107,16 +117,24 @@ class AudioFile:
 
         Raises:
             AudioError: if the file cannot be decoded to its end, holds fewer samples than
-                ``info.frames``, or a sample is NaN or infinite.
+                ``info.frames``, or a sample is NaN, infinite or beyond any level.
         """
         if self._started:
             self._sound.close()
             self._sound, info = open_sound(self._path)
             if info != self.info:
-                raise AudioError(f"{self._name}: changed while it was read; read it again")
+                message = f"{self._name}: changed while it was read; read it again"
+                raise AudioError(message, CHANGED)
         self._started = True
         chunks = decode(self._sound, self.info, self._name)
+        if self._on_samples is not None:
+            chunks = self._shown(chunks)
         return mono_blocks(chunks, self.info.sample_rate, self._channel, seconds, self._name)
+
+    def _shown(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for chunk in chunks:
+            self._on_samples(self.info, chunk)
+            yield chunk
 
 
 def array_blocks(
@@ -140,7 +158,7 @@ def array_blocks(
 
     Raises:
         AudioError: if shape, type, rate or channel make no sense, there are fewer than 5 ms, or
-            (from the iterator) a sample is NaN or infinite.
+            (from the iterator) a sample is NaN, infinite or beyond any level.
     """
     samples = _as_channels(samples)
     channels, frames = samples.shape

@@ -11,7 +11,14 @@ import numpy as np
 import soxr
 
 from speechattn.errors import AudioError
-from speechattn.resample import MAX_RATE, MIN_RATE, check_channel, check_length, resampled_length
+from speechattn.resample import (
+    MAX_RATE,
+    MIN_RATE,
+    check_channel,
+    check_length,
+    check_samples,
+    resampled_length,
+)
 from speechattn.timing import SAMPLE_RATE
 
 MOST_CHANNELS = 8  # that a chunk may have which is shorter than it has channels
@@ -57,7 +64,8 @@ class AudioStream:
 
         Raises:
             AudioError: if they have another type or shape than they should or more or fewer
-                channels than before, or one is NaN or infinite; none is taken in then.
+                channels than before, or one is NaN, infinite or beyond any level; none is taken in
+                then.
             ValueError: if the stream has been finished.
         """
         if self._finished:
@@ -76,7 +84,7 @@ class AudioStream:
             mono = np.array(samples[self._channel or 0], np.float32)
         else:
             mono = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self._check_finite(mono)
+        check_samples(mono, self._received, self.sample_rate, "samples")
         self._channels = channels
         self._received += count
         return self._resample(mono)
@@ -107,16 +115,6 @@ class AudioStream:
         mono = self._soxr.resample_chunk(mono, last=last)
         self._returned += len(mono)
         return mono
-
-    def _check_finite(self, mono: np.ndarray) -> None:
-        finite = np.isfinite(mono)
-        if not finite.all():
-            bad = int(np.argmin(finite))
-            place = self._received + bad
-            raise AudioError(
-                f"samples: sample {place} (at {place / self.sample_rate:.4f} s) is {mono[bad]}; "
-                "push samples without NaN and infinite values"
-            )
 
 
 def _rate(sample_rate: float) -> int:

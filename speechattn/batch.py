@@ -1,4 +1,4 @@
-"""Many recordings: transcribe one after the other, say which failed and why.
+"""Many recordings: transcribe all of them, say which failed and why, go on after interruptions.
 
 What a run leaves in its output folder:
 
@@ -7,9 +7,14 @@ What a run leaves in its output folder:
 - For a recording that failed, none: what an earlier run wrote for it in the formats asked for is
   removed, lest it be taken for the result of this one. Other formats are not touched.
 - ``transcripts.jsonl``, one line a recording in input order. It is there only when the run came
-  to its end: a run removes the old one when it begins and collects its own lines in
-  ``transcripts.jsonl.partial``, which stays behind, with the recordings done so far, when the run
-  is interrupted.
+  to its end.
+- ``run.json``, what the run was made with and what came of it (:mod:`~speechattn.runrecord`), and
+  ``journal.jsonl``, what it has done (:mod:`~speechattn.journal`); a resumed run goes by them.
+
+All files but the last two depend on the recordings, the model and the settings alone: not on the
+number of processes, on the order in which they finish, or on interruptions. A shard
+(:mod:`~speechattn.shards`) names its own files after itself; a run of the whole that is resumed in
+the same folder takes over what shards have done.
 
 Names are as the system gives them. In ``transcripts.jsonl``, which is ASCII, the bytes of a name
 that are not UTF-8 appear as ``\\udc80`` to ``\\udcff`` (``os.fsencode`` gives the name back);
@@ -18,66 +23,26 @@ in messages these, line breaks and control characters are shown as Python escape
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import json
-import os
-import stat
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechattn.atomic import atomic_write_text, growing_text
-from speechattn.errors import AudioError, SpeechattnError
+from speechattn.account import Summary
+from speechattn.atomic import atomic_path, atomic_write_text
+from speechattn.errors import SpeechattnError
 from speechattn.inputs import Job
-from speechattn.text import one_line
-from speechattn.writers import WRITERS, phone_records
+from speechattn.journal import Entry, Journal, is_done, read_journal, read_records
+from speechattn.onefile import death_line, discard_temporaries, transcribe_one
+from speechattn.outputs import OutputOptions, cannot_write
+from speechattn.progress import Bar
+from speechattn.runrecord import RunFiles, check_same, read_record, sync_folder, write_record
+from speechattn.workers import Alone, Died, Workers
 
 if TYPE_CHECKING:
-    from speechattn.recognizer import Recognizer, Transcription
-
-TRANSCRIPTS = "transcripts.jsonl"
-
-_WAYS_OUT = {
-    errno.ENOSPC: "free some disk space and run again",
-    errno.EACCES: "check the permissions",
-    errno.EPERM: "check the permissions",
-    errno.ENAMETOOLONG: "give the recording a shorter name",
-}
-
-
-@dataclass
-class Summary:
-    """What came of a run.
-
-    Attributes:
-        succeeded: number of recordings transcribed.
-        errors: one message a failed recording, in input order.
-        audio_seconds: length of what was transcribed.
-        wall_seconds: time it took, without loading the model.
-    """
-
-    succeeded: int = 0
-    errors: list[str] = field(default_factory=list)
-    audio_seconds: float = 0.0
-    wall_seconds: float = 0.0
-
-    def add(self, record: dict) -> None:
-        """Count a recording by its line of ``transcripts.jsonl``."""
-        if record["status"] == "ok":
-            self.succeeded += 1
-            self.audio_seconds += record["duration"]
-        else:
-            self.errors.append(record["error"])
-
-    def __str__(self) -> str:
-        speed = self.audio_seconds / self.wall_seconds if self.wall_seconds > 0 else 0.0
-        return (
-            f"{self.succeeded} files ok, {len(self.errors)} failed; "
-            f"{self.audio_seconds / 3600:.2f} h of audio in {self.wall_seconds:.1f} s, "
-            f"{speed:.1f} x real time"
-        )
+    from speechattn.recognizer import Recognizer
 
 
 def transcribe_files(
@@ -85,113 +50,181 @@ def transcribe_files(
     recognizer: Recognizer,
     output_dir: str | Path,
     *,
+    options: OutputOptions | None = None,
     channel: int | None = None,
     progress: bool = False,
 ) -> Summary:
-    """Transcribe recordings one after the other; a failing one does not stop the others.
+    """Transcribe recordings in this process, one after the other, from the first to the last.
 
     Args:
-        jobs: from :func:`speechattn.inputs.collect`, with the same ``output_dir``.
+        jobs: from :func:`speechattn.inputs.collect`, with the same ``output_dir`` and the kinds of
+            files in ``options``.
         recognizer: with ``transcribe(path, channel=...)`` and ``phones``.
         output_dir: folder for ``transcripts.jsonl``.
+        options: what is written for each recording; the default ones if None.
         channel: channel to take from recordings with several, from 0; None for their mean.
         progress: show a progress bar on standard error if that is a terminal.
 
     Raises:
         SpeechattnError: if ``transcripts.jsonl`` cannot be written.
     """
-    from tqdm import tqdm
+    options = options or OutputOptions()
 
-    summary = Summary()
+    def do(job, report):
+        return transcribe_one(job, recognizer, options, channel, report)
+
+    files = RunFiles(Path(output_dir))
+    return run_batch(jobs, Alone(lambda: (do, {})), files, {}, progress=progress)
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    crew: Alone | Workers,
+    files: RunFiles,
+    record: dict,
+    *,
+    resume: bool = False,
+    fail_fast: bool = False,
+    progress: bool = False,
+) -> Summary:
+    """Transcribe recordings; a failing one does not stop the others.
+
+    Args:
+        jobs: from :func:`speechattn.inputs.collect`.
+        crew: who does the jobs; begins to work only if there is something to do.
+        files: the run's own files.
+        record: what the run is made with, for ``run.json``.
+        resume: leave out what has been done.
+        fail_fast: stop at the first failure; then there is no ``transcripts.jsonl``.
+        progress: show a progress bar on standard error if that is a terminal.
+
+    Raises:
+        UsageError: if another run is at work in the folder, or the one to be resumed was made in
+            another way.
+        SpeechattnError: if the run's own files cannot be read or written, or no worker can start.
+    """
+    record, summary = dict(record), Summary()
     began = time.perf_counter()
-    bar = tqdm(jobs, unit="file", disable=None if progress else True)  # None: off if no terminal
-    transcripts = Path(output_dir, TRANSCRIPTS)
     try:
-        with growing_text(transcripts) as add, bar:
-            for job in bar:
-                record = _transcribe_job(job, recognizer, channel)
-                add(json.dumps(record, allow_nan=False) + "\n")
-                summary.add(record)
-    except OSError as error:  # of the list: those of a recording are in its record
-        raise SpeechattnError(_cannot_write(transcripts, error)) from error
-    summary.wall_seconds = time.perf_counter() - began
+        with files.locked():
+            before = _before(files, record) if resume else []
+            known = _known(part for part, _ in before)
+            todo = [job for job in jobs if not is_done(job, known.get(job.file))]
+            kept = {job.file for job in jobs}.difference(job.file for job in todo)
+            if todo:
+                with _at_work(crew):
+                    began = time.perf_counter()
+                    record |= crew.facts
+                    for part, old in before:
+                        check_same(part.run, old, record)
+                    _begin(files, record, anew=not known)
+                    known |= _work(todo, crew, files, summary, fail_fast, progress)
+            elif not known:
+                _begin(files, record, anew=True)
+            _finish([known[job.file] for job in jobs if job.file in known], files, kept, summary)
+            summary.wall_seconds = time.perf_counter() - began
+            write_record(files.run, {**record, "summary": summary.to_dict()})
+            sync_folder(files.folder)
+    except OSError as error:  # those of a recording are in its record
+        raise SpeechattnError(cannot_write(Path(error.filename or files.folder), error)) from error
     return summary
 
 
-def _transcribe_job(job: Job, recognizer: Recognizer, channel: int | None) -> dict:
-    """Transcribe one recording, write its outputs, return its line of ``transcripts.jsonl``."""
+def _before(files: RunFiles, record: dict) -> list[tuple[RunFiles, dict]]:
+    """The run that is to be resumed, and for the whole those of its shards, with their records.
+
+    What a run computes on is known when its workers have started; until then that of the run
+    before is entered in ``record``.
+
+    Raises:
+        UsageError: if one was made in another way.
+    """
+    found = []
+    for part in (*([] if files.shard else files.shards()), files):
+        old = read_record(part.run)
+        if old is not None:
+            check_same(part.run, old, record)
+            found.append((part, old))
+    if found:
+        record["device"] = found[-1][1].get("device")
+    return found
+
+
+def _known(parts: Iterable[RunFiles]) -> dict[str, Entry]:
+    """What the journals have on each recording."""
+    known: dict[str, Entry] = {}
+    for part in parts:
+        known |= read_journal(part.journal)[0]
+    return known
+
+
+@contextlib.contextmanager
+def _at_work(crew: Alone | Workers) -> Iterator[None]:
+    """Have a crew at work; what it leaves unfinished when it is stopped is cleared away."""
     try:
-        _check_regular(job.path)
-        transcription = recognizer.transcribe(job.path, channel=channel, posteriors=False)
-        _write_outputs(job, transcription, recognizer.phones.silence)
-    except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
-        message = error_message(job.path, error) + _remove_outputs(job)
-        return {
-            "file": job.file,
-            "duration": None,
-            "sample_rate": None,
-            "status": "error",
-            "error": message,
-            "phones": [],
-        }
-    return {
-        "file": job.file,
-        "duration": float(transcription.duration),
-        "sample_rate": int(transcription.sample_rate),
-        "status": "ok",
-        "error": None,
-        "phones": phone_records(transcription),
-    }
+        with crew:
+            yield
+    finally:
+        for job in crew.running.values():
+            discard_temporaries(job)
 
 
-def _check_regular(path: Path) -> None:
-    """Refuse pipes and devices: reading one may never end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise AudioError(f"{path}: not a regular file; copy the audio into one")
+def _begin(files: RunFiles, record: dict, *, anew: bool) -> None:
+    """Write ``run.json``, after removing what is left of the run before where one starts anew."""
+    if anew:
+        files.remove()
+    files.transcripts.unlink(missing_ok=True)
+    write_record(files.run, {**record, "summary": None})
 
 
-def _write_outputs(job: Job, transcription: Transcription, silence: str) -> None:
-    """Write all formats; all texts are made before the first is written."""
-    texts = {name: WRITERS[name].render(transcription, job.file, silence) for name in job.outputs}
-    for name, text in texts.items():
-        path = job.outputs[name]
-        try:
-            atomic_write_text(path, text)
-        except OSError as error:
-            raise SpeechattnError(f"{job.path}: {_cannot_write(path, error)}") from error
-
-
-def _remove_outputs(job: Job) -> str:
-    """Remove what an earlier run, or this one, wrote for a job that failed.
+def _work(
+    jobs: Sequence[Job],
+    crew: Alone | Workers,
+    files: RunFiles,
+    summary: Summary,
+    fail_fast: bool,
+    progress: bool,
+) -> dict[str, Entry]:
+    """Do the jobs and enter them in the journal as they are done.
 
     Returns:
-        What to add to the error message: nothing, or which file could not be removed.
+        What the journal has then. Where not all jobs were done, the summary says so.
     """
-    for path in job.outputs.values():
-        try:
-            if path.is_symlink() or path.is_file():
-                path.unlink()
-        except OSError as error:
-            return f"; {one_line(str(path))} is of an earlier run and stays ({error.strerror})"
-    return ""
+    with Journal(files.journal) as journal, Bar(jobs, shown=progress) as bar:
+        for number, value in crew.run(jobs, bar.within):
+            line = death_line(jobs[number], value) if isinstance(value, Died) else value
+            journal.add(line)
+            bar.done(number, line["record"]["duration"])
+            if fail_fast and line["outputs"] is None:
+                summary.complete = False
+                break
+        journal.flush()
+        return journal.entries
 
 
-def error_message(path: Path, error: Exception) -> str:
-    """One line that says which recording failed and why."""
-    if isinstance(error, SpeechattnError):
-        message = str(error)
-    elif isinstance(error, OSError) and error.strerror:
-        way_out = _WAYS_OUT.get(error.errno, "check the file")
-        message = f"{error.filename or path}: {error.strerror}; {way_out}"
-    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        # The second is PyTorch's, for a GPU.
-        message = "not enough memory; split the recording, close other programs or use the CPU"
-    else:
-        message = f"{type(error).__name__}: {error}"
-    message, name = one_line(message), one_line(str(path))
-    return message if name in message else f"{name}: {message}"
+def _finish(entries: list[Entry], files: RunFiles, kept: set[str], summary: Summary) -> None:
+    """Count what has been done, and write ``transcripts.jsonl`` if it is everything."""
+    if not summary.complete:
+        for record in read_records(entries):
+            summary.add(record, kept=record["file"] in kept)
+        return
+    with atomic_path(files.transcripts) as temporary, open(temporary, "wb") as file:
+        for record in read_records(entries):
+            summary.add(record, kept=record["file"] in kept)
+            file.write(json.dumps(record, allow_nan=False).encode("ascii") + b"\n")
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
-    way_out = _WAYS_OUT.get(error.errno, "check the output folder")
-    return one_line(f"{path}: cannot be written ({error.strerror}); {way_out}")
+def write_errors(path: str | Path, summary: Summary) -> None:
+    """Write a line of JSON for each recording that failed: file, kind and error.
+
+    Raises:
+        SpeechattnError: if it cannot be written.
+    """
+    lines = [
+        json.dumps({"file": file, "kind": kind, "error": message}) + "\n"
+        for file, kind, message in summary.failures
+    ]
+    try:
+        atomic_write_text(path, "".join(lines))
+    except OSError as error:
+        raise SpeechattnError(cannot_write(Path(path), error)) from error

@@ -1,4 +1,4 @@
-"""Overlapping blocks of rows, as views: where attention calls lie and how gradients are added back."""
+"""Overlapping blocks of rows, as views: where calls lie and how gradients are added back."""
 
 from __future__ import annotations
 

@@ -20,17 +20,17 @@ import speechattn
 from speechattn.atomic import replace_folder
 from speechattn.configfile import build
 from speechattn.decoder_options import DecoderOptions
-from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder import PhoneClassifier
+from speechattn.encoderkinds import AnyEncoderConfig
 from speechattn.errors import ConfigError, ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
+from speechattn.modelfiles import CARD, CONFIG, WEIGHTS
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
 from speechattn.text import one_line
 
 FORMAT = "speechattn-model"
 FORMAT_VERSION = 2  # raised when an older program could not run what a newer one writes
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
-MODELS = Path(__file__).parent / "models"  # that come with the package
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Checkpoint:
                 "name": self.name,
                 "front_end": self.front_end.to_dict(),
                 "encoder": self.classifier.config.to_dict(),
-                "phones": self.phones.to_dict(),
+                "phones": self.phones.to_dict(ipa=True),
                 "decoding": self.decoding.to_dict(),
                 "training": self.training,
                 "phone_model": self.phone_model.to_dict(),
@@ -111,7 +111,7 @@ class Checkpoint:
         try:
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             phones = PhoneSet.from_dict(config["phones"])
-            encoder = build(EncoderConfig, config["encoder"], "encoder.")
+            encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
             classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
             phone_model = PhoneModel.from_dict(config["phone_model"])
             decoding = DecoderOptions.from_dict(config["decoding"])
@@ -131,31 +131,6 @@ class Checkpoint:
         name, training = config.get("name", folder.name), config.get("training", {})
         card = _read_card(folder / CARD)
         return cls(name, classifier, front_end, phones, phone_model, decoding, training, card)
-
-
-def find_model(name_or_dir: str | Path) -> Path:
-    """The folder of a model.
-
-    Args:
-        name_or_dir: the folder itself, the name of a model that comes with the package, or the
-            name of a recipe that was run here (then it is ``data/runs/NAME/model``).
-
-    Raises:
-        ModelError: if there is none.
-    """
-    path = Path(name_or_dir)
-    places = [path]
-    if len(path.parts) == 1:
-        places += [MODELS / path, Path("data/runs") / path / "model"]
-    for place in places:
-        if (place / CONFIG).is_file():
-            return place
-    if (path / "model" / CONFIG).is_file():
-        raise ModelError(f"{path}: not a model folder, but holds one; give {path / 'model'}")
-    raise ModelError(
-        f"{path}: no model folder (one that holds {CONFIG} and {WEIGHTS}), nor the name of a "
-        "recipe that was run here; the recipe writes its model to work_dir/model"
-    )
 
 
 def pick_device(device: str = "auto") -> torch.device:

@@ -7,6 +7,7 @@ holds, but only decoding tells whether they are there: :mod:`~speechattn.sndfile
 
 from __future__ import annotations
 
+from speechattn.failures import TRUNCATED, UNREADABLE
 from speechattn.headers import ANY, COPY_AGAIN, FileBytes, Header
 
 RESYNC_BYTES = 65_536  # bytes searched for the next MPEG frame after damage
@@ -39,7 +40,8 @@ def check_ogg(data: FileBytes, start: int) -> Header:
         if stream != serial or ended:
             raise data.error(
                 f"a second Ogg stream begins at byte {position}, which is not read; "
-                "split the file or convert it to WAV or FLAC"
+                "split the file or convert it to WAV or FLAC",
+                UNREADABLE,
             )
         if number != expected:
             raise data.error(
@@ -51,7 +53,8 @@ def check_ogg(data: FileBytes, start: int) -> Header:
     if position > data.size or not ended:
         raise data.error(
             f"cut off: the Ogg stream has no end in its {data.size} bytes "
-            f"({expected} pages up to byte {min(position, data.size)}); {COPY_AGAIN}"
+            f"({expected} pages up to byte {min(position, data.size)}); {COPY_AGAIN}",
+            TRUNCATED,
         )
     return Header("OGG")
 
@@ -99,7 +102,7 @@ def check_mp3(data: FileBytes, start: int) -> Header:
         position = _resync(data, position + frame[0])
     if (promised or 0) > count or (promised is None and cut):
         total = promised if promised is not None else "more"
-        raise data.error(f"cut off: {count} MPEG frames of {total}; {COPY_AGAIN}")
+        raise data.error(f"cut off: {count} MPEG frames of {total}; {COPY_AGAIN}", TRUNCATED)
     if promised is not None:
         return Header("MP3")
     # Without that header a decoder guesses the length from the size and the first bit rate.

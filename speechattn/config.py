@@ -13,7 +13,7 @@ from speechattn.config_sections import (
     TrainingConfig,
     check,
 )
-from speechattn.encoder import EncoderConfig
+from speechattn.encoderkinds import AnyEncoderConfig, EncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.frontend import FrontEndConfig
 
@@ -67,7 +67,7 @@ class RecipeConfig:
     threads: int = 0
     synth: SynthConfig | None = None
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: AnyEncoderConfig = field(default_factory=EncoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)

@@ -91,7 +91,8 @@ def build(kind: type, values: dict, prefix: str = ""):
     """A configuration dataclass from plain values, with every key and type checked.
 
     Args:
-        kind: the dataclass.
+        kind: the dataclass, or a union of some, of which the key ``kind`` chooses one; by default
+            the first.
         values: key → value; what is left out has its default.
         prefix: of the keys in messages, with a dot at its end.
 
@@ -100,18 +101,44 @@ def build(kind: type, values: dict, prefix: str = ""):
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{prefix.rstrip('.')}: {values!r}; it has keys of its own")
+    kinds = typing.get_args(kind)
+    if kinds:
+        kind, values = _chosen(kinds, values, prefix)
     hints = typing.get_type_hints(kind)
     for key in values:
         if key not in hints:
+            _refuse_key_of_another(key, kind, kinds, prefix)
             close = difflib.get_close_matches(str(key), hints, n=1)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(hints)}"
             raise ConfigError(f"{prefix}{one_line(str(key))}: no such key; {hint}")
     return kind(**{key: _convert(hints[key], v, f"{prefix}{key}") for key, v in values.items()})
 
 
+def _chosen(kinds: tuple, values: dict, prefix: str) -> tuple[type, dict]:
+    """The dataclass that the key ``kind`` names, and the other values."""
+    name = values.get("kind", kinds[0].kind)
+    for kind in kinds:
+        if name == kind.kind:
+            return kind, {key: value for key, value in values.items() if key != "kind"}
+    known = ", ".join(kind.kind for kind in kinds)
+    raise ConfigError(f"{prefix}kind: {name!r}; one of {known}")
+
+
+def _refuse_key_of_another(key, kind: type, kinds: tuple, prefix: str) -> None:
+    """Raise a ConfigError for a key that another kind of these has."""
+    others = [other.kind for other in kinds if key in typing.get_type_hints(other)]
+    if others:
+        raise ConfigError(
+            f"{prefix}{key}: a key of kind {' or '.join(others)}, and {prefix}kind is "
+            f"{kind.kind}; leave it out"
+        )
+
+
 def _convert(hint, value, name: str):
     """A value as the type its key has."""
     options = typing.get_args(hint) or (hint,)
+    if all(map(dataclasses.is_dataclass, options)):
+        return build(hint, {} if value is None else value, f"{name}.")
     if value is None and type(None) in options:
         return None
     wanted = next(option for option in options if option is not type(None))

@@ -16,6 +16,7 @@ import struct
 
 from speechattn.compressed import check_mp3, check_ogg, mpeg_frame
 from speechattn.errors import AudioError
+from speechattn.failures import EMPTY, MISSING, NO_ACCESS, UNREADABLE
 from speechattn.headers import (
     ANY,
     COPY_AGAIN,
@@ -58,15 +59,16 @@ def check_container(path: str | os.PathLike) -> Header:
         if not stat.S_ISREG(status.st_mode):
             raise AudioError(f"{name}: is no regular file; save the sound to a file first")
         if status.st_size == 0:
-            raise AudioError(f"{name}: is empty (0 bytes); {COPY_AGAIN}")
+            raise AudioError(f"{name}: is empty (0 bytes); {COPY_AGAIN}", EMPTY)
         with open(path, "rb") as file:
             return _check(FileBytes(file, name, status.st_size))
     except FileNotFoundError:
-        raise AudioError(f"{name}: not found; check the path") from None
+        raise AudioError(f"{name}: not found; check the path", MISSING) from None
     except PermissionError:
-        raise AudioError(f"{name}: may not be read; change its permissions") from None
+        raise AudioError(f"{name}: may not be read; change its permissions", NO_ACCESS) from None
     except (OSError, ValueError) as error:
-        raise AudioError(f"{name}: cannot be opened ({error}); check the path") from None
+        message = f"{name}: cannot be opened ({error}); check the path"
+        raise AudioError(message, NO_ACCESS) from None
 
 
 def _check(data: FileBytes) -> Header:
@@ -92,7 +94,8 @@ def _check(data: FileBytes) -> Header:
         return check_mp3(data, start)
     for offset, mark, kind in FOREIGN:
         if magic[offset : offset + len(mark)] == mark:
-            raise data.error(f"is a {kind} file, which is not read; convert it to WAV or FLAC")
+            problem = f"is a {kind} file, which is not read; convert it to WAV or FLAC"
+            raise data.error(problem, UNREADABLE)
     return Header("")
 
 
@@ -161,7 +164,8 @@ def _check_nist(data: FileBytes, start: int) -> Header:
             fields[words[0]] = words[2].strip()
     coding = fields.get("sample_coding", "pcm")
     if "shorten" in coding or "wavpack" in coding or "shortpack" in coding:
-        raise data.error(f"NIST SPHERE with sample_coding {coding}; decompress it with sph2pipe")
+        problem = f"NIST SPHERE with sample_coding {coding}; decompress it with sph2pipe"
+        raise data.error(problem, UNREADABLE)
     values = []
     for key, default in (("channel_count", 1), ("sample_count", None), ("sample_n_bytes", None)):
         text = fields.get(key, default)
@@ -185,7 +189,7 @@ def _check_caf(data: FileBytes, start: int) -> Header:
             if size in (0, 4) and data.size > begin + 4 and not _is_caf_chunk(data, begin + size):
                 raise data.unfinished(data.size - begin - 4)
             if size < 0:
-                raise data.error(f"a CAF of unknown length; {UNFINISHED}")
+                raise data.error(f"a CAF of unknown length; {UNFINISHED}", UNREADABLE)
             data.compare(size, begin)
             return Header("CAF")
         if size < 0:

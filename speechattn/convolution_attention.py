@@ -94,7 +94,7 @@ class AttentionConvolution(nn.Module):
         """
         if x.ndim != len(self.reach) + 2:
             raise ValueError(f"x: shape {tuple(x.shape)}; {len(self.reach) + 2} dimensions")
-        # Zeros that really are there: weights that add up to 1 could not otherwise fade at the edge.
+        # Zeros that really are there: weights that add up to 1 could not fade at the edge.
         padding = [side for reach in reversed(self.reach) for side in (reach, reach)]
         padded = nn.functional.pad(x, (0, 0, *padding))
         size = padded.shape[1:-1]

@@ -22,6 +22,7 @@ from speechattn.alignment import alignment_from_ctm, seconds_from_text
 from speechattn.errors import CorpusError
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
+from speechattn.text import one_line
 
 CTM_NAMES = ("phones.ctm.gz", "phones.ctm")
 
@@ -112,7 +113,7 @@ def read_corpus(
     def report(problem: str) -> None:
         if strict:
             raise CorpusError(problem)
-        problems.append(problem)
+        problems.append(one_line(problem))
 
     paths = _read_paths(folder, report)
     wanted = _wanted(folder, split, paths, report)

@@ -68,6 +68,17 @@ class Decoder:
         """Size of the history kept for what is not final yet, in segments."""
         return int(self._count[self._viterbi.NODES])
 
+    def boundaries(self) -> np.ndarray:
+        """Frames where a run that is not final yet may begin or end, int64, sorted.
+
+        Those of all readings that are left, the newest frame's end among them. Who sums something
+        up over runs need remember it at these frames only.
+        """
+        if not self._started:
+            return np.arange(self.num_frames + 1)
+        places = self._nodes[: self.num_pending, 1:3]  # start and end
+        return np.unique(np.concatenate([[self.num_frames], self._start_frame, places], axis=None))
+
     def push(self, log_posteriors: np.ndarray) -> list[FrameRun]:
         """Take in the next frames of the recording.
 

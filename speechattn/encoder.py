@@ -7,13 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention import valid_frames
+from speechattn.checks import check_lengths, first_not_finite
 from speechattn.encoderconfig import EncoderConfig
+from speechattn.encoderkinds import AnyEncoderConfig
+from speechattn.encoderlayers import encoder_layers
 from speechattn.errors import SpeechattnError
-from speechattn.family import check_lengths, first_not_finite
-from speechattn.layers import Convolution, FeedForward, Residual
-from speechattn.multihead import MultiHeadAttention
 from speechattn.timing import SHIFT_MS
-from speechattn.visibility import Window
+
+__all__ = ["ClassifierStream", "EncoderConfig", "InputTooLong", "PhoneClassifier"]
 
 CLAMP = 6.0  # standard deviations; digital silence lies far below anything heard in training
 
@@ -31,23 +32,16 @@ class PhoneClassifier(nn.Module):
     Args:
         input_dim: numbers a frame.
         num_phones: classes.
-        config: the encoder's shape.
+        config: the encoder's kind and shape.
     """
 
-    def __init__(self, input_dim: int, num_phones: int, config: EncoderConfig):
+    def __init__(self, input_dim: int, num_phones: int, config: AnyEncoderConfig):
         super().__init__()
         self.config = config
         self.num_phones = num_phones
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("std", torch.ones(input_dim))
-        self.enter = nn.Linear(input_dim * config.stack, config.width)
-        layers: list[nn.Module] = []
-        for window, reach in zip(config.windows, config.reaches):
-            branches: list[nn.Module] = [_attention(config, window, reach)]
-            if config.conv_kernel:
-                branches.append(Convolution(config.width, *config.conv_sides))
-            branches.append(FeedForward(config.width, config.feedforward, config.dropout))
-            layers += [Residual(config.width, branch, config.dropout) for branch in branches]
+        self.enter, layers = encoder_layers(config, input_dim)
         self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(config.width)
         self.classify = nn.Linear(config.width, num_phones * config.stack)
@@ -112,27 +106,6 @@ class PhoneClassifier(nn.Module):
         return scores.unflatten(-1, (self.config.stack, -1)).flatten(1, 2)
 
 
-def _attention(
-    config: EncoderConfig, window: tuple[int | None, int | None], reach: int | None
-) -> MultiHeadAttention:
-    """The attention layer of a block; window and reach in 10 ms frames."""
-
-    def stacks(frames: int | None) -> int | None:
-        return None if frames is None else frames // config.stack
-
-    return MultiHeadAttention(
-        config.width,
-        config.heads,
-        scores=config.scores,
-        weights=config.weights,
-        positions=config.positions,
-        visibility=Window(*map(stacks, window)),
-        trained_length=stacks(config.trained_length),
-        reach=stacks(reach),
-        known_finite=True,
-    )
-
-
 def _check_finite(frames: Tensor, first: int = 0) -> None:
     """Raises ValueError if frames, shape (batch, frames, input_dim), hold NaN or infinity."""
     wrong = first_not_finite(frames)
@@ -145,7 +118,7 @@ def _check_finite(frames: Tensor, first: int = 0) -> None:
         )
 
 
-def _check_reach(config: EncoderConfig, frames: int) -> None:
+def _check_reach(config: AnyEncoderConfig, frames: int) -> None:
     limit = config.trained_length
     if limit is not None and frames > limit:
         raise InputTooLong(

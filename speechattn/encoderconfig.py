@@ -1,18 +1,21 @@
-"""The shape of an encoder: every option, its default, and which values are possible."""
+"""The shape of the self-attention encoder: every option, its default, and which values are possible.
+
+Other kinds of encoders are in :mod:`speechattn.encoderkinds`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+from speechattn.encodershape import EncoderShape, is_whole, tuples
 from speechattn.errors import ConfigError
 from speechattn.family import SCORES, WEIGHTS
 from speechattn.positions import POSITIONS
-from speechattn.timing import SHIFT_MS
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
-    """The shape of an encoder.
+class EncoderConfig(EncoderShape):
+    """The shape of an encoder of truncated self-attention, the kind ``attention``.
 
     Attributes:
         width: of the vectors between layers.
@@ -38,6 +41,8 @@ class EncoderConfig:
         dropout: probability in training.
     """
 
+    kind = "attention"  # not a field: files from before there were other kinds have no such key
+
     width: int = 256
     heads: int = 4
     feedforward: int = 1024
@@ -54,13 +59,8 @@ class EncoderConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("width", "heads", "feedforward", "blocks", "stack"):
-            if not _is_whole(getattr(self, name), 1):
-                raise ConfigError(
-                    f"encoder.{name}: {getattr(self, name)!r}; a whole number from 1 on"
-                )
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
-            raise ConfigError(f"encoder.dropout: {self.dropout!r}; from 0 to below 1")
+        self._check_counts("width", "heads", "feedforward", "blocks", "stack")
+        self._check_dropout()
         for name, choices in (("scores", SCORES), ("weights", WEIGHTS), ("positions", POSITIONS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(
@@ -68,7 +68,7 @@ class EncoderConfig:
                 )
         self._check_heads()
         self._check_convolution()
-        object.__setattr__(self, "window", _tuples(self.window))
+        object.__setattr__(self, "window", tuples(self.window))
         self._check_window()
         self._check_positions()
 
@@ -91,9 +91,9 @@ class EncoderConfig:
 
     def _check_convolution(self) -> None:
         kernel, right = self.conv_kernel, self.conv_right
-        if not _is_whole(kernel, 0) or (kernel and kernel % 2 == 0):
+        if not is_whole(kernel, 0) or (kernel and kernel % 2 == 0):
             raise ConfigError(f"encoder.conv_kernel: {kernel!r}; an odd number, or 0")
-        if right is not None and not (_is_whole(right, 0) and right < kernel):
+        if right is not None and not (is_whole(right, 0) and right < kernel):
             raise ConfigError(
                 f"encoder.conv_right: {right!r}; "
                 + (
@@ -106,7 +106,7 @@ class EncoderConfig:
     def _check_window(self) -> None:
         for pair in self.windows:
             for frames in pair:
-                if frames is not None and not (_is_whole(frames, 0) and frames % self.stack == 0):
+                if frames is not None and not (is_whole(frames, 0) and frames % self.stack == 0):
                     raise ConfigError(
                         f"encoder.window: {frames!r} frames; 0 or more{self._stacked}, "
                         "or null for no limit"
@@ -122,7 +122,7 @@ class EncoderConfig:
                     f"encoder.{name}: {value!r} with encoder.positions {self.positions!r}; it is "
                     f"for {of!r} alone: leave it out"
                 )
-            if not _is_whole(value, least) or value % self.stack:
+            if not is_whole(value, least) or value % self.stack:
                 raise ConfigError(
                     f"encoder.{name}: {value!r} frames; a whole number from {least} on"
                     f"{self._stacked}"
@@ -138,10 +138,6 @@ class EncoderConfig:
                 "encoder.reach: null with a window without limit; give the largest distance, "
                 "in 10 ms frames, that gets a bias of its own"
             )
-
-    @property
-    def _stacked(self) -> str:
-        return f" and a multiple of stack ({self.stack})" if self.stack > 1 else ""
 
     @property
     def windows(self) -> list[tuple[int | None, int | None]]:
@@ -182,26 +178,3 @@ class EncoderConfig:
                 return None
             total += window[side] + self.conv_sides[side] * self.stack
         return total
-
-    @property
-    def look_ahead(self) -> int | None:
-        """10 ms frames of future an output waits for, over all layers; None for no limit."""
-        return self.context(1)
-
-    @property
-    def receptive_field_ms(self) -> float | None:
-        """Milliseconds of frames an output depends on; None for no limit."""
-        left, right = self.context(0), self.context(1)
-        return None if left is None or right is None else (left + 1 + right) * SHIFT_MS
-
-    def to_dict(self) -> dict:
-        """As JSON values, for a checkpoint."""
-        return asdict(self)
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
-def _tuples(value):
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from speechattn.text import one_line
+
 
 class SpeechattnError(Exception):
-    """Something the user gave cannot be used; the message says what, where and what to do."""
+    """Something the user gave cannot be used; the message says what, where and what to do.
+
+    Args:
+        message: control characters in it, of names and values, are shown as escapes: it is one
+            line.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(one_line(message))
 
 
 class AudioError(SpeechattnError):
-    """A recording cannot be read, or what it holds cannot be trusted."""
+    """A recording cannot be read, or what it holds cannot be trusted.
+
+    Attributes:
+        kind: of what is wrong with it, one of :mod:`speechattn.failures`.
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable"):
+        super().__init__(message)
+        self.kind = kind
 
 
 class CorpusError(SpeechattnError):

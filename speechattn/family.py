@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechattn.attention import truncated_attention
+from speechattn.checks import check_choice, check_finite, check_lengths, check_vectors, whole_number
 from speechattn.visibility import Block, Visibility, Window
 
 SCORES = ("dot", "additive")
@@ -71,8 +72,9 @@ def attend(
 
     Raises:
         ValueError: for shapes, names, lengths or offsets that do not fit, and for NaN or infinity.
+        TypeError: if the visibility is none.
     """
-    _check(q, k, v, scores, weights, energy, offset, lengths)
+    _check(q, k, v, visibility, scores, weights, energy, offset, lengths)
     if lengths is not None and not known_finite:
         q = without_padding(q, lengths, offset)
         k, v = without_padding(k, lengths), without_padding(v, lengths)
@@ -117,7 +119,7 @@ def _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengt
 
 
 def _scores(q: Tensor, k: Tensor, energy: Tensor | None) -> Tensor:
-    """Scores of blocks (batch, count, rows or keys, heads, d), as (batch, heads, count, rows, keys)."""
+    """Scores (batch, heads, count, rows, keys) of blocks (batch, count, rows or keys, heads, d)."""
     if energy is None:
         return torch.einsum("bcrhd,bckhd->bhcrk", q, k) / math.sqrt(q.shape[-1])
     sums = torch.tanh(q[:, :, :, None] + k[:, :, None])
@@ -141,7 +143,9 @@ def _weights(score: Tensor, seen: Tensor, weights: str) -> Tensor:
     return hidden.softmax(-1) * seen
 
 
-def _check(q, k, v, scores, weights, energy, offset, lengths) -> None:
+def _check(q, k, v, visibility, scores, weights, energy, offset, lengths) -> None:
+    if not isinstance(visibility, Visibility):
+        raise TypeError(f"visibility: {visibility!r}; a Visibility, such as Window(left, right)")
     check_choice("scores", scores, SCORES)
     check_choice("weights", weights, WEIGHTS)
     for name, x in (("q", q), ("k", k), ("v", v)):
@@ -152,11 +156,12 @@ def _check(q, k, v, scores, weights, energy, offset, lengths) -> None:
             f"q: shape {tuple(q.shape)}, k: {tuple(k.shape)}, v: {tuple(v.shape)}; "
             "(batch, positions, heads, d), alike but for the positions of q and the d of v"
         )
-    if offset < 0 or q.shape[1] + offset > k.shape[1]:
+    if whole_number("offset", offset) + q.shape[1] > k.shape[1]:
         raise ValueError(
             f"offset: {offset} with {q.shape[1]} queries and {k.shape[1]} keys; "
             "every query needs a key at its own position"
         )
+    check_vectors(q, k, v)
     if (scores == "additive") != (energy is not None):
         raise ValueError(f"energy: {'missing' if energy is None else 'given'} for {scores} scores")
     if energy is not None and energy.shape != q.shape[2:]:
@@ -165,41 +170,8 @@ def _check(q, k, v, scores, weights, energy, offset, lengths) -> None:
         check_lengths(lengths, q.shape[0], k.shape[1])
 
 
-def check_lengths(lengths: Tensor, batch: int, positions: int) -> None:
-    """Raises ValueError if they are not whole numbers from 0 to ``positions``, one a sequence."""
-    if lengths.shape != (batch,) or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths: shape {tuple(lengths.shape)} of {lengths.dtype}; "
-            f"a whole number for each of {batch} sequences"
-        )
-    if bool(((lengths < 0) | (lengths > positions)).any()):
-        raise ValueError(f"lengths: {lengths.tolist()}; from 0 to {positions} positions")
-
-
 def without_padding(x: Tensor, lengths: Tensor, first: int = 0) -> Tensor:
     """Zeros beyond the lengths; x: shape (batch, positions, ...), from position ``first`` on."""
     position = first + torch.arange(x.shape[1], device=x.device)
     beyond = position >= lengths.to(x.device)[:, None]
     return x.masked_fill(beyond.view(*beyond.shape, *[1] * (x.ndim - 2)), 0)
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raises ValueError, naming the argument and its value, if it is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name}: {value!r}; one of {', '.join(choices)}")
-
-
-def check_finite(name: str, x: Tensor) -> None:
-    """Raises ValueError, naming the place, if there is NaN or infinity in a tensor."""
-    at = first_not_finite(x)
-    if at is not None:
-        raise ValueError(f"{name}: {x[at].item()} at {at}; the input must be finite numbers")
-
-
-def first_not_finite(x: Tensor) -> tuple[int, ...] | None:
-    """Where the first NaN or infinity of a tensor is, None if it has none."""
-    # One pass in the usual case: a sum is finite only if all its terms are.
-    if bool(torch.isfinite(x.detach().sum(dtype=torch.float32))):
-        return None
-    wrong = (~torch.isfinite(x)).nonzero()
-    return tuple(wrong[0].tolist()) if len(wrong) else None

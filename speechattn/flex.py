@@ -1,8 +1,8 @@
 """Truncated attention on CUDA: PyTorch's FlexAttention, its mask made from lists of blocks.
 
-FlexAttention (Dong et al., 2024) compiles one kernel that skips every tile of 128 x 128 pairs in which
-nothing is seen. ``create_block_mask`` finds these tiles by looking at all pairs; here they follow
-from the window, the offset and the lengths, in a time that grows with the number of tiles listed.
+FlexAttention (Dong et al., 2024) compiles one kernel that skips every tile of 128 x 128 pairs in
+which nothing is seen. ``create_block_mask`` finds these tiles by looking at all pairs; here they
+follow from the window, the offset and the lengths, in a time that grows with the number of tiles.
 (Their numbers lie in a matrix of (frames / 128) squared whole numbers, as PyTorch wants it: 32 MB
 for an hour of frames.)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from speechattn.errors import AudioError
+from speechattn.failures import DAMAGED, TRUNCATED
 
 MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
 ANY = 1 << 62  # more samples than any file
@@ -52,20 +53,23 @@ class FileBytes:
         """``count`` bytes, all of them in the file."""
         data = self.upto(position, count)
         if len(data) < count:
-            raise self.error(f"cut off inside the header at byte {self.size}; {COPY_AGAIN}")
+            raise self.error(
+                f"cut off inside the header at byte {self.size}; {COPY_AGAIN}", TRUNCATED
+            )
         return data
 
     def unpack(self, layout: str, position: int) -> tuple:
         """Numbers at a position, as :func:`struct.unpack` gives them."""
         return struct.unpack(layout, self.exactly(position, struct.calcsize(layout)))
 
-    def error(self, problem: str) -> AudioError:
-        """An error that names the file."""
-        return AudioError(f"{self.name}: {problem}")
+    def error(self, problem: str, kind: str = DAMAGED) -> AudioError:
+        """An error that names the file; ``kind`` is one of :mod:`~speechattn.failures`."""
+        return AudioError(f"{self.name}: {problem}", kind)
 
     def unfinished(self, present: int) -> AudioError:
         """The error of a header that was written before the samples and never completed."""
-        return self.error(f"the header says 0 bytes of samples but {present} follow; {UNFINISHED}")
+        problem = f"the header says 0 bytes of samples but {present} follow; {UNFINISHED}"
+        return self.error(problem, TRUNCATED)
 
     def compare(self, declared: int, begin: int, block: int = 1) -> None:
         """Raise if fewer whole blocks follow ``begin`` than ``declared`` bytes would hold.
@@ -82,7 +86,8 @@ class FileBytes:
         if declared // block > present // block:
             raise self.error(
                 f"cut off: the header promises {declared} bytes of samples, the file holds "
-                f"{present}; {COPY_AGAIN}"
+                f"{present}; {COPY_AGAIN}",
+                TRUNCATED,
             )
 
 

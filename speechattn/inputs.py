@@ -8,13 +8,17 @@ itself gives ``DIR/b.TextGrid``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechattn.errors import UsageError
+from speechattn.outputs import output_suffixes
 from speechattn.text import one_line
-from speechattn.writers import WRITERS
+
+# The run's own files: no output may have the name of one.
+_RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Job:
         path: of the recording.
         file: its path below the input folder, parts separated by ``/``; its name if it was
             given as a file.
-        outputs: format → file to write.
+        outputs: format, or kind of posteriors → file to write.
     """
 
     path: Path
@@ -46,31 +50,28 @@ def collect(
     Args:
         inputs: audio files and folders.
         output_dir: folder for the outputs; need not exist.
-        formats: keys of :data:`speechattn.writers.WRITERS`.
+        formats: of the files each gets; see :attr:`speechattn.outputs.OutputOptions.kinds`.
 
     Raises:
-        UsageError: if a format is unknown; if there are no inputs; if an input does not exist, is
-            a folder that cannot be searched or holds no audio; if two recordings would be written
-            to one output, or an output would replace a recording.
+        UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
+            an input does not exist, is a folder that cannot be searched or holds no audio; if two
+            recordings would be written to one output, or an output would replace a recording or
+            what the run itself writes.
     """
-    unknown = [name for name in formats if name not in WRITERS]
-    if unknown or not formats:
-        what = f"unknown format {unknown[0]!r}" if unknown else "no output format"
-        raise UsageError(f"{what}; choose from {', '.join(WRITERS)}")
+    suffixes = output_suffixes(formats)
     if not inputs:
         raise UsageError("no input; give audio files or folders that hold some")
     jobs: dict[str, Job] = {}
-    for item in inputs:
-        for path, file in _recordings(item):
-            target = Path(output_dir, file)
-            outputs = {f: target.with_name(target.stem + WRITERS[f].suffix) for f in formats}
-            job = Job(path, file, outputs)
-            first = jobs.setdefault(os.path.normcase(target.with_name(target.stem)), job)
-            if first.path != path and not _same_file(first.path, path):
-                raise _usage_error(
-                    f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
-                    "rename one or transcribe them into different folders"
-                )
+    for path, file in find_recordings(inputs):
+        target = Path(output_dir, file)
+        outputs = {kind: target.with_name(target.stem + end) for kind, end in suffixes.items()}
+        job = Job(path, file, outputs)
+        first = jobs.setdefault(os.path.normcase(target.with_name(target.stem)), job)
+        if first.path != path and not _same_file(first.path, path):
+            raise _usage_error(
+                f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
+                "rename one or transcribe them into different folders"
+            )
     recordings = {os.path.realpath(job.path) for job in jobs.values()}
     for job in jobs.values():
         for output in job.outputs.values():
@@ -79,7 +80,23 @@ def collect(
                     f"{output}: the output for {job.path} would replace a recording; "
                     "choose another output folder"
                 )
+            if output.parent == Path(output_dir) and _RESERVED.fullmatch(output.name):
+                raise _usage_error(
+                    f"{output}: the output for {job.path} would replace the run's own record; "
+                    "rename the recording or leave out this format"
+                )
     return list(jobs.values())
+
+
+def find_recordings(inputs: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
+    """The recordings of inputs, as :func:`collect` finds them, with their relative paths.
+
+    Raises:
+        UsageError: if an input does not exist, is a folder that cannot be searched or holds no
+            audio.
+    """
+    for item in inputs:
+        yield from _recordings(item)
 
 
 def _usage_error(message: str) -> UsageError:

@@ -6,8 +6,8 @@
   kernel in bfloat16, three times with gradients. It also gives gradients of masks.
 
 Autograd through overlapping views would copy every block; here the gradients of keys and values
-are added back slice by slice (:func:`speechattn.blocks.add_blocks`). A call with many blocks is done
-in pieces that stay in the cache, so that memory beyond the inputs and the output is constant.
+are added back slice by slice (:func:`speechattn.blocks.add_blocks`). A call with many blocks is
+done in pieces that stay in the cache, so that memory beyond the inputs and the output is constant.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from torch.autograd.function import once_differentiable
 from speechattn.blocks import Call, add_blocks, pieces, query_view, views
 
 FUSED_BYTES = 1 << 23  # of the results of a piece of the flash kernel
-FUSED_BLOCKS = (
-    64  # in a piece of its backward pass: gradients are added while they are in the cache
-)
+FUSED_BLOCKS = 64  # in a piece of its backward pass, whose gradients are added while in the cache
 PRODUCT_BYTES = 1 << 22  # of all blocks in a piece of the products: they are gone over three times
 LARGEST_PRODUCT = 1 << 20  # scores of a block and head
 
@@ -34,7 +32,7 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 
 def run_calls(q: Tensor, k: Tensor, v: Tensor, calls: list[Call]) -> Tensor:
-    """Carry out calls over flat tensors of shape (rows, heads, d); every query is in one of them."""
+    """Carry out calls over flat tensors of shape (rows, heads, d); every query is in one call."""
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     if q.device.type != "cpu":
         return run_anywhere(q, k, v, calls)
@@ -72,7 +70,7 @@ def run_anywhere(q: Tensor, k: Tensor, v: Tensor, calls: list[Call]) -> Tensor:
 
 @functools.cache
 def _fast_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16 on this processor; without, it is done number by number."""
+    """Whether oneDNN multiplies bfloat16 on this processor; if not, it goes number by number."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 

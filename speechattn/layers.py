@@ -1,4 +1,4 @@
-"""The layers of the encoder but for attention, each for whole batches (``forward``) and for a stream (``advance``).
+"""The layers of the encoder but for attention, for batches (``forward``) and streams (``advance``).
 
 A layer that looks ``right`` frames ahead gives its output ``right`` frames late in a stream; what it
 must remember lies in a state dictionary of tensors, whose size does not grow with time as long as
@@ -20,26 +20,27 @@ def ready_frames(waiting: int, right: int | None) -> int:
     return 0 if right is None else max(0, waiting - right)
 
 
-class Convolution(nn.Module):
-    """Depthwise convolution over time, then a matrix across channels (after Gulati et al., 2020).
+class Neighbourhood(nn.Module):
+    """Base of layers that compute each output from a few vectors around it, zeros beyond the ends.
+
+    A layer defines ``_compute``: from (batch, ``left`` + frames + ``right``, width), frames >= 1, to
+    (batch, frames, ``width_out``).
 
     Args:
-        width: channels.
-        left: frames of the past in the kernel, of ``left + 1 + right`` frames.
-        right: frames of the future in it; 0 is causal.
+        left: vectors of the past that are seen.
+        right: vectors of the future.
+        width_out: of the vectors out.
     """
 
-    def __init__(self, width: int, left: int, right: int):
+    def __init__(self, left: int, right: int, width_out: int):
         super().__init__()
-        self.left, self.right = left, right
-        self.depthwise = nn.Conv1d(width, width, left + 1 + right, groups=width)
-        self.mix = nn.Linear(width, width)
+        self.left, self.right, self.width_out = left, right, width_out
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """x: shape (batch, frames, width); frames beyond a length count as zeros."""
         if lengths is not None:
             x = x.masked_fill(~valid_frames(lengths, x.shape[1])[:, :, None], 0)
-        return self._convolve(F.pad(x, (0, 0, self.left, self.right)))
+        return self._complete(F.pad(x, (0, 0, self.left, self.right)))
 
     def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
         """x: shape (1, new frames, width); returns the outputs that are now complete."""
@@ -49,11 +50,29 @@ class Convolution(nn.Module):
         x = torch.cat([before, F.pad(x, (0, 0, 0, self.right if last else 0))], 1)
         ready = max(0, x.shape[1] - self.left - self.right)
         state["x"] = x[:, ready:]
-        return self._convolve(x)
+        return self._complete(x)
 
-    def _convolve(self, x: Tensor) -> Tensor:
+    def _complete(self, x: Tensor) -> Tensor:
         if x.shape[1] <= self.left + self.right:
-            return x[:, :0]
+            return x.new_zeros(x.shape[0], 0, self.width_out)
+        return self._compute(x)
+
+
+class Convolution(Neighbourhood):
+    """Depthwise convolution over time, then a matrix across channels (after Gulati et al., 2020).
+
+    Args:
+        width: channels.
+        left: frames of the past in the kernel, of ``left + 1 + right`` frames.
+        right: frames of the future in it; 0 is causal.
+    """
+
+    def __init__(self, width: int, left: int, right: int):
+        super().__init__(left, right, width)
+        self.depthwise = nn.Conv1d(width, width, left + 1 + right, groups=width)
+        self.mix = nn.Linear(width, width)
+
+    def _compute(self, x: Tensor) -> Tensor:
         return self.mix(F.silu(self.depthwise(x.transpose(1, 2)).transpose(1, 2)))
 
 
@@ -102,7 +121,7 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """``x + layer(norm(x))``, dropout on the branch; in a stream x waits until the layer is ready."""
+    """``x + layer(norm(x))``, dropout on the branch; in a stream x waits for the layer."""
 
     def __init__(self, width: int, layer: nn.Module, dropout: float):
         super().__init__()

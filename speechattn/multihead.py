@@ -7,16 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from speechattn.family import (
-    SCORES,
-    WEIGHTS,
-    attend,
-    check_choice,
-    check_finite,
-    check_lengths,
-    without_padding,
-)
+from speechattn.checks import check_choice, check_finite, check_lengths, whole_number
+from speechattn.family import SCORES, WEIGHTS, attend, without_padding
 from speechattn.layers import ready_frames
+from speechattn.neighbourhoods import visibility_from
 from speechattn.positions import (
     POSITIONS,
     DistanceBias,
@@ -25,7 +19,7 @@ from speechattn.positions import (
     rotation,
     sinusoids,
 )
-from speechattn.visibility import Everything, Visibility
+from speechattn.visibility import Visibility
 
 
 class MultiHeadAttention(nn.Module):
@@ -41,7 +35,8 @@ class MultiHeadAttention(nn.Module):
         scores: of :data:`SCORES`.
         weights: of :data:`WEIGHTS`.
         positions: of :data:`speechattn.positions.POSITIONS`.
-        visibility: who sees whom, unless it is given with the input; everything by default.
+        visibility: who sees whom, unless it is given with the input: a Visibility, or what
+            :func:`speechattn.neighbourhoods.visibility_from` makes one of; everything by default.
         head_width: of queries, keys and values; by default ``width / heads``.
         width_out: of the vectors out; by default ``width``.
         trained_length: positions that have a vector when positions are learned.
@@ -63,7 +58,7 @@ class MultiHeadAttention(nn.Module):
         scores: str = "dot",
         weights: str = "softmax",
         positions: str = "none",
-        visibility: Visibility | None = None,
+        visibility: object = None,
         head_width: int | None = None,
         width_out: int | None = None,
         trained_length: int | None = None,
@@ -71,22 +66,19 @@ class MultiHeadAttention(nn.Module):
         known_finite: bool = False,
     ):
         super().__init__()
-        check_choice("scores", scores, SCORES)
-        check_choice("weights", weights, WEIGHTS)
-        check_choice("positions", positions, POSITIONS)
-        if heads < 1 or (head_width is None and width % heads):
-            raise ValueError(f"heads: {heads}; they must divide the width, {width}")
-        if positions == "rotary" and (width // heads if head_width is None else head_width) % 2:
-            raise ValueError(f"heads: {heads}; rotary positions need an even width for each head")
-        if positions == "rotary" and scores != "dot":
-            raise ValueError(
-                f"positions: rotary with {scores} scores; only dot products of rotated vectors "
-                "depend on distance alone"
-            )
+        self.head_width = _head_width(width, heads, head_width)
+        if width_out is not None:
+            whole_number("width_out", width_out, 1)
+        _check_kind(scores, weights, positions, self.head_width)
+        for name, value, of in (
+            ("trained_length", trained_length, "learned"),
+            ("reach", reach, "distance"),
+        ):
+            if (value is None) == (positions == of):
+                raise ValueError(f"{name}: {value}; {of} positions need it, no others have it")
         self.heads, self.scores, self.weights, self.positions = heads, scores, weights, positions
         self.known_finite = known_finite
-        self.visibility = Everything() if visibility is None else visibility
-        self.head_width = width // heads if head_width is None else head_width
+        self.visibility = visibility_from(visibility)
         self.project = nn.Linear(width, 3 * heads * self.head_width)  # Wq, Wk and Wv in one
         self.join = nn.Linear(heads * self.head_width, width_out or width)  # Wo
         self.energy = None
@@ -97,21 +89,19 @@ class MultiHeadAttention(nn.Module):
             self.learned = LearnedPositions(trained_length, width)
         self.bias = None
         if positions == "distance":
-            if reach is None:
-                raise ValueError("reach: None; positions by distance need a number")
             self.bias = DistanceBias(
                 heads, tuple(reach) if isinstance(reach, (tuple, list)) else (reach,)
             )
 
     def forward(
-        self, x: Tensor, lengths: Tensor | None = None, visibility: Visibility | None = None
+        self, x: Tensor, lengths: Tensor | None = None, visibility: object = None
     ) -> Tensor:
         """Attention among the positions of each sequence.
 
         Args:
             x: shape (batch, positions, width).
             lengths: positions of each sequence, shape (batch,), when they differ.
-            visibility: who sees whom, instead of the layer's own.
+            visibility: who sees whom, instead of the layer's own, in the same forms.
 
         Returns:
             Shape (batch, positions, width_out); beyond a length, the bias of the output matrix.
@@ -119,7 +109,7 @@ class MultiHeadAttention(nn.Module):
         Raises:
             ValueError: for shapes or lengths that do not fit, and for NaN or infinity.
         """
-        visibility = self.visibility if visibility is None else visibility
+        visibility = self.visibility if visibility is None else visibility_from(visibility)
         q, k, v = self._heads(x, visibility, 0, lengths)
         return self._attend(q, k, v, visibility, lengths=lengths)
 
@@ -164,6 +154,7 @@ class MultiHeadAttention(nn.Module):
         if x.ndim != 3 or x.shape[2] != width:
             raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
         if not self.known_finite:
+            _check_type(x, self.project.weight)
             if lengths is not None:
                 check_lengths(lengths, *x.shape[:2])
                 x = without_padding(x, lengths)  # it may hold anything
@@ -188,3 +179,35 @@ class MultiHeadAttention(nn.Module):
         place = {"bias": self.bias, "offset": offset, "lengths": lengths}
         out = attend(q, k, v, visibility, **kind, **place, known_finite=True)
         return self.join(out.flatten(2))
+
+
+def _head_width(width: int, heads: int, head_width: int | None) -> int:
+    """What a head has of the width, unless it is given; raises ValueError if they do not fit."""
+    whole_number("width", width, 1)
+    whole_number("heads", heads, 1)
+    if head_width is not None:
+        return whole_number("head_width", head_width, 1)
+    if width % heads:
+        raise ValueError(f"heads: {heads}; they must divide the width, {width}")
+    return width // heads
+
+
+def _check_kind(scores: str, weights: str, positions: str, head_width: int) -> None:
+    check_choice("scores", scores, SCORES)
+    check_choice("weights", weights, WEIGHTS)
+    check_choice("positions", positions, POSITIONS)
+    if positions == "rotary" and head_width % 2:
+        raise ValueError(
+            f"head_width: {head_width}, by default width / heads; rotary positions need it even"
+        )
+    if positions == "rotary" and scores != "dot":
+        raise ValueError(
+            f"positions: rotary with {scores} scores; only dot products of rotated vectors "
+            "depend on distance alone"
+        )
+
+
+def _check_type(x: Tensor, weight: Tensor) -> None:
+    mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+    if x.dtype != weight.dtype and not mixed:
+        raise ValueError(f"x: {x.dtype}, and the layer's weights {weight.dtype}; they must agree")

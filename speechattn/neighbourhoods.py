@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechattn.visibility import Block, Everything, Visibility, Window, whole_number
+from speechattn.checks import whole_number
+from speechattn.visibility import Block, Everything, Visibility, Window
 
 
 class Edges(Visibility):
@@ -28,7 +29,10 @@ class Edges(Visibility):
 
     def __init__(self, pairs: Tensor | Sequence[tuple[int, int]], nodes: int):
         self.nodes = whole_number("nodes", nodes)
-        pairs = torch.as_tensor(pairs)
+        try:
+            pairs = torch.as_tensor(pairs)
+        except (TypeError, ValueError, RuntimeError):  # rows of different lengths, words
+            raise ValueError(f"pairs: {pairs!r}; (edges, 2) whole numbers, query and key") from None
         if pairs.numel() == 0:
             pairs = torch.zeros(0, 2, dtype=torch.long)
         if pairs.ndim != 2 or pairs.shape[1] != 2:
@@ -147,7 +151,7 @@ class Grid(Visibility):
 
 
 def visibility_from(value: object) -> Visibility:
-    """A visibility from the plain values of a configuration file.
+    """A visibility from the plain values that a configuration file can hold.
 
     Args:
         value: ``"everything"`` or null; ``[left, right]``, null in it for no limit;

@@ -3,7 +3,8 @@
 A product of a few rows with a matrix spends much of its time bringing the matrix into the order
 that the processor multiplies in. oneDNN, which PyTorch has for CPUs, can do that once. What comes out is the
 same to rounding. Where it is not there, or for weights that are not 32-bit floats on a CPU, layers
-stay as they are.
+stay as they are. Processors with instructions for bfloat16 can multiply in 16 bits (sums stay in 32),
+nearly twice as fast.
 """
 
 from __future__ import annotations
@@ -14,37 +15,72 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from speechattn.errors import ConfigError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROWS = 16  # that the layout is chosen for: a few hundred milliseconds of speech
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 class PackedLinear(nn.Module):
-    """What a linear layer computes, with a copy of its weights; later changes do not reach it."""
+    """What a linear layer computes, with a copy of its weights; later changes do not reach it.
 
-    def __init__(self, linear: nn.Linear):
+    Args:
+        linear: with weights in float32.
+        dtype: in which numbers are multiplied.
+    """
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32):
         super().__init__()
+        self._dtype = dtype
         self.in_features, self.out_features = linear.in_features, linear.out_features
         with torch.inference_mode(False), torch.no_grad():
-            weight = linear.weight.detach().clone()
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
-            self._bias = None if linear.bias is None else linear.bias.detach().clone()
+            self._weight = _packed(linear.weight.detach().to(dtype, copy=True))
+            self._bias = None if linear.bias is None else linear.bias.detach().to(dtype, copy=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: shape (..., in_features); returns (..., out_features), without gradients."""
-        return torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
+        args = x.to(self._dtype), self._weight, self._bias
+        return torch.ops.mkldnn._linear_pointwise(*args, "none", [], "").to(x.dtype)
+
+    def __getstate__(self) -> dict:
+        """For copies and other processes: packed weights cannot be copied, those laid out can."""
+        return {**super().__getstate__(), "_weight": self._weight.to_dense()}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__({**state, "_weight": _packed(state["_weight"])})
 
 
-def with_packed_linears(model: Module) -> Module:
+def _packed(weight: Tensor) -> Tensor:
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+
+
+def with_packed_linears(model: Module, precision: str = "fp32") -> Module:
     """A copy of a model for inference whose linear layers are packed.
 
     Everything else is shared with the model. The model itself, where packing is not possible.
+
+    Args:
+        model: any module.
+        precision: ``"fp32"``, or ``"bf16"`` to multiply matrices in 16 bits.
+
+    Raises:
+        ConfigError: for another precision, or one that this processor or device does not have.
     """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: {precision!r}; choose from {', '.join(PRECISIONS)}")
     linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    if not torch.backends.mkldnn.is_available() or any(
-        (m.weight.device.type, m.weight.dtype) != ("cpu", torch.float32) for m in linears
-    ):
+    possible = torch.backends.mkldnn.is_available() and all(
+        (m.weight.device.type, m.weight.dtype) == ("cpu", torch.float32) for m in linears
+    )
+    if precision == "bf16" and not (possible and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        raise ConfigError(
+            "precision: bf16; this processor or device has no such products here; use fp32"
+        )
+    if not possible:
         return model
     kept = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    packed = {id(linear): PackedLinear(linear) for linear in linears}
+    packed = {id(linear): PackedLinear(linear, PRECISIONS[precision]) for linear in linears}
     return copy.deepcopy(model, {**kept, **packed}).eval()

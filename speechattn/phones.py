@@ -1,4 +1,4 @@
-"""Phone sets: the labels a model knows, their silence, and how they are folded for scoring."""
+"""Phone sets: the labels a model knows, their silence, their IPA, how they are folded for scoring."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from speechattn.errors import ConfigError
+from speechattn.errors import ConfigError, UsageError
 from speechattn.resources import resource
+from speechattn.text import one_line
+
+LABELS = ("arpabet", "ipa")  # what a phone may be called: as in the model, or in IPA
 
 
 @dataclass(frozen=True)
@@ -18,16 +21,21 @@ class PhoneSet:
         names: labels, silence included.
         silence: the label that stands for no speech.
         fold: label → label it counts as when systems with different sets are compared.
+        ipa: label → the same in IPA; how phones are written is no part of what they are, so sets
+            that differ in it are equal.
 
     Raises:
-        ConfigError: if a phone is listed twice, or silence or a label to fold is not listed.
+        ConfigError: if a label is no text or has spaces in it, a phone is listed twice, or silence
+            or a label to fold is not listed.
     """
 
     names: tuple[str, ...]
     silence: str = "SIL"
     fold: dict[str, str] = field(default_factory=dict)
+    ipa: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
+        _check_labels((*self.names, self.silence))
         if len(set(self.names)) != len(self.names):
             twice = sorted({n for n in self.names if self.names.count(n) > 1})
             raise ConfigError(f"phone set: {', '.join(twice)} listed twice; list every phone once")
@@ -60,14 +68,58 @@ class PhoneSet:
         """The label that ``label`` is scored as."""
         return self.fold.get(label, label)
 
-    def to_dict(self) -> dict:
-        """As JSON values, for a checkpoint."""
-        return {"names": list(self.names), "silence": self.silence, "fold": dict(self.fold)}
+    def labels(self, kind: str = "arpabet") -> tuple[str, ...]:
+        """What the phones are called in outputs, by index.
+
+        Args:
+            kind: ``"arpabet"`` for the model's own labels, ARPAbet or not; ``"ipa"`` for IPA, where
+                silence keeps its label. A set without any IPA takes that of the ARPAbet table.
+
+        Raises:
+            UsageError: if ``kind`` is another.
+            ConfigError: if a phone has no IPA, or shares it with another.
+        """
+        if kind not in LABELS:
+            raise UsageError(f"labels: {kind!r} is unknown; choose from {', '.join(LABELS)}")
+        if kind == "arpabet":
+            return self.names
+        ipa = {**(self.ipa or arpabet().ipa), self.silence: self.silence}
+        missing = [name for name in self.names if not ipa.get(name)]
+        if missing:
+            raise ConfigError(
+                f"phone set: no IPA for {one_line(', '.join(missing))}; fill the IPA column of the "
+                'phone table before training, add "ipa" under "phones" in the model\'s '
+                "config.json, or use the model's own labels"
+            )
+        first: dict[str, str] = {}
+        for name in self.names:
+            other = first.setdefault(ipa[name], name)
+            if other != name:
+                raise ConfigError(
+                    f"phone set: {one_line(f'{other} and {name} are both {ipa[name]}')} in IPA; "
+                    "give each its own, or use the model's own labels"
+                )
+        return tuple(ipa[name] for name in self.names)
+
+    def to_dict(self, *, ipa: bool = False) -> dict:
+        """As JSON values; with ``ipa``, if there is any, for a checkpoint."""
+        values = {"names": list(self.names), "silence": self.silence, "fold": dict(self.fold)}
+        return {**values, "ipa": dict(self.ipa)} if ipa and self.ipa else values
 
     @classmethod
     def from_dict(cls, values: dict) -> PhoneSet:
         """The inverse of :meth:`to_dict`."""
-        return cls(tuple(values["names"]), values["silence"], dict(values.get("fold", {})))
+        fold, ipa = dict(values.get("fold", {})), dict(values.get("ipa", {}))
+        return cls(tuple(values["names"]), values["silence"], fold, ipa)
+
+
+def _check_labels(labels: tuple) -> None:
+    """Refuse what cannot stand between two spaces of a line of text."""
+    for label in labels:
+        if not isinstance(label, str) or label.split() != [label] or not label.isprintable():
+            raise ConfigError(
+                f"phone set: {label!r} is no label; give text without spaces for every phone"
+            )
 
 
 def arpabet() -> PhoneSet:
@@ -78,13 +130,14 @@ def arpabet() -> PhoneSet:
 def read_phone_table(path: str | Path) -> PhoneSet:
     """Read a phone set from a table: phone, IPA, class, scored_as, example (tab-separated).
 
-    Lines that begin with ``#`` are comments; the phone of class ``silence`` is the silence.
+    Lines that begin with ``#`` are comments; the phone of class ``silence`` is the silence, and
+    what stands for it in the IPA column is not used. The IPA of a phone may be left empty.
 
     Raises:
         ConfigError: if the file cannot be read, a line has fewer than four columns, or not exactly
             one phone is of class silence.
     """
-    names, fold, silence = [], {}, None
+    names, fold, ipa, silence = [], {}, {}, None
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -98,8 +151,10 @@ def read_phone_table(path: str | Path) -> PhoneSet:
                 f"{path}:{number}: {len(columns)} columns; a phone table has at least "
                 "phone, IPA, class and scored_as, separated by tabs"
             )
-        phone, _, kind, scored_as = columns[:4]
+        phone, written, kind, scored_as = columns[:4]
         names.append(phone)
+        if written.strip() and kind != "silence":
+            ipa[phone] = written.strip()
         if scored_as != phone:
             fold[phone] = scored_as
         if kind == "silence" and silence is not None:
@@ -109,6 +164,6 @@ def read_phone_table(path: str | Path) -> PhoneSet:
     if silence is None:
         raise ConfigError(f"{path}: no phone of class 'silence'; one label must stand for it")
     try:
-        return PhoneSet(tuple(names), silence, fold)
+        return PhoneSet(tuple(names), silence, fold, ipa)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

@@ -14,13 +14,14 @@ Coordinates are whole numbers of shape (positions, axes), see
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from speechattn.kept import keep
 
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "distance")
 SINUSOID_BASE = 10_000.0  # Vaswani et al., 2017
@@ -80,12 +81,11 @@ def rotation(coordinates: Tensor, d: int) -> tuple[Tensor, Tensor]:
     return angles.cos().view(-1, 1, d), angles.sin().view(-1, 1, d)
 
 
-@functools.cache
+@keep(64)
 def _signed_rates(share: int, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # kept, it must serve training as well
-        numbers = torch.arange(0, share, 2, dtype=torch.float64, device=device)
-        rates = ROTARY_BASE ** (-numbers / share)
-        return torch.cat([-rates, rates])
+    numbers = torch.arange(0, share, 2, dtype=torch.float64, device=device)
+    rates = ROTARY_BASE ** (-numbers / share)
+    return torch.cat([-rates, rates])
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, axes: int = 1) -> Tensor:
@@ -119,8 +119,10 @@ class LearnedPositions(nn.Module):
 
     def __init__(self, positions: int, width: int):
         super().__init__()
-        if positions is None or positions < 1:
-            raise ValueError(f"trained_length: {positions}; learned positions need 1 or more")
+        if not isinstance(positions, int) or isinstance(positions, bool) or positions < 1:
+            raise ValueError(
+                f"trained_length: {positions!r}; learned positions need a whole number, 1 or more"
+            )
         self.table = nn.Parameter(torch.empty(positions, width).normal_(std=0.02))
 
     def forward(self, first: int, count: int) -> Tensor:

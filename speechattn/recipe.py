@@ -23,12 +23,13 @@ import torch
 
 import speechattn
 from speechattn.atomic import atomic_write_text
-from speechattn.checkpoint import WEIGHTS, Checkpoint, pick_device
+from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.config import RecipeConfig
 from speechattn.configfile import find_config, read_config
 from speechattn.decoder import decode
 from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.evaluate import Scores
+from speechattn.modelfiles import WEIGHTS
 from speechattn.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.release import release
 from speechattn.report import transcribe_examples, write_pictures, write_report

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from speechattn.audio import AudioFile, array_blocks
-from speechattn.checkpoint import Checkpoint, find_model, pick_device
-from speechattn.decoder import Decoder
+from speechattn.audio import AudioFile, AudioInfo, array_blocks
+from speechattn.checkpoint import Checkpoint, pick_device
+from speechattn.collector import RunCollector
+from speechattn.costs import describe_costs
 from speechattn.errors import UsageError
 from speechattn.frontend import FrontEnd
+from speechattn.modelfiles import find_model
+from speechattn.packed_linear import with_packed_linears
 from speechattn.phones import PhoneSet
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.segments import FrameRun, Segment, segments_from_runs
@@ -49,12 +52,16 @@ class Recognizer:
     Args:
         checkpoint: the model.
         device: where its encoder computes.
+        precision: of its products; see :func:`load_model`.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device):
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "fp32"):
         self.checkpoint = checkpoint
         self.device = device
         self._front_end = FrontEnd(checkpoint.front_end)
+        # For use; the checkpoint keeps its weights as they were saved.
+        ready = with_packed_linears(checkpoint.classifier, precision)
+        self._ready = replace(checkpoint, classifier=ready)
 
     @property
     def phones(self) -> PhoneSet:
@@ -68,6 +75,10 @@ class Recognizer:
         sample_rate: int | None = None,
         channel: int | None = None,
         posteriors: bool = True,
+        labels: str = "arpabet",
+        alternatives: int = 0,
+        on_posteriors: Callable[[np.ndarray], None] | None = None,
+        on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
     ) -> Transcription:
         """Recognise the phones of a recording.
 
@@ -79,31 +90,58 @@ class Recognizer:
             sample_rate: Hz; needed with samples, refused with a file.
             channel: counted from 0; None mixes all of them.
             posteriors: whether to return the frame posteriors as well.
+            labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
+            alternatives: how many other phones to give with each, the most probable first, with
+                their mean probabilities over its frames. These are the encoder's own; a phone's
+                confidence is bent besides.
+            on_posteriors: called with the posteriors of every block as it comes, float32, shape
+                (frames, phones), for those who cannot hold all of them.
+            on_samples: of a file; as for :class:`~speechattn.audio.AudioFile`.
 
         Raises:
             AudioError: if the audio cannot be read or trusted.
-            UsageError: if ``sample_rate`` is missing, or given with a file.
+            UsageError: if ``sample_rate`` is missing, or given with a file; if ``labels`` or
+                ``alternatives`` are out of range.
+            ConfigError: if the model has no IPA for its phones.
         """
+        names = self.phones.labels(labels)
+        kept: list[np.ndarray] = []
+
+        def see(block: np.ndarray) -> None:
+            if posteriors:
+                kept.append(block)
+            if on_posteriors is not None:
+                on_posteriors(block)
+
+        wanted = posteriors or on_posteriors is not None
+        collector = RunCollector(
+            self.checkpoint, alternatives=alternatives, on_posteriors=see if wanted else None
+        )
         if isinstance(audio, (str, Path)):
             if sample_rate is not None:
                 raise UsageError(
                     f"sample_rate: {sample_rate} given with the file {audio}; a file says its own"
                 )
-            with AudioFile(audio, channel=channel) as file:
-                runs, frames = self._recognise(file.blocks(BLOCK_SECONDS), posteriors)
+            with AudioFile(audio, channel=channel, on_samples=on_samples) as file:
+                runs = self._recognise(file.blocks(BLOCK_SECONDS), collector)
                 duration, sample_rate = file.info.duration, file.info.sample_rate
         else:
             if sample_rate is None:
                 raise UsageError("sample_rate: missing; samples need their rate in Hz")
             blocks = array_blocks(audio, sample_rate, seconds=BLOCK_SECONDS, channel=channel)
-            runs, frames = self._recognise(blocks, posteriors)
+            runs = self._recognise(blocks, collector)
             sample_rate = int(sample_rate)  # a whole number, says array_blocks
             duration = np.shape(audio)[-1] / sample_rate
-        phones = segments_from_runs(runs, self.phones.names, duration)
-        return Transcription(phones, duration, sample_rate, self.phones.names, frames)
+        phones = segments_from_runs(runs, names, duration)
+        frames = np.concatenate(kept) if posteriors else None
+        return Transcription(phones, duration, sample_rate, names, frames)
 
     def stream(
-        self, *, sample_rate: int = SAMPLE_RATE, channel: int | None = None
+        self,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        channel: int | None = None,
+        labels: str = "arpabet",
     ) -> RecognizerStream:
         """Recognise a recording while it is being made.
 
@@ -114,18 +152,20 @@ class Recognizer:
         Args:
             sample_rate: Hz, of the samples that will be pushed.
             channel: counted from 0; None mixes all of them.
+            labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
 
         Raises:
             AudioError: if the sample rate makes no sense.
             ConfigError: if a window of the encoder has no limit to the right: it answers only at
-                the end of a recording.
+                the end of a recording; if the model has no IPA for its phones.
         """
         return RecognizerStream(
-            self.checkpoint,
+            self._ready,
             self._front_end,
             self.device,
             sample_rate=sample_rate,
             channel=channel,
+            labels=labels,
         )
 
     @property
@@ -143,7 +183,7 @@ class Recognizer:
             Shape (frames, phones), float32; fewer frames than went in at first, more at the end,
             by what the encoder looks ahead.
         """
-        stream = PosteriorStream(self.checkpoint, self._front_end, self.device)
+        stream = PosteriorStream(self._ready, self._front_end, self.device)
         waiting: np.ndarray | None = None
         for block in blocks:
             if waiting is not None:
@@ -152,32 +192,26 @@ class Recognizer:
         if waiting is not None:
             yield stream.push(waiting, last=True)
 
-    def _recognise(
-        self, blocks: Iterator[np.ndarray], keep: bool
-    ) -> tuple[list[FrameRun], np.ndarray | None]:
-        decoder = Decoder(self.checkpoint.phone_model, self.checkpoint.decoding)
-        runs: list[FrameRun] = []
-        kept: list[np.ndarray] = []
+    def _recognise(self, blocks: Iterator[np.ndarray], collector: RunCollector) -> list[FrameRun]:
         for log_posteriors in self.log_posteriors(blocks):
-            runs += decoder.push(log_posteriors)
-            if keep:
-                kept.append(np.exp(log_posteriors))
-        runs += decoder.finish()
-        return runs, np.concatenate(kept) if keep else None
+            collector.push(log_posteriors)
+        return collector.finish()
 
     def describe(self) -> dict:
         """What the model is, for people: shape, window, look-ahead, phones, training, card."""
         checkpoint = self.checkpoint
         encoder = checkpoint.classifier.config
+        windows = [[_ms(side) for side in window] for window in encoder.windows]
         return {
             "name": checkpoint.name,
             "weights": checkpoint.classifier.num_weights,
             "phones": " ".join(checkpoint.phones.names),
             "front_end": f"{checkpoint.front_end.dim} {checkpoint.front_end.kind}, 100 frames/s",
-            "encoder": encoder.to_dict(),
-            "window_ms": [[_ms(side) for side in window] for window in encoder.windows],
+            "encoder": {"kind": encoder.kind, **encoder.to_dict()},
+            **({"window_ms": windows} if windows else {}),
             "receptive_field_ms": encoder.receptive_field_ms,
             "look_ahead_ms": self.look_ahead_ms,
+            **describe_costs(encoder, checkpoint.front_end.dim, len(checkpoint.phones)),
             "decoding": checkpoint.decoding.to_dict(),
             "training": checkpoint.training,
             "device": str(self.device),
@@ -189,17 +223,21 @@ def _ms(frames: int | None) -> float | None:
     return None if frames is None else frames * SHIFT_MS
 
 
-def load_model(name_or_dir: str | Path = DEFAULT_MODEL, device: str = "auto") -> Recognizer:
+def load_model(
+    name_or_dir: str | Path = DEFAULT_MODEL, device: str = "auto", *, precision: str = "fp32"
+) -> Recognizer:
     """Load a model.
 
     Args:
         name_or_dir: a model folder, or the name of a model that comes with the package; by default
             the English one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
+        precision: ``"fp32"``, or ``"bf16"`` to multiply matrices in 16 bits on a processor with
+            instructions for it: faster, and probabilities differ in the third decimal.
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
-        ConfigError: if the device is not there.
+        ConfigError: if the device or the precision is not there.
     """
     picked = pick_device(device)
-    return Recognizer(Checkpoint.load(find_model(name_or_dir), picked), picked)
+    return Recognizer(Checkpoint.load(find_model(name_or_dir), picked), picked, precision)

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 from speechattn.atomic import atomic_write_text
-from speechattn.checkpoint import CARD, Checkpoint
+from speechattn.checkpoint import Checkpoint
 from speechattn.errors import ConfigError
+from speechattn.modelfiles import CARD
 
 TABLE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
 HISTORY = "history.json"

@@ -3,7 +3,7 @@
 Everything is done chunk by chunk, so a recording of any length needs the same memory. Lengths:
 ``n`` samples at ``rate`` Hz become ``floor(n * 16000 / rate + 1/2)`` samples at 16 kHz, exactly,
 whatever the chunks and blocks. What cannot become so (impossible rates, no channel of that number,
-too few samples, NaN) is refused here, whether it comes from a file or from memory.
+too few samples, NaN, absurd levels) is refused here, whether it comes from a file or from memory.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import numpy as np
 import soxr
 
 from speechattn.errors import AudioError
+from speechattn.failures import EMPTY, NOT_FINITE, TOO_SHORT, UNSUITABLE
 from speechattn.timing import SAMPLE_RATE, SHIFT_SAMPLES
 
 MIN_RATE = 4_000  # Hz; below, too little of speech is left
 MAX_RATE = 768_000  # Hz; above, the header is wrong
 MIN_SAMPLES = SHIFT_SAMPLES // 2  # at 16 kHz; fewer (5 ms) give no frame
+MAX_LEVEL = 2.0**40  # of a sample, where full scale is 1; beyond, the energy of a frame overflows
 CHUNK_FRAMES = 65_536  # samples per channel decoded and resampled at a time
 CHUNK_VALUES = 1 << 20  # samples of all channels decoded at a time, at most
 
@@ -47,14 +49,16 @@ def check_length(frames: int, sample_rate: int, name: str) -> None:
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise AudioError(
             f"{name}: sample rate {sample_rate} Hz is not between {MIN_RATE} and {MAX_RATE} Hz; "
-            "record or convert it at 16000 Hz"
+            "record or convert it at 16000 Hz",
+            UNSUITABLE,
         )
     if frames <= 0:
-        raise AudioError(f"{name}: holds no samples (0 s); leave it out or record it again")
+        raise AudioError(f"{name}: holds no samples (0 s); leave it out or record it again", EMPTY)
     if resampled_length(frames, sample_rate) < MIN_SAMPLES:
         raise AudioError(
             f"{name}: {frames} samples at {sample_rate} Hz are {1000 * frames / sample_rate:.2f} "
-            "ms; at least 5 ms are needed for one frame; leave it out"
+            "ms; at least 5 ms are needed for one frame; leave it out",
+            TOO_SHORT,
         )
 
 
@@ -69,8 +73,34 @@ def check_channel(channel: int | None, channels: int, name: str) -> None:
     whole = isinstance(channel, (int, np.integer)) and not isinstance(channel, bool)
     if not whole or not 0 <= channel < channels:
         raise AudioError(
-            f"{name}: no channel {channel}; it has {channels}, counted from 0 to {channels - 1}"
+            f"{name}: no channel {channel}; it has {channels}, counted from 0 to {channels - 1}",
+            UNSUITABLE,
         )
+
+
+def check_samples(samples: np.ndarray, done: int, sample_rate: int, name: str) -> None:
+    """Refuse samples that are no sound: NaN, infinite, or beyond ``MAX_LEVEL``.
+
+    Args:
+        samples: mono, shape (samples,).
+        done: how many came before them.
+        sample_rate: Hz.
+        name: what messages call the recording.
+
+    Raises:
+        AudioError: naming the first one.
+    """
+    usable = np.abs(samples) <= MAX_LEVEL  # not so NaN
+    if not usable.all():
+        bad = int(np.argmin(usable))
+        value = samples[bad]
+        problem = (
+            f"{value:.3g}, where full scale is 1; scale the recording to -1 to 1"
+            if np.isfinite(value)
+            else f"{value}; write the recording again without NaN and infinite values"
+        )
+        place = f"sample {done + bad} (at {(done + bad) / sample_rate:.4f} s)"
+        raise AudioError(f"{name}: {place} is {problem}", NOT_FINITE)
 
 
 def mono_blocks(
@@ -89,7 +119,7 @@ def mono_blocks(
         Iterator of float32 arrays at 16 kHz, shape (samples,).
 
     Raises:
-        AudioError: if ``seconds`` is no length or (from the iterator) a sample is NaN or infinite.
+        AudioError: if ``seconds`` is no length or (from the iterator) as :func:`check_samples`.
     """
     if not np.isfinite(seconds) or not seconds > 0:
         raise AudioError(f"{name}: blocks of {seconds} s; give a length above 0 s")
@@ -109,19 +139,9 @@ def _mono(
             mono = chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
         else:
             mono = np.array(chunk[:, channel])
-        _check_finite(mono, done, sample_rate, name)
+        check_samples(mono, done, sample_rate, name)
         done += len(mono)
         yield mono
-
-
-def _check_finite(samples: np.ndarray, done: int, sample_rate: int, name: str) -> None:
-    finite = np.isfinite(samples)
-    if not finite.all():
-        bad = int(np.argmin(finite))
-        raise AudioError(
-            f"{name}: sample {done + bad} (at {(done + bad) / sample_rate:.4f} s) is "
-            f"{samples[bad]}; write the recording again without NaN and infinite values"
-        )
 
 
 def _resample(chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from speechattn.timing import frame_to_seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A labelled stretch of a recording.
 
@@ -19,12 +19,15 @@ class Segment:
         start: seconds from the beginning of the recording.
         end: seconds, greater than ``start``.
         confidence: between 0 and 1; 1 for reference alignments.
+        alternatives: other labels and their probabilities, the most probable first; none unless
+            they were asked for.
     """
 
     label: str
     start: float
     end: float
     confidence: float = 1.0
+    alternatives: tuple[tuple[str, float], ...] = ()
 
     @property
     def duration(self) -> float:
@@ -32,7 +35,7 @@ class Segment:
         return self.end - self.start
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrameRun:
     """A run of frames with one label, as the decoder gives it.
 
@@ -41,12 +44,15 @@ class FrameRun:
         start: first frame.
         end: frame after the last.
         confidence: between 0 and 1.
+        alternatives: other phones (indices) and their mean posteriors, the most probable first;
+            none unless they were asked for.
     """
 
     phone: int
     start: int
     end: int
     confidence: float = 1.0
+    alternatives: tuple[tuple[int, float], ...] = ()
 
 
 def runs_from_labels(labels: Sequence[int] | np.ndarray) -> list[FrameRun]:
@@ -91,6 +97,7 @@ def segments_from_runs(
             frame_to_seconds(run.start),
             duration if i == len(runs) - 1 else frame_to_seconds(run.end),
             run.confidence,
+            tuple((names[phone], probability) for phone, probability in run.alternatives),
         )
         for i, run in enumerate(runs)
     ]

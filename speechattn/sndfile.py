@@ -8,7 +8,6 @@ there.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import soundfile
 
 from speechattn.containers import check_container
 from speechattn.errors import AudioError
+from speechattn.failures import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE
 from speechattn.headers import Header
 from speechattn.resample import check_length, chunk_frames
 from speechattn.text import one_line
@@ -76,8 +76,10 @@ def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
     name = one_line(path)
     header = check_container(path)
     try:
-        # Bytes, because soundfile cannot encode every name that a folder may hold.
-        sound = Sound(str(path) if sys.platform == "win32" else os.fsencode(path))
+        sound = _open(path)
+    except OSError as error:  # deleted or locked since it was looked at
+        message = f"{name}: cannot be opened ({error.strerror}); check the path"
+        raise AudioError(message, NO_ACCESS) from None
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         if header.kind:
             problem = f"this {header.kind} file cannot be decoded ({_reason(error)})"
@@ -85,14 +87,15 @@ def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
             with path.open("rb") as file:
                 start = file.read(8)
             problem = f"no sound file that can be read (begins with {start!r}: {_reason(error)})"
-        raise AudioError(f"{name}: {problem}; convert it to WAV or FLAC") from None
+        kind = DAMAGED if header.kind else UNREADABLE
+        raise AudioError(f"{name}: {problem}; convert it to WAV or FLAC", kind) from None
     try:
         if _CHECKED.get(sound.format, sound.format) != header.kind:
             raise AudioError(
                 f"{name}: is {sound.format} {sound.subtype}, of which it cannot be told whether "
                 "it is complete; convert it to WAV or FLAC"
             )
-        frames = _frames(sound, header, name)
+        frames = _frames(sound, path, header, name)
         check_length(frames, sound.samplerate, name)
     except AudioError:
         sound.close()
@@ -102,26 +105,32 @@ def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
     )
 
 
-def _frames(sound: Sound, header: Header, name: str) -> int:
+def _open(path: Path) -> Sound:
+    """Open by descriptor: libsndfile takes no path of more than 1,023 bytes."""
+    return Sound(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), closefd=True)
+
+
+def _frames(sound: Sound, path: Path, header: Header, name: str) -> int:
     """Samples per channel that the file must turn out to hold."""
     frames = sound.frames
     if frames >= 1 << 60:  # a FLAC written to a pipe does not say; only decoding tells
-        frames = _count_frames(sound.name, name)
+        frames = _count_frames(path, name)
     if header.frames is None or frames - header.frames > header.surplus:
         return frames
     if frames < header.frames - header.shortfall:
         why = "its bit rate varies and it has no Xing header" if header.kind == "MP3" else "cut off"
         raise AudioError(
             f"{name}: the decoder finds {frames} of {header.frames} samples ({why}); "
-            "convert it to WAV or FLAC, or copy it again"
+            "convert it to WAV or FLAC, or copy it again",
+            TRUNCATED,
         )
     return min(frames, header.frames)
 
 
-def _count_frames(path: str | bytes, name: str) -> int:
+def _count_frames(path: Path, name: str) -> int:
     """Samples per channel, by decoding them all."""
     frames = 0
-    with Sound(path) as sound:
+    with _open(path) as sound:
         buffer = np.empty((chunk_frames(sound.channels), sound.channels), np.float32)
         while count := len(_read(sound, buffer, frames, name)):
             frames += count
@@ -151,7 +160,8 @@ def decode(sound: Sound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
         if len(chunk) == 0:
             raise AudioError(
                 f"{name}: cut off or damaged: {done} of {info.frames} samples can be decoded "
-                f"({done / info.sample_rate:.2f} of {info.duration:.2f} s); copy it again"
+                f"({done / info.sample_rate:.2f} of {info.duration:.2f} s); copy it again",
+                TRUNCATED,
             )
         done += len(chunk)
         yield chunk
@@ -163,7 +173,8 @@ def _read(sound: Sound, buffer: np.ndarray, done: int, name: str) -> np.ndarray:
     except soundfile.SoundFileError as error:
         raise AudioError(
             f"{name}: cannot be decoded after {done / sound.samplerate:.2f} s "
-            f"({_reason(error)}): cut off or damaged; copy it again"
+            f"({_reason(error)}): cut off or damaged; copy it again",
+            DAMAGED,
         ) from None
 
 

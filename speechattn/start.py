@@ -6,10 +6,11 @@ import hashlib
 
 import torch
 
-from speechattn.checkpoint import WEIGHTS, Checkpoint, find_model
+from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
 from speechattn.encoder import PhoneClassifier
 from speechattn.errors import ConfigError, ModelError
+from speechattn.modelfiles import WEIGHTS, find_model
 from speechattn.phones import PhoneSet
 
 
@@ -37,6 +38,12 @@ def load_start(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> 
     ):
         if not same:
             raise ConfigError(f"start_from: {name}: its {key} are not the recipe's; {way_out}")
+    kinds = model.classifier.config.kind, config.encoder.kind
+    if kinds[0] != kinds[1]:
+        raise ConfigError(
+            f"start_from: {name}: its encoder is of kind {kinds[0]!r}, the recipe's of kind "
+            f"{kinds[1]!r}; {way_out}"
+        )
     wanted = PhoneClassifier(config.front_end.dim, len(phones), config.encoder).state_dict()
     found = model.classifier.state_dict()
     for key in (*wanted, *found):

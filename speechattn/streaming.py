@@ -15,7 +15,7 @@ import torch
 from speechattn.audiostream import AudioStream
 from speechattn.checkpoint import Checkpoint
 from speechattn.decoder import Decoder
-from speechattn.encoder import EncoderConfig
+from speechattn.encodershape import EncoderShape
 from speechattn.errors import ConfigError
 from speechattn.frontend import LEAD, FrontEnd
 from speechattn.segments import FrameRun, Segment
@@ -40,9 +40,8 @@ class StreamResult:
         posteriors: probability of every phone in the frames that are new, float32, shape
             (frames, phones).
         segments: phones that are decided now and will not change; they go on where those of the
-            chunk before ended, silence included.
-        partial: the best guess at what follows them, up to the newest frame. The next chunk may
-            change it; empty at the end of the stream.
+            chunk before ended, silence included. :meth:`RecognizerStream.partial` guesses what
+            follows them.
     """
 
     first_frame: int
@@ -55,7 +54,7 @@ class StreamResult:
         return frame_to_seconds(self.first_frame)
 
 
-def look_ahead_ms(config: EncoderConfig) -> float | None:
+def look_ahead_ms(config: EncoderShape) -> float | None:
     """Audio after the end of a frame that must be there before its posteriors are known.
 
     Half a window of the front end, and what the encoder looks ahead in all of its layers together.
@@ -119,10 +118,12 @@ class RecognizerStream:
         device: where its encoder computes.
         sample_rate: Hz, of the samples that will be pushed.
         channel: counted from 0; None mixes all of them.
+        labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
 
     Raises:
         AudioError: if the sample rate makes no sense.
-        ConfigError: if the encoder must hear the end before it can say anything.
+        ConfigError: if the encoder must hear the end before it can say anything, or the model has
+            no IPA for its phones.
     """
 
     def __init__(
@@ -133,19 +134,19 @@ class RecognizerStream:
         *,
         sample_rate: int = SAMPLE_RATE,
         channel: int | None = None,
+        labels: str = "arpabet",
     ):
         ahead = look_ahead_ms(checkpoint.classifier.config)
         if ahead is None:
             raise ConfigError(
-                f"encoder.window: {checkpoint.classifier.config.windows} has a right side without "
-                "limit (None), so the model answers only at the end of a recording; use "
-                "transcribe, or train a model with limited windows"
+                f"{checkpoint.classifier.config.endless}, so the model answers only at the end of "
+                "a recording; use transcribe, or train a model with a limited look-ahead"
             )
         self.look_ahead_ms = ahead
         self._audio = AudioStream(sample_rate, channel=channel)
         self._posteriors = PosteriorStream(checkpoint, front_end, device)
         self._decoder = Decoder(checkpoint.phone_model, checkpoint.decoding)
-        self._names = checkpoint.phones.names
+        self._names = checkpoint.phones.labels(labels)
         self._frames = 0  # returned so far
 
     @property

@@ -12,7 +12,9 @@ import torch
 from speechattn.atomic import atomic_write_text
 from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
+from speechattn.errors import ConfigError
 from speechattn.phonemodel import PhoneModel
+from speechattn.prepare import PreparedSet
 from speechattn.recipe_data import RecipeData
 from speechattn.stages import fingerprint
 from speechattn.start import load_start
@@ -21,6 +23,26 @@ from speechattn.train import Trainer
 from speechattn.tune import tune_decoder
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
+
+
+def check_reach(limit: int | None, name: str, prepared: PreparedSet) -> None:
+    """Raises ConfigError if the longest utterance of a set, which is taken whole, is too long.
+
+    Found now, and not at the first evaluation, which may be hours away. Training crops its own.
+
+    Args:
+        limit: 10 ms frames that the encoder's positions reach, ``encoder.trained_length``; None for
+            any length.
+        name: of the set.
+        prepared: the set.
+    """
+    longest = max(prepared.entries, key=lambda entry: entry.frames, default=None)
+    if limit is not None and longest is not None and longest.frames > limit:
+        raise ConfigError(
+            f"encoder.trained_length: {limit} frames, but {longest.corpus} {longest.id} of {name} "
+            f"({longest.path}) has {longest.frames}: raise it, choose positions that reach any "
+            "length (rotary, distance), or leave the utterance out"
+        )
 
 
 class TrainStage:
@@ -49,10 +71,16 @@ class TrainStage:
         self._prepared = prepared
 
     def run(self) -> None:
-        """Train the classifier, learn the phone model, tune the decoder, write the model."""
+        """Train the classifier, learn the phone model, tune the decoder, write the model.
+
+        Raises:
+            ConfigError: if an utterance of dev or test is longer than the encoder's positions reach.
+        """
         config = self.config
+        train, dev, test = (self.data.prepared(name) for name in ("train", "dev", "test"))
+        for name, prepared in (("dev", dev), ("test", test)):
+            check_reach(config.encoder.trained_length, name, prepared)
         self._set_aside_foreign_checkpoint()
-        train, dev = self.data.prepared("train"), self.data.prepared("dev")
         hours = train.num_frames / FRAMES_PER_SECOND / 3600
         self.say(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
         start = load_start(config, self.data.phones, self.device) if config.start_from else None

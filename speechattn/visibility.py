@@ -3,13 +3,12 @@
 A sequence with a window, all of a sequence, the edges of a graph and the neighbourhood in an image
 differ in nothing but this. Each is a :class:`Visibility`, and each says it in the same form: blocks
 of queries that look at the same keys, with a mask inside the block. What is computed is then
-proportional to the pairs that see each other, and one loop in :mod:`speechattn.family` does them all.
+proportional to the pairs that see each other, and one loop in :mod:`speechattn.family` does all.
 Sequences are here, graphs and images in :mod:`speechattn.neighbourhoods`.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +16,8 @@ import torch
 from torch import Tensor
 
 from speechattn.attention import block_rows
+from speechattn.checks import whole_number
+from speechattn.kept import can_be_kept, plain
 
 
 class Block(NamedTuple):
@@ -87,10 +88,12 @@ class Visibility:
                 f"offset: {offset} with {queries} queries and {positions} keys; only a Window "
                 "can be streamed"
             )
-        key = (positions, str(device))
-        if getattr(self, "_kept", (None,))[0] != key:
-            self._kept = key, self._blocks(positions, torch.device(device))
-        return self._kept[1]
+        key, kept = (positions, str(device)), getattr(self, "_kept", None)
+        if kept is None or kept[0] != key or not can_be_kept():
+            kept = key, plain(self._blocks)(positions, torch.device(device))
+            if can_be_kept():
+                self._kept = kept
+        return kept[1]
 
     def mask(self, positions: int) -> Tensor:
         """Whether query i (row) sees key j (column), shape (positions, positions). For tests and
@@ -175,18 +178,3 @@ class Everything(Window):
 
     def __repr__(self) -> str:
         return "Everything()"
-
-
-def whole_number(name: str, value: object) -> int:
-    """A number as an int.
-
-    Raises:
-        ValueError: if it is negative or not whole; the message begins with ``name``.
-    """
-    try:
-        number = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ValueError(f"{name}: {value!r}; a whole number, 0 or more")
-    return number

@@ -101,3 +101,9 @@ def message_of(caught) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def cells(report: str, first: str) -> list[str]:
+    """The cells of the row of a Markdown table that begins with this one."""
+    (line,) = [line for line in report.splitlines() if line.startswith(f"| {first} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]

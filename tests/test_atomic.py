@@ -13,8 +13,8 @@ from speechattn.atomic import (
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
-    growing_text,
     replace_folder,
+    temporary_path,
 )
 
 
@@ -61,9 +61,7 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd)))
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append("replace"), replace(a, b)))
     atomic_write_bytes(tmp_path / "a", b"x")
-    with growing_text(tmp_path / "b") as append:
-        append("x")
-    assert order == ["fsync", "replace"] * 2
+    assert order == ["fsync", "replace"]
 
 
 def test_a_folder_in_the_way_is_an_error_and_stays(tmp_path):
@@ -110,28 +108,21 @@ def test_text_and_bytes_are_written_as_they_are(tmp_path_factory, text, data):
     assert set(names(folder)) <= {"b", "t"}
 
 
-def test_growing_text_shows_its_progress_beside_its_name(tmp_path):
-    target, partial = tmp_path / "sub" / "a.ctm", tmp_path / "sub" / "a.ctm.partial"
-    target.parent.mkdir()
-    target.write_text("old")
-    with growing_text(target) as append:
-        append("one\n")
-        assert not target.exists() and partial.read_text() == "one\n"
-        append("zwei ü\n")
-        assert partial.read_bytes() == "one\nzwei ü\n".encode()
-    assert target.read_bytes() == "one\nzwei ü\n".encode() and names(tmp_path / "sub") == ["a.ctm"]
+@pytest.mark.parametrize("name", ["a.ctm", "a", ".a", "a.", "\udce9.csv", "x" * 251 + ".txt"])
+def test_what_a_killed_process_leaves_can_be_found(tmp_path, name):
+    path = tmp_path / name
+    with atomic_path(path) as temporary:
+        assert temporary == temporary_path(path) != path
+        assert temporary.name.endswith(f".tmp{path.suffix}") and len(temporary.name) < 50
+    assert temporary_path(tmp_path / "other") != temporary
 
 
-def test_growing_text_keeps_what_there_is_when_it_is_interrupted(tmp_path):
-    target = tmp_path / "a.ctm"
-    with pytest.raises(KeyboardInterrupt), growing_text(target) as append:
-        append("one\n")
-        raise KeyboardInterrupt
-    assert names(tmp_path) == ["a.ctm.partial"]
-    assert (tmp_path / "a.ctm.partial").read_text() == "one\n"
-    with growing_text(target) as append:  # a second attempt begins anew
-        append("two\n")
-    assert names(tmp_path) == ["a.ctm"] and target.read_text() == "two\n"
+def test_two_who_write_one_file_do_not_meet(tmp_path):
+    with atomic_path(tmp_path / "a.txt") as one, atomic_path(tmp_path / "a.txt") as other:
+        one.write_text("one")
+        other.write_text("other")
+        assert one != other
+    assert (tmp_path / "a.txt").read_text() == "one" and names(tmp_path) == ["a.txt"]
 
 
 def make_folder(folder, **files):

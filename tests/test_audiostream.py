@@ -92,6 +92,7 @@ def test_kinds_of_floats(kind):
         (np.full(3, np.nan), ("sample 160 (at 0.0100 s) is nan", "without NaN")),
         (np.array([0, np.inf]), ("sample 161 (at 0.0101 s) is inf", "without NaN")),
         (np.array([1e300]), ("sample 160", "inf")),
+        (np.array([0, -1e18]), ("sample 161 (at 0.0101 s) is -1e+18", "full scale is 1")),
         (np.zeros((2, 160)), ("samples: 2 channels after 1", "make another one")),
     ],
 )

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from recordings import make, needs_posix
 
-from speechattn.batch import Summary, error_message, transcribe_files
+from speechattn.batch import transcribe_files
 from speechattn.errors import AudioError, SpeechattnError
 from speechattn.inputs import collect
 from speechattn.segments import Segment
@@ -27,7 +27,7 @@ class FakeRecognizer:
     phones: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(silence="SIL"))
     asked: list[tuple[str, int | None]] = field(default_factory=list)
 
-    def transcribe(self, audio: Path, *, channel=None, posteriors=True) -> SimpleNamespace:
+    def transcribe(self, audio: Path, *, channel=None, **_) -> SimpleNamespace:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
         self.asked.append((audio.name, channel))
         if audio.name in self.errors:
@@ -40,8 +40,12 @@ def read_list(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "transcripts.jsonl").read_text().splitlines()]
 
 
+OWN = (".lock", "journal.jsonl", "run.json")  # files of every run
+
+
 def tree(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return [file for file in files if file not in OWN]
 
 
 @needs_posix
@@ -86,6 +90,7 @@ def test_every_output_and_the_list_are_written(tmp_path):
         {"label": "AA", "start": 0.25, "end": 1.0, "confidence": 0.8},
     ]
     expected = {"duration": 1.0, "sample_rate": 8000, "status": "ok", "error": None}
+    expected |= {"kind": None, "warnings": []}
     assert read_list(out) == [
         {"file": file, **expected, "phones": phones} for file in ("a.wav", "b/c.wav")
     ]
@@ -104,22 +109,30 @@ def test_silence_is_that_of_the_recognizer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "said", "kind"),
     [
-        (AudioError("{path}: 0 samples; record it again"), "0 samples"),
-        (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "check the permissions"),
-        (OSError("no number"), "no number"),
-        (MemoryError(), "not enough memory"),
-        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "not enough memory"),
-        (RuntimeError("shape\nmismatch"), r"RuntimeError: shape\nmismatch"),
-        (RecursionError(), "RecursionError"),
+        (AudioError("{path}: 0 samples; record it again", "empty"), "0 samples", "empty"),
+        (
+            PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+            "check the permissions",
+            "no access",
+        ),
+        (OSError("no number"), "no number", "no access"),
+        (MemoryError(), "not enough memory", "out of memory"),
+        (
+            type("OutOfMemoryError", (RuntimeError,), {})("CUDA"),
+            "not enough memory",
+            "out of memory",
+        ),
+        (RuntimeError("shape\nmismatch"), r"RuntimeError: shape\nmismatch", "internal"),
+        (RecursionError(), "RecursionError", "internal"),
     ],
 )
-def test_a_failing_recording_does_not_stop_the_others(tmp_path, error, said):
+def test_a_failing_recording_does_not_stop_the_others(tmp_path, error, said, kind):
     rec = make(tmp_path / "rec", "a.wav", "b.wav", "c.wav")
     out = make(tmp_path / "out", "b.ctm", "b.TextGrid", "b.csv")
     if isinstance(error, AudioError):
-        error = AudioError(str(error).format(path=rec / "b.wav"))
+        error = AudioError(str(error).format(path=rec / "b.wav"), error.kind)
     jobs = collect([rec], out, ["textgrid", "ctm"])
     summary = transcribe_files(jobs, FakeRecognizer({"b.wav": error}), out)
     # Of b.wav only the format that was not asked for is left.
@@ -134,6 +147,8 @@ def test_a_failing_recording_does_not_stop_the_others(tmp_path, error, said):
         "duration": None,
         "sample_rate": None,
         "status": "error",
+        "kind": kind,
+        "warnings": [],
         "phones": [],
     }
     assert said in message and message.count(str(rec / "b.wav")) == 1 and "\n" not in message
@@ -178,27 +193,29 @@ def test_pipes_and_devices_are_refused_without_reading_them(tmp_path):
     assert ["not a regular file" in error for error in summary.errors] == [True, True]
 
 
-def test_an_interrupt_leaves_what_is_done_under_another_name(tmp_path):
+def test_an_interrupt_leaves_what_is_done_in_the_journal(tmp_path):
     rec = make(tmp_path / "rec", "a.wav", "b.wav", "c.wav")
     out = make(tmp_path / "out", "transcripts.jsonl")
     jobs = collect([rec], out, ["ctm"])
     with pytest.raises(KeyboardInterrupt):
         transcribe_files(jobs, FakeRecognizer({"b.wav": KeyboardInterrupt()}), out)
-    assert tree(out) == ["a.ctm", "transcripts.jsonl.partial"]
-    (line,) = (out / "transcripts.jsonl.partial").read_text().splitlines()
+    assert tree(out) == ["a.ctm"]
+    (line,) = (out / "journal.jsonl").read_text().splitlines()
     assert json.loads(line)["file"] == "a.wav"
     transcribe_files(jobs, FakeRecognizer(), out)
     assert tree(out) == ["a.ctm", "b.ctm", "c.ctm", "transcripts.jsonl"]
     assert len(read_list(out)) == 3
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a full disk")
-def test_a_list_that_cannot_be_written_ends_the_run_with_a_message(tmp_path):
+def test_a_journal_that_cannot_be_written_ends_the_run_with_a_message(tmp_path, monkeypatch):
+    def full(self, line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+    monkeypatch.setattr("speechattn.journal.Journal.add", full)
     rec = make(tmp_path / "rec", "a.wav")
-    out = make(tmp_path / "out", "x")
-    (out / "transcripts.jsonl.partial").symlink_to("/dev/full")
+    out = make(tmp_path / "out", "transcripts.jsonl")
     jobs = collect([rec], out, ["ctm"])
-    with pytest.raises(SpeechattnError, match="transcripts.jsonl: .*free some disk space"):
+    with pytest.raises(SpeechattnError, match="journal.jsonl: .*free some disk space"):
         transcribe_files(jobs, FakeRecognizer(), out)
     assert not (out / "transcripts.jsonl").exists()
 
@@ -232,19 +249,6 @@ def test_odd_names_go_through(tmp_path):
     assert b"caf\xe9.TextGrid" in os.listdir(os.fsencode(out))
 
 
-def test_an_error_of_the_system_names_its_own_file():
-    error = OSError(errno.ENOSPC, "No space left", "/tmp/scratch")
-    assert error_message(Path("a.wav"), error) == (
-        "a.wav: /tmp/scratch: No space left; free some disk space and run again"
-    )
-
-
-def test_summary_counts_hours_and_speed():
-    summary = Summary(2, ["x"], audio_seconds=5400.0, wall_seconds=60.0)
-    assert str(summary) == "2 files ok, 1 failed; 1.50 h of audio in 60.0 s, 90.0 x real time"
-    assert "0.0 x" in str(Summary())
-
-
 def test_progress_is_shown_on_a_terminal_only(tmp_path, monkeypatch, capsys):
     rec = make(tmp_path / "rec", "a.wav")
     jobs = collect([rec], tmp_path / "out", ["ctm"])
@@ -254,7 +258,7 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path, monkeypatch, capsys):
     transcribe_files(jobs, FakeRecognizer(), tmp_path / "out", progress=False)
     assert capsys.readouterr().err == ""
     transcribe_files(jobs, FakeRecognizer(), tmp_path / "out", progress=True)
-    assert "1/1" in capsys.readouterr().err
+    assert "1/1 files" in capsys.readouterr().err
 
 
 @needs_posix
@@ -269,4 +273,4 @@ def test_a_real_interrupt_signal_is_not_taken_for_a_failing_recording(tmp_path):
             transcribe_files(collect([rec], tmp_path / "o", ["ctm"]), recognizer, tmp_path / "o")
     finally:
         signal.signal(signal.SIGINT, before)
-    assert tree(tmp_path / "o") == ["transcripts.jsonl.partial"]
+    assert tree(tmp_path / "o") == []

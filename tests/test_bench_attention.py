@@ -13,14 +13,16 @@ import torch
 
 from speechattn.bench import (
     attention,
+    attention_exact,
     attention_memory,
     attention_peers,
     attention_report,
     attention_timing,
 )
+from speechattn.bench.attention_exact import Exact, make_inputs, reference
 from speechattn.bench.attention_memory import main, peak_memory
 from speechattn.bench.attention_peers import METHODS, OURS, Case, Method, NotOffered
-from speechattn.bench.attention_timing import largest_error, make_inputs, measure, reference
+from speechattn.bench.attention_timing import measure
 from speechattn.errors import UsageError
 
 FAST = [
@@ -93,19 +95,19 @@ def test_flex_attention_is_right():
 
 
 def test_errors_are_found_in_stretches(monkeypatch):
-    monkeypatch.setattr(attention_timing, "CHECKED_ROWS", 64)
-    monkeypatch.setattr(attention_timing, "CHECKED_STRETCHES", 4)
+    monkeypatch.setattr(attention_exact, "CHECKED_ROWS", 64)
+    monkeypatch.setattr(attention_exact, "CHECKED_STRETCHES", 4)
     case = case_of(500, 10, 6, backward=True)
     inputs = make_inputs(case)
-    outputs = reference(case, inputs)
-    assert largest_error(case, inputs, outputs) < 1e-12
+    outputs, exact = reference(case, inputs), Exact(case, inputs)
+    assert exact.largest_error(outputs) < 1e-12
     for place in (0, 499):
         for number in range(4):
             wrong = [x.clone() for x in outputs]
             wrong[number][0, place, 1, 3] += 0.5
-            assert largest_error(case, inputs, wrong) == pytest.approx(0.5)
+            assert exact.largest_error(wrong) == pytest.approx(0.5)
     outputs[0][0, 0, 0, 0] = math.nan
-    assert largest_error(case, inputs, outputs) > 1e300
+    assert exact.largest_error(outputs) > 1e300
 
 
 def test_flops_are_those_of_the_pairs():
@@ -139,6 +141,46 @@ def test_rows_for_what_is_not_run(monkeypatch):
     assert all(len(m.samples) == 2 and m.seconds > 0 for m in run.values())
     assert run[OURS].error < 1e-5 and math.isnan(found[-2].seconds)
     assert peaks[torch.float32] > 1e8
+
+
+class Clock:
+    """A clock that only goes when somebody computes: so many seconds a call."""
+
+    def __init__(self, **seconds):
+        self.now, self.seconds, self.calls = 0.0, seconds, []
+
+    def perf_counter(self):
+        return self.now
+
+    def method(self, name, **options):
+        def prepare(case):
+            def compute(q, k, v):
+                self.calls.append((name, case.length))
+                self.now += self.seconds[name] * (case.length / 10) ** options.get("power", 1)
+                return v
+
+            return compute
+
+        return Method(OURS if name == "ours" else name, prepare, same=False, **options)
+
+
+def test_what_is_slow_has_fewer_rounds_and_is_left_out_where_longer(monkeypatch):
+    clock = Clock(ours=1.0, fast=0.05, slow=1.0, square=0.02)
+    monkeypatch.setattr(attention_timing, "time", clock)
+    monkeypatch.setattr(attention_timing, "gemm_peak", lambda dtype: 1e9)
+    methods = [clock.method(name) for name in ("ours", "fast", "slow")]
+    methods.append(clock.method("square", power=2))
+    cases = [case_of(length) for length in (10, 30, 120)]
+    found, _ = measure([*cases, case_of(120, backward=False, left=5)], 9, methods=methods)
+    rows = {(m.case.length, m.case.left, m.method): m for m in found}
+    rounds = {key: len(m.samples) for key, m in rows.items()}
+    assert rounds[10, 8, OURS] == rounds[10, 8, "slow"] == 2
+    assert rounds[10, 8, "fast"] == 9 and rounds[30, 8, "fast"] == 4  # 0.5 s / 0.15 s
+    assert rows[30, 8, "slow"].note == "skipped (about 3 s a call)" and rounds[30, 8, "slow"] == 0
+    assert rounds[30, 8, "square"] == 3 and rounds[120, 8, "square"] == 0  # 0.18 s; then 2.88 s
+    assert rounds[30, 8, OURS] == rounds[120, 8, OURS] == 1  # our own is always measured
+    assert rounds[120, 5, "slow"] == 1  # nothing is known of another window
+    assert ("slow", 30) not in clock.calls
 
 
 def test_our_own_failure_is_no_row():

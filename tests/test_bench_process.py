@@ -104,3 +104,20 @@ def test_this_process_stays_small():
     code = "import sys, speechattn.bench.transcribe; print({'torch', 'numba'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps"), reason="not told by this system")
+def test_memory_of_all_processes_together():
+    # Three processes of 60 MiB each; the largest alone would be 60.
+    child = "b = bytearray(b'x') * (60 << 20); import time; time.sleep({0})"
+    parent = (
+        f"import subprocess, sys; c = {child.format(1.0)!r}; b = bytearray(b'x') * (60 << 20)\n"
+        "for p in [subprocess.Popen([sys.executable, '-S', '-c', c]) for _ in 'ab']: p.wait()"
+    )
+    code = (
+        "import sys; from speechattn.bench.process import run_process, usable_cores\n"
+        f"arguments = [sys.executable, '-S', '-c', {parent!r}]\n"
+        "print(run_process(arguments, usable_cores()[:1], 'parent').peak_rss >> 20)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 180 < int(done.stdout) < 240

@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import speechattn.checkpoint
-from speechattn.checkpoint import CONFIG, WEIGHTS, Checkpoint, find_model, pick_device
+import speechattn.modelfiles
+from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.errors import ConfigError, ModelError
+from speechattn.modelfiles import CONFIG, WEIGHTS, find_model
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
 
@@ -261,7 +262,7 @@ def test_models_are_found_by_folder_and_by_name(folder, tmp_path, monkeypatch):
     run = tmp_path / "data" / "runs" / "mine"
     shutil.copytree(folder, run / "model")
     assert find_model("mine").resolve() == run / "model"
-    monkeypatch.setattr(speechattn.checkpoint, "MODELS", tmp_path / "packaged")
+    monkeypatch.setattr(speechattn.modelfiles, "MODELS", tmp_path / "packaged")
     shutil.copytree(folder, tmp_path / "packaged" / "mine")
     assert find_model("mine") == tmp_path / "packaged" / "mine"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 
@@ -226,6 +227,30 @@ def test_in_pieces(monkeypatch, scores, weights):
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("visibility", VISIBILITIES, ids=repr)
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+def test_a_layer_learns_after_it_was_used(kind, visibility):
+    """What is kept from inference must be fit for gradients."""
+    layer, x = layer_of(kind, copy.copy(visibility)), numbers(1, N, 8)
+    with torch.inference_mode():
+        used = layer(x)
+    learning = layer(x.clone().requires_grad_())
+    learning.sum().backward()
+    torch.testing.assert_close(learning, used, rtol=0, atol=1e-6)
+
+
+def test_a_layer_takes_plain_values():
+    """Those of a configuration file, in place of the objects."""
+    layer, x = MultiHeadAttention(8, 2, visibility=[2, 1]), numbers(1, N, 8)
+    assert torch.equal(layer(x), layer(x, visibility=Window(2, 1)))
+    grid = {"grid": [3, 4], "reach": [1, 1]}
+    assert torch.equal(layer(x, visibility=grid), layer(x, visibility=Grid(3, 4)))
+    edges = {"edges": [list(edge) for edge in EDGES], "nodes": N}
+    assert torch.equal(layer(x, visibility=edges), layer(x, visibility=GRAPH))
+    with pytest.raises(TypeError, match=r"visibility: \[2, 1\]"):
+        attend(*numbers(3, 1, N, 2, 4).unbind(), [2, 1])
+
+
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("scores", SCORES)
 def test_who_sees_nothing_gets_zeros(scores, weights):
@@ -422,13 +447,28 @@ def broken(value, at=(1, 2, 3)):
     [
         (lambda: MultiHeadAttention(8, 3), "heads: 3; they must divide the width, 8"),
         (lambda: MultiHeadAttention(8, 0), "heads: 0"),
+        (lambda: MultiHeadAttention(8, 2.0), "heads: 2.0; a whole number, 1 or more"),
+        (lambda: MultiHeadAttention(0, 2), "width: 0; a whole number, 1 or more"),
+        (lambda: MultiHeadAttention(8, 2, head_width=-4), "head_width: -4"),
+        (lambda: MultiHeadAttention(8, 2, width_out=0), "width_out: 0"),
+        (lambda: MultiHeadAttention(8, 2, reach=3), "reach: 3; distance positions need it"),
+        (
+            lambda: MultiHeadAttention(8, 2, trained_length=3),
+            "trained_length: 3; learned positions",
+        ),
+        (lambda: MultiHeadAttention(8, 2, visibility=(2, -1)), "right: -1"),
+        (lambda: MultiHeadAttention(8, 2, visibility="near"), "visibility: 'near'"),
+        (lambda: MultiHeadAttention(8, 2)(torch.ones(1, 4, 8).long()), "x: torch.int64"),
+        (lambda: MultiHeadAttention(8, 2)(numbers(1, 4, 8).double()), "x: torch.float64"),
+        (lambda: MultiHeadAttention(8, 2)(numbers(1, 2, 8), torch.tensor([True])), "torch.bool"),
+        (lambda: MultiHeadAttention(8, 2)(numbers(1, 2, 8), [2]), r"lengths: \[2\]; a tensor"),
         (lambda: MultiHeadAttention(8, 2, scores="cosine"), "scores: 'cosine'; one of dot"),
         (lambda: MultiHeadAttention(8, 2, weights="max"), "weights: 'max'"),
         (lambda: MultiHeadAttention(8, 2, positions="gps"), "positions: 'gps'"),
         (lambda: MultiHeadAttention(8, 2, positions="distance"), "reach: None"),
         (lambda: MultiHeadAttention(8, 2, positions="distance", reach=-1), "reach: -1"),
         (lambda: MultiHeadAttention(8, 2, positions="learned"), "trained_length: None"),
-        (lambda: MultiHeadAttention(9, 3, positions="rotary"), "heads: 3; rotary"),
+        (lambda: MultiHeadAttention(9, 3, positions="rotary"), "head_width: 3, .* need it even"),
         (
             lambda: MultiHeadAttention(8, 2, positions="rotary", scores="additive"),
             "rotary with add",
@@ -478,6 +518,13 @@ def test_learned_positions_end():
         ({"v": torch.full((1, 4, 2, 4), math.nan)}, r"v: nan at \(0, 0, 0, 0\)"),
         ({"offset": 1}, "offset: 1 with 4 queries and 4 keys"),
         ({"offset": -1}, "offset: -1"),
+        ({"offset": 0.5}, "offset: 0.5"),
+        ({name: torch.ones(1, 4, 2, 4).long() for name in "qkv"}, "q: torch.int64"),
+        ({"k": numbers(1, 4, 2, 4).double()}, "k: torch.float64"),
+        ({name: numbers(1, 4, 2, 0) for name in "qkv"}, r"q: shape \(1, 4, 2, 0\); one head"),
+        ({name: numbers(1, 4, 0, 4) for name in "qkv"}, r"q: shape \(1, 4, 0, 4\); one head"),
+        ({"lengths": torch.tensor([True])}, "torch.bool"),
+        ({"lengths": [4]}, r"lengths: \[4\]; a tensor"),
         ({"scores": "additive"}, "energy: missing"),
         ({"energy": numbers(2, 4)}, "energy: given"),
         ({"scores": "additive", "energy": numbers(4)}, r"energy: shape \(4,\)"),

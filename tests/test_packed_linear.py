@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
 
 from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.errors import ConfigError
 from speechattn.packed_linear import PackedLinear, with_packed_linears
 
 needs_onednn = pytest.mark.skipif(
@@ -57,6 +61,14 @@ def test_the_model_stays_as_it_is_and_can_be_trained():
     assert all(p.grad is not None for p in model.parameters())
 
 
+@needs_onednn
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_packed_model_can_be_copied_and_sent_to_another_process(copied):
+    packed, x = with_packed_linears(classifier()), torch.randn(1, 20, 8)
+    with torch.inference_mode():
+        assert torch.equal(copied(packed)(x), packed(x))
+
+
 def test_other_weights_are_left_as_they_are():
     model = classifier().double()
     assert with_packed_linears(model) is model
@@ -66,3 +78,26 @@ def test_without_onednn_the_model_is_used_as_it_is(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     model = classifier()
     assert with_packed_linears(model) is model
+
+
+@pytest.mark.skipif(
+    not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+    reason="this processor has no products in bfloat16",
+)
+def test_half_precision_gives_nearly_the_scores():
+    model = classifier(conv_kernel=3)
+    packed = with_packed_linears(model, "bf16")
+    x = torch.randn(1, 50, 8)
+    with torch.inference_mode():
+        found, expected = packed(x), model(x)
+    assert found.dtype == torch.float32
+    difference = (found - expected).abs().max().item()
+    assert 1e-5 < difference < 0.03 * expected.abs().max().item()
+
+
+def test_a_precision_that_is_not_there(monkeypatch):
+    with pytest.raises(ConfigError, match="precision: 'int4'; choose from fp32, bf16"):
+        with_packed_linears(classifier(), "int4")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="precision: bf16; .* use fp32"):
+        with_packed_linears(classifier(), "bf16")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from phonecodes import phonecodes
 
-from speechattn.errors import ConfigError
+from speechattn.errors import ConfigError, UsageError
 from speechattn.phones import PhoneSet, arpabet, read_phone_table
 
 VOWELS = ["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"]
@@ -118,3 +119,52 @@ def test_a_table_without_silence(tmp_path):
 def test_a_phone_listed_twice(tmp_path):
     with pytest.raises(ConfigError, match="AA listed twice"):
         read_phone_table(table(tmp_path, *["AA\tɑ\tvowel\tAA"] * 2, "SIL\t∅\tsilence\tSIL"))
+
+
+# --- IPA ------------------------------------------------------------------------------------
+
+
+def test_ipa_is_that_of_an_independent_table():
+    """General American, stress unknown: AH is ʌ, ER ɝ; affricates without a tie bar."""
+    phones = arpabet()
+    for name, label in zip(phones.names, phones.labels("ipa"), strict=True):
+        assert label == ("SIL" if name == "SIL" else phonecodes.arpabet2ipa(name))
+    assert phones.labels() == phones.labels("arpabet") == phones.names
+
+
+def test_a_set_without_ipa_takes_that_of_arpabet_if_all_its_phones_are_there():
+    assert PhoneSet(("ER", "pau", "CH"), "pau").labels("ipa") == ("ɝ", "pau", "tʃ")
+    with pytest.raises(ConfigError, match="no IPA for X, ZZ; fill the IPA column"):
+        PhoneSet(("ER", "X", "SIL", "ZZ")).labels("ipa")
+    with pytest.raises(UsageError, match="'sampa' is unknown; choose from arpabet, ipa"):
+        arpabet().labels("sampa")
+
+
+def test_ipa_of_a_table_of_ones_own_goes_into_the_model(tmp_path):
+    table = tmp_path / "my.tsv"
+    table.write_text("sil\t∅\tsilence\tsil\nR\tr\ttrill\tR\n4\tœ\tvowel\t4\n", "utf-8")
+    phones = read_phone_table(table)
+    assert phones.labels("ipa") == ("sil", "r", "œ")
+    again = PhoneSet.from_dict(json.loads(json.dumps(phones.to_dict(ipa=True))))
+    assert again.labels("ipa") == ("sil", "r", "œ")
+    assert "ipa" not in phones.to_dict()  # prepared data does not depend on it
+    assert again == PhoneSet.from_dict(phones.to_dict()) == phones
+
+
+def test_an_empty_column_is_as_none(tmp_path):
+    table = tmp_path / "my.tsv"
+    table.write_text("sil\t\tsilence\tsil\nR\t \tx\tR\n", "utf-8")
+    assert read_phone_table(table).labels("ipa") == ("sil", "ɹ")
+
+
+@pytest.mark.parametrize(
+    "cells, said",
+    [(("", "œ"), "no IPA for R;"), (("œ", "œ"), "R and 4 are both œ"), (("r", "sil"), "sil and 4")],
+)
+def test_a_column_with_holes_or_twins_is_refused(tmp_path, cells, said):
+    table = tmp_path / "my.tsv"
+    rows = [("sil", "∅", "silence", "sil"), ("R", cells[0], "x", "R"), ("4", cells[1], "x", "4")]
+    table.write_text("".join("\t".join(row) + "\n" for row in rows), "utf-8")
+    phones = read_phone_table(table)  # good for everything but IPA
+    with pytest.raises(ConfigError, match=said):
+        phones.labels("ipa")

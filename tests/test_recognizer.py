@@ -15,12 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import speechattn
+from speechattn import collector as collector_module
 from speechattn import recognizer as module
 from speechattn.audio import array_blocks, read_audio
+from speechattn.checkpoint import Checkpoint
+from speechattn.collector import RunCollector
 from speechattn.decoder import Decoder, decode
 from speechattn.errors import AudioError, ConfigError, ModelError, UsageError
 from speechattn.frontend import FrontEnd
-from speechattn.recognizer import Recognizer, load_model
+from speechattn.recognizer import Recognizer
 from speechattn.segments import check_tiling
 from speechattn.timing import num_frames
 
@@ -41,9 +44,9 @@ def speech(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def recognizer(tiny_model_dir) -> Recognizer:
-    recognizer = load_model(tiny_model_dir, "cpu")
-    recognizer.checkpoint.classifier.classify.weight.mul_(5)  # random weights are rarely sure
-    return recognizer
+    checkpoint = Checkpoint.load(tiny_model_dir, torch.device("cpu"))
+    checkpoint.classifier.classify.weight.mul_(5)  # random weights are rarely sure
+    return Recognizer(checkpoint, torch.device("cpu"))
 
 
 def labels(result) -> list[tuple[str, float]]:
@@ -237,7 +240,7 @@ def test_a_long_recording_is_never_held_as_a_whole(recognizer, keep):
             return super().push(log_posteriors)
 
     zeros = np.zeros(30 * RATE, np.int8)
-    with mock.patch.object(module, "array_blocks", blocks), mock.patch.object(module, "Decoder", Watched):  # fmt: skip
+    with mock.patch.object(module, "array_blocks", blocks), mock.patch.object(collector_module, "Decoder", Watched):  # fmt: skip
         found = recognizer.transcribe(zeros, sample_rate=RATE, posteriors=keep)
     check_tiling(found.phones, 30.0)
     assert len(alive) > 110 and 2 <= most <= 6
@@ -249,13 +252,48 @@ def test_without_posteriors_memory_does_not_grow_with_the_recording(recognizer):
         blocks = (speech(0.5, seed=number) for number in range(2 * seconds))
         tracemalloc.start()
         try:
-            recognizer._recognise(blocks, False)
+            recognizer._recognise(blocks, RunCollector(recognizer.checkpoint))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     short, long = peak(10), peak(60)
     assert long - short < 0.2 * (50 * 100 * 40 * 4)  # bytes of 50 s of posteriors
+
+
+def test_labels_alternatives_and_posteriors_on_request(recognizer):
+    samples, seen = speech(2.03), []
+    plain = recognizer.transcribe(samples, sample_rate=RATE)
+    found = recognizer.transcribe(
+        samples,
+        sample_rate=RATE,
+        posteriors=False,
+        labels="ipa",
+        alternatives=2,
+        on_posteriors=seen.append,
+    )
+    np.testing.assert_array_equal(np.concatenate(seen), plain.posteriors)
+    assert found.posteriors is None and found.labels == recognizer.phones.labels("ipa")
+    ipa = dict(zip(plain.labels, found.labels))
+    assert ipa["SH"] == "ʃ" and ipa["SIL"] == "SIL"
+    assert [p.label for p in found.phones] == [ipa[p.label] for p in plain.phones]
+    assert [(p.start, p.end, p.confidence) for p in found.phones] == [
+        (p.start, p.end, p.confidence) for p in plain.phones
+    ]
+    for phone in found.phones:
+        frames = plain.posteriors[round(phone.start * 100) : round(phone.end * 100)]
+        mean = dict(zip(found.labels, frames.astype(np.float64).mean(axis=0)))
+        del mean[phone.label]
+        best = sorted(mean.values(), reverse=True)[:2]
+        np.testing.assert_allclose([p for _, p in phone.alternatives], best, atol=1e-6)
+        assert all(abs(mean[label] - p) < 1e-6 for label, p in phone.alternatives)
+    assert all(phone.alternatives == () for phone in plain.phones)
+    stream = recognizer.stream(labels="ipa")
+    segments = [*stream.push(samples).segments, *stream.finish().segments]
+    assert [p.label for p in segments] == [p.label for p in found.phones]
+    for options in ({"labels": "sampa"}, {"alternatives": -1}):
+        with pytest.raises(UsageError):
+            recognizer.transcribe(samples, sample_rate=RATE, **options)
 
 
 def test_log_posteriors_follow_the_blocks(recognizer):

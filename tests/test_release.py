@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechattn.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
+from speechattn.checkpoint import Checkpoint
 from speechattn.errors import ConfigError, ModelError
+from speechattn.modelfiles import CARD, CONFIG, WEIGHTS
 from speechattn.release import HISTORY, release
 
 

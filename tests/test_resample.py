@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recordings import joined, message, tone
 
 from speechattn.audio import array_blocks, audio_info, read_audio
-from speechattn.resample import resampled_length
+from speechattn.frontend import FrontEnd, FrontEndConfig
+from speechattn.resample import MAX_LEVEL, resampled_length
 from speechattn.timing import num_frames
 
 
@@ -90,6 +92,16 @@ def test_first_sample_that_is_no_number_is_named(tmp_path, value):
         text = message(call)
         assert "sample 120000" in text and "15.0000 s" in text and str(value)[-3:] in text
     assert len(read_audio(path, channel=0)[0]) == 320_000  # the other channel is sound
+
+
+def test_levels_that_no_frame_can_hold_are_reported():
+    loudest = np.where(np.arange(8_000) % 7 < 3, -MAX_LEVEL, MAX_LEVEL).astype(np.float32)
+    for kind in ("fbank", "mfcc"):  # what is let through has frames
+        samples = torch.from_numpy(joined(array_blocks(loudest, 16_000)))
+        assert FrontEnd(FrontEndConfig(kind=kind))(samples).isfinite().all()
+    loudest[5_000] *= 2
+    text = message(lambda: joined(array_blocks(loudest, 16_000)))
+    assert "sample 5000" in text and "e+12, where full scale is 1" in text
 
 
 def test_doubles_too_large_for_float32_are_reported(tmp_path):

@@ -103,3 +103,25 @@ def test_any_name_can_be_read_and_shown(tmp_path, save):
         assert len(read_audio(save(wav(), name))[0]) == len(SIGNAL)
         message = refused(save(wav()[:-2], name), "cut off")
         message.encode("utf-8")
+
+
+def test_a_path_may_be_longer_than_libsndfile_takes(tmp_path):
+    folder = tmp_path.joinpath(*["d" * 100] * 12)
+    folder.mkdir(parents=True)
+    (folder / "a.wav").write_bytes(wav())
+    assert len(read_audio(folder / "a.wav")[0]) == len(SIGNAL)
+    whole = bytearray(encoded(tmp_path, "FLAC", "PCM_16"))
+    whole[21] &= 0xF0  # 36 bits of length: unknown, so that the file is opened twice
+    whole[22:26] = bytes(4)
+    (folder / "a.flac").write_bytes(whole)
+    assert len(read_audio(folder / "a.flac")[0]) == len(SIGNAL)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are not listed here")
+def test_no_descriptor_stays_open(save):
+    good, bad = save(wav()), save(b"RIFF" + bytes(100), "b.wav")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        read_audio(good)
+        refused(bad)
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
 from speechattn.encoder import EncoderConfig
+from speechattn.encoderkinds import CnnConfig
 from speechattn.errors import ConfigError, ModelError
 from speechattn.frontend import FrontEndConfig
 from speechattn.phones import PhoneSet, arpabet
@@ -62,6 +63,15 @@ def test_weights_of_other_shapes_are_refused_by_name(tiny_model_dir, changes, sa
     message = message_of(caught)
     assert message.startswith(f"start_from: {tiny_model_dir}: its ") and said in message
     assert "make them agree" in message
+
+
+def test_another_kind_of_encoder_is_refused(tiny_model_dir):
+    config = replace(recipe(tiny_model_dir), encoder=CnnConfig(width=32))
+    with pytest.raises(ConfigError) as caught:
+        load_start(config, arpabet(), CPU)
+    message = message_of(caught)
+    assert "its encoder is of kind 'attention', the recipe's of kind 'cnn'" in message
+    assert message.startswith("start_from: ") and "make them agree" in message
 
 
 def test_other_frames_and_other_phones_are_refused(tiny_model_dir):

@@ -131,6 +131,8 @@ def test_blocks_of_a_graph_are_made_once():
         (lambda: Edges([(-1, 0)], 5), r"edge 0 is \[-1, 0\]"),
         (lambda: Edges([(0, 1, 2)], 5), r"pairs: shape \(1, 3\)"),
         (lambda: Edges([(0.5, 1.0)], 5), "pairs: of type torch.float32"),
+        (lambda: Edges([(0, 1), (1,)], 5), r"pairs: \[\(0, 1\), \(1,\)\]"),
+        (lambda: Edges(["ab"], 5), r"pairs: \['ab'\]"),
         (lambda: Edges([], -2), "nodes: -2"),
         (lambda: Grid(-2, 2), "height: -2"),
         (lambda: Grid(2, 2, (1, -1)), "reach: -1"),

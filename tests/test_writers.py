@@ -7,7 +7,6 @@ import io
 import json
 import os
 import tempfile
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -16,64 +15,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from praatio import textgrid as praat
+from transcriptions import EXAMPLE, LABELS, FakeTranscription, transcriptions
 
-from speechattn.atomic import atomic_path, atomic_write_bytes, atomic_write_text, growing_text
+from speechattn.atomic import atomic_path, atomic_write_bytes, atomic_write_text
+from speechattn.decimals import exact, plain
+from speechattn.format_tables import ctm_field, utterance_name
 from speechattn.segments import Segment
-from speechattn.writers import WRITERS, ctm_field, exact, plain, utterance_name
+from speechattn.writers import WRITERS
 
 
-@dataclass
-class FakeTranscription:
-    """What the writers use of ``speechattn.recognizer.Transcription``."""
-
-    phones: list[Segment]
-    duration: float
-    sample_rate: int = 16_000
-
-
-# Labels as a phone table can hold them: no tabs, no line breaks, no space around them.
-LABELS = st.one_of(
-    st.sampled_from(["SIL", "AA", "ʃ", "t͡ʃ", 'q"', '"', '""x"', "a b", "100%", ";;"]),
-    st.text(
-        st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs"), codec="utf-8"),
-        min_size=1,
-        max_size=4,
-    ),
-)
-
-
-@st.composite
-def transcriptions(draw) -> FakeTranscription:
-    """Segments on the 10 ms grid that end at the duration of some number of samples."""
-    rate = draw(st.sampled_from([8000, 11025, 16_000, 22050, 44_100, 48_000]))
-    lengths = draw(st.lists(st.integers(1, 500), min_size=1, max_size=8))
-    edges = [sum(lengths[:i]) / 100 for i in range(len(lengths))]
-    duration = round(edges[-1] * rate + draw(st.integers(rate // 100, rate))) / rate
-    ends = [*edges[1:], duration]
-    return FakeTranscription(
-        [
-            Segment(draw(LABELS), start, end, draw(st.floats(0, 1)))
-            for start, end in zip(edges, ends)
-        ],
-        duration,
-        rate,
-    )
-
-
-EXAMPLE = FakeTranscription(
-    [
-        Segment("SIL", 0.0, 0.1, 0.99),
-        Segment('K"', 0.1, 0.3, 0.123456),
-        Segment("AE", 0.3, 1 / 3, 1.0),
-    ],
-    duration=1 / 3,
-)
-
-
+@pytest.mark.parametrize("name", ["textgrid", "textgrid-short"])
 @settings(max_examples=60, deadline=None)
-@given(transcriptions())
-def test_praatio_reads_the_textgrid_that_was_written(transcription):
-    text = WRITERS["textgrid"].render(transcription, "a.wav", "SIL")
+@given(transcription=transcriptions(LABELS | st.sampled_from(['a\n\nb"', '1\n"b"\n2', '"\n"'])))
+def test_praatio_reads_the_textgrid_that_was_written(name, transcription):
+    text = WRITERS[name].render(transcription, "a.wav", "SIL")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.TextGrid")
         atomic_write_text(path, text)
@@ -125,6 +80,26 @@ def test_textgrid_text():
         "            xmin = 0.3\n"
         "            xmax = 0.3333333333333333\n"
         '            text = "AE"\n'
+    )
+
+
+def test_short_textgrid_text():
+    assert WRITERS["textgrid-short"].render(EXAMPLE, "a.wav") == (
+        'File type = "ooTextFile"\n'
+        'Object class = "TextGrid"\n'
+        "\n"
+        "0\n"
+        "0.3333333333333333\n"
+        "<exists>\n"
+        "1\n"
+        '"IntervalTier"\n'
+        '"phones"\n'
+        "0\n"
+        "0.3333333333333333\n"
+        "3\n"
+        '0\n0.1\n""\n'
+        '0.1\n0.3\n"K"""\n'
+        '0.3\n0.3333333333333333\n"AE"\n'
     )
 
 
@@ -196,6 +171,19 @@ def test_json_and_csv_hold_the_same_phones(transcription):
     for phone, row, segment in zip(values["phones"], rows, transcription.phones, strict=True):
         assert phone["confidence"] == float(row["confidence"])
         assert abs(phone["confidence"] - segment.confidence) <= 0.5001e-4
+
+
+def test_json_text():
+    """Laid out as the json module does it."""
+    phones = [*EXAMPLE.phones[:2], Segment('\n"', 0.3, 1 / 3, 0.5, (("ʃ", 0.25), ("S", 1e-9)))]
+    text = WRITERS["json"].render(FakeTranscription(phones, 1 / 3), "a\n.wav")
+    values = json.loads(text)
+    assert text == json.dumps(values, indent=1) + "\n"
+    assert values["phones"][1] == {"label": 'K"', "start": 0.1, "end": 0.3, "confidence": 0.1235}
+    assert values["phones"][2]["alternatives"] == [
+        {"label": "ʃ", "probability": 0.25},
+        {"label": "S", "probability": 0.0},
+    ]
 
 
 def test_json_is_ascii_also_for_odd_names():
@@ -284,16 +272,3 @@ def test_permissions_follow_the_umask(tmp_path):
 def test_the_longest_name_can_be_written(tmp_path):
     atomic_write_bytes(tmp_path / ("n" * 255), b"x")
     atomic_write_bytes(tmp_path / ("n." + "s" * 253), b"x")
-
-
-def test_growing_text_takes_its_name_at_the_end(tmp_path):
-    path, partial = tmp_path / "d" / "list", tmp_path / "d" / "list.partial"
-    with growing_text(path) as append:
-        append("1\n")
-        assert partial.read_text() == "1\n"
-        assert not path.exists()
-    assert path.read_text() == "1\n" and not partial.exists()
-    with pytest.raises(KeyboardInterrupt), growing_text(path) as append:
-        append("2\n")
-        raise KeyboardInterrupt
-    assert partial.read_text() == "2\n" and not path.exists()

@@ -42,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backward", action="store_true", help="time forward + backward too")
     add("--memory", action="store_true", help="measure the memory of our own method too")
     add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
-    add("--repeats", type=int, metavar="N", help="rounds, of which medians are taken (default: 9)")
+    add(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="rounds at most, of which medians are taken (default: 9)",
+    )
     add("--quick", action="store_true", help="a small run to see that everything works")
     add("--output-dir", metavar="DIR", help="folder for attention.md, .csv and .png")
 

@@ -1,7 +1,7 @@
 """How much memory our attention needs: a process that computes it once, and nothing else.
 
-As a program, ``python -m speechattn.bench.attention_memory LENGTH LEFT RIGHT HEADS DIM DTYPE BACKWARD
-THREADS`` is that process.
+As a program, ``python -m speechattn.bench.attention_memory LENGTH LEFT RIGHT HEADS DIM DTYPE
+BACKWARD THREADS`` is that process.
 """
 
 from __future__ import annotations

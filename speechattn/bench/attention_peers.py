@@ -68,12 +68,14 @@ class Method:
         prepare: gives the function for a case, or raises NotOffered.
         heads_first: its layout is (1, heads, frames, d).
         same: it computes this attention; false if it attends to everything.
+        power: of the length, that its time grows with.
     """
 
     name: str
     prepare: Callable[[Case], Compute]
     heads_first: bool = True
     same: bool = True
+    power: int = 1
 
 
 def ours(case: Case) -> Compute:
@@ -168,7 +170,7 @@ def longformer(case: Case) -> Compute:
     outside[length:] = False  # rows that are only padding; they are cut off at the end
 
     def diagonals(scores: Tensor) -> Tensor:
-        """Of (..., w rows, 2 w) those that begin at (row, row), w + 1 long: by another row width."""
+        """Of (..., w rows, 2 w) those that begin at (row, row), w + 1 long."""
         flat = F.pad(scores.flatten(-2), (0, w))
         return flat.unflatten(-1, (w, 2 * w + 1))[..., : w + 1]
 
@@ -232,6 +234,6 @@ METHODS = (
     Method("local-attention (exact)", lucidrains),
     Method("Longformer chunks", longformer),
     Method("FlexAttention, compiled", flex),
-    Method("SDPA, band mask", band_mask),
-    Method("SDPA, full", full, same=False),
+    Method("SDPA, band mask", band_mask, power=2),
+    Method("SDPA, full", full, same=False, power=2),
 )

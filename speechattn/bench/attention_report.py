@@ -17,13 +17,15 @@ from speechattn.bench.transcribe_report import table
 from speechattn.pictures import DPI, save_figure
 
 UNKNOWN = "–"
+MOST_TICKS = 6  # lengths that are written at an axis
 COLUMNS = (
     *("length", "left", "right", "heads", "dim", "dtype", "pass", "method", "seconds"),
     *("fastest", "slowest", "samples", "setup_seconds", "to_speechattn", "max_abs_error"),
     *("gflops_per_second", "gemm_fraction", "peak_memory_bytes", "note"),
 )
 NOTE = """\
-Medians; every round times each method once, in turn, in one process. One sequence of T frames.
+Medians; every round times each method once, in turn, in one process; *rounds* are fewer for what is
+slow, and a method that would take seconds a call is left out. One sequence of T frames.
 *x ours*: time relative to speechattn's own. *error*: largest absolute difference from the equation
 in float64, of the outputs and, with backward, of the gradients (long sequences: in stretches, both
 ends among them). *GFLOP/s* counts what the window needs, 4 T (left + 1 + right) D H, with backward
@@ -47,12 +49,12 @@ def markdown_report(
         for dtype, peak in peaks.items()
     }
     parts = ["# Attention benchmark", table(("", ""), facts.items()), NOTE]
-    header = ("T", "window", "method", "ms", "ns/frame", "x ours", "error", "GFLOP/s", "of peak")
+    header = ("T", "window", "method", "ms", "rounds", "ns/frame", "x ours", "error", "GFLOP/s")
     for (heads, dim, dtype, backward), group in _grouped(found, _setting):
         steps = "forward + backward" if backward else "forward"
         parts.append(f"## {steps}, {dtype_name(dtype)}, {heads} heads of {dim}")
         rows = [_row(m, own_seconds(group, m.case), peaks[dtype]) for m in group]
-        parts.append(table((*header, "setup (s)", "MiB", "note"), rows))
+        parts.append(table((*header, "of peak", "setup (s)", "MiB", "note"), rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -63,6 +65,7 @@ def _row(m: Measurement, own: float, peak: float) -> tuple[str, ...]:
         f"{m.case.left}/{m.case.right}",
         m.method,
         _number(1e3 * m.seconds, ".2f"),
+        str(len(m.samples)) if m.samples else UNKNOWN,
         _number(1e9 * m.seconds / m.case.length, ".0f"),
         _number(m.seconds / own, ".2f"),
         _number(m.error, ".0e"),
@@ -109,7 +112,8 @@ def plot(path: str | Path, found: Sequence[Measurement]) -> None:
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.6 * rows + 0.9), dpi=DPI, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
+    lengths = sorted({m.case.length for m in found})
     names = list(dict.fromkeys(m.method for m in found))
     lines = {}
     for axis, ((heads, _, dtype, backward, left, right), group) in zip(axes, panels):
@@ -131,6 +135,10 @@ def plot(path: str | Path, found: Sequence[Measurement]) -> None:
             f"{steps}, {dtype_name(dtype)}, window {left}/{right}, {heads} heads", fontsize=9
         )
         axis.grid(which="major", color="#cccccc", linewidth=0.5)
+        if len(lengths) <= MOST_TICKS:
+            axis.set_xticks(lengths, [f"{length:,}" for length in lengths], minor=False)
+            axis.set_xticks([], minor=True)
+        axis.tick_params(labelsize=8, labelbottom=True, labelleft=True)
         axis.set_xlabel("frames")
         axis.set_ylabel("seconds")
     for axis in list(axes)[len(panels) :]:

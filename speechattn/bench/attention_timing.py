@@ -6,19 +6,21 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import torch
 from torch import Tensor
 
+from speechattn.bench.attention_exact import Exact, make_inputs
 from speechattn.bench.attention_peers import METHODS, OURS, Case, Compute, Method, NotOffered
 from speechattn.text import one_line
 
 SHORTEST_SAMPLE = 0.02  # s; what is quicker is repeated within a sample
 MOST_CALLS = 200  # within a sample
-CHECKED_ROWS = 256  # frames of a stretch that is compared with the reference
-CHECKED_STRETCHES = 12  # at most, the ends among them
+MOST_SECONDS = 0.5  # for all samples of a method on a case: what is slow has fewer rounds,
+FEWEST_ROUNDS = 2  # though not fewer than these, or one if a call takes longer than the longest
+LONGEST_CALL = 2.0  # s; what would take longer, as its time at a shorter length tells, is left out
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # of errors; beyond, an answer is wrong
 FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, ImportError, OSError, MemoryError)
 GEMM_SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 1024, 256))  # rows, columns, inner
@@ -31,7 +33,7 @@ class Measurement:
     Attributes:
         case: what was computed.
         method: its name.
-        samples: seconds a call, one for every round; empty if it was not run.
+        samples: seconds a call, one for every round it was in; empty if it was not run.
         setup: seconds of the first call, with compilation.
         error: largest difference from the reference, of the outputs and the gradients; NaN if it
             computes something else.
@@ -75,7 +77,8 @@ def measure(
     for case in cases:
         peaks[case.dtype] = max(peaks.get(case.dtype, 0.0), gemm_peak(case.dtype))
         peak = memory(case)
-        rows = measure_case(case, repeats, METHODS if methods is None else methods, progress)
+        several = METHODS if methods is None else methods
+        rows = measure_case(case, repeats, several, progress, found)
         for row in rows:
             row.memory = peak if row.method == OURS else None
         found += rows
@@ -96,18 +99,32 @@ def gemm_peak(dtype: torch.dtype) -> float:
 
 
 def measure_case(
-    case: Case, repeats: int, methods: Sequence[Method], progress: Callable[[str], None]
+    case: Case,
+    repeats: int,
+    methods: Sequence[Method],
+    progress: Callable[[str], None],
+    before: Sequence[Measurement] = (),
 ) -> list[Measurement]:
-    """Time the methods on one case, in turn: A B C, B C A, C A B, ..."""
+    """Time the methods on one case, in turn: A B C, B C A, C A B, ...
+
+    Args:
+        case: what is computed.
+        repeats: rounds; a slow method is in some of them only.
+        methods: all but our own may be left out or fail.
+        progress: called with a line for people.
+        before: what has been measured, which tells what would take too long.
+    """
     inputs = make_inputs(case)
-    running: list[tuple[Measurement, Callable[[], object], int]] = []
+    exact = Exact(case, inputs)
+    running: list[_Running] = []
     found = []
     for method in methods:
         result = Measurement(case, method.name)
         found.append(result)
         progress(f"{describe(case)}: {method.name}")
         try:
-            running.append((result, *_start(method, case, inputs, result)))
+            _check_time(method, case, before)
+            running.append(_start(method, case, inputs, exact, result))
         except NotOffered as reason:
             result.note = str(reason)
         except FAILURES as error:  # a peer that fails must not take the others with it
@@ -119,19 +136,56 @@ def measure_case(
     try:
         for turn in range(repeats if running else 0):
             first = turn % len(running)
-            for result, call, calls in running[first:] + running[:first]:
-                start = time.perf_counter()
-                for _ in range(calls):
-                    call()
-                result.samples.append((time.perf_counter() - start) / calls)
+            for one in running[first:] + running[:first]:
+                if one.rounds * turn % repeats < one.rounds:  # evenly among the rounds
+                    one.take_sample()
     finally:
         if collected:
             gc.enable()
     return found
 
 
-def _start(method: Method, case: Case, inputs: Sequence[Tensor], result: Measurement):
-    """Prepare, warm up, compare; returns the call to time and how often in a sample."""
+@dataclass
+class _Running:
+    """A method that is being timed on a case.
+
+    Attributes:
+        result: where its samples go.
+        call: what is timed.
+        calls: in a sample.
+        rounds: that it takes part in.
+    """
+
+    result: Measurement
+    call: Callable[[], object]
+    calls: int
+    rounds: int
+
+    def take_sample(self) -> None:
+        start = time.perf_counter()
+        for _ in range(self.calls):
+            self.call()
+        self.result.samples.append((time.perf_counter() - start) / self.calls)
+
+
+def _check_time(method: Method, case: Case, before: Sequence[Measurement]) -> None:
+    """Raises NotOffered if, by what it took at a shorter length, a peer would take too long."""
+    shorter = [
+        m
+        for m in before
+        if m.method == method.name and m.samples and replace(m.case, length=case.length) == case
+    ]
+    if shorter and method.name != OURS:
+        last = max(shorter, key=lambda m: m.case.length)
+        seconds = last.seconds * (case.length / last.case.length) ** method.power
+        if seconds > LONGEST_CALL:
+            raise NotOffered(f"skipped (about {seconds:.0f} s a call)")
+
+
+def _start(
+    method: Method, case: Case, inputs: Sequence[Tensor], exact: Exact, result: Measurement
+) -> _Running:
+    """Prepare, warm up, compare."""
     compute = method.prepare(case)
     if method.heads_first:
         inputs = [x.transpose(1, 2).contiguous() for x in inputs]
@@ -141,17 +195,19 @@ def _start(method: Method, case: Case, inputs: Sequence[Tensor], result: Measure
     result.setup = time.perf_counter() - start
     if method.heads_first:
         outputs = [x.transpose(1, 2) for x in outputs]
-        inputs = [x.transpose(1, 2) for x in inputs]
     if method.same:
-        result.error = largest_error(case, inputs, outputs)
+        result.error = exact.largest_error(outputs)
         if result.error > TOLERANCE[case.dtype]:
             result.note = "WRONG ANSWER"
     else:
         result.note = "attends to everything"
+    del outputs
     start = time.perf_counter()
     call()
-    took = time.perf_counter() - start
-    return call, min(MOST_CALLS, max(1, math.ceil(SHORTEST_SAMPLE / max(took, 1e-9))))
+    took = max(time.perf_counter() - start, 1e-9)
+    calls = min(MOST_CALLS, max(1, math.ceil(SHORTEST_SAMPLE / took)))
+    fewest = FEWEST_ROUNDS if took <= LONGEST_CALL else 1
+    return _Running(result, call, calls, max(fewest, math.ceil(MOST_SECONDS / (calls * took))))
 
 
 def _call(compute: Compute, inputs: Sequence[Tensor], backward: bool):
@@ -172,61 +228,11 @@ def _call(compute: Compute, inputs: Sequence[Tensor], backward: bool):
     return both
 
 
-def make_inputs(case: Case) -> list[Tensor]:
-    """q, k, v and the gradient of the output, shape (1, frames, heads, d) each."""
-    generator = torch.Generator().manual_seed(0)
-    shape = 1, case.length, case.heads, case.dim
-    return [torch.randn(shape, generator=generator).to(case.dtype) for _ in range(4)]
-
-
-def largest_error(case: Case, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> float:
-    """Largest difference of outputs and gradients from the equation in float64.
-
-    Long sequences are compared in stretches, among them both ends. A gradient of a key depends on
-    the queries that see it, and these on all the keys they see, so a stretch is computed with
-    ``left + right`` more frames on both sides.
-    """
-    margin, worst = case.left + case.right, 0.0
-    for begin in stretches(case.length):
-        end = min(case.length, begin + CHECKED_ROWS)
-        low, high = max(0, begin - margin), min(case.length, end + margin)
-        expected = reference(case, [x[:, low:high] for x in inputs])
-        for ours, exact in zip(outputs, expected):
-            difference = ours[:, begin:end].double() - exact[:, begin - low : end - low]
-            # NaN must not get lost in a comparison.
-            worst = max(worst, difference.abs().nan_to_num(math.inf).max().item())
-    return worst
-
-
-def stretches(length: int) -> list[int]:
-    """Where the stretches begin that are compared."""
-    count = -(-length // CHECKED_ROWS)
-    if count <= CHECKED_STRETCHES:
-        return [CHECKED_ROWS * number for number in range(count)]
-    last = length - CHECKED_ROWS
-    return [last * number // (CHECKED_STRETCHES - 1) for number in range(CHECKED_STRETCHES)]
-
-
-def reference(case: Case, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The equation with a matrix of all pairs, in float64; a list like that of a timed call."""
-    *qkv, gradient = (x.detach().double() for x in inputs)
-    leaves = [x.requires_grad_(case.backward) for x in qkv]
-    q, k, v = leaves
-    position = torch.arange(q.shape[1])
-    distance = position[None] - position[:, None]
-    hidden = (distance < -case.left) | (distance > case.right)
-    scores = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(case.dim)
-    out = torch.einsum("bhij,bjhd->bihd", scores.masked_fill(hidden, -math.inf).softmax(-1), v)
-    if not case.backward:
-        return [out]
-    return [out.detach(), *torch.autograd.grad(out, leaves, gradient)]
-
-
 def describe(case: Case) -> str:
     """One line for people."""
     steps = "forward + backward" if case.backward else "forward"
-    window = f"{case.left}/{case.right}"
-    return f"T = {case.length:,}, window {window}, {case.heads} heads, {dtype_name(case.dtype)}, {steps}"
+    window, dtype = f"{case.left}/{case.right}", dtype_name(case.dtype)
+    return f"T = {case.length:,}, window {window}, {case.heads} heads, {dtype}, {steps}"
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 
-from speechattn.bench import attention, conditions, streaming
-from speechattn.resources import DEFAULT_MODEL
-from speechattn.text import one_line
+from speechattn.bench import attention, conditions, streaming, transcribe_command, windows
 
 MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
-MOST_REPEATS = 1000
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -41,6 +37,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     _add_attention(benchmarks)
     _add_streaming(benchmarks)
     _add_conditions(benchmarks)
+    _add_windows(benchmarks)
 
 
 def _add_attention(benchmarks: argparse._SubParsersAction) -> None:
@@ -80,75 +77,28 @@ def _add_conditions(benchmarks: argparse._SubParsersAction) -> None:
     bench.set_defaults(run=conditions.run)
 
 
+def _add_windows(benchmarks: argparse._SubParsersAction) -> None:
+    bench = benchmarks.add_parser(
+        "windows",
+        allow_abbrev=False,
+        help="train windows of attention and other encoders on one recipe, and compare them",
+        description="Train windows of attention and other encoders on the same data for as many "
+        "updates, and compare their accuracy, size, speed and memory. The same command goes on "
+        "where it was interrupted. The report goes to standard output and into a folder.",
+    )
+    windows.add_arguments(bench)
+    bench.set_defaults(run=windows.run)
+
+
 def _add_transcribe(benchmarks: argparse._SubParsersAction) -> None:
     bench = benchmarks.add_parser(
         "transcribe",
         allow_abbrev=False,
-        help="time `speechattn transcribe`, beside a peer and on long recordings",
+        help="time `speechattn transcribe`, beside peers and on long recordings",
         description="Time `speechattn transcribe` as whole processes, start and imports included: "
-        "on recordings as they are, in turn with pocketsphinx's phone recognition, and on long "
-        "recordings made by repeating them. The report goes to standard output.",
+        "on recordings as they are, in turn with other phone recognizers and with the encoder "
+        "alone, and on long recordings made by repeating them. The report goes to standard output.",
         epilog="Long recordings lie in a temporary folder (2 MB a minute); TMPDIR says where.",
     )
-    bench.set_defaults(run=run_transcribe)
-    bench.add_argument("inputs", nargs="*", metavar="AUDIO", help="audio file or folder")
-    bench.add_argument("--list", metavar="FILE", help="text file with one audio path a line")
-    bench.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME_OR_DIR",
-        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
-    )
-    bench.add_argument(
-        "--peer",
-        choices=("pocketsphinx", "none"),
-        default="pocketsphinx",
-        help="what to compare with (default: pocketsphinx)",
-    )
-    bench.add_argument(
-        "--repeats",
-        type=whole_number(1, MOST_REPEATS),
-        default=3,
-        metavar="N",
-        help="measure everything N times and report medians (default: 3)",
-    )
-    bench.add_argument(
-        "--threads",
-        type=whole_number(1, MOST_THREADS),
-        default=1,
-        metavar="N",
-        help="threads of the encoder, and cores that every process is kept on (default: 1)",
-    )
-    bench.add_argument(
-        "--long-minutes",
-        default="6,20,60",
-        metavar="LIST",
-        help="lengths of the long recordings, or none (default: 6,20,60)",
-    )
-    bench.add_argument(
-        "--output-dir", metavar="DIR", help="folder for transcribe.md and transcribe.csv"
-    )
-
-
-def run_transcribe(arguments: argparse.Namespace) -> int:
-    """The command ``bench transcribe``: a report in Markdown on standard output."""
-    from speechattn.bench.transcribe import bench_transcribe, parse_minutes, read_list
-
-    long_minutes = parse_minutes(arguments.long_minutes)
-    listed = read_list(arguments.list) if arguments.list is not None else []
-    report = bench_transcribe(
-        [*arguments.inputs, *listed],
-        model=arguments.model,
-        peer=arguments.peer,
-        repeats=arguments.repeats,
-        threads=arguments.threads,
-        long_minutes=long_minutes,
-        output_dir=arguments.output_dir,
-        progress=_tell,
-    )
-    print(report, end="")
-    return 0
-
-
-def _tell(line: str) -> None:
-    print(f"speechattn: {one_line(line)}", file=sys.stderr)
+    transcribe_command.add_arguments(bench)
+    bench.set_defaults(run=transcribe_command.run)

@@ -1,8 +1,4 @@
-"""The peer: pocketsphinx in its allphone mode, files in, TextGrids out.
-
-``python -m speechattn.bench.peer_pocketsphinx LIST OUT``: LIST is a JSON array of paths, OUT a
-folder. Audio comes through our own door and results leave through our own writers, so that a
-comparison is about the recognition between them. The process never imports PyTorch.
+"""The peer pocketsphinx in its allphone mode; see :mod:`~speechattn.bench.peers`.
 
 Phone decoding with a phone language model (``allphone``), at the settings that CMU Sphinx's
 tutorial on phoneme recognition gives (language weight 2.0, beams 1e-20), with a phone insertion
@@ -11,25 +7,16 @@ penalty of 0.3.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
-from speechattn.atomic import atomic_write_text
-from speechattn.audio import read_audio
+from speechattn.bench.peers import recognise_all, tile
 from speechattn.bench.recordings import pcm16
 from speechattn.segments import Segment
-from speechattn.timing import SAMPLE_RATE, frame_to_seconds
-from speechattn.writers import WRITERS
 
 SETTINGS = {"lw": 2.0, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20}
-SILENCE = "SIL"
 
 
 class AllphoneDecoder:
@@ -63,32 +50,5 @@ class AllphoneDecoder:
         return tile(found, len(samples))
 
 
-def tile(found: Sequence[tuple[str, int]], num_samples: int) -> list[Segment]:
-    """Segments that cover a recording, each up to the start of the next one.
-
-    Args:
-        found: labels and first frames (10 ms), in order; silence if there is none.
-        num_samples: length of the recording at 16 kHz.
-    """
-    duration = num_samples / SAMPLE_RATE
-    found = found or [(SILENCE, 0)]
-    starts = [0.0, *(frame_to_seconds(frame) for _, frame in found[1:])]
-    edges = [start for start in starts if start < duration] + [duration]
-    return [Segment(label, *edge) for (label, _), edge in zip(found, pairwise(edges))]
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Recognise every file of a list, one TextGrid each, numbered in the order of the list."""
-    listing, folder = map(Path, arguments)
-    decoder = AllphoneDecoder()
-    for number, path in enumerate(json.loads(listing.read_text(encoding="ascii"))):
-        samples, _ = read_audio(path)
-        result = SimpleNamespace(
-            phones=decoder.phones(samples), duration=len(samples) / SAMPLE_RATE
-        )
-        text = WRITERS["textgrid"].render(result, path, SILENCE)
-        atomic_write_text(folder / f"{number:06d}.TextGrid", text)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    recognise_all(sys.argv[1:], AllphoneDecoder().phones)

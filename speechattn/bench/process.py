@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from speechattn.bench.memory import MemorySampler
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.text import one_line
 
@@ -24,9 +25,11 @@ class Usage:
 
     Attributes:
         wall: seconds.
-        cpu: seconds of all its threads, in user and system mode; None where it cannot be known.
-        peak_rss: largest resident memory in bytes; None where it cannot be known. Linux counts
-            the moment between fork and exec, so it is never less than what the caller holds.
+        cpu: seconds of all its threads and of the processes it waited for, in user and system
+            mode; None where it cannot be known.
+        peak_rss: most resident memory in bytes, of it and its descendants together (see
+            :mod:`~speechattn.bench.memory`); None where it cannot be known. Linux counts the
+            moment between fork and exec, so it is never less than what the caller holds.
     """
 
     wall: float
@@ -122,11 +125,14 @@ def _wait(process: subprocess.Popen, began: float) -> Usage:
     if not hasattr(os, "wait4"):  # Windows
         process.wait()
         return Usage(time.perf_counter() - began)
-    _, status, resources = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
+    with MemorySampler(process.pid) as memory:
+        _, status, resources = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)  # it is gone: nobody can wait again
     cpu = resources.ru_utime + resources.ru_stime
-    return Usage(wall, cpu, resources.ru_maxrss * _RSS_UNIT)
+    # The first is the most of the largest process at any time, the second of all, at some times.
+    peak = max(resources.ru_maxrss * _RSS_UNIT, memory.peak or 0)
+    return Usage(wall, cpu, peak)
 
 
 def _last_line(messages) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from speechattn.bench.process import Usage
 
+OURS = "speechattn"
+MODEL = "the encoder alone"
+TARGET = 0.9  # of the encoder's own speed, that the whole command is to reach on many short files
 MIB = 2**20  # bytes
 UNKNOWN = "–"
 COLUMNS = (
-    *("part", "system", "repeat", "audio_seconds"),
+    *("part", "system", "cores", "repeat", "audio_seconds"),
     *("wall_seconds", "cpu_seconds", "peak_rss_bytes"),
 )
 
@@ -23,22 +26,30 @@ class Run:
     """One measured process.
 
     Attributes:
-        part: ``"short"``, ``"long"`` or ``"start"`` (the one second).
+        part: ``"short"``, ``"start"`` (one second, beside the short files), ``"parts"`` (with a
+            stopwatch inside), ``"long"`` or ``"long start"`` (one second, beside the long files).
         system: what ran.
+        cores: that it was kept on.
         repeat: from 1.
         audio_seconds: length of what it transcribed.
         usage: what it took.
+        seconds: of ``"parts"``, by part.
     """
 
     part: str
     system: str
+    cores: int
     repeat: int
     audio_seconds: float
     usage: Usage
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def csv_report(runs: Iterable[Run]) -> str:
-    """Every process in the order they ran, with the header :data:`COLUMNS`; unknown is empty."""
+    """Every process in the order they ran, with the header :data:`COLUMNS`; unknown is empty.
+
+    After a process with a stopwatch inside, a line for each of its parts: ``parts: NAME``.
+    """
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(COLUMNS)
@@ -46,8 +57,10 @@ def csv_report(runs: Iterable[Run]) -> str:
         usage = run.usage
         cpu = "" if usage.cpu is None else f"{usage.cpu:.4f}"
         peak = "" if usage.peak_rss is None else usage.peak_rss
-        took = f"{usage.wall:.4f}", cpu, peak
-        rows.writerow([run.part, run.system, run.repeat, f"{run.audio_seconds:.3f}", *took])
+        first = run.system, run.cores, run.repeat, f"{run.audio_seconds:.3f}"
+        rows.writerow([run.part, *first, f"{usage.wall:.4f}", cpu, peak])
+        for name, seconds in run.seconds.items():
+            rows.writerow([f"{run.part}: {name}", *first, f"{seconds:.4f}", "", ""])
     return buffer.getvalue()
 
 
@@ -58,39 +71,102 @@ def markdown_report(runs: Sequence[Run], facts: dict[str, str]) -> str:
         runs: all processes.
         facts: what they ran on.
     """
-    parts = ["# Transcription benchmark", table(("", ""), facts.items())]
-    parts += short_section([run for run in runs if run.part == "short"])
-    starts = [run for run in runs if run.part == "start"]
-    longs = [run for run in runs if run.part == "long"]
-    if longs:
-        parts += long_section(longs, median(run.usage.wall for run in starts), starts[0])
-    return "\n\n".join(parts) + "\n"
+    sections = ["# Transcription benchmark", table(("", ""), facts.items())]
+    for cores, group in _grouped(_of(runs, "short", "start"), lambda run: run.cores).items():
+        sections += short_section(group, cores)
+    if parts := _of(runs, "parts"):
+        sections += parts_section(parts)
+    for cores, group in _grouped(_of(runs, "long", "long start"), lambda run: run.cores).items():
+        starts, longs = _of(group, "long start"), _of(group, "long")
+        sections += long_section(longs, median(run.usage.wall for run in starts), starts[0], cores)
+    return "\n\n".join(sections) + "\n"
 
 
-def short_section(runs: Sequence[Run]) -> list[str]:
-    """Whole processes on short files: a table, and the ratio if there is a peer."""
-    by_system = _grouped(runs, lambda run: run.system)
+def _of(runs: Iterable[Run], *parts: str) -> list[Run]:
+    return [run for run in runs if run.part in parts]
+
+
+def short_section(runs: Sequence[Run], cores: int) -> list[str]:
+    """Whole processes on short files: a table, the encoder's share, the ratio to each peer."""
+    by_system = _grouped(_of(runs, "short"), lambda run: run.system)
     rows = [
-        (system, f"{wall:.2f}", f"{group[0].audio_seconds / wall:.1f}", cpu, peak)
+        (system, f"{wall:.2f}", *_speeds(group[0].audio_seconds, wall), cpu, peak)
         for system, group in by_system.items()
         for wall, cpu, peak in [_medians(group)]
     ]
     repeats = max(run.repeat for run in runs)
-    header = ("system", "wall (s)", "x real time", "CPU (s)", "peak memory (MiB)")
+    header = ("system", "wall (s)", "x real time", "hours a minute", "CPU (s)", "peak memory (MiB)")
     parts = [
-        "## Short files",
-        f"Whole processes, start and imports included; medians of {repeats}, the largest memory.",
+        f"## Short files, {_cores(cores)}",
+        (
+            f"Whole processes, start and imports included; medians of {repeats}, the largest memory, "
+            "of all processes of a system together."
+        ),
         table(header, rows),
     ]
-    if len(by_system) == 2:
-        (ours, own), (peer, other) = by_system.items()
-        parts.append(f"Of what {peer} takes, pair by pair, {ours} takes:")
-        rows = [
-            (name, f"{median(ratios):.3f}", f"{1 / median(ratios):.2f}", _spread(ratios))
-            for name, ratios in pair_ratios(own, other).items()
-        ]
-        parts.append(table(("", "median", "times as fast", "pairs"), rows))
+    own = by_system[OURS]
+    if MODEL in by_system:
+        starts = _of(runs, "start")
+        parts += model_share(own, by_system[MODEL], starts)
+    for peer, other in by_system.items():
+        if peer not in (OURS, MODEL):
+            parts.append(f"Of what {peer} takes, pair by pair, {OURS} takes:")
+            rows = [
+                (name, f"{median(ratios):.3f}", f"{1 / median(ratios):.2f}", _spread(ratios))
+                for name, ratios in pair_ratios(own, other).items()
+            ]
+            parts.append(table(("", "median", "times as fast", "pairs"), rows))
     return parts
+
+
+def model_share(own: Sequence[Run], model: Sequence[Run], starts: Sequence[Run]) -> list[str]:
+    """How near the whole command comes to the speed of the encoder alone, on the same cores."""
+    alone = {run.repeat: run.usage.wall for run in model}
+    start = {run.repeat: run.usage.wall for run in starts}
+    whole = [alone[run.repeat] / run.usage.wall for run in own]
+    rows = [("whole command", f"{100 * median(whole):.1f} %", _spread(whole))]
+    # A start that takes longer than everything says nothing.
+    if all(run.usage.wall > start.get(run.repeat, 0) for run in own) and start:
+        rest = [alone[r.repeat] / (r.usage.wall - start[r.repeat]) for r in own]
+        rows.append(("without start-up", f"{100 * median(rest):.1f} %", _spread(rest)))
+    verdict = "reached" if median(whole) >= TARGET else "not reached"
+    return [
+        (
+            "Speed of the whole command in per cent of that of the encoder alone, on the same frames and "
+            f"cores, pair by pair; the aim is {100 * TARGET:g} %: {verdict}. The start-up is that of a "
+            "recording of one second."
+        ),
+        table(("", "median", "pairs"), rows),
+    ]
+
+
+def parts_section(runs: Sequence[Run]) -> list[str]:
+    """Where the time goes: medians of the parts of a process on one core."""
+    names = list(runs[0].seconds)
+    medians = {name: median(run.seconds[name] for run in runs) for name in names}
+    total = sum(medians.values())
+    rows = [
+        (name, f"{seconds:.2f}", f"{100 * seconds / total:.1f} %")
+        for name, seconds in medians.items()
+    ]
+    wall = median(run.usage.wall for run in runs)
+    return [
+        "## Where the time goes",
+        (
+            f"One process on one core with a stopwatch inside, {wall:.2f} s in all; medians of "
+            f"{len(runs)}."
+        ),
+        table(("part", "s", "share"), [*rows, ("all parts", f"{total:.2f}", "100.0 %")]),
+    ]
+
+
+def _cores(count: int) -> str:
+    return f"{count} core" + "s" * (count > 1)
+
+
+def _speeds(audio_seconds: float, wall: float) -> tuple[str, str]:
+    """Times real time, and hours of audio a minute."""
+    return f"{audio_seconds / wall:.1f}", f"{audio_seconds / wall / 60:.2f}"
 
 
 def pair_ratios(own: Sequence[Run], other: Sequence[Run]) -> dict[str, list[float]]:
@@ -112,16 +188,18 @@ def _spread(values: Sequence[float]) -> str:
     return f"{min(values):.3f} to {max(values):.3f}"
 
 
-def long_section(runs: Sequence[Run], start: float, start_run: Run) -> list[str]:
+def long_section(runs: Sequence[Run], start: float, start_run: Run, cores: int = 1) -> list[str]:
     """Time and memory by length, and how far time is from growing in proportion to it.
 
     Args:
         runs: of the long files.
         start: median seconds of wall time for the file that is next to nothing.
         start_run: one of its runs.
+        cores: that they were kept on.
     """
     rows, shortest = [], None
-    for seconds, group in sorted(_grouped(runs, lambda run: run.audio_seconds).items()):
+    own = [run for run in runs if run.system == OURS]
+    for seconds, group in sorted(_grouped(own, lambda run: run.audio_seconds).items()):
         wall, cpu, peak = _medians(group)
         per_minute = 60 * wall / seconds
         # The recording that tells the start-up has some audio of its own to account for.
@@ -129,16 +207,27 @@ def long_section(runs: Sequence[Run], start: float, start_run: Run) -> list[str]
         shortest = shortest or (per_minute, without)
         costs = (f"{per_minute:.3f}", _ratio(per_minute, shortest[0]))
         costs += (f"{without:.3f}", _ratio(without, shortest[1]))
-        speed = f"{seconds / wall:.1f}"
-        rows.append((f"{seconds / 60:g}", f"{wall:.2f}", speed, cpu, peak, *costs))
-    header = ("minutes", "wall (s)", "x real time", "CPU (s)", "peak memory (MiB)")
-    header += ("s a minute", "to the shortest", "s a minute, no start-up", "to the shortest")
+        speeds = _speeds(seconds, wall)
+        rows.append((f"{seconds / 60:g}", f"{wall:.2f}", *speeds, cpu, peak, *costs))
+    header = ("minutes", "wall (s)", "x real time", "hours a minute", "CPU (s)")
+    header += ("peak memory (MiB)", "s a minute", "to the shortest", "s a minute, no start-up")
     repeats = max(run.repeat for run in runs)
     note = (
         f"One WAV file a process; medians of {repeats}, the largest memory. Start-up, taken from "
         f"a recording of {start_run.audio_seconds:g} s: {start:.2f} s."
     )
-    return ["## Long files", note, table(header, rows)]
+    parts = [f"## Long files, {_cores(cores)}", note, table((*header, "to the shortest"), rows)]
+    peers = _grouped((run for run in runs if run.system != OURS), lambda run: run.system)
+    if peers:
+        minutes = next(iter(peers.values()))[0].audio_seconds / 60
+        rows = [
+            (peer, f"{wall:.2f}", *_speeds(group[0].audio_seconds, wall), cpu, peak)
+            for peer, group in peers.items()
+            for wall, cpu, peak in [_medians(group)]
+        ]
+        header = ("system", "wall (s)", "x real time", "hours a minute", "CPU (s)")
+        parts += [f"Peers, {minutes:g} minutes:", table((*header, "peak memory (MiB)"), rows)]
+    return parts
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

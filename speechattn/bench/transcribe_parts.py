@@ -1,0 +1,127 @@
+"""Where the time of ``speechattn transcribe`` goes: one process, one core, a stopwatch inside.
+
+``python -m speechattn.bench.transcribe_parts CONFIG``, a program of its own, because it replaces
+functions by timed ones. CONFIG is a JSON file with ``inputs`` (audio files and folders), ``out``
+(folder for TextGrids), ``model``, ``result`` (file for the seconds by part, JSON) and ``began``
+(the time when the program was started, seconds since 1970).
+
+Parts exclude each other: while the front end works for the encoder, only its own time runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START_UP, OTHER = "start-up", "other"
+# Part → (module, class or None, names) of what belongs to it.
+PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
+    "decode audio": (("speechattn.audio", "AudioFile", ("__init__", "blocks", "close")),),
+    "look for suspicious sound": (
+        ("speechattn.suspicions", "Suspicions", ("__init__", "add", "found")),
+        ("speechattn.suspicions", None, ("low_confidence",)),
+    ),
+    "front end": (("speechattn.frontend", "FrontEndStream", ("push", "finish")),),
+    "encoder": (("speechattn.streaming", "PosteriorStream", ("__init__", "push")),),
+    "decoder": (
+        ("speechattn.collector", "RunCollector", ("__init__", "push", "finish")),
+        ("speechattn.recognizer", None, ("segments_from_runs",)),
+    ),
+    "write files": (
+        ("speechattn.outputs", "RecordingOutputs", ("__init__", "write", "__exit__")),
+        ("speechattn.journal", "Journal", ("__init__", "add", "flush")),
+        ("speechattn.batch", None, ("write_record", "sync_folder", "_begin", "_finish")),
+    ),
+}
+NAMES = (START_UP, *PARTS, OTHER)
+
+
+class Stopwatch:
+    """Seconds by part; a part that begins inside another stops that one until it ends."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._clock = clock
+        self._parts: list[str] = []
+        self._last = clock()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the block's time for a part."""
+        self._count()
+        self._parts.append(name)
+        try:
+            yield
+        finally:
+            self._count()
+            self._parts.pop()
+
+    def _count(self) -> None:
+        now = self._clock()
+        if self._parts:
+            self.seconds[self._parts[-1]] += now - self._last
+        self._last = now
+
+    def timed(self, name: str, function: Callable) -> Callable:
+        """The function, with its time counted; where it gives an iterator, that of its steps too."""
+
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            with self.part(name):
+                result = function(*args, **kwargs)
+            return self._steps(name, result) if isinstance(result, Iterator) else result
+
+        return wrapper
+
+    def _steps(self, name: str, iterator: Iterator) -> Iterator:
+        while True:
+            with self.part(name):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+
+def install(watch: Stopwatch) -> None:
+    """Have everything in :data:`PARTS` timed, in this process, for good."""
+    import importlib
+
+    for part, places in PARTS.items():
+        for module, owner, names in places:
+            target = importlib.import_module(module)
+            target = getattr(target, owner) if owner else target
+            for name in names:
+                setattr(target, name, watch.timed(part, getattr(target, name)))
+
+
+def main(config: dict) -> dict[str, float]:
+    """Transcribe everything; seconds by part, in the order of :data:`NAMES`."""
+    watch = Stopwatch()
+    import torch
+
+    from speechattn.batch import transcribe_files
+    from speechattn.inputs import collect
+    from speechattn.recognizer import load_model
+
+    torch.set_num_threads(1)
+    install(watch)
+    jobs = collect(config["inputs"], config["out"], ["textgrid"])
+    recognizer = load_model(config["model"], "cpu")
+    watch.seconds[START_UP] = time.time() - config["began"]
+    with watch.part(OTHER):
+        summary = transcribe_files(jobs, recognizer, config["out"])
+    if summary.errors:
+        sys.exit(summary.errors[0])
+    return {name: watch.seconds[name] for name in NAMES}
+
+
+if __name__ == "__main__":
+    settings = json.loads(Path(sys.argv[1]).read_text(encoding="ascii"))
+    Path(settings["result"]).write_text(json.dumps(main(settings)), encoding="ascii")

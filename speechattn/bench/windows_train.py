@@ -1,0 +1,118 @@
+"""One training of ``speechattn bench windows``: a variant and a seed, trained and scored in its folder.
+
+A folder is named after everything its scores depend on. A training that was interrupted goes on from
+its checkpoint; one that is finished is not done again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speechattn import __version__
+from speechattn.atomic import atomic_write_text
+from speechattn.bench.windows_variants import Variant
+from speechattn.checkpoint import Checkpoint
+from speechattn.config import RecipeConfig
+from speechattn.decoder import decode
+from speechattn.evaluate import count_utterance
+from speechattn.phonemodel import PhoneModel
+from speechattn.recipe_data import RecipeData
+from speechattn.stages import fingerprint
+from speechattn.train import Trainer
+from speechattn.tune import log_posteriors, tune_decoder
+
+CHECKPOINT, MODEL, SCORES = "checkpoint.safetensors", "model", "scores.json"
+DEPENDS_ON = ("front_end", "encoder", "training", "augmentation", "decoding", "seed")
+
+
+class VariantRun:
+    """A variant trained with one seed.
+
+    Args:
+        variant: the encoder.
+        seed: of everything random.
+        config: of the recipe; its encoder and its seed give way.
+        data: its prepared sets.
+        prepared: fingerprint of what those were made from.
+        folder: that holds the folders of all runs.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        seed: int,
+        config: RecipeConfig,
+        data: RecipeData,
+        prepared: str,
+        folder: Path,
+    ):
+        self.variant, self.seed, self.data = variant, seed, data
+        self.config = dataclasses.replace(config, encoder=variant.encoder, seed=seed)
+        parts = self.config.to_dict()
+        depends = [__version__, prepared, *(parts[name] for name in DEPENDS_ON)]
+        name = "".join(c if c.isalnum() else "-" for c in variant.name)
+        self.folder = folder / f"{name}-seed{seed}-{fingerprint(depends)[:12]}"
+
+    @property
+    def done(self) -> bool:
+        """Whether it has been trained and scored."""
+        return (self.folder / SCORES).is_file()
+
+    def run(self, device: torch.device) -> dict:
+        """Train and score what is not done yet.
+
+        Returns:
+            ``seconds`` of training, ``steps``, ``dev_frame_accuracy`` and ``utterances``, a row for
+            every test utterance with its ``corpus``, ``speaker``, ``utterance`` and counts.
+        """
+        if not self.done:
+            model, facts = self._trained(device)
+            model.save(self.folder / MODEL)
+            found = {**facts, "utterances": self._scored(model, device)}
+            atomic_write_text(self.folder / SCORES, json.dumps(found) + "\n")
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        return json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
+
+    def _trained(self, device: torch.device) -> tuple[Checkpoint, dict]:
+        config, phones = self.config, self.data.phones
+        self.folder.mkdir(parents=True, exist_ok=True)
+        train, dev = self.data.prepared("train"), self.data.prepared("dev")
+        trainer = Trainer(
+            config,
+            train,
+            dev,
+            num_phones=len(phones),
+            silence=phones.silence_index,
+            checkpoint=self.folder / CHECKPOINT,
+            device=device,
+            noises=self.data.noises(),
+        )
+        classifier = trainer.run()
+        phone_model = PhoneModel.learn((train.runs(e) for e in train.entries), len(phones))
+        decoding, _ = tune_decoder(
+            classifier, phone_model, dev, config.decoding, phones.silence_index, device
+        )
+        facts = {
+            "steps": trainer.step,
+            "seconds": round(trainer.seconds, 1),
+            "dev_frame_accuracy": trainer.history[-1]["dev_frame_accuracy"],
+        }
+        name = f"{config.name}: {self.variant.name}"
+        model = Checkpoint(name, classifier, config.front_end, phones, phone_model, decoding, facts)
+        return model, facts
+
+    def _scored(self, model: Checkpoint, device: torch.device) -> list[dict]:
+        test, rows = self.data.prepared("test"), []
+        for entry in test.entries:
+            frames = log_posteriors(model.classifier, test.frames(entry), device)
+            runs = decode(frames, model.phone_model, model.decoding)
+            labels = np.argmax(frames, 1)
+            counts = count_utterance(test.runs(entry), runs, labels, model.phones)
+            place = {"corpus": entry.corpus, "speaker": entry.speaker, "utterance": entry.id}
+            rows.append({**place, **vars(counts)})
+        return rows

@@ -1,0 +1,132 @@
+"""All recordings of a folder in Python, one result after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechattn.failures import CRASH, kind_of
+from speechattn.inputs import find_recordings
+from speechattn.onefile import check_regular, death_message, environment, error_message, load
+from speechattn.resources import DEFAULT_MODEL
+from speechattn.workers import Alone, Died, Workers
+
+if TYPE_CHECKING:
+    from speechattn.recognizer import Transcription
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """What came of one recording of a folder.
+
+    Attributes:
+        path: of the recording.
+        file: its path below the folder, parts separated by ``/``.
+        transcription: None if it failed.
+        error: one line that says why it failed, or None.
+        kind: of the failure, one of :mod:`speechattn.failures`, or None.
+        warnings: what is odd about it; see :mod:`speechattn.suspicions`.
+    """
+
+    path: Path
+    file: str
+    transcription: Transcription | None
+    error: str | None = None
+    kind: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def transcribe_folder(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    workers: int = 1,
+    threads: int = 1,
+    channel: int | None = None,
+    posteriors: bool = False,
+    labels: str = "arpabet",
+    alternatives: int = 0,
+) -> Iterator[FolderResult]:
+    """Transcribe all recordings of a folder; a failing one does not stop the others.
+
+    Nothing is written. Memory does not grow with the number of recordings: work waits until
+    earlier results have been taken.
+
+    Args:
+        inputs: a folder, which is searched with all its folders, or several files and folders.
+        model: name or folder.
+        device: as for :func:`speechattn.load_model`.
+        workers: number of processes; with 1 it is this one. The results are the same.
+        threads: that each computes with on a CPU; 0 leaves it to PyTorch. The last digits of the
+            results may depend on it. With one worker it is set for this process.
+        channel: to take from recordings with several, from 0; None for their mean.
+        posteriors: whether to return the frame posteriors as well.
+        labels: ``"arpabet"`` or ``"ipa"``.
+        alternatives: how many other phones to give with each.
+
+    Yields:
+        A result for each recording, in sorted order.
+
+    Raises:
+        UsageError: if an input is not there or holds no audio.
+        SpeechattnError: if there is no such model, or no worker can start.
+    """
+    one = isinstance(inputs, (str, Path))
+    recordings = list(find_recordings([inputs] if one else inputs))
+    setup = _Setup(
+        str(model),
+        device,
+        threads,
+        {
+            "channel": channel,
+            "posteriors": posteriors,
+            "labels": labels,
+            "alternatives": alternatives,
+        },
+    )
+    workers = min(workers, len(recordings))
+    crew = Workers(setup, workers, environment(threads)) if workers > 1 else Alone(setup)
+    return _results(crew, recordings)
+
+
+def _results(crew: Alone | Workers, recordings: list[tuple[Path, str]]) -> Iterator[FolderResult]:
+    with crew:
+        for number, result in crew.run(recordings, ordered=True):
+            if isinstance(result, Died):
+                path, file = recordings[number]
+                message = death_message(path, result)
+                yield FolderResult(path, file, None, message, CRASH)
+            else:
+                yield result
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What a process needs; called, it loads the model."""
+
+    model: str
+    device: str
+    threads: int
+    options: dict
+
+    def __call__(self) -> tuple[Callable, dict]:
+        recognizer, facts = load(self.model, self.device, self.threads)
+        recognizer.phones.labels(self.options["labels"])  # a model without them is refused now
+        return lambda recording, report: self._listen(recognizer, *recording, report), facts
+
+    def _listen(
+        self, recognizer, path: Path, file: str, report: Callable[[float], None]
+    ) -> FolderResult:
+        from speechattn.suspicions import Suspicions, low_confidence
+
+        suspicions = Suspicions(self.options["channel"], report)
+        try:
+            check_regular(path)
+            found = recognizer.transcribe(path, on_samples=suspicions.add, **self.options)
+        except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
+            return FolderResult(path, file, None, error_message(path, error), kind_of(error))
+        warnings = suspicions.found() + low_confidence(found, recognizer.phones.silence)
+        return FolderResult(path, file, found, warnings=tuple(warnings))

@@ -1,0 +1,210 @@
+"""One recording of many: transcribed, its files written, and whatever goes wrong put into words."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechattn.atomic import temporary_path
+from speechattn.errors import AudioError, SpeechattnError
+from speechattn.failures import CHANGED, CRASH, kind_of
+from speechattn.format_tables import phone_records
+from speechattn.inputs import Job
+from speechattn.journal import input_state
+from speechattn.outputs import WAYS_OUT, OutputOptions, RecordingOutputs
+from speechattn.text import one_line
+from speechattn.workers import Died
+
+if TYPE_CHECKING:
+    from speechattn.recognizer import Recognizer, Transcription
+
+# Programs that oneDNN keeps, of which it makes one for each length of input and layer. By default
+# they are 1,024, which many recordings of different lengths fill, with hundreds of megabytes.
+KEPT_PRIMITIVES = 64
+NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a process needs to transcribe recordings; called, it loads the model.
+
+    Attributes:
+        model: name or folder.
+        device: as for :func:`speechattn.load_model`.
+        threads: that the encoder computes with on a CPU; 0 leaves it to PyTorch. Sums of many
+            numbers, and so the last bits of what comes out, may depend on it.
+        options: what is written for each recording.
+        channel: to take from recordings with several, from 0; None for their mean.
+    """
+
+    model: str
+    device: str
+    threads: int
+    options: OutputOptions
+    channel: int | None = None
+
+    def __call__(self) -> tuple[Callable[[Job, Callable[[float], None]], dict], dict]:
+        """The function for a :class:`~speechattn.inputs.Job`, and what there is to know of it."""
+        recognizer, facts = load(self.model, self.device, self.threads)
+        recognizer.phones.labels(self.options.labels)  # a model without them is refused now
+        return lambda job, report: transcribe_one(
+            job, recognizer, self.options, self.channel, report
+        ), facts
+
+
+def load(model: str, device: str, threads: int) -> tuple[Recognizer, dict]:
+    """Load a model into this process, with the number of threads that it is to compute with."""
+    if "numpy" not in sys.modules:  # later it is of no use
+        os.environ.update(environment(threads))
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    from speechattn.recognizer import load_model
+
+    recognizer = load_model(model, device=device)
+    return recognizer, {"device": str(recognizer.device)}
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Variables for a process of its own: no library in it computes with more threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    variables = dict.fromkeys(names, str(threads)) if threads else {}
+    return {**variables, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(KEPT_PRIMITIVES)}
+
+
+def transcribe_one(
+    job: Job,
+    recognizer: Recognizer,
+    options: OutputOptions,
+    channel: int | None,
+    report: Callable[[float], None],
+) -> dict:
+    """Transcribe a recording and write its files, or say why not.
+
+    Returns:
+        Its line of the journal; see :mod:`~speechattn.journal`.
+    """
+    from speechattn.suspicions import Suspicions, low_confidence
+
+    discard_temporaries(job)
+    before = input_state(job.path)
+    suspicions = Suspicions(channel, report)
+    try:
+        check_regular(job.path)
+        with RecordingOutputs(job.outputs, job.file, recognizer.phones.silence) as outputs:
+            transcription = recognizer.transcribe(
+                job.path,
+                channel=channel,
+                posteriors=False,
+                labels=options.labels,
+                alternatives=options.alternatives,
+                on_posteriors=outputs.on_posteriors,
+                on_samples=suspicions.add,
+            )
+            if input_state(job.path) != before:
+                raise AudioError(f"{job.path}: {NO_LONGER_THE_SAME}", CHANGED)
+            outputs.write(transcription)
+        sizes = {kind: os.stat(path).st_size for kind, path in job.outputs.items()}
+        warnings = suspicions.found() + low_confidence(transcription, recognizer.phones.silence)
+        record = _record_of(job, transcription, warnings)
+    except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
+        return failure_line(job, error_message(job.path, error), kind_of(error), before)
+    return {"file": job.file, "input": before, "outputs": sizes, "record": record}
+
+
+def _record_of(job: Job, transcription: Transcription, warnings: list[str]) -> dict:
+    return {
+        "file": job.file,
+        "duration": float(transcription.duration),
+        "sample_rate": int(transcription.sample_rate),
+        "status": "ok",
+        "error": None,
+        "kind": None,
+        "warnings": warnings,
+        "phones": phone_records(transcription),
+    }
+
+
+def failure_line(job: Job, message: str, kind: str, state: tuple[int, int] | None) -> dict:
+    """The journal's line of a recording that failed; what there was of its outputs is removed."""
+    record = {
+        "file": job.file,
+        "duration": None,
+        "sample_rate": None,
+        "status": "error",
+        "error": message + _remove_outputs(job),
+        "kind": kind,
+        "warnings": [],
+        "phones": [],
+    }
+    return {"file": job.file, "input": state, "outputs": None, "record": record}
+
+
+def death_line(job: Job, died: Died) -> dict:
+    """The journal's line of a recording whose process died."""
+    discard_temporaries(job)
+    return failure_line(job, death_message(job.path, died), CRASH, input_state(job.path))
+
+
+def death_message(path: Path, died: Died) -> str:
+    """One line that says which recording's process died, and how."""
+    return (
+        f"{one_line(path)}: {died.reason}; free memory, use fewer workers or convert the recording"
+    )
+
+
+def check_regular(path: Path) -> None:
+    """Refuse pipes and devices: reading one may never end.
+
+    Raises:
+        AudioError: if it is one.
+        OSError: if there is nothing.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise AudioError(f"{path}: not a regular file; copy the audio into one")
+
+
+def discard_temporaries(job: Job) -> None:
+    """Remove what a killed process left of the outputs; nobody else may be writing them."""
+    for path in job.outputs.values():
+        try:
+            temporary_path(path).unlink()
+        except OSError:
+            pass
+
+
+def _remove_outputs(job: Job) -> str:
+    """Remove what an earlier run, or this one, wrote for a job that failed.
+
+    Returns:
+        What to add to the error message: nothing, or which file could not be removed.
+    """
+    for path in job.outputs.values():
+        try:
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+        except OSError as error:
+            return f"; {one_line(str(path))} is of an earlier run and stays ({error.strerror})"
+    return ""
+
+
+def error_message(path: Path, error: Exception) -> str:
+    """One line that says which recording failed and why."""
+    if isinstance(error, SpeechattnError):
+        message = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        way_out = WAYS_OUT.get(error.errno, "check the file")
+        message = f"{error.filename or path}: {error.strerror}; {way_out}"
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        # The second is PyTorch's, for a GPU.
+        message = "not enough memory; split the recording, close other programs or use the CPU"
+    else:
+        message = f"{type(error).__name__}: {error}"
+    message, name = one_line(message), one_line(str(path))
+    return message if name in message else f"{name}: {message}"

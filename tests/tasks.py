@@ -1,0 +1,72 @@
+"""Tasks for worker processes, which import them from here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from speechattn.errors import ModelError
+
+
+def doubles():
+    """A setup for tasks that are numbers."""
+    return (lambda task, report: 2 * task), {"pid": os.getpid()}
+
+
+def chatty():
+    """Reports halves, and prints where answers go."""
+
+    def do(task, report):
+        print("noise on standard output", flush=True)
+        os.write(1, b"more noise\n")
+        report(0.5)
+        return task
+
+    return do, {}
+
+
+def _die(marks: Path, task: str, report) -> str:
+    """Do as the task says, having left a mark each time."""
+    with open(marks / task, "a") as file:
+        file.write("x")
+    times = len((marks / task).read_text())
+    if task == "killed" or (task == "killed once" and times == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task == "exit":
+        os._exit(3)
+    if task == "raise":
+        raise RuntimeError("a mistake")
+    if task == "slow":
+        time.sleep(60)
+    return task
+
+
+def dying(marks: Path):
+    """A setup for tasks that end their process."""
+    return partial(_die, marks), {}
+
+
+def refused():
+    """A setup that fails in a way the user can do something about."""
+    raise ModelError("m: no such model; see the list")
+
+
+def broken():
+    """A setup that fails in another way."""
+    sys.exit(5)
+
+
+def identity(task, report):
+    """Gives back what it gets, later for those that begin with ``late``."""
+    if str(task).startswith("late"):
+        time.sleep(0.3)
+    return task
+
+
+def plain():
+    """A setup for :func:`identity`."""
+    return identity, {}
