@@ -36,7 +36,7 @@ _PUBLIC = {
     "SpeechattnError": "errors",
 }
 
-__all__ = ["__version__", *_PUBLIC.keys()]
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
 
 
 def __getattr__(name: str):

@@ -38,7 +38,14 @@ from speechattn.journal import Entry, Journal, is_done, read_journal, read_recor
 from speechattn.onefile import death_line, discard_temporaries, transcribe_one
 from speechattn.outputs import OutputOptions, cannot_write
 from speechattn.progress import Bar
-from speechattn.runrecord import RunFiles, check_same, read_record, sync_folder, write_record
+from speechattn.runrecord import (
+    RunFiles,
+    check_same,
+    read_record,
+    sync_disks,
+    sync_folder,
+    write_record,
+)
 from speechattn.workers import Alone, Died, Workers
 
 if TYPE_CHECKING:
@@ -208,6 +215,7 @@ def _finish(entries: list[Entry], files: RunFiles, kept: set[str], summary: Summ
         for record in read_records(entries):
             summary.add(record, kept=record["file"] in kept)
         return
+    sync_disks()  # the outputs: transcripts.jsonl says that all is there
     with atomic_path(files.transcripts) as temporary, open(temporary, "wb") as file:
         for record in read_records(entries):
             summary.add(record, kept=record["file"] in kept)

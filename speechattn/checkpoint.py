@@ -112,12 +112,14 @@ class Checkpoint:
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             phones = PhoneSet.from_dict(config["phones"])
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
-            classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
+            with torch.device("meta"):  # shapes only: a damaged size would take all memory there is
+                shapes = PhoneClassifier(front_end.dim, len(phones), encoder).state_dict()
             phone_model = PhoneModel.from_dict(config["phone_model"])
             decoding = DecoderOptions.from_dict(config["decoding"])
         except KeyError as error:
             raise ModelError(f"{folder / CONFIG}: no key {error}; export the model again") from None
-        except (SpeechattnError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (SpeechattnError, TypeError, ValueError, AttributeError, RuntimeError,
+                ArithmeticError, MemoryError) as error:  # fmt: skip
             raise ModelError(
                 f"{folder / CONFIG}: {one_line(str(error))}; export the model again"
             ) from None
@@ -126,7 +128,9 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
-        classifier.load_state_dict(_read_weights(folder / WEIGHTS, classifier))
+        weights = _read_weights(folder / WEIGHTS, shapes)
+        classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
+        classifier.load_state_dict(weights)
         classifier.eval().requires_grad_(False).to(device)
         name, training = config.get("name", folder.name), config.get("training", {})
         card = _read_card(folder / CARD)
@@ -179,12 +183,13 @@ def _read_card(path: Path) -> str | None:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
-def _read_weights(path: Path, classifier: PhoneClassifier) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path, shapes: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights, which must have the shapes of these tensors (whose values do not matter)."""
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
-    wanted = {k: tuple(v.shape) for k, v in classifier.state_dict().items()}
+    wanted = {k: tuple(v.shape) for k, v in shapes.items()}
     found = {k: tuple(v.shape) for k, v in weights.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):

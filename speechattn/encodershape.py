@@ -7,6 +7,8 @@ from dataclasses import asdict
 from speechattn.errors import ConfigError
 from speechattn.timing import SHIFT_MS
 
+MOST_LAYERS = 1000  # more than anybody trains, few enough to be made
+
 
 class EncoderShape:
     """Base of the configurations of encoders; each is a frozen dataclass and has :meth:`context`.
@@ -53,6 +55,10 @@ class EncoderShape:
             if not is_whole(getattr(self, name), 1):
                 raise ConfigError(
                     f"encoder.{name}: {getattr(self, name)!r}; a whole number from 1 on"
+                )
+            if name in ("blocks", "layers") and getattr(self, name) > MOST_LAYERS:
+                raise ConfigError(
+                    f"encoder.{name}: {getattr(self, name)}; at most {MOST_LAYERS}: it is damaged"
                 )
 
     def _check_dropout(self) -> None:

@@ -1,13 +1,14 @@
 """The journal of a run: which recordings are done, known again after whatever ended the run.
 
 ``journal.jsonl`` has a line for every recording that has been done, in the order in which they
-were, written when its outputs are on the disk::
+were, added after its outputs are written::
 
-    {"file": ..., "input": [size, mtime_ns], "outputs": {"ctm": size, ...}, "record": {...}}
+    {"file": ..., "input": [size, mtime_ns], "outputs": {"ctm": [size, crc32]}, "record": {...}}
 
 ``record`` is the recording's line of ``transcripts.jsonl``. Of two lines for one recording the
 later one counts. A line that is torn, because a machine lost power while it was written, is no
-line: its recording is done again.
+line: its recording is done again. So is one whose outputs are not as the line says: to bring each
+to the disk before its line would take longer than to transcribe a short recording.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +37,14 @@ class Entry:
         offset: of the line in it, bytes.
         input: size in bytes and time of the last change, nanoseconds, of the recording when it was
             read; None if it could not be looked at.
-        outputs: sizes in bytes of what was written for it, by kind; None if it failed.
+        outputs: size in bytes and checksum of what was written for it, by kind; None if it failed.
         kind: of its failure, None if it went well.
     """
 
     path: Path
     offset: int
     input: tuple[int, int] | None
-    outputs: dict[str, int] | None
+    outputs: dict[str, tuple[int, int]] | None
     kind: str | None
 
 
@@ -74,7 +76,7 @@ class Journal:
         self._file.close()
 
     def add(self, line: dict) -> Entry:
-        """Write a line, of the form above, of a recording whose outputs are on the disk."""
+        """Write a line, of the form above, of a recording whose outputs are there."""
         data = json.dumps(line, allow_nan=False).encode("ascii") + b"\n"
         try:
             self._file.write(data)
@@ -126,13 +128,17 @@ def _whole_line(data: bytes) -> dict | None:
     state, outputs, record = line["input"], line["outputs"], line["record"]
     right = (
         isinstance(line["file"], str)
-        and (state is None or (isinstance(state, list) and len(state) == 2))
-        and (outputs is None or isinstance(outputs, dict))
+        and (state is None or _pair(state))
+        and (outputs is None or (isinstance(outputs, dict) and all(map(_pair, outputs.values()))))
         and isinstance(record, dict)
         and all(isinstance(record.get(key, ...), kind) for key, kind in _RECORD.items())
         and (record["status"] == "ok") == (outputs is not None) == (record["duration"] is not None)
     )
     return line if right else None
+
+
+def _pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2
 
 
 _KEYS = {"file", "input", "outputs", "record"}
@@ -148,8 +154,10 @@ _RECORD = {  # keys of a record and what they hold
 
 
 def _entry(path: Path, offset: int, line: dict) -> Entry:
-    state = line["input"]
-    return Entry(path, offset, state and tuple(state), line["outputs"], line["record"]["kind"])
+    state, outputs = line["input"], line["outputs"]
+    if outputs is not None:
+        outputs = {kind: tuple(value) for kind, value in outputs.items()}
+    return Entry(path, offset, state and tuple(state), outputs, line["record"]["kind"])
 
 
 def read_records(entries: Iterable[Entry]) -> Iterator[dict]:
@@ -187,11 +195,24 @@ def is_done(job: Job, entry: Entry | None) -> bool:
         return entry.kind in LASTING
     if entry.outputs.keys() != job.outputs.keys():
         return False
-    return all(_size(job.outputs[kind]) == size for kind, size in entry.outputs.items())
-
-
-def _size(path: Path) -> int | None:
     try:
-        return os.stat(path).st_size
+        return all(_is_as(job.outputs[kind], state) for kind, state in entry.outputs.items())
     except OSError:
-        return None
+        return False
+
+
+def _is_as(path: Path, state: tuple[int, int]) -> bool:
+    return os.stat(path).st_size == state[0] and output_state(path) == state
+
+
+def output_state(path: Path) -> tuple[int, int]:
+    """Size in bytes and CRC-32 of a file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    size = crc = 0
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            size, crc = size + len(piece), zlib.crc32(piece, crc)
+    return size, crc

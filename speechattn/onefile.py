@@ -15,7 +15,7 @@ from speechattn.errors import AudioError, SpeechattnError
 from speechattn.failures import CHANGED, CRASH, kind_of
 from speechattn.format_tables import phone_records
 from speechattn.inputs import Job
-from speechattn.journal import input_state
+from speechattn.journal import input_state, output_state
 from speechattn.outputs import WAYS_OUT, OutputOptions, RecordingOutputs
 from speechattn.text import one_line
 from speechattn.workers import Died
@@ -110,12 +110,12 @@ def transcribe_one(
             if input_state(job.path) != before:
                 raise AudioError(f"{job.path}: {NO_LONGER_THE_SAME}", CHANGED)
             outputs.write(transcription)
-        sizes = {kind: os.stat(path).st_size for kind, path in job.outputs.items()}
+        states = {kind: output_state(path) for kind, path in job.outputs.items()}
         warnings = suspicions.found() + low_confidence(transcription, recognizer.phones.silence)
         record = _record_of(job, transcription, warnings)
     except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
         return failure_line(job, error_message(job.path, error), kind_of(error), before)
-    return {"file": job.file, "input": before, "outputs": sizes, "record": record}
+    return {"file": job.file, "input": before, "outputs": states, "record": record}
 
 
 def _record_of(job: Job, transcription: Transcription, warnings: list[str]) -> dict:

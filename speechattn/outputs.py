@@ -6,6 +6,7 @@ A file is written whole or not at all, and none of a recording's before all of i
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -101,6 +102,11 @@ def output_suffixes(kinds: Sequence[str]) -> dict[str, str]:
     return {kind: suffixes[kind] for kind in kinds}
 
 
+# Not flushed to the disk one by one, which takes longer than to transcribe a short recording:
+# the journal of a run tells what a power failure took.
+_write = functools.partial(atomic_write_bytes, flush=False)
+
+
 class RecordingOutputs:
     """The files of one recording; a context manager.
 
@@ -153,7 +159,7 @@ class RecordingOutputs:
         for kind, file in self._posteriors.items():
             self._try(kind, file.write, transcription.labels, utterance)
         for kind, text in texts.items():
-            self._try(kind, atomic_write_bytes, self._paths[kind], text)
+            self._try(kind, _write, self._paths[kind], text)
 
     def _try(self, kind: str, write: Callable[..., None], *values: object) -> None:
         try:

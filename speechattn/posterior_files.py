@@ -76,7 +76,7 @@ class PosteriorFile:
         if self._rows is None or self._shape[1] != len(labels):
             raise ValueError(f"posteriors of shape {self._shape} for {len(labels)} phones")
         self._rows.seek(0)
-        with atomic_path(self._path) as temporary, open(temporary, "wb") as file:
+        with atomic_path(self._path, flush=False) as temporary, open(temporary, "wb") as file:
             self._finish(file, self._rows, self._shape, labels, utterance)
 
 

@@ -169,6 +169,12 @@ def _flat(record: dict, prefix: str = "") -> dict:
     return flat
 
 
+def sync_disks() -> None:
+    """Bring everything to the disk that has been written, where the system can."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk, where the system can."""
     with contextlib.suppress(OSError):

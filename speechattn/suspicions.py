@@ -7,6 +7,7 @@ one line that begins with a key, such as ``clipped: 2.1 % of the samples ...``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ SPEECH_BAND = (200.0, 3400.0)  # Hz, what a telephone lets through
 UPPER_BAND = (4300.0, 7500.0)  # Hz, what it does not, and speech at 16 kHz has
 NARROW_POWER = 1e-5  # of the upper band to the speech band; a filter leaves less, speech far more
 SPECTRUM_SECONDS = 0.1  # from one look at the spectrum to the next
+WINDOW_SECONDS = 0.016  # of a look, to the nearest power of two in samples
 QUIET_CHANNEL = 1e-2  # of the loudest channel's power: below, it adds too little to matter
 LEAST_CORRELATION = 0.25  # of channels; one voice at two microphones is above it
 MOST_CHANNELS = 8  # that are compared; more are no conversation
@@ -47,6 +49,7 @@ class Suspicions:
     def __init__(self, channel: int | None = None, report: Callable[[float], None] | None = None):
         self._channel, self._report = channel, report
         self._rate = self._frames = 0
+        self._used = 0  # of the frames, for sums and products: the end of a block may be left out
         self._clipped = 0
         self._loudest = 0.0  # power of the loudest frame of the loudest channel
         self._sums: np.ndarray | None = None  # of samples, by channel
@@ -78,26 +81,28 @@ class Suspicions:
             self._report(min(1.0, self._frames / info.frames))
 
     def _add_levels(self, channels: np.ndarray) -> None:
-        self._sums += channels.sum(axis=1, dtype=np.float64)
-        for i, one in enumerate(channels):
-            for j, other in enumerate(channels[: i + 1]):
-                # Not a product of matrices, whose last bits depend on the number of threads.
-                self._products[i, j] += np.einsum("i,i->", one, other, dtype=np.float64)
         size = min(channels.shape[1], max(1, round(FRAME_SECONDS * self._rate)))
         count = channels.shape[1] // size
         frames = channels[:, : count * size].reshape(len(channels), count, size)
-        powers = np.einsum("cfi,cfi->cf", frames, frames) / size
-        self._loudest = max(self._loudest, float(powers.max()))
+        self._used += count * size
+        self._sums += frames.sum(axis=2).sum(axis=1, dtype=np.float64)
+        for i, one in enumerate(frames):
+            for j, other in enumerate(frames[: i + 1]):
+                # Not a product of matrices, whose last bits depend on the number of threads.
+                products = np.einsum("fi,fi->f", one, other)
+                self._products[i, j] += products.sum(dtype=np.float64)
+                if i == j:
+                    self._loudest = max(self._loudest, float(products.max()) / size)
 
     def _add_spectra(self, channels: np.ndarray) -> None:
-        size = 2 ** max(5, round(np.log2(0.032 * self._rate)))
+        size = 2 ** round(np.log2(WINDOW_SECONDS * self._rate))
         step = max(size, round(SPECTRUM_SECONDS * self._rate))
         starts = range(0, channels.shape[1] - size + 1, step)
         if self._rate < SAMPLE_RATE or not starts:
             return
         loudest = channels[np.argmax(np.diag(self._products))]
         pieces = np.stack([loudest[start : start + size] for start in starts])
-        power = np.abs(np.fft.rfft(pieces * np.hanning(size), axis=1)) ** 2
+        power = np.abs(np.fft.rfft(pieces * _window(size), axis=1)) ** 2
         hertz = np.arange(power.shape[1]) * self._rate / size
         for band, (low, high) in enumerate((SPEECH_BAND, UPPER_BAND)):
             self._spectrum[band] += power[:, (hertz >= low) & (hertz < high)].sum()
@@ -112,7 +117,7 @@ class Suspicions:
         share = self._clipped / (self._frames * len(self._sums))
         if share > CLIPPED_SHARE:
             warnings.append(f"clipped: {100 * share:.2g} % of the samples are at full scale")
-        offset = self._sums / self._frames
+        offset = self._sums / self._used
         worst = offset[np.argmax(np.abs(offset))]
         if abs(worst) > OFFSET_LEVEL:
             warnings.append(f"offset: the mean of the samples is {worst:.3f} and not 0")
@@ -139,6 +144,11 @@ class Suspicions:
             return []
         what = f"{pair[0]} and {pair[1]} have little in common (correlation {least:.2f})"
         return [f"different channels: {what}, and their mean mixes them; choose one"]
+
+
+@functools.lru_cache(maxsize=8)
+def _window(size: int) -> np.ndarray:
+    return np.hanning(size).astype(np.float32)
 
 
 def _decibels(power: float) -> str:

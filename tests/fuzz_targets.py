@@ -133,7 +133,9 @@ def _model() -> Target:
 
 # --- what a batch remembers -------------------------------------------------------------------
 
-LINE = b'{"file": "%s.wav", "input": [3, 5], "outputs": {"ctm": 2}, "record": {"file": "%s.wav", '
+LINE = (
+    b'{"file": "%s.wav", "input": [3, 5], "outputs": {"ctm": [2, 7]}, "record": {"file": "%s.wav", '
+)
 LINE += b'"duration": 1.5, "status": "ok", "error": null, "kind": null, "warnings": ["clipped: 1"], "phones": []}}\n'
 RUN = (
     b'{"speechattn": "0.1", "model": {"name": "m", "sha256": "00"}, "settings": {"channel": null}}'
@@ -146,6 +148,8 @@ def _batch() -> Target:
     def run(folder: Path) -> None:
         entries, end = read_journal(folder / "journal.jsonl")
         assert 0 <= end <= (folder / "journal.jsonl").stat().st_size
+        if (folder / "journal.jsonl").read_bytes() == journal:
+            assert len(entries) == 3  # as the journal is written now
         summary = Summary()
         for record in read_records(iter(entries.values())):
             summary.add(record)

@@ -62,6 +62,8 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append("replace"), replace(a, b)))
     atomic_write_bytes(tmp_path / "a", b"x")
     assert order == ["fsync", "replace"]
+    atomic_write_text(tmp_path / "b", "x", flush=False)  # unless it need not be
+    assert order == ["fsync", "replace", "replace"] and names(tmp_path) == ["a", "b"]
 
 
 def test_a_folder_in_the_way_is_an_error_and_stays(tmp_path):

@@ -42,7 +42,7 @@ def test_the_share_of_the_encoder_is_taken_pair_by_pair():
     ]
     runs += [run("start", "speechattn", repeat, 1.0, 0.4) for repeat in (1, 2, 3)]
     report = markdown_report(runs, {})
-    assert cells(report, "whole command") == ["whole command", "75.0 %", "0.250 to 0.920"]
+    assert cells(report, "whole command") == ["whole command", "75.0 %", "25.0 to 92.0 %"]
     assert "the aim is 90 %: not reached" in report
     assert cells(report, "without start-up")[1] == "83.3 %"
     fast = [run("short", "speechattn", 1, 9.0, 1.0), run("short", "the encoder alone", 1, 9.0, 0.9)]

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,7 @@ def _set(*keys_and_value):
 
 
 DAMAGED_CONFIGS = {
+    "number_too_large": (_set("phone_model", "log_prior", [10**400] * 40), "too large"),
     "another program's": (_set("format", "llama"), "give another folder"),
     "no format": (lambda c: c.pop("format"), "give another folder"),
     "newer": (_set("format_version", 3), "format version 3", "upgrade speechattn"),
@@ -248,6 +250,28 @@ def test_weights_that_cannot_be_right_are_refused(folder, name):
     change, *words = DAMAGED_WEIGHTS[name]
     edit_weights(folder, change)
     refused(folder, str(folder / WEIGHTS), *words)
+
+
+@pytest.mark.parametrize(
+    "key, value, word",
+    [
+        ("width", 1 << 15, "has shape"),
+        ("feedforward", 1 << 26, "has shape"),
+        ("conv_kernel", (1 << 26) + 1, "has shape"),
+        ("stack", 1 << 22, "multiple of stack"),
+        ("blocks", 1000, "has shape"),
+        ("blocks", 1 << 31, "at most 1000"),
+        ("width", 1 << 62, ""),
+    ],
+)
+def test_a_size_that_the_weights_do_not_have_takes_no_memory(folder, key, value, word):
+    import resource
+
+    edit(folder, _set("encoder", key, value))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(folder, word)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200 << (20 if sys.platform == "darwin" else 10)
 
 
 def test_config_of_another_width_does_not_fit_the_weights(folder):

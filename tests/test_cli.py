@@ -133,8 +133,8 @@ def test_some_failed(rec, fake_model, capsys):
         ([*TRANSCRIBE, "--threads", "two"], "'two' is no number"),
         (["bench"], "BENCHMARK"),
         (["bench", "nothing"], "nothing"),
-        ([*BENCH, "--threads", "0"], "'0' is no number from 1"),
-        ([*BENCH, "--repeats", "0"], "'0' is no number from 1"),
+        ([*BENCH, "--cores", "0"], "'0' is no number of cores"),
+        ([*BENCH, "--repeats", "0"], "--repeats 0: give a number from 1"),
         ([*BENCH, "--peer", "abacus"], "abacus"),
         ([*BENCH, "--long-minutes", "6,x"], "'x' is no length"),
         ([*BENCH, "--list", "gone"], "gone: No such file"),
@@ -184,7 +184,7 @@ def test_bench_transcribe(rec, monkeypatch, capsys):
 
     monkeypatch.setattr("speechattn.bench.transcribe.bench_transcribe", bench_transcribe)
     Path("list").write_text("rec/b/c.wav\n")
-    options = ["--list", "list", "--threads", "2", "--long-minutes", "20,6"]
+    options = ["--list", "list", "--cores", "1", "--long-minutes", "20,6"]
     assert main([*BENCH, *options, "rec/a.wav"]) == 0
     assert capsys.readouterr() == ("# Report\n", "speechattn: one\\ndone\n")
     assert calls == [
@@ -192,9 +192,9 @@ def test_bench_transcribe(rec, monkeypatch, capsys):
             ["rec", "rec/a.wav", "rec/b/c.wav"],
             {
                 "model": "m",
-                "peer": "none",
+                "peers": [],
                 "repeats": 3,
-                "threads": 2,
+                "cores": [1],
                 "long_minutes": [6.0, 20.0],
                 "output_dir": None,
             },

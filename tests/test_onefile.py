@@ -12,6 +12,7 @@ from test_batch import FakeRecognizer
 from speechattn.atomic import temporary_path
 from speechattn.errors import AudioError
 from speechattn.inputs import Job
+from speechattn.journal import output_state
 from speechattn.onefile import death_line, error_message, transcribe_one
 from speechattn.outputs import OutputOptions
 from speechattn.workers import Died
@@ -32,7 +33,7 @@ def test_the_line_of_the_journal(job):
     line = transcribe(job, FakeRecognizer())
     status = job.path.stat()
     assert line["input"] == (status.st_size, status.st_mtime_ns)
-    assert line["outputs"] == {"ctm": job.outputs["ctm"].stat().st_size}
+    assert line["outputs"] == {"ctm": output_state(job.outputs["ctm"])}
     assert line["file"] == line["record"]["file"] == "a.wav"
 
 
