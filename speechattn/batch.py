@@ -49,6 +49,7 @@ from speechattn.runrecord import (
 from speechattn.workers import Alone, Died, Workers
 
 if TYPE_CHECKING:
+    from speechattn.ray_workers import RayWorkers
     from speechattn.recognizer import Recognizer
 
 
@@ -86,7 +87,7 @@ def transcribe_files(
 
 def run_batch(
     jobs: Sequence[Job],
-    crew: Alone | Workers,
+    crew: Alone | Workers | RayWorkers,
     files: RunFiles,
     record: dict,
     *,
@@ -166,7 +167,7 @@ def _known(parts: Iterable[RunFiles]) -> dict[str, Entry]:
 
 
 @contextlib.contextmanager
-def _at_work(crew: Alone | Workers) -> Iterator[None]:
+def _at_work(crew: Alone | Workers | RayWorkers) -> Iterator[None]:
     """Have a crew at work; what it leaves unfinished when it is stopped is cleared away."""
     try:
         with crew:
@@ -186,7 +187,7 @@ def _begin(files: RunFiles, record: dict, *, anew: bool) -> None:
 
 def _work(
     jobs: Sequence[Job],
-    crew: Alone | Workers,
+    crew: Alone | Workers | RayWorkers,
     files: RunFiles,
     summary: Summary,
     fail_fast: bool,

@@ -23,9 +23,6 @@ from speechattn.workers import Died
 if TYPE_CHECKING:
     from speechattn.recognizer import Recognizer, Transcription
 
-# Programs that oneDNN keeps, of which it makes one for each length of input and layer. By default
-# they are 1,024, which many recordings of different lengths fill, with hundreds of megabytes.
-KEPT_PRIMITIVES = 64
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
 
 
@@ -59,9 +56,7 @@ class Setup:
         ), facts
 
 
-def load(
-    model: str, device: str, threads: int, precision: str = "fp32"
-) -> tuple[Recognizer, dict]:
+def load(model: str, device: str, threads: int, precision: str = "fp32") -> tuple[Recognizer, dict]:
     """Load a model into this process, with the number of threads that it is to compute with."""
     if "numpy" not in sys.modules:  # later it is of no use
         os.environ.update(environment(threads))
@@ -78,8 +73,7 @@ def load(
 def environment(threads: int) -> dict[str, str]:
     """Variables for a process of its own: no library in it computes with more threads."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    variables = dict.fromkeys(names, str(threads)) if threads else {}
-    return {**variables, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(KEPT_PRIMITIVES)}
+    return dict.fromkeys(names, str(threads)) if threads else {}
 
 
 def transcribe_one(

@@ -13,6 +13,7 @@ import copy
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.errors import ConfigError
@@ -41,8 +42,10 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: shape (..., in_features); returns (..., out_features), without gradients."""
-        args = x.to(self._dtype), self._weight, self._bias
-        return torch.ops.mkldnn._linear_pointwise(*args, "none", [], "").to(x.dtype)
+        rows = x.shape[-2]
+        args = _whole_tiles(x.to(self._dtype)), self._weight, self._bias
+        out = torch.ops.mkldnn._linear_pointwise(*args, "none", [], "")
+        return out[..., :rows, :].to(x.dtype)
 
     def __getstate__(self) -> dict:
         """For copies and other processes: packed weights cannot be copied, those laid out can."""
@@ -50,6 +53,15 @@ class PackedLinear(nn.Module):
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__({**state, "_weight": _packed(state["_weight"])})
+
+
+def _whole_tiles(x: Tensor) -> Tensor:
+    """Zero rows at the end, up to a multiple of ``ROWS``.
+
+    oneDNN makes a program for every number of rows, which takes longer than to run it, and keeps it.
+    """
+    extra = -x.shape[-2] % ROWS
+    return F.pad(x, (0, 0, 0, extra)) if extra else x
 
 
 def _packed(weight: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from speechattn.modelfiles import find_model, model_digest
 from speechattn.onefile import Setup, environment
 from speechattn.outputs import MOST_ALTERNATIVES, POSTERIORS, OutputOptions
 from speechattn.phones import LABELS
+from speechattn.ray_workers import ray_crew
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.runrecord import RunFiles
 from speechattn.shards import parse_shard
@@ -147,6 +148,14 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
         "and probabilities differ in the third decimal (default: fp32)",
     )
     transcribe.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="let the workers of a Ray cluster transcribe (extra ray): HOST:PORT, auto, or local "
+        "to start one here; --workers 0 is one for each of its cores. Its machines must find "
+        "recordings, output folder and model under the same paths as this one. --device auto is "
+        "the CPU there, cuda a GPU for each worker",
+    )
+    transcribe.add_argument(
         "--shard",
         type=parse_shard,
         metavar="I/N",
@@ -189,24 +198,25 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         jobs = arguments.shard.pick(jobs)
     model = find_model(arguments.model)
     files = RunFiles(Path(arguments.output_dir), arguments.shard)
-    crew = pick_crew(
-        Setup(
-            str(model),
-            arguments.device,
-            arguments.threads,
-            options,
-            arguments.channel,
-            arguments.precision,
-        ),
-        arguments.workers,
-        len(jobs),
+    record = _record(arguments, model, options)
+    setup = Setup(
+        str(model),
+        arguments.device,
+        arguments.threads,
+        options,
+        arguments.channel,
+        arguments.precision,
     )
+    if arguments.ray:
+        crew = ray_crew(arguments, setup, jobs, record["model"]["sha256"])
+    else:
+        crew = pick_crew(setup, arguments.workers, len(jobs))
     try:
         summary = run_batch(
             jobs,
             crew,
             files,
-            _record(arguments, model, options),
+            record,
             resume=arguments.resume,
             fail_fast=arguments.fail_fast,
             progress=not arguments.quiet,
