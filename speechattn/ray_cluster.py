@@ -21,7 +21,10 @@ _QUIET = {
     "RAY_NUM_REDIS_GET_RETRIES": "3",  # at joining a cluster
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or it warns of what it will do with GPUs one day
 }
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # for a cluster that nobody else can reach
+_OWN = {  # for a cluster of this process
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # at 127.0.0.1, which nobody else can reach
+    "RAY_worker_niceness": "0",  # Ray's 15 lets everything else on the machine go first
+}
 # What a client of HTTP/2, and so of gRPC, says first, and the kind of the frame that is the answer.
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _SETTINGS = 4
@@ -36,7 +39,7 @@ def import_ray(address: str) -> Any:
     Raises:
         UsageError: if it is not installed.
     """
-    for name, value in (_QUIET | (_LOOPBACK if address == LOCAL else {})).items():
+    for name, value in (_QUIET | (_OWN if address == LOCAL else {})).items():
         os.environ.setdefault(name, value)
     try:
         import ray

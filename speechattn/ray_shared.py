@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import platform
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from speechattn.errors import SpeechattnError
 from speechattn.modelfiles import find_model, model_digest
+from speechattn.runrecord import LOCK
 from speechattn.worker import Do, Failed, Ready
 
 _WAY_OUT = "all machines of the cluster need the same folders under the same paths"
@@ -41,20 +41,22 @@ class Shared:
     digest: str
     torch: str
 
-    @contextlib.contextmanager
-    def marked(self) -> Iterator[str]:
-        """Leave a file in the output folder by which workers know it; gives its name."""
+    def mark(self) -> str:
+        """Leave a word in the output folder's lock file by which workers know it; gives the word.
+
+        Words of earlier runs stay: other shards may be at work.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        word = uuid.uuid4().hex
         folder = Path(self.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        marker = folder / f".ray-{uuid.uuid4().hex}"
-        marker.touch()
-        try:
-            yield marker.name
-        finally:
-            with contextlib.suppress(OSError):
-                marker.unlink()
+        with open(folder / LOCK, "a") as file:
+            file.write(f"{word}\n")
+        return word
 
-    def look(self, marker: str) -> None:
+    def look(self, word: str) -> None:
         """Look whether all is the same here.
 
         Raises:
@@ -72,7 +74,7 @@ class Shared:
                 raise SpeechattnError(f"{path}: {_not_there()}; {_WAY_OUT}")
         if self.sample and _size(self.sample[0]) != self.sample[1]:
             raise SpeechattnError(f"{self.sample[0]}: {_another()}; {_WAY_OUT}")
-        if not os.path.exists(os.path.join(self.output_dir, marker)):
+        if word not in _words(Path(self.output_dir, LOCK)):
             raise SpeechattnError(f"{self.output_dir}: {_another()}; {_WAY_OUT}")
         if not os.access(self.output_dir, os.W_OK):
             raise SpeechattnError(
@@ -120,19 +122,26 @@ def begin(message: bytes) -> tuple[Do | None, bytes]:
     """What a worker does first: it looks and loads the model.
 
     Args:
-        message: the pickled setup, what is shared or None, and the name of the marker.
+        message: the pickled setup, what is shared or None, and its word.
 
     Returns:
         The function for tasks, and the pickled answer to the caller.
     """
     try:
-        setup, shared, marker = pickle.loads(message)
+        setup, shared, word = pickle.loads(message)
         if shared:
-            shared.look(marker)
+            shared.look(word)
         do, facts = setup()
     except SpeechattnError as error:
         return None, pickle.dumps(Failed(error))
     return do, pickle.dumps(Ready(facts))
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").split()
+    except OSError:
+        return []
 
 
 def _torch() -> str:

@@ -36,7 +36,7 @@ END_SECONDS = 10.0  # for a worker to end that is told to
 
 
 class RayWorkers:
-    """Does the tasks in workers of a Ray cluster.
+    """Does the tasks in workers of a Ray cluster; within its block nothing is printed (Ray would).
 
     Args:
         setup: what every worker calls first; can be pickled.
@@ -86,8 +86,8 @@ class RayWorkers:
             stack.enter_context(no_standard_output())
             stack.enter_context(connected(self._ray, self._address, cores))
             stack.callback(self._end_workers)
-            marker = stack.enter_context(self._shared.marked()) if self._shared else None
-            self._begin = pickle.dumps((self._setup, self._shared, marker))
+            word = self._shared.mark() if self._shared else None
+            self._begin = pickle.dumps((self._setup, self._shared, word))
             self._class = self._ray.remote(_worker_class())
             for _ in range(self._size()):
                 self._start()

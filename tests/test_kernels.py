@@ -33,7 +33,10 @@ def check(q, k, v, left, right, **options):
     out = truncated_attention(q, k, v, left, right, **options)
     expected = brute_force(q, k, v, left, right, **options)
     assert out.shape == q.shape and out.dtype == q.dtype
-    torch.testing.assert_close(out.double(), expected, rtol=0.01, atol=TOLERANCE[q.dtype])
+    atol = TOLERANCE[q.dtype]
+    if q.dtype == torch.bfloat16 and options.get("bias") is not None:
+        atol *= 3  # a score of 8 is rounded by up to 0.03, and so is every weight by 3 %
+    torch.testing.assert_close(out.double(), expected, rtol=0.01, atol=atol)
 
 
 @given(

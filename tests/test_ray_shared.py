@@ -28,21 +28,20 @@ def shared(tmp_path, tiny_model_dir, monkeypatch) -> Shared:
 
 
 def test_a_worker_that_sees_the_same_begins_in_the_same_folder(shared, tmp_path, monkeypatch):
-    with shared.marked() as marker:
-        assert (tmp_path / "here" / "out" / marker).exists()
-        monkeypatch.chdir(tmp_path)
-        do, answer = begin(pickle.dumps((tasks.doubles, shared, marker)))
-        assert pickle.loads(answer) == Ready({"pid": os.getpid()}) and do(21, None) == 42
-        assert Path.cwd() == tmp_path / "here"
-    assert not list((tmp_path / "here" / "out").iterdir())
+    word = shared.mark()
+    assert shared.mark() != word  # another run's, which does no harm
+    monkeypatch.chdir(tmp_path)
+    do, answer = begin(pickle.dumps((tasks.doubles, shared, word)))
+    assert pickle.loads(answer) == Ready({"pid": os.getpid()}) and do(21, None) == 42
+    assert Path.cwd() == tmp_path / "here"
+    assert [path.name for path in (tmp_path / "here" / "out").iterdir()] == [".lock"]
 
 
 def test_absolute_paths_need_no_common_folder(shared, tmp_path):
     here = tmp_path / "here"
     paths = {"output_dir": str(here / "out"), "model": str(here / "model")}
     absolute = replace(shared, folder="/no/such", inputs=(str(here / "in"),), sample=None, **paths)
-    with absolute.marked() as marker:
-        absolute.look(marker)
+    absolute.look(absolute.mark())
 
 
 @pytest.mark.parametrize(
@@ -57,23 +56,23 @@ def test_absolute_paths_need_no_common_folder(shared, tmp_path):
     ],
 )
 def test_what_is_another_is_named(shared, elsewhere, message):
-    with shared.marked() as marker:
-        shared.look(marker)
-        with pytest.raises(SpeechattnError, match=message):
-            replace(shared, **elsewhere).look(marker)
+    word = shared.mark()
+    shared.look(word)
+    with pytest.raises(SpeechattnError, match=message):
+        replace(shared, **elsewhere).look(word)
 
 
 def test_another_output_folder_of_the_same_name_is_noticed(shared, tmp_path):
-    with shared.marked() as marker:
-        (tmp_path / "here" / "out").rename(tmp_path / "moved")
-        (tmp_path / "here" / "out").mkdir()
-        with pytest.raises(SpeechattnError, match="^out: is another one on "):
-            shared.look(marker)
+    word = shared.mark()
+    (tmp_path / "here" / "out").rename(tmp_path / "moved")
+    (tmp_path / "here" / "out").mkdir()
+    with pytest.raises(SpeechattnError, match="^out: is another one on "):
+        shared.look(word)
 
 
 def test_a_refusal_is_told_to_the_caller(shared):
-    with shared.marked() as marker:
-        do, answer = begin(pickle.dumps((tasks.plain, replace(shared, model="none"), marker)))
+    word = shared.mark()
+    do, answer = begin(pickle.dumps((tasks.plain, replace(shared, model="none"), word)))
     failed = pickle.loads(answer)
     assert do is None and isinstance(failed, Failed)
     assert isinstance(failed.error, ModelError) and "none: no model folder" in str(failed.error)
