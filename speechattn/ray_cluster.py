@@ -133,3 +133,33 @@ def _no_standard_error() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def worker_class() -> type:
+    """The class of the actors. Ray sends its code along, so that it also says what is wrong where
+    this package is missing or another; so it may use nothing of this module before it has looked."""
+
+    class SpeechattnWorker:
+        def begin(self, version, path, message):
+            import platform
+            import sys
+
+            sys.path.extend(part for part in path if part not in sys.path)
+            try:
+                from speechattn import __version__
+            except ImportError:
+                return f"speechattn is not installed on {platform.node()}; install {version} there"
+            if __version__ != version:
+                return (
+                    f"speechattn on {platform.node()} is version {__version__} and here {version}; "
+                    "install the same on all machines"
+                )
+            from speechattn.ray_shared import begin
+
+            self._do, answer = begin(message)
+            return answer
+
+        def do(self, task):
+            return self._do(task, lambda share: None)
+
+    return SpeechattnWorker

@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import pickle
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -26,12 +27,14 @@ from speechattn.errors import SpeechattnError
 from speechattn.inputs import Job
 from speechattn.onefile import Setup as OneFileSetup
 from speechattn.onefile import environment
-from speechattn.ray_cluster import connected, import_ray, no_standard_output
+from speechattn.ray_cluster import connected, import_ray, no_standard_output, worker_class
 from speechattn.ray_shared import Shared, shared_by
 from speechattn.worker import Failed, Ready, Setup
 from speechattn.workers import ATTEMPTS, Died, Report
 
 START_SECONDS = 300.0  # for the next worker to start where none is at work
+# A task whose worker died waits so long: the others on a machine that is lost die one by one.
+AGAIN_SECONDS = 5.0
 END_SECONDS = 10.0  # for a worker to end that is told to
 
 
@@ -88,7 +91,7 @@ class RayWorkers:
             stack.callback(self._end_workers)
             word = self._shared.mark() if self._shared else None
             self._begin = pickle.dumps((self._setup, self._shared, word))
-            self._class = self._ray.remote(_worker_class())
+            self._class = self._ray.remote(worker_class())
             for _ in range(self._size()):
                 self._start()
             while not self._free:
@@ -126,36 +129,49 @@ class RayWorkers:
         numbered, again, more = enumerate(tasks), deque(), True
         while True:
             while self._free and (again or more):
-                number, task = again.popleft() if again else next(numbered, (None, None))
+                number = None
+                if again and (again[0][0] <= time.monotonic()):
+                    _, number, task = again.popleft()
+                elif more:
+                    number, task = next(numbered, (None, None))
+                    more = number is not None
                 if number is None:
-                    more = False
                     break
                 self.running[number] = task
                 worker = self._free.pop()
                 self._busy[worker.do.remote(task)] = worker, number
             if not (self._busy or again or more):
                 return
-            reference = self._next()
+            reference = self._next(again[0][0] if again and self._free else None)
+            if reference is None:
+                continue
             if reference in self._starting:
                 self._started(reference)
                 continue
             number, value = self._value(reference)
             if value is None:
-                again.append((number, self.running[number]))
+                again.append((time.monotonic() + AGAIN_SECONDS, number, self.running[number]))
             else:
                 del self.running[number]
                 yield number, value[0]
 
-    def _next(self) -> Any:
-        """Wait for a worker that has started or a task that has been done."""
+    def _next(self, until: float | None = None) -> Any:
+        """Wait for a worker that has started or a task that has been done; None if neither has
+        ``until`` then, a time of the monotonic clock."""
         waited = [*self._busy, *self._starting]
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if left is not None and not waited:
+            time.sleep(left)
+            return None
         if not waited:
             raise SpeechattnError(
                 f"--ray {self._address}: no worker is left, all that started have died; see Ray's "
                 "logs, free memory or use fewer --workers"
             )
-        timeout = None if self._busy else START_SECONDS
+        timeout = left if left is not None else None if self._busy else START_SECONDS
         ready, _ = self._ray.wait(waited, num_returns=1, timeout=timeout)
+        if not ready and left is not None:
+            return None
         if not ready:
             raise SpeechattnError(
                 f"--ray {self._address}: no worker has started in {START_SECONDS:g} s; look at "
@@ -261,33 +277,3 @@ def ray_crew(
 
 def _last_line(error: Exception) -> str:
     return next(reversed(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _worker_class() -> type:
-    """The class of the actors. Ray sends its code along, so that it also says what is wrong where
-    this package is missing or another; so it may use nothing of this module before it has looked."""
-
-    class SpeechattnWorker:
-        def begin(self, version, path, message):
-            import platform
-            import sys
-
-            sys.path.extend(part for part in path if part not in sys.path)
-            try:
-                from speechattn import __version__
-            except ImportError:
-                return f"speechattn is not installed on {platform.node()}; install {version} there"
-            if __version__ != version:
-                return (
-                    f"speechattn on {platform.node()} is version {__version__} and here {version}; "
-                    "install the same on all machines"
-                )
-            from speechattn.ray_shared import begin
-
-            self._do, answer = begin(message)
-            return answer
-
-        def do(self, task):
-            return self._do(task, lambda share: None)
-
-    return SpeechattnWorker
