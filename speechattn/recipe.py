@@ -18,7 +18,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 import speechattn
@@ -26,17 +25,17 @@ from speechattn.atomic import atomic_write_text
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.config import RecipeConfig
 from speechattn.configfile import find_config, read_config
-from speechattn.decoder import decode
 from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.evaluate import Scores
 from speechattn.modelfiles import WEIGHTS
 from speechattn.recipe_data import PREPARED_FROM, RecipeData
+from speechattn.recognised import recognised
 from speechattn.release import release
 from speechattn.report import transcribe_examples, write_pictures, write_report
 from speechattn.stages import Stage, StageRunner, files_fingerprint
 from speechattn.text import one_line
 from speechattn.train_stage import TrainStage
-from speechattn.tune import decoder_grid, log_posteriors
+from speechattn.tune import decoder_grid
 
 STAGES = ("prepare", "train", "evaluate", "transcribe", "report", "release")
 TRAINED_FROM = ("name", "encoder", "training", "augmentation", "decoding", "seed")
@@ -120,15 +119,8 @@ class Recipe:
         """Score the model on every test set."""
         model = Checkpoint.load(self.work / "model", self.device)
         test, scores = self.data.prepared("test"), Scores(model.phones)
-        for entry in test.entries:
-            frames = log_posteriors(model.classifier, test.frames(entry), self.device)
-            scores.add(
-                test.runs(entry),
-                decode(frames, model.phone_model, model.decoding),
-                np.argmax(frames, 1),
-                speaker=entry.speaker,
-                corpus=entry.corpus,
-            )
+        for entry, runs, labels in recognised(model, test, self.device):
+            scores.add(test.runs(entry), runs, labels, speaker=entry.speaker, corpus=entry.corpus)
         write_pictures(self.work / "evaluate", scores, self._read_json("train/history.json"))
         atomic_write_text(self.work / "evaluate/scores.md", scores.table() + "\n")
         atomic_write_text(self.work / "evaluate/speakers.md", scores.table("speaker") + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from speechattn.atomic import atomic_write_text
 from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
+from speechattn.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
 from speechattn.phonemodel import PhoneModel
 from speechattn.prepare import PreparedSet
@@ -43,6 +45,54 @@ def check_reach(limit: int | None, name: str, prepared: PreparedSet) -> None:
             f"({longest.path}) has {longest.frames}: raise it, choose positions that reach any "
             "length (rotary, distance), or leave the utterance out"
         )
+
+
+def train_model(
+    config: RecipeConfig,
+    data: RecipeData,
+    checkpoint: Path,
+    device: torch.device,
+    start: PhoneClassifier | None = None,
+) -> tuple[Checkpoint, dict]:
+    """Train a classifier, learn the phone model, tune the decoder.
+
+    Args:
+        config: of the recipe.
+        data: its prepared sets.
+        checkpoint: where training keeps its state, and goes on from if it is there.
+        device: where to compute.
+        start: weights to begin with; None for random ones.
+
+    Returns:
+        The model, and how it came about: ``steps``, ``seconds``, ``frames``, ``history`` and
+        ``decoding``, the settings of the decoder that were tried.
+    """
+    train, dev, phones = data.prepared("train"), data.prepared("dev"), data.phones
+    trainer = Trainer(
+        config,
+        train,
+        dev,
+        num_phones=len(phones),
+        silence=phones.silence_index,
+        checkpoint=checkpoint,
+        device=device,
+        noises=data.noises(),
+        start=start,
+    )
+    classifier = trainer.run()
+    phone_model = PhoneModel.learn((train.runs(entry) for entry in train.entries), len(phones))
+    decoding, tried = tune_decoder(
+        classifier, phone_model, dev, config.decoding, phones.silence_index, device
+    )
+    history = {
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds, 1),
+        "frames": trainer.batches.num_frames,
+        "history": trainer.history,
+        "decoding": tried,
+    }
+    model = Checkpoint(config.name, classifier, config.front_end, phones, phone_model, decoding)
+    return model, history
 
 
 class TrainStage:
@@ -84,48 +134,17 @@ class TrainStage:
         hours = train.num_frames / FRAMES_PER_SECOND / 3600
         self.say(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
         start = load_start(config, self.data.phones, self.device) if config.start_from else None
-        trainer = Trainer(
+        model, history = train_model(
             config,
-            train,
-            dev,
-            num_phones=len(self.data.phones),
-            silence=self.data.phones.silence_index,
-            checkpoint=self.work / CHECKPOINT,
-            device=self.device,
-            noises=self.data.noises(),
-            start=start.classifier if start else None,
-        )
-        classifier = trainer.run()
-        phone_model = PhoneModel.learn(
-            (train.runs(entry) for entry in train.entries), len(self.data.phones)
-        )
-        decoding, tried = tune_decoder(
-            classifier,
-            phone_model,
-            dev,
-            config.decoding,
-            self.data.phones.silence_index,
+            self.data,
+            self.work / CHECKPOINT,
             self.device,
+            start.classifier if start else None,
         )
-        history = {
-            "steps": trainer.step,
-            "seconds": round(trainer.seconds, 1),
-            "frames": trainer.batches.num_frames,
-            "history": trainer.history,
-            "decoding": tried,
-        }
         atomic_write_text(self.work / "train/history.json", json.dumps(history, indent=1) + "\n")
         facts = {key: history[key] for key in ("steps", "seconds", "frames")}
         facts |= {"train": config.train, "seed": config.seed}
-        Checkpoint(
-            config.name,
-            classifier,
-            config.front_end,
-            self.data.phones,
-            phone_model,
-            decoding,
-            facts,
-        ).save(self.work / "model")
+        replace(model, training=facts).save(self.work / "model")
 
     def forget(self) -> None:
         """Let the train stage begin at step 0."""

@@ -10,7 +10,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from speechattn import __version__
@@ -18,13 +17,11 @@ from speechattn.atomic import atomic_write_text
 from speechattn.bench.windows_variants import Variant
 from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
-from speechattn.decoder import decode
 from speechattn.evaluate import count_utterance
-from speechattn.phonemodel import PhoneModel
 from speechattn.recipe_data import RecipeData
+from speechattn.recognised import recognised
 from speechattn.stages import fingerprint
-from speechattn.train import Trainer
-from speechattn.tune import log_posteriors, tune_decoder
+from speechattn.train_stage import train_model
 
 CHECKPOINT, MODEL, SCORES = "checkpoint.safetensors", "model", "scores.json"
 DEPENDS_ON = ("front_end", "encoder", "training", "augmentation", "decoding", "seed")
@@ -79,39 +76,19 @@ class VariantRun:
         return json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
 
     def _trained(self, device: torch.device) -> tuple[Checkpoint, dict]:
-        config, phones = self.config, self.data.phones
         self.folder.mkdir(parents=True, exist_ok=True)
-        train, dev = self.data.prepared("train"), self.data.prepared("dev")
-        trainer = Trainer(
-            config,
-            train,
-            dev,
-            num_phones=len(phones),
-            silence=phones.silence_index,
-            checkpoint=self.folder / CHECKPOINT,
-            device=device,
-            noises=self.data.noises(),
-        )
-        classifier = trainer.run()
-        phone_model = PhoneModel.learn((train.runs(e) for e in train.entries), len(phones))
-        decoding, _ = tune_decoder(
-            classifier, phone_model, dev, config.decoding, phones.silence_index, device
-        )
+        model, history = train_model(self.config, self.data, self.folder / CHECKPOINT, device)
         facts = {
-            "steps": trainer.step,
-            "seconds": round(trainer.seconds, 1),
-            "dev_frame_accuracy": trainer.history[-1]["dev_frame_accuracy"],
+            "steps": history["steps"],
+            "seconds": history["seconds"],
+            "dev_frame_accuracy": history["history"][-1]["dev_frame_accuracy"],
         }
-        name = f"{config.name}: {self.variant.name}"
-        model = Checkpoint(name, classifier, config.front_end, phones, phone_model, decoding, facts)
-        return model, facts
+        name = f"{self.config.name}: {self.variant.name}"
+        return dataclasses.replace(model, name=name, training=facts), facts
 
     def _scored(self, model: Checkpoint, device: torch.device) -> list[dict]:
         test, rows = self.data.prepared("test"), []
-        for entry in test.entries:
-            frames = log_posteriors(model.classifier, test.frames(entry), device)
-            runs = decode(frames, model.phone_model, model.decoding)
-            labels = np.argmax(frames, 1)
+        for entry, runs, labels in recognised(model, test, device):
             counts = count_utterance(test.runs(entry), runs, labels, model.phones)
             place = {"corpus": entry.corpus, "speaker": entry.speaker, "utterance": entry.id}
             rows.append({**place, **vars(counts)})
