@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from speechattn.failures import CRASH, kind_of
 from speechattn.inputs import find_recordings
-from speechattn.onefile import check_regular, death_message, environment, error_message, load
+from speechattn.onefile import death_message, environment, error_message, listen, load
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.workers import Alone, Died, Workers
 
@@ -120,13 +120,8 @@ class _Setup:
     def _listen(
         self, recognizer, path: Path, file: str, report: Callable[[float], None]
     ) -> FolderResult:
-        from speechattn.suspicions import Suspicions, low_confidence
-
-        suspicions = Suspicions(self.options["channel"], report)
         try:
-            check_regular(path)
-            found = recognizer.transcribe(path, on_samples=suspicions.add, **self.options)
+            found, warnings = listen(recognizer, path, report, **self.options)
         except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
             return FolderResult(path, file, None, error_message(path, error), kind_of(error))
-        warnings = suspicions.found() + low_confidence(found, recognizer.phones.silence)
         return FolderResult(path, file, found, warnings=tuple(warnings))

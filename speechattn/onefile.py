@@ -88,32 +88,51 @@ def transcribe_one(
     Returns:
         Its line of the journal; see :mod:`~speechattn.journal`.
     """
-    from speechattn.suspicions import Suspicions, low_confidence
-
     discard_temporaries(job)
     before = input_state(job.path)
-    suspicions = Suspicions(channel, report)
     try:
-        check_regular(job.path)
         with RecordingOutputs(job.outputs, job.file, recognizer.phones.silence) as outputs:
-            transcription = recognizer.transcribe(
+            transcription, warnings = listen(
+                recognizer,
                 job.path,
+                report,
                 channel=channel,
                 posteriors=False,
                 labels=options.labels,
                 alternatives=options.alternatives,
                 on_posteriors=outputs.on_posteriors,
-                on_samples=suspicions.add,
             )
             if input_state(job.path) != before:
                 raise AudioError(f"{job.path}: {NO_LONGER_THE_SAME}", CHANGED)
             outputs.write(transcription)
         states = {kind: output_state(path) for kind, path in job.outputs.items()}
-        warnings = suspicions.found() + low_confidence(transcription, recognizer.phones.silence)
         record = _record_of(job, transcription, warnings)
     except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
         return failure_line(job, error_message(job.path, error), kind_of(error), before)
     return {"file": job.file, "input": before, "outputs": states, "record": record}
+
+
+def listen(
+    recognizer: Recognizer, path: Path, report: Callable[[float], None], **options
+) -> tuple[Transcription, list[str]]:
+    """Transcribe a recording; returns what was heard, and what is odd about it.
+
+    Args:
+        recognizer: that transcribes.
+        path: of the recording.
+        report: is told how much has been read, from 0 to 1.
+        options: of :meth:`speechattn.recognizer.Recognizer.transcribe`, ``channel`` among them.
+
+    Raises:
+        AudioError: if the recording is no regular file, or cannot be read or trusted.
+        OSError: if there is nothing.
+    """
+    from speechattn.suspicions import Suspicions, low_confidence
+
+    suspicions = Suspicions(options["channel"], report)
+    check_regular(path)
+    found = recognizer.transcribe(path, on_samples=suspicions.add, **options)
+    return found, suspicions.found() + low_confidence(found, recognizer.phones.silence)
 
 
 def _record_of(job: Job, transcription: Transcription, warnings: list[str]) -> dict:
