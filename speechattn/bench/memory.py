@@ -66,15 +66,30 @@ def _children(pid: int) -> list[int]:
     return children
 
 
+def own_peak() -> int | None:
+    """Most resident memory of this process so far in bytes; None where the system does not tell.
+
+    Not that of getrusage, which counts what its parent held while it was made.
+    """
+    sizes = _sizes("self", "VmHWM")
+    return sizes and sizes["VmHWM"] or None
+
+
 def _held(pid: int) -> tuple[int, int] | None:
     """Bytes of its own and of files that a process has in memory; None if it has ended."""
-    sizes = {"RssAnon": 0, "RssShmem": 0, "RssFile": 0}
+    sizes = _sizes(str(pid), "RssAnon", "RssShmem", "RssFile")
+    return sizes and (sizes["RssAnon"] + sizes["RssShmem"], sizes["RssFile"])
+
+
+def _sizes(process: str, *names: str) -> dict[str, int] | None:
+    """Entries of a process's status in bytes, 0 for those it lacks; None if it has ended."""
+    sizes = dict.fromkeys(names, 0)
     try:
-        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+        lines = (_PROC / process / "status").read_text().splitlines()
     except OSError:
         return None
     for line in lines:
         name, _, value = line.partition(":")
         if name in sizes:
             sizes[name] = int(value.split()[0]) * 1024
-    return sizes["RssAnon"] + sizes["RssShmem"], sizes["RssFile"]
+    return sizes

@@ -9,7 +9,6 @@ ENCODER is the configuration in JSON.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import torch
 
 from speechattn import __version__
 from speechattn.atomic import atomic_write_text
+from speechattn.bench.memory import own_peak
 from speechattn.configfile import build
 from speechattn.costs import costs
 from speechattn.encoder import PhoneClassifier
@@ -157,19 +157,6 @@ def peak_memory(
     return int(done.stdout) or None
 
 
-def _own_peak() -> int:
-    """Most resident memory of this process in bytes; 0 where the system (not Linux) does not tell.
-
-    Not that of getrusage, which counts what its parent held while it was made.
-    """
-    try:
-        text = Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
-
-
 def main(words: Sequence[str]) -> None:
     """Send random frames through the encoder that the arguments name, and print the peak memory."""
     config = build(AnyEncoderConfig, json.loads(words[0]), "encoder.")
@@ -179,7 +166,7 @@ def main(words: Sequence[str]) -> None:
     for start in range(0, frames, BLOCK_FRAMES):
         count = min(BLOCK_FRAMES, frames - start)
         stream.push(torch.randn(count, input_dim), last=start + count == frames)
-    print(_own_peak())
+    print(own_peak() or 0)
 
 
 if __name__ == "__main__":
