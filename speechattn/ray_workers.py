@@ -159,25 +159,27 @@ class RayWorkers:
         """Wait for a worker that has started or a task that has been done; None if neither has
         ``until`` then, a time of the monotonic clock."""
         waited = [*self._busy, *self._starting]
-        left = None if until is None else max(0.0, until - time.monotonic())
-        if left is not None and not waited:
-            time.sleep(left)
+        if until is not None:
+            timeout = max(0.0, until - time.monotonic())
+        else:
+            timeout = None if self._busy else START_SECONDS
+        if waited:
+            ready, _ = self._ray.wait(waited, num_returns=1, timeout=timeout)
+            if ready:
+                return ready[0]
+        elif until is not None:
+            time.sleep(timeout)
+        if until is not None:
             return None
         if not waited:
             raise SpeechattnError(
                 f"--ray {self._address}: no worker is left, all that started have died; see Ray's "
                 "logs, free memory or use fewer --workers"
             )
-        timeout = left if left is not None else None if self._busy else START_SECONDS
-        ready, _ = self._ray.wait(waited, num_returns=1, timeout=timeout)
-        if not ready and left is not None:
-            return None
-        if not ready:
-            raise SpeechattnError(
-                f"--ray {self._address}: no worker has started in {START_SECONDS:g} s; look at "
-                "`ray status`, and use fewer --threads if no machine has so many cores"
-            )
-        return ready[0]
+        raise SpeechattnError(
+            f"--ray {self._address}: no worker has started in {START_SECONDS:g} s; look at "
+            "`ray status`, and use fewer --threads if no machine has so many cores"
+        )
 
     def _start(self) -> None:
         worker = self._class.options(
