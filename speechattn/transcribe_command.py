@@ -129,7 +129,7 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
         type=whole_number(0, MOST_WORKERS),
         default=0,
         metavar="N",
-        help="processes that transcribe side by side, of some 400 MB each; the results are the "
+        help="processes that transcribe side by side, of some 600 MB each; the results are the "
         "same (default: 0, one for each core that may be used; with CUDA one)",
     )
     transcribe.add_argument(

@@ -81,3 +81,12 @@ def make(folder: Path, *names: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     return folder
+
+
+def two_recordings(folder: Path) -> Path:
+    """A folder with recordings of 0.5 and 0.25 s."""
+    (folder / "b").mkdir(parents=True)
+    noise = np.random.default_rng(0).normal(0, 0.1, RATE // 2)
+    soundfile.write(folder / "a.wav", noise, RATE)
+    soundfile.write(folder / "b" / "c d.flac", noise[: RATE // 4], RATE)
+    return folder

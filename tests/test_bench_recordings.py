@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings import two_recordings
 
 from speechattn.bench.recordings import pcm16, repeat_audio
 from speechattn.errors import SpeechattnError
@@ -17,13 +18,7 @@ from speechattn.errors import SpeechattnError
 
 @pytest.fixture
 def rec(tmp_path) -> Path:
-    """A folder with two recordings of 0.5 and 0.25 s."""
-    folder = tmp_path / "rec"
-    (folder / "b").mkdir(parents=True)
-    noise = np.random.default_rng(0).normal(0, 0.1, 8_000)
-    soundfile.write(folder / "a.wav", noise, 16_000)
-    soundfile.write(folder / "b" / "c d.flac", noise[:4_000], 16_000)
-    return folder
+    return two_recordings(tmp_path / "rec")
 
 
 @given(st.integers(-(2**15), 2**15 - 1))

@@ -16,6 +16,7 @@ from helpers import cells
 from hypothesis import given
 from hypothesis import strategies as st
 from praatio import textgrid as praat
+from recordings import two_recordings
 
 import speechattn.bench.transcribe as bench_module
 from speechattn.atomic import atomic_write_text
@@ -44,13 +45,7 @@ def find_package(monkeypatch) -> None:
 
 @pytest.fixture
 def rec(tmp_path) -> Path:
-    """A folder with two recordings of 0.5 and 0.25 s."""
-    folder = tmp_path / "rec"
-    (folder / "b").mkdir(parents=True)
-    noise = np.random.default_rng(0).normal(0, 0.1, 8_000)
-    soundfile.write(folder / "a.wav", noise, 16_000)
-    soundfile.write(folder / "b" / "c d.flac", noise[:4_000], 16_000)
-    return folder
+    return two_recordings(tmp_path / "rec")
 
 
 class FakeProcesses:
