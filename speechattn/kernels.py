@@ -49,7 +49,7 @@ def run_calls(q: Tensor, k: Tensor, v: Tensor, calls: list[Call]) -> Tensor:
 
 
 def _products_are_faster(q: Tensor, calls: list[Call]) -> bool:
-    if q.dtype is not torch.bfloat16 or not _fast_bfloat16():
+    if q.dtype is not torch.bfloat16 or not fast_bfloat16():
         return False
     # The scores of attention to everything would fill the memory; the flash kernel has none.
     return max(call.rows * call.keys for call in calls) <= LARGEST_PRODUCT
@@ -69,7 +69,7 @@ def run_anywhere(q: Tensor, k: Tensor, v: Tensor, calls: list[Call]) -> Tensor:
 
 
 @functools.cache
-def _fast_bfloat16() -> bool:
+def fast_bfloat16() -> bool:
     """Whether oneDNN multiplies bfloat16 on this processor; if not, it goes number by number."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 

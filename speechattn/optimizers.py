@@ -12,6 +12,7 @@ from torch import Tensor
 
 from speechattn.config_sections import TrainingConfig
 from speechattn.encoder import PhoneClassifier
+from speechattn.muon import Muon
 
 MOMENTS = {"optimizer": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
 
@@ -21,7 +22,7 @@ class Optimizers:
 
     Args:
         model: whose weights are trained.
-        settings: optimizer, learning rate and weight decay.
+        settings: optimizer, learning rate, weight decay, and the precision of Muon's products.
     """
 
     def __init__(self, model: PhoneClassifier, settings: TrainingConfig):
@@ -35,7 +36,8 @@ class Optimizers:
             "optimizer": torch.optim.AdamW(rest, betas=(0.9, 0.98), fused=True, **rates)
         }
         if matrices:
-            self.parts["muon"] = torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **rates)
+            dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+            self.parts["muon"] = Muon(matrices, **rates, dtype=dtype)
 
     def step(self, learning_rate: float) -> None:
         """Update all weights by their gradients."""

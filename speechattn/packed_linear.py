@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.errors import ConfigError
+from speechattn.kernels import fast_bfloat16
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROWS = 16  # that the layout is chosen for: a few hundred milliseconds of speech
@@ -87,7 +88,7 @@ def with_packed_linears(model: Module, precision: str = "fp32") -> Module:
     possible = torch.backends.mkldnn.is_available() and all(
         (m.weight.device.type, m.weight.dtype) == ("cpu", torch.float32) for m in linears
     )
-    if precision == "bf16" and not (possible and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+    if precision == "bf16" and not (possible and fast_bfloat16()):
         raise ConfigError(
             "precision: bf16; this processor or device has no such products here; use fp32"
         )

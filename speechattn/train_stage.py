@@ -15,6 +15,7 @@ from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
 from speechattn.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
+from speechattn.kernels import fast_bfloat16
 from speechattn.phonemodel import PhoneModel
 from speechattn.prepare import PreparedSet
 from speechattn.recipe_data import RecipeData
@@ -133,6 +134,12 @@ class TrainStage:
         self._set_aside_foreign_checkpoint()
         hours = train.num_frames / FRAMES_PER_SECOND / 3600
         self.say(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
+        half = config.training.precision == "bf16" and self.device.type == "cpu"
+        if half and not fast_bfloat16():
+            self.say(
+                "  training.precision: bf16, which this processor has no instructions for: "
+                "training.precision=fp32 is several times as fast here"
+            )
         start = load_start(config, self.data.phones, self.device) if config.start_from else None
         model, history = train_model(
             config,

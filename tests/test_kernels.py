@@ -182,7 +182,7 @@ def test_attention_to_everything_makes_no_matrix_in_bfloat16(monkeypatch):
     monkeypatch.setattr(kernels, "LARGEST_PRODUCT", 200 * 200)
     q, k, v = tensors(1, 201, dtype=torch.bfloat16)
     check(q, k, v, None, None)
-    if kernels._fast_bfloat16():
+    if kernels.fast_bfloat16():
         with pytest.raises(TypeError):
             truncated_attention(*(x[:, :200] for x in (q, k, v)), None, None)
 

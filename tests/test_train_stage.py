@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,3 +72,18 @@ def test_training_begins_where_all_is_within_reach(tmp_path):
         stage(tmp_path / "a", "learned", train=[500], dev=[LIMIT], test=[LIMIT]).run()
     with pytest.raises(Begun):
         stage(tmp_path / "b", "rotary", dev=[500], test=[500]).run()
+
+
+@pytest.mark.parametrize("precision, fast", [("bf16", False), ("bf16", True), ("fp32", False)])
+def test_16_bits_without_instructions_for_them_are_said_to_be_slow(
+    tmp_path, monkeypatch, precision, fast
+):
+    monkeypatch.setattr(train_stage, "fast_bfloat16", lambda: fast)
+    begins = stage(tmp_path, "rotary")
+    training = replace(begins.config.training, precision=precision)
+    begins.config, lines = replace(begins.config, training=training), []
+    begins.say = lines.append
+    with pytest.raises(Begun):
+        begins.run()
+    said = [line for line in lines if "training.precision=fp32" in line]
+    assert len(said) == (precision == "bf16" and not fast)
