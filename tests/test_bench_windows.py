@@ -321,3 +321,13 @@ def test_wrong_options(place, capsys):
     assert "--seeds -1: choose a number from 1" in capsys.readouterr().err
     assert bench(place, "--only", "tree") == 2
     assert "--only tree: no such variant" in capsys.readouterr().err
+
+
+def test_what_positions_do_not_reach_is_refused_before_any_training(place, capsys, monkeypatch):
+    monkeypatch.setattr(windows_train.VariantRun, "run", lambda *_: pytest.fail("trained"))
+    short = {"positions": "learned", "trained_length": 5, "window": [2, 2]}
+    encoders = {**TWO, "short": {**TWO["attention ±2"], **short}}
+    (place / "two.yaml").write_text(yaml.safe_dump(encoders))
+    assert bench(place, "--seeds", "1") != 0
+    error = capsys.readouterr().err
+    assert "encoder.trained_length: 5 frames, but " in error and " of dev (short) " in error

@@ -161,7 +161,12 @@ def _outcomes(
     )
     from speechattn.bench.windows_report import Outcome
     from speechattn.bench.windows_train import VariantRun
+    from speechattn.train_stage import check_reach
 
+    for variant in variants:
+        for name in ("dev", "test"):
+            limit = variant.encoder.trained_length
+            check_reach(limit, f"{name} ({variant.name})", recipe.data.prepared(name))
     config = _budget(recipe.config, arguments.quick)
     prepared = recipe.runner.fingerprint("prepare")
     runs: dict[str, dict[int, dict]] = {variant.name: {} for variant in variants}
