@@ -23,7 +23,7 @@ from speechattn.bench.attention_exact import Exact, make_inputs, reference
 from speechattn.bench.attention_memory import main, peak_memory
 from speechattn.bench.attention_peers import METHODS, OURS, Case, Method, NotOffered
 from speechattn.bench.attention_timing import measure
-from speechattn.errors import UsageError
+from speechattn.errors import SpeechattnError, UsageError
 
 FAST = [
     method for method in METHODS if "Flex" not in method.name
@@ -292,3 +292,19 @@ def test_mistakes(words, message, tmp_path):
     with pytest.raises(UsageError, match=message) as caught:
         attention.run(options(f"{name}={value}"))
     assert "\n" not in str(caught.value)
+
+
+def test_memory_is_not_that_of_whoever_asks():
+    held = bytearray(b"x") * (300 << 20)
+    small = peak_memory(case_of(60))
+    if small is None:
+        pytest.skip("this system does not tell")
+    own = peak_memory(case_of(60, backward=True))
+    assert len(held) == 300 << 20 and abs(small - own) < 50 << 20
+    del held
+    assert abs(peak_memory(case_of(60)) - small) < 50 << 20
+
+
+def test_a_process_that_runs_out_of_memory_is_named():
+    with pytest.raises(SpeechattnError, match="memory of attention: .*shorter --lengths"):
+        peak_memory(case_of(10**12))

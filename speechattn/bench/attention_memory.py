@@ -13,13 +13,12 @@ import torch
 
 from speechattn.attention import truncated_attention
 from speechattn.bench.attention_peers import Case
-from speechattn.bench.process import run_process, usable_cores
+from speechattn.bench.memory import own_peak, peak_of_module
 
 
 def peak_memory(case: Case) -> int | None:
     """Largest resident memory in bytes of a process that computes a case once, interpreter,
-    libraries and inputs included; None where it cannot be known. On Linux it is never less than
-    what the caller holds (see :class:`speechattn.bench.process.Usage`).
+    libraries and inputs included; None where the system does not tell.
 
     Raises:
         SpeechattnError: if the process fails.
@@ -27,12 +26,16 @@ def peak_memory(case: Case) -> int | None:
     dtype = str(case.dtype).removeprefix("torch.")
     numbers = case.length, case.left, case.right, case.heads, case.dim
     words = [*map(str, numbers), dtype, str(int(case.backward)), str(torch.get_num_threads())]
-    command = [sys.executable, "-m", "speechattn.bench.attention_memory", *words]
-    return run_process(command, usable_cores(), "memory of attention").peak_rss
+    return peak_of_module(
+        "speechattn.bench.attention_memory",
+        words,
+        "attention",
+        "give it more memory, or shorter --lengths",
+    )
 
 
 def main(words: Sequence[str]) -> None:
-    """Compute once what the arguments say."""
+    """Compute once what the arguments say, and print the peak memory."""
     length, left, right, heads, dim = map(int, words[:5])
     dtype, backward, threads = getattr(torch, words[5]), words[6] == "1", int(words[7])
     torch.set_num_threads(threads)
@@ -44,6 +47,7 @@ def main(words: Sequence[str]) -> None:
     out = truncated_attention(q, k, v, left, right)
     if backward:
         torch.autograd.grad(out, (q, k, v), torch.ones_like(out))
+    print(own_peak() or 0)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+
+from speechattn.errors import SpeechattnError
 
 SAMPLE_SECONDS = 0.1
 _PROC = Path("/proc")  # Linux
@@ -73,6 +78,29 @@ def own_peak() -> int | None:
     """
     sizes = _sizes("self", "VmHWM")
     return sizes and sizes["VmHWM"] or None
+
+
+def peak_of_module(module: str, words: Sequence[str], what: str, way_out: str) -> int | None:
+    """Most resident memory in bytes of a process of its own, Python and libraries included.
+
+    Args:
+        module: its program, which prints its :func:`own_peak`, or 0, and nothing else.
+        words: the program's arguments.
+        what: is measured, for messages.
+        way_out: what to do where it fails, for messages.
+
+    Raises:
+        SpeechattnError: if the process fails.
+    """
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise SpeechattnError(
+            f"memory of {what}: its process failed with status {done.returncode}: {lines[-1]}; "
+            f"{way_out}"
+        )
+    return int(done.stdout) or None
 
 
 def _held(pid: int) -> tuple[int, int] | None:

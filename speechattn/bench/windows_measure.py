@@ -9,7 +9,6 @@ ENCODER is the configuration in JSON.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,12 +20,11 @@ import torch
 
 from speechattn import __version__
 from speechattn.atomic import atomic_write_text
-from speechattn.bench.memory import own_peak
+from speechattn.bench.memory import own_peak, peak_of_module
 from speechattn.configfile import build
 from speechattn.costs import costs
 from speechattn.encoder import PhoneClassifier
 from speechattn.encoderkinds import AnyEncoderConfig
-from speechattn.errors import SpeechattnError
 from speechattn.stages import fingerprint
 from speechattn.streaming import look_ahead_ms
 from speechattn.timing import FRAMES_PER_SECOND
@@ -145,16 +143,12 @@ def peak_memory(
     """
     encoder = json.dumps({"kind": config.kind, **config.to_dict()})
     numbers = input_dim, num_phones, frames, torch.get_num_threads()
-    command = [sys.executable, "-m", "speechattn.bench.windows_measure", encoder]
-    command += map(str, numbers)
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise SpeechattnError(
-            f"memory of an encoder: its process failed with status {done.returncode}: {lines[-1]}; "
-            "give it more memory, or fewer variants with --only"
-        )
-    return int(done.stdout) or None
+    return peak_of_module(
+        "speechattn.bench.windows_measure",
+        [encoder, *map(str, numbers)],
+        "an encoder",
+        "give it more memory, or fewer variants with --only",
+    )
 
 
 def main(words: Sequence[str]) -> None:
