@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from speechattn.attention import valid_frames
+from speechattn.kernels import fast_bfloat16
 
 
 class Recurrent(nn.Module):
@@ -32,6 +33,9 @@ class Recurrent(nn.Module):
         """x: shape (batch, frames, width); beyond a length the output means nothing."""
         if x.shape[1] == 0:
             return x
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not fast_bfloat16():
+            with torch.autocast("cpu", enabled=False):  # oneDNN refuses an LSTM in 16 bits there
+                return self(x.float(), lengths)
         if lengths is None or not self.bidirectional:  # what comes after changes nothing before it
             return self.rnn(x)[0]
         some = lengths.clamp(min=1).cpu()  # packing refuses 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import save_tiny_model
 
+from speechattn import recurrent
 from speechattn.batches import PADDING, Batch
 from speechattn.checkpoint import Checkpoint
 from speechattn.config_sections import TrainingConfig
@@ -314,6 +316,17 @@ def test_a_short_training_learns_from_neighbours(config, shift, optimizer, preci
     with torch.no_grad():
         found = model.eval()(frames).argmax(-1)
     assert (found == labels)[labels != PADDING].float().mean() > 0.95  # chance is 0.2
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_an_lstm_is_in_16_bits_only_where_the_processor_has_them(monkeypatch, fast):
+    monkeypatch.setattr(recurrent, "fast_bfloat16", lambda: fast)
+    layer, seen = recurrent.Recurrent(8, "lstm", bidirectional=True), []
+    layer.rnn.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    with torch.autocast("cpu", torch.bfloat16), contextlib.suppress(RuntimeError):
+        out = layer(torch.zeros(2, 5, 8, dtype=torch.bfloat16), torch.tensor([5, 3]))
+        assert fast or out.dtype == torch.float32
+    assert seen == [fast]
 
 
 @pytest.mark.parametrize("config", [LIMITED[2], LIMITED[5], CAUSAL[2], WAITING[1]], ids=name_of)
