@@ -13,6 +13,7 @@ from torch import Tensor
 from speechattn.config_sections import TrainingConfig
 from speechattn.encoder import PhoneClassifier
 from speechattn.muon import Muon
+from speechattn.packed_linear import PRECISIONS
 
 MOMENTS = {"optimizer": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
 
@@ -36,8 +37,7 @@ class Optimizers:
             "optimizer": torch.optim.AdamW(rest, betas=(0.9, 0.98), fused=True, **rates)
         }
         if matrices:
-            dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-            self.parts["muon"] = Muon(matrices, **rates, dtype=dtype)
+            self.parts["muon"] = Muon(matrices, **rates, dtype=PRECISIONS[settings.precision])
 
     def step(self, learning_rate: float) -> None:
         """Update all weights by their gradients."""

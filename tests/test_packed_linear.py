@@ -11,6 +11,7 @@ from torch import nn
 
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
+from speechattn.kernels import fast_bfloat16
 from speechattn.packed_linear import PackedLinear, with_packed_linears
 
 needs_onednn = pytest.mark.skipif(
@@ -80,10 +81,7 @@ def test_without_onednn_the_model_is_used_as_it_is(monkeypatch):
     assert with_packed_linears(model) is model
 
 
-@pytest.mark.skipif(
-    not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()),
-    reason="this processor has no products in bfloat16",
-)
+@pytest.mark.skipif(not fast_bfloat16(), reason="this processor has no products in bfloat16")
 def test_half_precision_gives_nearly_the_scores():
     model = classifier(conv_kernel=3)
     packed = with_packed_linears(model, "bf16")

@@ -164,8 +164,8 @@ def _outcomes(
     from speechattn.train_stage import check_reach
 
     for variant in variants:
+        limit = variant.encoder.trained_length
         for name in ("dev", "test"):
-            limit = variant.encoder.trained_length
             check_reach(limit, f"{name} ({variant.name})", recipe.data.prepared(name))
     config = _budget(recipe.config, arguments.quick)
     prepared = recipe.runner.fingerprint("prepare")
