@@ -58,9 +58,12 @@ def test_built_in_variants_have_equal_weights_and_look_equally_far(recipe, quick
     for variant in variants:
         if variant.name != "the recipe's own":
             assert costs(variant.encoder, DIM, PHONES).weights == pytest.approx(target, rel=0.1)
-    ladder = [variant.window for variant in variants if variant.window is not None]
+    ladder = [v.window for v in variants if v.window is not None and not v.encoder.any_window]
     assert ladder[-1] == "full" and ladder[:-1] == sorted(set(ladder[:-1]))
     assert quick or len(ladder) == len(WINDOWS) + 1
+    shared = [v for v in variants if v.encoder.any_window]
+    assert [v.window for v in shared] == ([] if quick else ladder[:-1])
+    assert {v.encoder.any_window for v in shared} <= {(0, ladder[-2])}
     # The reference: attention with EQUAL_WINDOW, whole stacks of it, in every block.
     stack = encoder.stack
     window = -(-EQUAL_WINDOW // stack) * stack

@@ -17,9 +17,10 @@ from speechattn.errors import UsageError
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
-    from speechattn.bench.windows_report import Outcome
+    from speechattn.bench.windows_outcome import Outcome
     from speechattn.bench.windows_variants import Variant
     from speechattn.config import RecipeConfig
+    from speechattn.encoderkinds import AnyEncoderConfig
     from speechattn.recipe import Recipe
 
 NAME = "windows"  # of the files
@@ -159,7 +160,7 @@ def _outcomes(
         UTTERANCE_FRAMES,
         measure_once,
     )
-    from speechattn.bench.windows_report import Outcome
+    from speechattn.bench.windows_outcome import Outcome
     from speechattn.bench.windows_train import VariantRun
     from speechattn.train_stage import check_reach
 
@@ -182,9 +183,19 @@ def _outcomes(
     outcomes, sizes = [], (config.front_end.dim, len(recipe.data.phones))
     for variant in variants:
         _tell(f"{variant.name}: speed and memory")
-        measured = measure_once(folder / "measured", variant.encoder, *sizes, lengths, work)
+        measured = measure_once(folder / "measured", _at_work(variant), *sizes, lengths, work)
         outcomes.append(Outcome(variant, runs[variant.name], measured))
     return outcomes
+
+
+def _at_work(variant: Variant) -> AnyEncoderConfig:
+    """An encoder as far as time and memory depend on it: not on what else it was trained for."""
+    import dataclasses
+
+    encoder = variant.encoder
+    if encoder.any_window:
+        encoder = dataclasses.replace(encoder, any_window=None)
+    return encoder
 
 
 def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
