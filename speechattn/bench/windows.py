@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 NAME = "windows"  # of the files
 SEEDS = 3
 QUICK_STEPS, QUICK_WARMUP = 100, 20
+QUICK_REPLICAS = 4  # at most; no more than there are cores
+QUICK_UTTERANCES = 300  # of the test set
 MOST_SEEDS = 1000
 
 
@@ -171,10 +173,11 @@ def _outcomes(
     config = _budget(recipe.config, arguments.quick)
     prepared = recipe.runner.fingerprint("prepare")
     runs: dict[str, dict[int, dict]] = {variant.name: {} for variant in variants}
+    most = QUICK_UTTERANCES if arguments.quick else None
     numbers = range(config.seed, config.seed + seeds)
     for seed in numbers:  # so that a benchmark cut short has every variant
         for variant in variants:
-            one = VariantRun(variant, seed, config, recipe.data, prepared, folder / "runs")
+            one = VariantRun(variant, seed, config, recipe.data, prepared, folder / "runs", most)
             _tell(f"{variant.name}, seed {seed}: {'done before' if one.done else 'training'}")
             runs[variant.name][seed] = one.run(recipe.device)
     lengths, work = LENGTHS, MOST_WORK
@@ -202,6 +205,8 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
     """The recipe as every variant is trained: from random weights, on a small budget if quick."""
     import dataclasses
 
+    from speechattn.cores import usable_cores
+
     if not quick:
         return config
     steps = min(config.training.steps, QUICK_STEPS)
@@ -211,6 +216,7 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
         warmup_steps=min(config.training.warmup_steps, QUICK_WARMUP),
         evaluate_every=steps,
         checkpoint_every=max(1, steps // 2),
+        replicas=max(config.training.replicas, min(QUICK_REPLICAS, usable_cores())),
     )
     first = {name: values[:1] for name, values in vars(config.decoding).items()}
     decoding = dataclasses.replace(config.decoding, **first)

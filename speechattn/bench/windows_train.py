@@ -39,6 +39,7 @@ class VariantRun:
         data: its prepared sets.
         prepared: fingerprint of what those were made from.
         folder: that holds the folders of all runs.
+        most_utterances: of the test set, evenly spread; None for all.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class VariantRun:
         data: RecipeData,
         prepared: str,
         folder: Path,
+        most_utterances: int | None = None,
     ):
         self.variant, self.seed, self.data = variant, seed, data
+        self._most_utterances = most_utterances
         encoder, name, self._scores = variant.encoder, variant.name, "scores.json"
         if encoder.any_window:
             self._scores = f"scores-{'-'.join(map(str, np.ravel(encoder.window)))}.json"
@@ -59,6 +62,8 @@ class VariantRun:
         self.config = dataclasses.replace(config, encoder=encoder, seed=seed)
         parts = self.config.to_dict()
         depends = [__version__, prepared, *(parts[name] for name in DEPENDS_ON)]
+        if most_utterances is not None:
+            depends.append(most_utterances)
         name = "".join(c if c.isalnum() else "-" for c in name)
         self.folder = folder / f"{name}-seed{seed}-{fingerprint(depends)[:12]}"
 
@@ -98,6 +103,8 @@ class VariantRun:
 
     def _scored(self, model: Checkpoint, device: torch.device) -> list[dict]:
         test, rows = self.data.prepared("test"), []
+        if self._most_utterances is not None:
+            test.entries = test.entries[:: -(-len(test.entries) // self._most_utterances)]
         for entry, runs, labels in recognised(model, test, device):
             counts = count_utterance(test.runs(entry), runs, labels, model.phones)
             place = {"corpus": entry.corpus, "speaker": entry.speaker, "utterance": entry.id}
