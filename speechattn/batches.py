@@ -143,29 +143,31 @@ class TrainingBatches:
         return self._plans[epoch]
 
     def _make(self, items: list[int], augmenter: Augmenter) -> Batch:
-        crop = self.config.training.crop_frames
-        made = []
-        for item in items:
-            frames, labels = (torch.from_numpy(a) for a in self._items[item])
-            if len(frames) > crop:
-                spare = len(frames) - crop + 1
-                start = int(torch.randint(spare, (1,), generator=augmenter.generator))
-                frames, labels = frames[start : start + crop], labels[start : start + crop]
-            frames = frames.float()
-            if self.config.augmentation.speed and len(frames) > 1:
-                position = augmenter.tempo(len(frames))
-                low = position.long().clamp(max=len(frames) - 2)
-                frames = torch.lerp(frames[low], frames[low + 1], (position - low)[:, None])
-                labels = labels[position.round().long()]
-            if augmenter.silenced():
-                loudness = frames.logsumexp((0, 1)) - math.log(frames.numel())
-                frames = augmenter.noise(*frames.shape) + loudness
-                labels = torch.full_like(labels, self.silence)
-            made.append((frames, labels))
-        lengths = torch.tensor([len(labels) for _, labels in made])
+        made = [self._utterance(item, augmenter) for item in items]
+        lengths = torch.tensor([len(frames) for frames, _ in made])
         x = pad_sequence([f for f, _ in made], batch_first=True)
         y = pad_sequence([y for _, y in made], batch_first=True, padding_value=PADDING)
         return Batch(augmenter(x, lengths), y, lengths)
+
+    def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
+        """Frames of an utterance, cropped and at another tempo, and their labels."""
+        crop = self.config.training.crop_frames
+        frames, labels = (torch.from_numpy(a) for a in self._items[item])
+        if len(frames) > crop:
+            spare = len(frames) - crop + 1
+            start = int(torch.randint(spare, (1,), generator=augmenter.generator))
+            frames, labels = frames[start : start + crop], labels[start : start + crop]
+        frames = frames.float()
+        if self.config.augmentation.speed and len(frames) > 1:
+            position = augmenter.tempo(len(frames))
+            low = position.long().clamp(max=len(frames) - 2)
+            frames = torch.lerp(frames[low], frames[low + 1], (position - low)[:, None])
+            labels = labels[position.round().long()]
+        if augmenter.silenced():
+            loudness = frames.logsumexp((0, 1)) - math.log(frames.numel())
+            frames = augmenter.noise(*frames.shape) + loudness
+            labels = torch.full_like(labels, self.silence)
+        return frames, labels
 
 
 def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
