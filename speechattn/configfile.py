@@ -17,6 +17,7 @@ import yaml
 from speechattn.config import RecipeConfig
 from speechattn.errors import ConfigError
 from speechattn.resources import resource
+from speechattn.tasks import PHONES, task_module
 from speechattn.text import one_line
 
 LARGEST = 2**63 - 1  # of whole numbers: what seeds and sizes are counted in
@@ -28,16 +29,23 @@ _YAML_ERRORS = (
 )  # fmt: skip
 
 
-def read_config(source: str | Path | None, overrides: typing.Sequence[str] = ()) -> RecipeConfig:
+def read_config(
+    source: str | Path | None, overrides: typing.Sequence[str] = (), *, any_task: bool = False
+):
     """Read a recipe.
 
     Args:
         source: a YAML file, or the name of one that comes with the package; None for ``default``.
         overrides: ``key=value`` or ``section.key=value``, the value as YAML.
+        any_task: read also what a recipe of another task than phones holds.
+
+    Returns:
+        A RecipeConfig, or the ``Config`` of the task that the key ``task`` names (see
+        :mod:`speechattn.tasks`).
 
     Raises:
         ConfigError: for a file that is missing or no YAML, an unknown key, a key that is there
-            twice or an impossible value.
+            twice, an impossible value, or a task that is not asked for.
     """
     path = find_config(source)
     shown = one_line(path)
@@ -59,13 +67,24 @@ def read_config(source: str | Path | None, overrides: typing.Sequence[str] = ())
     for override in overrides:
         _override(values, override)
     try:
-        return build(RecipeConfig, values)
+        return build(_config_kind(values, any_task), values)
     except ConfigError as error:
         raise ConfigError(f"{shown}: {one_line(str(error))}") from None
     except RecursionError:  # by an alias to the list it stands in
         raise ConfigError(f"{shown}: a value holds itself; write it without aliases") from None
     except ValueError as error:  # Python does not print numbers of thousands of digits
         raise ConfigError(f"{shown}: {one_line(str(error))}; give a smaller number") from None
+
+
+def _config_kind(values: dict, any_task: bool) -> type:
+    """The dataclass for a recipe's values, after taking its task out of them."""
+    task = values.pop("task", PHONES)
+    if task == PHONES:
+        return RecipeConfig
+    module = task_module(task)
+    if not any_task:
+        raise ConfigError(f"task: {task!r}; phones is asked for here: give a recipe without a task")
+    return module.Config
 
 
 def find_config(source: str | Path | None) -> Path:

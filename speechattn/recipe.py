@@ -7,15 +7,18 @@ model as it is handed on). A stage is skipped when its inputs have not
 changed; training goes on where it was interrupted. ``stages=train,evaluate`` runs some of them,
 ``force=true`` runs them even when nothing has changed, training from its first step. The recipe
 named in ``first_pass`` is run up to its model before prepare or train, where that is out of date.
+
+A recipe with a ``task`` is of another kind: see :mod:`speechattn.tasks`. It has no stages.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -209,20 +212,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, overrides = None, [config, *overrides]
     try:
         names, force, overrides = _stage_arguments(overrides)
-        recipe = Recipe(read_config(config, overrides))
-        passes = [Recipe(first) for first in first_passes(config, recipe.config)]
+        held = read_config(config, overrides, any_task=True)
+        if isinstance(held, RecipeConfig):
+            run = _phones(config, held, names or STAGES, force)
+        elif names:
+            raise ConfigError("stages: for recipes of phones, this one has a task; leave it out")
+        else:
+            run = functools.partial(sys.modules[type(held).__module__].run, held, force, say)
     except SpeechattnError as error:
         print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     try:
-        if not {"prepare", "train"} & set(names):
-            passes = []
-        for first in passes:
-            say(f"first pass, {first.config.name}:")
-            first.runner.run(("prepare", "train"))
-        if force and "train" in names:
-            recipe.training.forget()
-        recipe.runner.run(names, force)
+        run()
     except UsageError as error:
         print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
         return 2
@@ -235,9 +236,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _phones(
+    source: str | None, config: RecipeConfig, names: Sequence[str], force: bool
+) -> Callable[[], None]:
+    """What runs the stages of a recipe for phones, all of it checked before."""
+    recipe = Recipe(config)
+    passes = [Recipe(first) for first in first_passes(source, config)]
+
+    def run() -> None:
+        if {"prepare", "train"} & set(names):
+            for first in passes:
+                say(f"first pass, {first.config.name}:")
+                first.runner.run(("prepare", "train"))
+        if force and "train" in names:
+            recipe.training.forget()
+        recipe.runner.run(names, force)
+
+    return run
+
+
 def _stage_arguments(overrides: list[str]) -> tuple[list[str], bool, list[str]]:
-    """Take ``stages=`` and ``force=`` out of the overrides; they are not part of a recipe."""
-    names, force, rest = list(STAGES), False, []
+    """Take ``stages=`` (none: all) and ``force=`` out; they are not part of a recipe."""
+    names, force, rest = [], False, []
     for override in overrides:
         key, _, value = override.partition("=")
         if key == "stages":

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from speechattn.bench.attention_peers import OURS, Case
 from speechattn.bench.attention_timing import Measurement, dtype_name
-from speechattn.bench.transcribe_report import table
+from speechattn.markdown import table
 from speechattn.pictures import DPI, save_figure
 
 UNKNOWN = "–"

@@ -9,9 +9,9 @@ from pathlib import Path
 from speechattn.bench.conditions_counts import ADULT, GROUP_NAMES, SURE
 from speechattn.bench.conditions_measure import CLEAN, Found
 from speechattn.bench.conditions_sounds import DIRECT_DB, ROOM_SECONDS, SNR_DB
-from speechattn.bench.transcribe_report import table
 from speechattn.charts import reliability_picture
 from speechattn.evaluate import Counts
+from speechattn.markdown import table
 from speechattn.metrics import BOUNDARY_TOLERANCE_FRAMES, ratio
 from speechattn.timing import SHIFT_MS
 

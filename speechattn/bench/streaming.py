@@ -171,7 +171,7 @@ def _rows(found: Sequence[Measurement], seconds: float) -> list[dict]:
 
 def markdown_report(found: Sequence[Measurement], seconds: float, facts: dict[str, str]) -> str:
     """The whole report; ``seconds``: of sound, ``facts``: what it ran on."""
-    from speechattn.bench.transcribe_report import table
+    from speechattn.markdown import table
 
     header = ("", "chunk (ms)", "ms a frame", "x whole", "x real time", "difference", "same phones")
     lines = [

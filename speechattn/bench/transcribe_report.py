@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from speechattn.bench.process import Usage
+from speechattn.markdown import table
 
 OURS = "speechattn"
 MODEL = "the encoder alone"
@@ -234,14 +235,6 @@ def long_section(runs: Sequence[Run], start: float, start_run: Run, cores: int =
         header = ("system", "wall (s)", "x real time", "hours a minute", "CPU (s)")
         parts += [f"Peers, {minutes:g} minutes:", table((*header, "peak memory (MiB)"), rows)]
     return parts
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
 
 
 def _grouped(runs: Iterable[Run], key: Callable[[Run], object]) -> dict:

@@ -114,8 +114,8 @@ def _variants(arguments: argparse.Namespace, recipe: Recipe) -> list[Variant]:
 
 def _listed(recipe: Recipe, variants: list[Variant]) -> str:
     """The variants as a table."""
-    from speechattn.bench.transcribe_report import table
     from speechattn.costs import costs
+    from speechattn.markdown import table
 
     sizes = recipe.config.front_end.dim, len(recipe.data.phones)
     rows = []

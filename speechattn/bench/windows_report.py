@@ -7,10 +7,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from speechattn.bench.transcribe_report import MIB, UNKNOWN, table
+from speechattn.bench.transcribe_report import MIB, UNKNOWN
 from speechattn.bench.windows_bootstrap import Rate, bootstrap, units
 from speechattn.bench.windows_measure import HOUR_FRAMES, UTTERANCE_FRAMES, Measured
 from speechattn.bench.windows_variants import Variant
+from speechattn.markdown import table
 from speechattn.timing import FRAMES_PER_SECOND
 
 ALL = "all"  # seeds
