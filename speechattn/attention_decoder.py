@@ -90,7 +90,7 @@ class AttentionDecoder(nn.Module):
     ) -> Tensor:
         """Cross-entropy added up over the labels and the end of every string; see :meth:`forward`."""
         scores = self(vectors, labels, lengths)
-        ended = F.pad(labels, (0, 1), value=-1)
+        ended = F.pad(labels.masked_fill(labels < 0, -1), (0, 1), value=-1)
         ended = ended.scatter(1, (labels >= 0).sum(1, keepdim=True), self.end)
         return F.cross_entropy(
             scores.flatten(0, 1).float(),

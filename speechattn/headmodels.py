@@ -116,6 +116,14 @@ class StringModel(Encoder):
         return total
 
     @torch.inference_mode()
+    def each(self, frames: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+        """The encoder's vectors of each sequence of a batch, shape (its vectors, width)."""
+        vectors = self.vectors(frames, lengths)
+        if lengths is None:
+            return list(vectors)
+        return [v[:n] for v, n in zip(vectors, self.vector_lengths(lengths).tolist())]
+
+    @torch.inference_mode()
     def ctc_strings(self, vectors: Tensor, beam: int = 0) -> list[Hypothesis]:
         """Strings of one sequence by CTC, the best first.
 
