@@ -36,7 +36,8 @@ def beam_search(
 ) -> list[Hypothesis]:
     """The best strings, of those that the beam keeps.
 
-    Strings are ranked by score / (labels + 1) ** ``length_power``, the end counting as one; 0 takes
+    At every step the ``beam`` best continuations are kept, the end of a string being one; a string has
+    ended only if its end is among them. Strings are ranked by score / (labels + 1) ** ``length_power``, the end counting as one; 0 takes
     scores as they are, which favours short strings, and 1 means of them (Wu et al., 2016, and
     others). The search stops when no live string can rank higher than the best that has ended. With
     a beam as wide as there are strings it finds the best one there is.
@@ -77,18 +78,19 @@ def beam_search(
         if log_probs.isnan().any():
             raise ValueError(f"advance: NaN among the probabilities of label {count + 1}")
         total = scores[:, None] + log_probs
-        ended += [Hypothesis(s, value) for s, value in zip(strings, total[:, end].tolist())]
-        ended.sort(key=lambda h: rank(h.score, len(h.labels)), reverse=True)
-        ended = [h for h in ended[:beam] if h.score > -torch.inf]
         cut = Hypothesis(strings[0], scores[0].item(), ended=False)
-        total[:, end] = -torch.inf
         scores, chosen = total.flatten().topk(min(beam, total.numel()))
-        alive = scores > -torch.inf
-        scores, chosen = scores[alive], chosen[alive]
+        origin, last = chosen // total.shape[1], chosen % total.shape[1]
+        ends, goes_on = last == end, (last != end) & (scores > -torch.inf)
+        for i, score in zip(origin[ends].tolist(), scores[ends].tolist()):
+            if score > -torch.inf:
+                ended.append(Hypothesis(strings[i], score))
+        ended.sort(key=lambda h: rank(h.score, len(h.labels)), reverse=True)
+        del ended[beam:]
+        scores, origin, last = scores[goes_on], origin[goes_on], last[goes_on]
         if count == limit or not len(scores):
             return ended or [cut]
         # A live score can only fall; at best it stays as it is until the limit.
         if ended and rank(ended[0].score, len(ended[0].labels)) >= rank(scores[0].item(), limit):
             return ended
-        origin, last = chosen // total.shape[1], chosen % total.shape[1]
         strings = [(*strings[i], label) for i, label in zip(origin.tolist(), last.tolist())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,14 @@ from torch import Tensor
 
 from speechattn.batches import dev_batches
 from speechattn.config import RecipeConfig
+from speechattn.encoder import Encoder
 from speechattn.headconfig import AnyHead
+from speechattn.headfiles import HeadCheckpoint
 from speechattn.headmodels import LabelModel, StringModel, head_loss, head_model
 from speechattn.metrics import phone_errors
 from speechattn.sequences import NO_CLASS, SequenceBatches, SequenceSet
 from speechattn.train import Trainer
+from speechattn.train_stage import set_aside_foreign
 
 
 class SequenceTrainer(Trainer):
@@ -31,6 +34,8 @@ class SequenceTrainer(Trainer):
         checkpoint: where to keep the state.
         device: where to compute.
         noises: see :class:`speechattn.augment.Augmenter`.
+        start: a model of the same encoder, whose weights those of the same name and shape begin
+            with; None for random ones.
 
     Raises:
         ConfigError: as :class:`speechattn.sequences.SequenceBatches`, or if the head does not fit
@@ -50,8 +55,10 @@ class SequenceTrainer(Trainer):
         checkpoint: Path,
         device: torch.device,
         noises: Sequence[np.ndarray] = (),
+        start: Encoder | None = None,
     ):
         self.head = head
+        self._start = {} if start is None else start.state_dict()
         super().__init__(
             config,
             train,
@@ -62,6 +69,15 @@ class SequenceTrainer(Trainer):
             device=device,
             noises=noises,
         )
+        if start is not None:
+            self._begin_with_start()
+
+    def _begin_with_start(self) -> None:
+        own = self.model.state_dict()
+        same = {k: v for k, v in self._start.items() if k in own and v.shape == own[k].shape}
+        self.model.load_state_dict({**own, **same})
+        for name, value in self.average.items():
+            value.copy_(self.model.state_dict()[name])
 
     def make_batches(
         self, train: SequenceSet, silence: int, noises: Sequence[np.ndarray]
@@ -87,7 +103,54 @@ class SequenceTrainer(Trainer):
 
     def _data(self) -> str:
         facts = [super()._data(), self.head.to_dict()]
+        if self._start:
+            facts.append(_digest(self._start))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    @property
+    def inputs(self) -> list:
+        """All that the weights depend on, JSON values."""
+        return [self._fingerprint(), self._data()]
+
+
+def train_head(
+    name: str,
+    work: Path,
+    trainer: Callable[[Path], SequenceTrainer],
+    *,
+    force: bool,
+    say: Callable[[str], None],
+) -> tuple[LabelModel | StringModel, float]:
+    """Train a head from where it stopped, if it did on the same inputs, and write its model.
+
+    Args:
+        name: of the model; ``work/train/NAME`` and ``work/models/NAME`` are written.
+        work: folder of a recipe.
+        trainer: makes it, given the file of its state.
+        force: begin at the first step.
+        say: takes one line for the user.
+
+    Returns:
+        The model, in evaluation mode, and the seconds of its training.
+    """
+    checkpoint = work / "train" / name / "checkpoint.safetensors"
+    if force:
+        checkpoint.unlink(missing_ok=True)
+    run = trainer(checkpoint)
+    set_aside_foreign(checkpoint, run.inputs, say)
+    model = run.run()
+    facts = {"seconds": round(run.seconds, 1), "steps": run.step, "history": run.history}
+    saved = HeadCheckpoint(name, model, run.config.front_end, run.dev.phones, facts)
+    saved.save(work / "models" / name)
+    return model, run.seconds
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.shape}".encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @torch.inference_mode()

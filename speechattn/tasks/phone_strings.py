@@ -7,6 +7,7 @@ they have.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,15 +25,15 @@ from speechattn.configfile import read_config
 from speechattn.encodershape import is_whole
 from speechattn.errors import ConfigError
 from speechattn.headconfig import AnyHead, CtcHead, DecoderHead
-from speechattn.headfiles import HeadCheckpoint
 from speechattn.headmodels import StringModel
 from speechattn.lexicon import POCKETSPHINX
 from speechattn.markdown import table
 from speechattn.metrics import phone_errors
-from speechattn.prepare import Entry
+from speechattn.prepare import Entry, PreparedSet
 from speechattn.recipe import Recipe
 from speechattn.recognised import recognised
-from speechattn.sequence_train import SequenceTrainer
+from speechattn.sequence_train import SequenceTrainer, train_head
+from speechattn.sequences import SequenceSet
 from speechattn.stages import StageRunner, fingerprint
 from speechattn.tasks.strings_data import TextData
 from speechattn.tasks.trials import TaskConfig, run_trials
@@ -55,7 +56,9 @@ class Config(TaskConfig):
         beam: strings that the decoder's beam search keeps.
         length_power: see :func:`speechattn.beamsearch.beam_search`.
         ctc_share: of CTC where it scores what the decoder has found.
-        training: of either; ``max_silence_frames`` does not count.
+        decoder_from_ctc: whether the decoder's encoder begins with what CTC has learnt.
+        training: of CTC; ``max_silence_frames`` does not count.
+        decoder_training: of the decoder; null for that of CTC.
         augmentation: of either.
     """
 
@@ -70,6 +73,8 @@ class Config(TaskConfig):
     beam: int = 8
     length_power: float = 0.0
     ctc_share: float = 0.3
+    decoder_from_ctc: bool = True
+    decoder_training: TrainingConfig | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
@@ -194,28 +199,35 @@ class PhoneStrings:
         path = self.work / "strings" / f"{'-'.join(name.split())}-{seed}.tsv"
         atomic_write_text(path, "\n".join(lines) + "\n")
 
-    @property
-    def _test(self):
+    @functools.cached_property
+    def _test(self) -> PreparedSet:
         return self.frames.data.prepared("test")
 
     def _trained(self, name: str, head: AnyHead, seed: int) -> tuple[StringModel, float]:
+        """A model and the seconds of its training; once in a run."""
         if (name, seed) not in self._models:
-            config = dataclasses.replace(self.recipe, seed=seed)
-            checkpoint = self.work / "train" / f"{name}-{seed}" / "checkpoint.safetensors"
-            if self.force:
-                checkpoint.unlink(missing_ok=True)
-            train, dev = (self.data.strings(part) for part in ("train", "dev"))
-            trainer = SequenceTrainer(
-                config, train, dev, head,
-                checkpoint=checkpoint, device=self.device, noises=self.data.noises(),
-            )  # fmt: skip
-            model = trainer.run()
-            facts = {"seconds": round(trainer.seconds, 1), "history": trainer.history}
-            HeadCheckpoint(name, model, config.front_end, train.phones, facts).save(
-                self.work / "models" / f"{name}-{seed}"
+            config, start, before = dataclasses.replace(self.recipe, seed=seed), None, 0.0
+            if isinstance(head, DecoderHead) and self.config.decoder_from_ctc:
+                start, before = self._trained("ctc", CtcHead(), seed)
+            if isinstance(head, DecoderHead) and self.config.decoder_training:
+                config = dataclasses.replace(config, training=self.config.decoder_training)
+
+            def trainer(checkpoint: Path) -> SequenceTrainer:
+                return SequenceTrainer(
+                    config, *self._sets, head,
+                    checkpoint=checkpoint, device=self.device, noises=self.data.noises(), start=start,
+                )  # fmt: skip
+
+            model, seconds = train_head(
+                f"{name}-{seed}", self.work, trainer, force=self.force, say=self.say
             )
-            self._models[name, seed] = model, trainer.seconds
+            self._models[name, seed] = model, before + seconds
         return self._models[name, seed]
+
+    @functools.cached_property
+    def _sets(self) -> tuple[SequenceSet, SequenceSet]:
+        """To learn from, and to measure on."""
+        return self.data.strings("train"), self.data.strings("dev")
 
 
 def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
