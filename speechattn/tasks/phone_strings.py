@@ -119,6 +119,7 @@ class PhoneStrings:
         self.frames.runner.run(("prepare",))
         stage = self.data.stage()
         StageRunner([stage], self.work / "stamps.json", self.say).run(("prepare",))
+        _ = self._sets  # what is wrong with them shows before any training
         read = [
             Path(f).read_text(encoding="utf-8")
             for f in self.data.lexicon_files
@@ -142,13 +143,15 @@ class PhoneStrings:
 
     def by_lexicon(self, seed: int) -> tuple[Strings, dict]:
         """What the lexicon makes of what was said; not heard at all."""
+        return ((entry, Hypothesis(phones, 0.0)) for entry, phones in self.listed), {}
+
+    @functools.cached_property
+    def listed(self) -> list[tuple[Entry, tuple[int, ...]]]:
+        """The test utterances whose words the lexicon has, and their phones."""
         texts, lexicon = self.data.texts(), self.data.lexicon
         said = [(entry, texts.get((entry.corpus, entry.id))) for entry in self._test.entries]
-        return (
-            (entry, Hypothesis(lexicon.pronounce(text), 0.0))
-            for entry, text in said
-            if text and not lexicon.missing(text)
-        ), {}
+        known = [(entry, text) for entry, text in said if text and not lexicon.missing(text)]
+        return [(entry, lexicon.pronounce(text)) for entry, text in known]
 
     def by_head(
         self, name: str, head: AnyHead, decode: Callable[..., list[Hypothesis]], seed: int
@@ -241,7 +244,7 @@ def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
     )
     ways: dict[str, Callable[[int], tuple[Strings, dict]]] = {
         FRAMES: strings.by_frames,
-        LEXICON: strings.by_lexicon,
+        **({LEXICON: strings.by_lexicon} if strings.listed else {}),
         "CTC, greedy": partial(ctc, StringModel.ctc_strings),
         "CTC, beam": partial(ctc, partial(StringModel.ctc_strings, beam=config.ctc_beam)),
         "decoder, greedy": partial(decoder, partial(StringModel.decoder_strings, beam=1)),

@@ -30,6 +30,7 @@ class TextData(RecipeData):
         say: takes one line for the user.
 
     Raises:
+        CorpusError: if the corpora's folder is missing.
         ConfigError: if the lexicon is no good.
         UsageError: if pocketsphinx is not installed.
     """
@@ -38,6 +39,10 @@ class TextData(RecipeData):
         self, config: RecipeConfig, work: Path, lexicon: tuple, say: Callable[[str], None]
     ):
         super().__init__(config, work, say)
+        if not config.synth and not Path(config.corpora).is_dir():
+            raise CorpusError(
+                f"corpora: {config.corpora}: no such folder; give one that holds them"
+            )
         self.lexicon_files = [self._lexicon_file(str(name)) for name in lexicon]
         self.lexicon = Lexicon(self.lexicon_files, self.phones)
 
