@@ -13,7 +13,10 @@ from types import ModuleType
 from speechattn.errors import ConfigError
 
 PHONES = "phones"  # the task of recipes that name none
-TASKS = {}  # name → module, imported when it is asked for
+TASKS = {  # name → module, imported when it is asked for
+    "molecules": "speechattn.tasks.molecules",
+    "tagging": "speechattn.tasks.tagging",
+}
 
 
 def task_module(name: object) -> ModuleType:
