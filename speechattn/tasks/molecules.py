@@ -73,7 +73,7 @@ class Config(TaskConfig):
     others: int = 2
     width: int = 32
     heads: int = 4
-    training: FitConfig = field(default_factory=lambda: FitConfig(steps=500, batch=32))
+    training: FitConfig = field(default_factory=lambda: FitConfig(steps=400))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,21 +142,23 @@ def everything(molecule: Molecule) -> list[tuple[int, int]]:
 
 
 def together(
-    molecules: Sequence[Molecule], pairs: Sequence[Tensor]
+    molecules: Sequence[Molecule], pairs: Sequence[Tensor], counting: bool
 ) -> tuple[Tensor, Edges, Tensor]:
     """Molecules as one graph: elements, who sees whom, hydrogens.
-
-    Node 0 is no atom, and every atom sees it. A mean does not change when equal atoms come in, nor
-    does attention (Xu et al., 2019); but what is left to node 0 of it shrinks, and so counts them.
 
     Args:
         molecules: some.
         pairs: (query, key) of each, shape (pairs, 2), as its own atoms are numbered.
+        counting: let every atom see node 0, which is no atom. A mean stays the same when more equal
+            atoms come in, and so does attention (Xu et al., 2019); but node 0's share of it falls,
+            and so tells how many there are.
     """
     elements = torch.tensor([NOTHING, *(e for m in molecules for e in m.elements)])
     hydrogens = torch.tensor([h for m in molecules for h in m.hydrogens])
     atoms = torch.arange(1, len(elements))
-    edges, first = [torch.stack([atoms, torch.zeros_like(atoms)], 1)], 1
+    edges, first = [], 1
+    if counting:
+        edges.append(torch.stack([atoms, torch.zeros_like(atoms)], 1))
     for molecule, own in zip(molecules, pairs, strict=True):
         edges.append(own + first)
         first += len(molecule.elements)
@@ -251,40 +253,27 @@ def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
     }
 
 
-def train_and_score(
-    config: Config,
-    train: Sequence[Molecule],
-    test: Sequence[Molecule],
-    layers: Callable[[], Sequence[nn.Module]],
-    seen: Callable[[Molecule], list[tuple[int, int]]],
-    seed: int,
-) -> dict[str, float]:
-    """Train a model; its accuracies on the test molecules, and its number of weights."""
-    torch.manual_seed(seed)
-    model = AtomClassifier(config.width, layers())
-    pairs = [torch.tensor(seen(molecule)) for molecule in train]
+class Model(NamedTuple):
+    """What is compared.
 
-    def loss(chosen: Tensor) -> Tensor:
-        numbers = chosen.tolist()
-        elements, graph, hydrogens = together(
-            [train[n] for n in numbers], [pairs[n] for n in numbers]
-        )
-        return F.cross_entropy(model(elements, graph), hydrogens)
+    Attributes:
+        layers: makes the layers on the graph.
+        seen: (query, key) of a molecule's atoms.
+        counting: see :func:`together`.
+    """
 
-    fit(model, loss, len(train), config.training, seed)
-    found = []
-    for first in range(0, len(test), SCORED_AT_ONCE):
-        part = test[first : first + SCORED_AT_ONCE]
-        elements, graph, _ = together(part, [torch.tensor(seen(m)) for m in part])
-        with torch.inference_mode():
-            found.append(model(elements, graph).argmax(1))
-    return {**accuracies(torch.cat(found), test), "weights": weights_of(model)}
+    layers: Callable[[], Sequence[nn.Module]]
+    seen: Callable[[Molecule], list[tuple[int, int]]]
+    counting: bool = True
+
+    def graph(self, molecules: Sequence[Molecule]) -> tuple[Tensor, Edges, Tensor]:
+        """See :func:`together`."""
+        pairs = [torch.tensor(self.seen(molecule)) for molecule in molecules]
+        return together(molecules, pairs, self.counting)
 
 
-def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
-    """Train every model with every seed; see :func:`speechattn.tasks.trials.run_trials`."""
-    train, test = split(read_molecules(), config.test)
-    usual = accuracies(usual_hydrogens(train, test), test)
+def models(config: Config) -> dict[str, Model]:
+    """What is compared, by name."""
 
     def attention(count: int) -> Callable[[], list[nn.Module]]:
         return lambda: [GraphAttention(config.width, config.heads) for _ in range(count)]
@@ -292,16 +281,52 @@ def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
     def means() -> list[nn.Module]:
         return [NeighbourMean(config.width) for _ in range(config.others)]
 
-    models = {"the atom alone": (attention(config.others), alone)}
-    models["all atoms, no bonds"] = (attention(config.others), everything)
-    models["mean of the bonded"] = (means, along_bonds)
+    others = attention(config.others)
+    made = {
+        "the atom alone": Model(others, alone),
+        "all atoms, no bonds": Model(others, everything),
+        f"mean, {_bonds(config.others)} away": Model(means, along_bonds),
+        f"attention that cannot count, {_bonds(config.others)} away": Model(
+            others, along_bonds, counting=False
+        ),
+    }
     for count in config.layers:
-        bonds = "1 bond" if count == 1 else f"{count} bonds"
-        models[f"attention, {bonds} away"] = (attention(count), along_bonds)
+        made[f"attention, {_bonds(count)} away"] = Model(attention(count), along_bonds)
+    return made
+
+
+def _bonds(count: int) -> str:
+    return f"{count} bond{'s' if count > 1 else ''}"
+
+
+def train_and_score(
+    config: Config, train: Sequence[Molecule], test: Sequence[Molecule], model: Model, seed: int
+) -> dict[str, float]:
+    """Train a model; its accuracies on the test molecules, and its number of weights."""
+    torch.manual_seed(seed)
+    classifier = AtomClassifier(config.width, model.layers())
+
+    def loss(chosen: Tensor) -> Tensor:
+        elements, graph, hydrogens = model.graph([train[n] for n in chosen.tolist()])
+        return F.cross_entropy(classifier(elements, graph), hydrogens)
+
+    fit(classifier, loss, len(train), config.training, seed)
+    found = []
+    for first in range(0, len(test), SCORED_AT_ONCE):
+        elements, graph, _ = model.graph(test[first : first + SCORED_AT_ONCE])
+        with torch.inference_mode():
+            found.append(classifier(elements, graph).argmax(1))
+    return {**accuracies(torch.cat(found), test), "weights": weights_of(classifier)}
+
+
+def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
+    """Train every model with every seed; see :func:`speechattn.tasks.trials.run_trials`."""
+    train, test = split(read_molecules(), config.test)
+    usual = accuracies(usual_hydrogens(train, test), test)
     trials = {
-        (name, seed): partial(train_and_score, config, train, test, layers, seen, seed)
+        (name, seed): partial(train_and_score, config, train, test, model, seed)
         for seed in config.all_seeds
-        for name, (layers, seen) in models.items()
+        for name, model in models(config).items()
     }
     report = partial(write, train=train, test=test, usual=usual)
     run_trials(config, fingerprint([train, test]), trials, report, force=force, say=say)

@@ -52,8 +52,8 @@ class Config(TaskConfig):
     width: int = 64
     heads: int = 4
     layers: int = 1
-    least_count: int = 2
-    word_dropout: float = 0.05
+    least_count: int = 1
+    word_dropout: float = 0.1
     training: FitConfig = field(default_factory=lambda: FitConfig(steps=600, batch=64))
 
     def __post_init__(self) -> None:
@@ -169,6 +169,7 @@ class Tagger(nn.Module):
         super().__init__()
         self.word_dropout = config.word_dropout
         self.vectors = nn.Embedding(words, config.width)
+        nn.init.normal_(self.vectors.weight, std=0.1)  # so that few updates change a rare word
         kind = {"positions": "distance", "reach": REACH, "visibility": window}
         self.layers = attention_layers(config.width, config.heads, config.layers, **kind)
         self.norm = nn.LayerNorm(config.width)
@@ -310,13 +311,14 @@ def write(
     """The report: the text, then accuracies by window beside those of the most frequent tag."""
     words, known = len(scores.words), {tag for u in train for _, tag in u}
     tagged = sum(tag is not None for utterance in train for _, tag in utterance)
+    tested = f"tested on {words:,} words of other conversations"
     lines = [
-        f"Trained on {tagged:,} words in {len(train):,} utterances, tested on {words:,} words of "
-        "other conversations; punctuation is seen and not counted."
+        f"Trained on {tagged:,} words in {len(train):,} utterances, {tested}; "
+        f"punctuation is seen and not counted."
     ]
     if lacking := sorted(set(scores.tags) - known):
-        count = sum(tag in lacking for tag in scores.tags)
-        lines.append(f"Never right: {count} words with {', '.join(lacking)}, not in training.")
+        counted = ", ".join(f"{tag} ({scores.tags.count(tag)})" for tag in lacking)
+        lines.append(f"Tags of test words that training does not have, never right: {counted}.")
     groups = [group for group in scores.groups if scores.count(group)]
     header = ["sees", "weights"]
     header += [f"{group} words ({scores.count(group):,}), % right" for group in groups]
