@@ -15,6 +15,7 @@ from speechattn.errors import ConfigError
 PHONES = "phones"  # the task of recipes that name none
 TASKS = {  # name → module, imported when it is asked for
     "molecules": "speechattn.tasks.molecules",
+    "pixels": "speechattn.tasks.pixels",
     "tagging": "speechattn.tasks.tagging",
 }
 

@@ -311,11 +311,9 @@ def write(
     """The report: the text, then accuracies by window beside those of the most frequent tag."""
     words, known = len(scores.words), {tag for u in train for _, tag in u}
     tagged = sum(tag is not None for utterance in train for _, tag in utterance)
+    trained = f"Trained on {tagged:,} words in {len(train):,} utterances"
     tested = f"tested on {words:,} words of other conversations"
-    lines = [
-        f"Trained on {tagged:,} words in {len(train):,} utterances, {tested}; "
-        f"punctuation is seen and not counted."
-    ]
+    lines = [f"{trained}, {tested}; punctuation is seen and not counted."]
     if lacking := sorted(set(scores.tags) - known):
         counted = ", ".join(f"{tag} ({scores.tags.count(tag)})" for tag in lacking)
         lines.append(f"Tags of test words that training does not have, never right: {counted}.")
