@@ -56,8 +56,8 @@ class Config(TaskConfig):
     work_dir: str = "data/runs/spoken_digits"
     seeds: int = 1
     corpora: str = "data/corpora"
-    train: tuple = ()
-    test: tuple = ()
+    train: tuple = ("fsdd/train",)
+    test: tuple = ("fsdd/test",)
     leave_out: tuple = ()
     classes: tuple = ()
     poolings: tuple = POOLINGS
