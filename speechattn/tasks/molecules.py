@@ -84,6 +84,8 @@ class Config(TaskConfig):
         for value in self.layers:
             if type(value) is not int or value < 1:
                 raise ConfigError(f"layers: {value!r}; whole numbers, 1 or more")
+        if len(set(self.layers)) < len(self.layers):
+            raise ConfigError(f"layers: {list(self.layers)}; list each once")
 
 
 class GraphAttention(MultiHeadAttention):
@@ -213,7 +215,7 @@ def split(molecules: Sequence[Molecule], test: float) -> tuple[list[Molecule], l
     parts: tuple[list, list] = ([], [])
     for molecule in molecules:
         digest = hashlib.sha256(molecule.skeleton.encode()).digest()
-        parts[int.from_bytes(digest[:8]) < test * 2**64].append(molecule)
+        parts[int.from_bytes(digest[:8], "big") < test * 2**64].append(molecule)
     train, held = parts
     if not held:
         raise SpeechattnError(f"test: {test}: no molecules to test on; raise it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -29,7 +30,8 @@ def learning_picture(
     counts = sorted({count for by_count in accuracies.values() for count in by_count})
     for (name, by_count), marker in zip(accuracies.items(), "os^vD<>ph*XP" * len(accuracies)):
         own = sorted(by_count)
-        means, bars = zip(*(interval(by_count[count]) for count in own))
+        means, halves = np.array([interval(by_count[count]) for count in own]).T
+        bars = np.minimum(halves, [means, 1 - means])  # there is nothing beyond none and all
         axis.errorbar(own, means, bars, marker=marker, markersize=4, capsize=3, label=name)
     axis.set_xscale("log")
     axis.set_xticks(counts, [f"{count:,}" for count in counts])
