@@ -31,11 +31,11 @@ from speechattn.markdown import table
 from speechattn.metrics import phone_errors
 from speechattn.prepare import Entry, PreparedSet
 from speechattn.recipe import Recipe
+from speechattn.recipe_texts import TextData
 from speechattn.recognised import recognised
 from speechattn.sequence_train import SequenceTrainer, train_head
 from speechattn.sequences import SequenceSet
 from speechattn.stages import StageRunner, fingerprint
-from speechattn.tasks.strings_data import TextData
 from speechattn.tasks.trials import TaskConfig, run_trials
 
 FRAMES, LEXICON = "frame classifier", "text through the lexicon"
@@ -62,7 +62,7 @@ class Config(TaskConfig):
         augmentation: of either.
     """
 
-    name: str = "Phone strings"
+    name: str = "phone_strings"
     work_dir: str = "data/runs/phone_strings"
     seeds: int = 1
     frames: str = "kathleen"

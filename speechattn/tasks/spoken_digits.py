@@ -52,7 +52,7 @@ class Config(TaskConfig):
             does not count.
     """
 
-    name: str = "Spoken digits"
+    name: str = "spoken_digits"
     work_dir: str = "data/runs/spoken_digits"
     seeds: int = 1
     corpora: str = "data/corpora"

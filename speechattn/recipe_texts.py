@@ -1,4 +1,4 @@
-"""Phone strings from what was said and a lexicon: the sets of the task ``phone_strings``."""
+"""The data of a recipe without its alignments: frames, and phone strings from text and a lexicon."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import speechattn
-from speechattn.batches import PADDING
 from speechattn.config import RecipeConfig
 from speechattn.corpus import Corpus
 from speechattn.ctc import vectors_needed
@@ -16,8 +15,6 @@ from speechattn.prepare import Entry
 from speechattn.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.sequences import SequenceSet, unaligned
 from speechattn.stages import Stage
-
-assert PADDING < 0  # what heads take for the end of a string
 
 
 class TextData(RecipeData):
