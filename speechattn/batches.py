@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from speechattn.augment import Augmenter
 from speechattn.config import RecipeConfig
-from speechattn.prepare import PreparedSet
+from speechattn.prepare import Entry, PreparedSet
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
@@ -70,15 +70,20 @@ class TrainingBatches:
         self.config, self.silence, self.noises = config, silence, noises
         self._items: list[tuple[np.ndarray, np.ndarray]] = []
         for entry in prepared.entries:
-            labels = prepared.labels(entry)
-            kept = shortened_silences(labels, silence, config.training.max_silence_frames)
-            self._items.append((prepared.frames(entry)[kept].astype(np.float16), labels[kept]))
+            frames, labels = self._item(prepared, entry)
+            self._items.append((frames.astype(np.float16), labels))
         self._plans: dict[int, list[list[int]]] = {}
+
+    def _item(self, prepared: PreparedSet, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+        """What is kept of an utterance: frames, shape (frames, dim), and labels."""
+        labels = prepared.labels(entry)
+        kept = shortened_silences(labels, self.silence, self.config.training.max_silence_frames)
+        return prepared.frames(entry)[kept], labels[kept]
 
     @property
     def num_frames(self) -> int:
         """10 ms frames after silences were shortened."""
-        return sum(len(labels) for _, labels in self._items)
+        return sum(len(frames) for frames, _ in self._items)
 
     @cached_property
     def digest(self) -> str:
@@ -125,7 +130,7 @@ class TrainingBatches:
         if epoch not in self._plans:
             settings = self.config.training
             random = np.random.default_rng(_seed(self.config.seed, 2, epoch))
-            lengths = np.array([min(len(y), settings.crop_frames) for _, y in self._items])
+            lengths = np.array([min(len(x), settings.crop_frames) for x, _ in self._items])
             order = random.permutation(len(lengths))
             pool = max(1, POOL_BATCHES * settings.batch_frames // settings.crop_frames)
             batches: list[list[int]] = []
@@ -143,36 +148,43 @@ class TrainingBatches:
         return self._plans[epoch]
 
     def _make(self, items: list[int], augmenter: Augmenter) -> Batch:
-        crop = self.config.training.crop_frames
-        made = []
-        for item in items:
-            frames, labels = (torch.from_numpy(a) for a in self._items[item])
-            if len(frames) > crop:
-                spare = len(frames) - crop + 1
-                start = int(torch.randint(spare, (1,), generator=augmenter.generator))
-                frames, labels = frames[start : start + crop], labels[start : start + crop]
-            frames = frames.float()
-            if self.config.augmentation.speed and len(frames) > 1:
-                position = augmenter.tempo(len(frames))
-                low = position.long().clamp(max=len(frames) - 2)
-                frames = torch.lerp(frames[low], frames[low + 1], (position - low)[:, None])
-                labels = labels[position.round().long()]
-            if augmenter.silenced():
-                loudness = frames.logsumexp((0, 1)) - math.log(frames.numel())
-                frames = augmenter.noise(*frames.shape) + loudness
-                labels = torch.full_like(labels, self.silence)
-            made.append((frames, labels))
-        lengths = torch.tensor([len(labels) for _, labels in made])
+        made = [self._utterance(item, augmenter) for item in items]
+        lengths = torch.tensor([len(frames) for frames, _ in made])
         x = pad_sequence([f for f, _ in made], batch_first=True)
         y = pad_sequence([y for _, y in made], batch_first=True, padding_value=PADDING)
         return Batch(augmenter(x, lengths), y, lengths)
+
+    def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
+        """Frames of an utterance, cropped and at another tempo, and their labels."""
+        crop = self.config.training.crop_frames
+        frames, labels = (torch.from_numpy(a) for a in self._items[item])
+        if len(frames) > crop:
+            spare = len(frames) - crop + 1
+            start = int(torch.randint(spare, (1,), generator=augmenter.generator))
+            frames, labels = frames[start : start + crop], labels[start : start + crop]
+        frames, position = self._other_tempo(frames.float(), augmenter)
+        labels = labels[position.round().long()]
+        if augmenter.silenced():
+            loudness = frames.logsumexp((0, 1)) - math.log(frames.numel())
+            frames = augmenter.noise(*frames.shape) + loudness
+            labels = torch.full_like(labels, self.silence)
+        return frames, labels
+
+    def _other_tempo(self, frames: Tensor, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
+        """Frames of an utterance at another tempo, and the positions they were read at."""
+        if not self.config.augmentation.speed or len(frames) < 2:
+            return frames, torch.arange(len(frames)).float()
+        position = augmenter.tempo(len(frames))
+        low = position.long().clamp(max=len(frames) - 2)
+        return torch.lerp(frames[low], frames[low + 1], (position - low)[:, None]), position
 
 
 def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Whole utterances in batches, sorted by length.
 
     Yields:
-        Frames, shape (batch, frames, dim), labels, shape (batch, frames), and lengths, (batch,).
+        Frames, shape (batch, frames, dim), labels, shape (batch, frames), and lengths, (batch,);
+        labels of a :class:`speechattn.sequences.SequenceSet` have the shape (batch, longest).
     """
     entries = sorted(prepared.entries, key=lambda entry: entry.frames)
     while entries:
@@ -183,7 +195,7 @@ def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]
         yield (
             pad_sequence(frames, batch_first=True),
             pad_sequence(labels, batch_first=True, padding_value=PADDING),
-            torch.tensor([len(y) for y in labels]),
+            torch.tensor([len(x) for x in frames]),
         )
 
 

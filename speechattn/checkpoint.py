@@ -68,36 +68,16 @@ class Checkpoint:
         Raises:
             ModelError: if the name is taken by something that is no model folder.
         """
-        folder = Path(folder).resolve()  # a link to a model stays one
-        if folder.exists() and not _may_replace(folder):
-            raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-        partial.mkdir()
-        try:
-            config = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "speechattn": speechattn.__version__,
-                "name": self.name,
-                "front_end": self.front_end.to_dict(),
-                "encoder": self.classifier.config.to_dict(),
-                "phones": self.phones.to_dict(ipa=True),
-                "decoding": self.decoding.to_dict(),
-                "training": self.training,
-                "phone_model": self.phone_model.to_dict(),
-            }
-            (partial / CONFIG).write_text(_readable_json(config), encoding="utf-8")
-            trained = {name for name, _ in self.classifier.named_parameters()}
-            plain = {
-                k: (v.to(dtype) if dtype and k in trained else v).cpu().contiguous()
-                for k, v in self.classifier.state_dict().items()
-            }
-            # Not save_file, whose file nobody else may read.
-            (partial / WEIGHTS).write_bytes(save(plain))
-            replace_folder(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        config = {
+            "name": self.name,
+            "front_end": self.front_end.to_dict(),
+            "encoder": self.classifier.config.to_dict(),
+            "phones": self.phones.to_dict(ipa=True),
+            "decoding": self.decoding.to_dict(),
+            "training": self.training,
+            "phone_model": self.phone_model.to_dict(),
+        }
+        write_model(folder, FORMAT, config, self.classifier, dtype)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
@@ -107,7 +87,7 @@ class Checkpoint:
             ModelError: if something is missing, damaged, or written by a newer program.
         """
         folder = Path(folder)
-        config = _read_config(folder)
+        config = read_model_config(folder, FORMAT)
         try:
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             phones = PhoneSet.from_dict(config["phones"])
@@ -128,7 +108,7 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
-        weights = _read_weights(folder / WEIGHTS, shapes)
+        weights = read_weights(folder / WEIGHTS, shapes)
         classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
         classifier.load_state_dict(weights)
         classifier.eval().requires_grad_(False).to(device)
@@ -154,7 +134,53 @@ def pick_device(device: str = "auto") -> torch.device:
     return picked
 
 
-def _read_config(folder: Path) -> dict:
+def write_model(
+    folder: str | Path,
+    kind: str,
+    config: dict,
+    model: torch.nn.Module,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a model folder, whole or not at all; a model that is there is replaced.
+
+    Args:
+        folder: where to.
+        kind: what is said to be in it, such as :data:`FORMAT`.
+        config: all else it takes to make the model, JSON values.
+        model: whose weights are written.
+        dtype: of its parameters in the file; None for their own.
+
+    Raises:
+        ModelError: if the name is taken by something that is no model folder.
+    """
+    folder = Path(folder).resolve()  # a link to a model stays one
+    if folder.exists() and not _may_replace(folder):
+        raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    partial.mkdir()
+    try:
+        head = {"format": kind, "format_version": FORMAT_VERSION}
+        head["speechattn"] = speechattn.__version__
+        (partial / CONFIG).write_text(_readable_json({**head, **config}), encoding="utf-8")
+        trained = {name for name, _ in model.named_parameters()}
+        plain = {
+            k: (v.to(dtype) if dtype and k in trained else v).cpu().contiguous()
+            for k, v in model.state_dict().items()
+        }
+        # Not save_file, whose file nobody else may read.
+        (partial / WEIGHTS).write_bytes(save(plain))
+        replace_folder(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_model_config(folder: Path, kind: str) -> dict:
+    """What :func:`write_model` wrote beside the weights.
+
+    Raises:
+        ModelError: if it is not there, is damaged, of another kind, or of a newer program.
+    """
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -162,8 +188,8 @@ def _read_config(folder: Path) -> dict:
         raise ModelError(f"{path}: no such file; {folder} is not a model folder") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ModelError(f"{path}: not the configuration of a {FORMAT}; give another folder")
+    if not isinstance(config, dict) or config.get("format") != kind:
+        raise ModelError(f"{path}: not the configuration of a {kind}; give another folder")
     version = config.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ModelError(
@@ -183,8 +209,12 @@ def _read_card(path: Path) -> str | None:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
-def _read_weights(path: Path, shapes: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights, which must have the shapes of these tensors (whose values do not matter)."""
+def read_weights(path: Path, shapes: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights, which must have the shapes of these tensors (whose values do not matter).
+
+    Raises:
+        ModelError: if they have not, or cannot be read.
+    """
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -1,4 +1,7 @@
-"""The encoder and its frame-level classifier: frames in, a score for every phone and frame out."""
+"""The encoder, from frames to vectors, and its frame-level classifier: a score for every phone and frame.
+
+Other heads on the same encoder are in :mod:`speechattn.headmodels`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from speechattn.encoderlayers import encoder_layers
 from speechattn.errors import SpeechattnError
 from speechattn.timing import SHIFT_MS
 
-__all__ = ["ClassifierStream", "EncoderConfig", "InputTooLong", "PhoneClassifier"]
+__all__ = [
+    "ClassifierStream", "Encoder", "EncoderConfig", "EncoderStream", "InputTooLong",
+    "PhoneClassifier",
+]  # fmt: skip
 
 CLAMP = 6.0  # standard deviations; digital silence lies far below anything heard in training
 
@@ -23,43 +29,41 @@ class InputTooLong(SpeechattnError, ValueError):
     """More frames than the positions of a model reach."""
 
 
-class PhoneClassifier(nn.Module):
-    """Normalisation, encoder and classifier.
+class Encoder(nn.Module):
+    """Normalisation and encoder: what every head hears.
 
     The mean and the standard deviation of the training frames are buffers, so a checkpoint carries
     them and a stream needs to know nothing of the frames to come.
 
     Args:
         input_dim: numbers a frame.
-        num_phones: classes.
         config: the encoder's kind and shape.
     """
 
-    def __init__(self, input_dim: int, num_phones: int, config: AnyEncoderConfig):
+    def __init__(self, input_dim: int, config: AnyEncoderConfig):
         super().__init__()
         self.config = config
-        self.num_phones = num_phones
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("std", torch.ones(input_dim))
         self.enter, layers = encoder_layers(config, input_dim)
         self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(config.width)
-        self.classify = nn.Linear(config.width, num_phones * config.stack)
 
     @property
     def num_weights(self) -> int:
         """Trained numbers."""
         return sum(p.numel() for p in self.parameters())
 
-    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Scores before the softmax.
+    def vectors(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What the encoder makes of frames: one vector for each ``config.stack`` of them.
 
         Args:
             frames: shape (batch, frames, input_dim), as the front end gives them.
             lengths: frames of each sequence, shape (batch,), when they differ.
 
         Returns:
-            Shape (batch, frames, num_phones).
+            Shape (batch, frames / stack rounded up, width); how many of them belong to each
+            sequence is what :meth:`vector_lengths` says.
 
         Raises:
             ValueError: if the frames have another shape or hold NaN or infinity (which frame is
@@ -79,15 +83,19 @@ class PhoneClassifier(nn.Module):
             beyond = ~valid_frames(lengths, frames.shape[1])[:, :, None]
             _check_finite(frames.masked_fill(beyond, 0))
             x = self.normalise(frames).masked_fill(beyond, 0)
-            lengths = -(-lengths // self.config.stack)
+            lengths = self.vector_lengths(lengths)
         x = self._enter(x)
         for layer in self.layers:
             x = layer(x, lengths)
-        return self._leave(x)[:, : frames.shape[1]]
+        return self.norm(x)
 
-    def stream(self) -> ClassifierStream:
+    def vector_lengths(self, lengths: Tensor) -> Tensor:
+        """Vectors of sequences of so many frames."""
+        return -(-lengths // self.config.stack)
+
+    def stream(self) -> EncoderStream:
         """A stream that takes frames in chunks of any size."""
-        return ClassifierStream(self)
+        return EncoderStream(self)
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Zero mean, unit deviation, clamped to ``CLAMP`` deviations."""
@@ -101,9 +109,32 @@ class PhoneClassifier(nn.Module):
         entered = self.enter(x.reshape(batch, x.shape[1] // stack, dim * stack))
         return entered.to(x.dtype)  # under autocast, what layers add up stays in full precision
 
-    def _leave(self, x: Tensor) -> Tensor:
-        scores = self.classify(self.norm(x))
-        return scores.unflatten(-1, (self.config.stack, -1)).flatten(1, 2)
+
+class PhoneClassifier(Encoder):
+    """An encoder and a classifier of frames.
+
+    Args:
+        input_dim: numbers a frame.
+        num_phones: classes.
+        config: the encoder's kind and shape.
+    """
+
+    def __init__(self, input_dim: int, num_phones: int, config: AnyEncoderConfig):
+        super().__init__(input_dim, config)
+        self.num_phones = num_phones
+        self.classify = nn.Linear(config.width, num_phones * config.stack)
+
+    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Scores before the softmax, shape (batch, frames, num_phones); see :meth:`vectors`."""
+        return self.scores(self.vectors(frames, lengths))[:, : frames.shape[1]]
+
+    def stream(self) -> ClassifierStream:
+        """A stream that takes frames in chunks of any size."""
+        return ClassifierStream(self)
+
+    def scores(self, vectors: Tensor) -> Tensor:
+        """Scores of the frames of every vector, shape (batch, vectors * stack, num_phones)."""
+        return self.classify(vectors).unflatten(-1, (self.config.stack, -1)).flatten(1, 2)
 
 
 def _check_finite(frames: Tensor, first: int = 0) -> None:
@@ -128,26 +159,26 @@ def _check_reach(config: AnyEncoderConfig, frames: int) -> None:
         )
 
 
-class ClassifierStream:
-    """The state between two chunks of one recording; see :meth:`PhoneClassifier.stream`."""
+class EncoderStream:
+    """The state between two chunks of one recording; see :meth:`Encoder.stream`."""
 
-    def __init__(self, model: PhoneClassifier):
+    def __init__(self, model: Encoder):
         self._model = model
         self._states: list[dict] = [{} for _ in model.layers]
         self._waiting: Tensor | None = None  # frames that do not fill a stack yet
-        self._received = self._returned = 0
+        self._received = 0
         self._ended = False
 
     @torch.inference_mode()
     def push(self, frames: Tensor, last: bool = False) -> Tensor:
-        """Take frames and return the scores that are complete.
+        """Take frames and return the vectors that are complete.
 
         Args:
             frames: shape (new frames, input_dim).
             last: no more frames will come; everything is returned.
 
         Returns:
-            Shape (complete frames, num_phones), scores before the softmax.
+            Shape (complete vectors, width).
 
         Raises:
             ValueError: if the frames have another shape or hold NaN or infinity, learned positions
@@ -170,7 +201,31 @@ class ClassifierStream:
         x = model._enter(x[None, :whole])
         for layer, state in zip(model.layers, self._states):
             x = layer.advance(x, state, last)
-        scores = model._leave(x)[0]
+        return model.norm(x)[0]
+
+
+class ClassifierStream(EncoderStream):
+    """The same for scores; see :meth:`PhoneClassifier.stream`."""
+
+    def __init__(self, model: PhoneClassifier):
+        super().__init__(model)
+        self._returned = 0
+
+    @torch.inference_mode()
+    def push(self, frames: Tensor, last: bool = False) -> Tensor:
+        """Take frames and return the scores that are complete.
+
+        Args:
+            frames: shape (new frames, input_dim).
+            last: no more frames will come; everything is returned.
+
+        Returns:
+            Shape (complete frames, num_phones), scores before the softmax.
+
+        Raises:
+            ValueError: as :meth:`EncoderStream.push`.
+        """
+        scores = self._model.scores(super().push(frames, last)[None])[0]
         if last:
             scores = scores[: self._received - self._returned]
         self._returned += len(scores)

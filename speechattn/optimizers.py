@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from speechattn.config_sections import TrainingConfig
-from speechattn.encoder import PhoneClassifier
+from speechattn.encoder import Encoder
 from speechattn.muon import Muon
 from speechattn.packed_linear import PRECISIONS
 
@@ -26,7 +26,7 @@ class Optimizers:
         settings: optimizer, learning rate, weight decay, and the precision of Muon's products.
     """
 
-    def __init__(self, model: PhoneClassifier, settings: TrainingConfig):
+    def __init__(self, model: Encoder, settings: TrainingConfig):
         rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
         matrices = []
         if settings.optimizer == "muon":

@@ -270,6 +270,10 @@ def held_out(utterance: Utterance, share: float) -> bool:
         utterance: decided by its id where it has no text.
         share: of all sentences, 0 to 1.
     """
-    text = utterance.text or utterance.id
+    return chosen(utterance.text or utterance.id, share)
+
+
+def chosen(text: str, share: float) -> bool:
+    """Whether a text is among a share of all texts, for ever the same."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -36,6 +36,7 @@ from speechattn.recognised import recognised
 from speechattn.release import release
 from speechattn.report import transcribe_examples, write_pictures, write_report
 from speechattn.stages import Stage, StageRunner, files_fingerprint
+from speechattn.tasks import TASKS
 from speechattn.text import one_line
 from speechattn.train_stage import TrainStage
 from speechattn.tune import decoder_grid
@@ -197,7 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status: 0 done, 1 a stage failed, 2 wrong usage."""
     parser = argparse.ArgumentParser(
         prog="python -m speechattn.recipe",
-        description="Prepare, train, evaluate, transcribe and report, as a recipe says.",
+        description="Prepare, train, evaluate, transcribe and report, as a recipe says. Recipes that "
+        f"name a task ({', '.join(TASKS)}) train and compare models of other things.",
         epilog="Everything a recipe holds can be overridden: training.steps=500, seed=1 …",
     )
     parser.add_argument(

@@ -8,6 +8,7 @@ shares the weights, and computes on one core; the gradients are added up.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from speechattn.batches import PADDING, Batch
 from speechattn.config_sections import TrainingConfig
-from speechattn.encoder import PhoneClassifier
+from speechattn.encoder import Encoder, PhoneClassifier
 from speechattn.layers import SequenceDropout
+
+Loss = Callable[[Encoder, Batch, TrainingConfig], Tensor]
 
 
 def single_core_threads(count: int) -> ThreadPoolExecutor:
@@ -33,10 +36,11 @@ class Replicas:
     Args:
         model: in whose parameters the gradients are left.
         settings: ``replicas``, label smoothing and precision.
+        loss: of a model on a batch, added up over its labels; it may take the settings into account.
     """
 
-    def __init__(self, model: PhoneClassifier, settings: TrainingConfig):
-        self.settings = settings
+    def __init__(self, model: Encoder, settings: TrainingConfig, loss: Loss | None = None):
+        self.settings, self.loss = settings, loss or frame_loss
         self.models = [model, *(_sharing(model) for _ in range(settings.replicas - 1))]
         device = next(model.parameters()).device
         self._generators = [torch.Generator(device) for _ in self.models]
@@ -47,7 +51,7 @@ class Replicas:
         self._threads = single_core_threads(len(self.models)) if len(self.models) > 1 else None
 
     def backward(self, batch: Batch, seed: int) -> float:
-        """Leave the gradients of the mean loss over a batch's frames; returns the loss.
+        """Leave the gradients of the mean loss over a batch's labels; returns the loss.
 
         Args:
             batch: on the device of the model.
@@ -69,25 +73,34 @@ class Replicas:
             torch._foreach_add_([p.grad for p in own], [p.grad for p in other])
         return sum(losses)
 
-    def _backward(self, model: PhoneClassifier, batch: Batch, count: Tensor) -> float:
+    def _backward(self, model: Encoder, batch: Batch, count: Tensor) -> float:
         model.train()
         model.zero_grad(set_to_none=True)
-        half = self.settings.precision == "bf16"
-        with torch.autocast(batch.frames.device.type, torch.bfloat16, half):
-            scores = model(batch.frames, batch.lengths)
-        loss = F.cross_entropy(
-            scores.flatten(0, 1).float(),
-            batch.labels.flatten(),
-            ignore_index=PADDING,
-            label_smoothing=self.settings.label_smoothing,
-            reduction="sum",
-        )
-        loss = loss / count
+        loss = self.loss(model, batch, self.settings) / count
         loss.backward()
         return loss.item()
 
 
-def _sharing(model: PhoneClassifier) -> PhoneClassifier:
+def frame_loss(model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """Cross-entropy added up over the frames of a batch."""
+    with half(batch, settings):
+        scores = model(batch.frames, batch.lengths)
+    return F.cross_entropy(
+        scores.flatten(0, 1).float(),
+        batch.labels.flatten(),
+        ignore_index=PADDING,
+        label_smoothing=settings.label_smoothing,
+        reduction="sum",
+    )
+
+
+def half(batch: Batch, settings: TrainingConfig) -> torch.autocast:
+    """Products in 16 bits, where the settings say so."""
+    device = batch.frames.device.type
+    return torch.autocast(device, torch.bfloat16, settings.precision == "bf16")
+
+
+def _sharing(model: Encoder) -> Encoder:
     """A copy with parameters of its own, for gradients of its own, over the same numbers."""
     shared = {id(p): torch.nn.Parameter(p.detach()) for p in model.parameters()}
     return copy.deepcopy(model, {**shared, **{id(b): b for b in model.buffers()}})

@@ -18,12 +18,12 @@ from tqdm import tqdm
 from speechattn.anywindow import draw_window, set_window
 from speechattn.batches import Batch, TrainingBatches, dev_batches
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
-from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder import Encoder, EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.optimizers import Optimizers
 from speechattn.prepare import PreparedSet
-from speechattn.replicas import Replicas, single_core_threads
+from speechattn.replicas import Replicas, frame_loss, single_core_threads
 from speechattn.trainstate import (
     TrainingFacts,
     check_tensors,
@@ -56,9 +56,13 @@ class Trainer:
     Attributes:
         step: updates done.
         seconds: spent on them.
-        history: rows of step, mean loss since the row before, and dev_frame_accuracy.
+        history: rows of step, mean loss since the row before, and what :meth:`evaluate` gives, under
+            the name in :attr:`measured`.
         losses: of the updates since the last row.
     """
+
+    measured = "dev_frame_accuracy"
+    loss = staticmethod(frame_loss)
 
     def __init__(
         self,
@@ -74,10 +78,10 @@ class Trainer:
         start: PhoneClassifier | None = None,
     ):
         self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
-        self._names = train.phones
-        self.batches = TrainingBatches(train, config, silence, noises)
+        self._names, self._num_labels = train.phones, num_phones
+        self.batches = self.make_batches(train, silence, noises)
         torch.manual_seed(config.seed)
-        model = PhoneClassifier(config.front_end.dim, num_phones, config.encoder)
+        model = self.make_model()
         if start is not None:
             model.load_state_dict(start.state_dict())
         else:
@@ -86,7 +90,7 @@ class Trainer:
             model.std.copy_(torch.from_numpy(std))
         self.model = model.to(device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.replicas = Replicas(self.model, config.training)
+        self.replicas = Replicas(self.model, config.training, self.loss)
         self.optimizers = Optimizers(self.model, config.training)
         self._drafts, self._draft = single_core_threads(1), None
         self.step = 0
@@ -94,7 +98,17 @@ class Trainer:
         self.history: list[dict] = []
         self.losses: list[float] = []
 
-    def run(self) -> PhoneClassifier:
+    def make_batches(
+        self, train: PreparedSet, silence: int, noises: Sequence[np.ndarray]
+    ) -> TrainingBatches:
+        """What is learnt from."""
+        return TrainingBatches(train, self.config, silence, noises)
+
+    def make_model(self) -> Encoder:
+        """What learns, with random weights."""
+        return PhoneClassifier(self.config.front_end.dim, self._num_labels, self.config.encoder)
+
+    def run(self) -> Encoder:
         """Train to the end, from a checkpoint if there is one; returns the averaged model.
 
         Raises:
@@ -125,13 +139,13 @@ class Trainer:
         row = {
             "step": self.step,
             "loss": sum(self.losses) / len(self.losses),
-            "dev_frame_accuracy": self.evaluate(),
+            self.measured: self.evaluate(),
         }
         self.history.append(row)
         self.losses = []
         return (
             f"step {row['step']}: loss {row['loss']:.3f}, "
-            f"dev frame accuracy {100 * row['dev_frame_accuracy']:.1f} %"
+            f"{self.measured.replace('_', ' ')} {100 * row[self.measured]:.1f} %"
         )
 
     def update(self) -> float:
@@ -170,11 +184,9 @@ class Trainer:
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
-    def averaged(self) -> PhoneClassifier:
+    def averaged(self) -> Encoder:
         """The model with the running mean of its weights, for use."""
-        model = PhoneClassifier(
-            self.config.front_end.dim, self.model.num_phones, self.config.encoder
-        ).to(self.device)
+        model = self.make_model().to(self.device)
         model.load_state_dict({**self.model.state_dict(), **self.average})
         return model.eval()
 
@@ -255,7 +267,7 @@ class Trainer:
 
     def _data(self) -> str:
         """Digest of the frames and labels that are trained on, and of what the labels mean."""
-        facts = [self.batches.digest, self.model.num_phones, self._names]
+        facts = [self.batches.digest, self._num_labels, self._names]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -161,12 +161,21 @@ class TrainStage:
         """Let training go on only from a checkpoint of these very inputs."""
         config = self.config.to_dict()
         parts = [config[name] for name in ("encoder", "training", "augmentation")]
-        inputs = fingerprint([self._prepared(), *parts, *self.data.start_digest])
-        mark, checkpoint = self.work / "train/inputs.txt", self.work / CHECKPOINT
-        # Without the mark the trainer compares what it can.
-        if checkpoint.exists() and mark.exists() and mark.read_text(encoding="utf-8") != inputs:
-            os.replace(checkpoint, checkpoint.with_name("previous.safetensors"))
-            self.say(
-                f"  settings or data have changed since {checkpoint} was written: training afresh"
-            )
-        atomic_write_text(mark, inputs)
+        inputs = [self._prepared(), *parts, *self.data.start_digest]
+        set_aside_foreign(self.work / CHECKPOINT, inputs, self.say)
+
+
+def set_aside_foreign(checkpoint: Path, inputs: object, say: Callable[[str], None]) -> None:
+    """Let a training go on only from a checkpoint of the same inputs; another one is put aside.
+
+    Args:
+        checkpoint: of the training; a mark of its inputs is kept beside it.
+        inputs: all that the weights depend on, JSON values.
+        say: takes one line for the user.
+    """
+    mark, found = checkpoint.with_name("inputs.txt"), fingerprint(inputs)
+    # Without the mark the trainer compares what it can.
+    if checkpoint.exists() and mark.exists() and mark.read_text(encoding="utf-8") != found:
+        os.replace(checkpoint, checkpoint.with_name("previous.safetensors"))
+        say(f"  settings or data have changed since {checkpoint} was written: training afresh")
+    atomic_write_text(mark, found)

@@ -28,7 +28,7 @@ class TrainingFacts:
     Attributes:
         step: updates done.
         seconds: spent on them.
-        history: rows of step, loss and dev_frame_accuracy.
+        history: rows of step, loss and what was measured on dev.
         config: what the weights depend on, as JSON values.
         data: digest of the training set and its phones; None in files of an early version.
         losses: of the updates since the last row of the history.
@@ -144,5 +144,6 @@ def _is_row(row: object) -> bool:
         isinstance(row, dict)
         and _is_count(row.get("step"))
         and _is_number(row.get("loss"))
-        and _is_number(row.get("dev_frame_accuracy"))
+        and len(row) == 3
+        and all(map(_is_number, row.values()))
     )

@@ -13,7 +13,13 @@ from types import ModuleType
 from speechattn.errors import ConfigError
 
 PHONES = "phones"  # the task of recipes that name none
-TASKS = {}  # name → module, imported when it is asked for
+TASKS = {  # name → module, imported when it is asked for
+    "molecules": "speechattn.tasks.molecules",
+    "phone_strings": "speechattn.tasks.phone_strings",
+    "pixels": "speechattn.tasks.pixels",
+    "spoken_digits": "speechattn.tasks.spoken_digits",
+    "tagging": "speechattn.tasks.tagging",
+}
 
 
 def task_module(name: object) -> ModuleType:

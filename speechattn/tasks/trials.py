@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ def run_trials(
     inputs = json.loads(json.dumps([speechattn.__version__, type(config).__module__, inputs, data]))
 
     def path(trial: Trial) -> Path:
-        return work / "runs" / f"{'-'.join(trial[0].split())}-{trial[1]}.json"
+        return work / "runs" / f"{re.sub('[^a-z0-9]+', '-', trial[0].lower())}-{trial[1]}.json"
 
     def train(trial: Trial) -> None:
         scores = trials[trial]()

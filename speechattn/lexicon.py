@@ -1,0 +1,103 @@
+"""Lexicons: words and the phones they are said with, in the form of the CMU Pronouncing Dictionary."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from speechattn.errors import ConfigError, CorpusError, UsageError
+from speechattn.phones import PhoneSet
+from speechattn.text import one_line
+
+POCKETSPHINX = "pocketsphinx"  # stands for the dictionary that its wheel carries
+_VARIANT = re.compile(r"\(\d+\)$")  # "read(2)": another pronunciation of "read"
+_MOST_NAMED = 5  # words in a message
+
+
+class Lexicon:
+    """The first pronunciation of every word.
+
+    Args:
+        paths: files with a line for each pronunciation, the word first and then its phones,
+            separated by spaces or tabs; stress digits are dropped, case does not count, and lines
+            that begin with ``;;;`` or ``#`` are comments. A word has its pronunciation from the
+            first file, and the first line there, that lists it. ``pocketsphinx`` stands for the US
+            English dictionary of that package.
+        phones: the labels that may occur.
+
+    Raises:
+        ConfigError: if a file cannot be read or holds no words, or a line is not understood.
+        UsageError: if pocketsphinx is asked for and not installed.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], phones: PhoneSet):
+        self.phones = phones
+        self.words: dict[str, tuple[int, ...]] = {}
+        for path in paths:
+            path = _packaged() if str(path) == POCKETSPHINX else Path(path)
+            found: dict[str, tuple[int, ...]] = {}
+            for number, line in enumerate(_lines(path), 1):
+                if line.strip() and not line.startswith((";;;", "#")):
+                    word, labels = self._entry(line, f"{path}:{number}")
+                    found.setdefault(word, labels)
+            if not found:
+                raise ConfigError(f"lexicon: {path}: no words in it; give another file")
+            self.words = {**found, **self.words}
+
+    def _entry(self, line: str, where: str) -> tuple[str, tuple[int, ...]]:
+        word, *names = line.split()
+        names = [name.rstrip("012").upper() for name in names]
+        for name in names:
+            if name not in self.phones.index or name == self.phones.silence:
+                raise ConfigError(f"{where}: {one_line(name)} is no phone; use those of the set")
+        if not names:
+            raise ConfigError(f"{where}: {one_line(word)} has no phones; write: WORD P1 P2 ...")
+        return _VARIANT.sub("", word).upper(), tuple(self.phones.index[name] for name in names)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def missing(self, text: str) -> list[str]:
+        """The words of a text that are not listed."""
+        return [word for word in dict.fromkeys(text.upper().split()) if word not in self.words]
+
+    def pronounce(self, text: str | None) -> tuple[int, ...]:
+        """Classes of the phones of a text, word after word.
+
+        Raises:
+            CorpusError: if it has no words, or some that are not listed; they are named.
+        """
+        if not text or not text.split():
+            raise CorpusError("has no text; write its words, or leave it out")
+        if missing := self.missing(text):
+            raise CorpusError(f"not in the lexicon: {named(missing)}; list how they are said")
+        return tuple(label for word in text.upper().split() for label in self.words[word])
+
+
+def named(words: Iterable[str]) -> str:
+    """Some words, and how many more there are."""
+    words = list(words)
+    more = f" and {len(words) - _MOST_NAMED} more" if len(words) > _MOST_NAMED else ""
+    return one_line(", ".join(words[:_MOST_NAMED])) + more
+
+
+def _packaged() -> Path:
+    found = importlib.util.find_spec("pocketsphinx")
+    if found is None or found.origin is None:
+        raise UsageError(
+            "lexicon: pocketsphinx, whose dictionary is asked for, is not installed; "
+            "run: pip install 'speechattn[tasks]', or name a dictionary file"
+        )
+    return Path(found.origin).parent / "model/en-us/cmudict-en-us.dict"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"lexicon: {one_line(path)}: cannot be read ({reason}); give a UTF-8 dictionary"
+        ) from None
