@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from speechattn.encoder import PhoneClassifier
+from speechattn.encoder import Encoder
 from speechattn.encoderconfig import EncoderConfig
 from speechattn.encoderkinds import AnyEncoderConfig
 from speechattn.encoderlayers import encoder_windows
@@ -46,19 +46,19 @@ def draw_window(config: EncoderConfig, seed: int, step: int) -> Pair:
     return left, left if random.random() < ALIKE else side()
 
 
-def set_window(classifier: PhoneClassifier, window: tuple) -> None:
-    """Have the blocks of a classifier look through this window, until it is set again.
+def set_window(encoder: Encoder, window: tuple) -> None:
+    """Have the blocks of an encoder look through this window, until it is set again.
 
     Args:
-        classifier: of attention, with ``any_window``.
+        encoder: of attention, with ``any_window``, and whatever is on it.
         window: left and right, 10 ms frames, or such a pair for every block.
 
     Raises:
         ConfigError: if it was not trained for this window.
     """
-    classifier.config = dataclasses.replace(classifier.config, window=window)
-    layers = [layer for layer in classifier.modules() if isinstance(layer, MultiHeadAttention)]
-    for layer, seen in zip(layers, encoder_windows(classifier.config), strict=True):
+    encoder.config = dataclasses.replace(encoder.config, window=window)
+    layers = [layer for layer in encoder.layers.modules() if isinstance(layer, MultiHeadAttention)]
+    for layer, seen in zip(layers, encoder_windows(encoder.config), strict=True):
         layer.visibility = seen
 
 

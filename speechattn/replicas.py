@@ -8,13 +8,14 @@ shares the weights, and computes on one core; the gradients are added up.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from speechattn.anywindow import set_window
 from speechattn.batches import PADDING, Batch
 from speechattn.config_sections import TrainingConfig
 from speechattn.encoder import Encoder, PhoneClassifier
@@ -50,18 +51,25 @@ class Replicas:
                     layer.generator = generator
         self._threads = single_core_threads(len(self.models)) if len(self.models) > 1 else None
 
-    def backward(self, batch: Batch, seed: int) -> float:
+    def backward(self, batch: Batch, seed: int, windows: Sequence[tuple] = ()) -> float:
         """Leave the gradients of the mean loss over a batch's labels; returns the loss.
 
         Args:
             batch: on the device of the model.
             seed: of dropout.
+            windows: of attention, each for a part of the batch, at least as many as replicas; none:
+                the model's own for all.
         """
         count = (batch.labels != PADDING).sum()
-        parts = list(_parts(batch, len(self.models)))
+        parts = list(_parts(batch, len(windows) or len(self.models)))
         for number, generator in enumerate(self._generators):
             generator.manual_seed(seed * len(self.models) + number)
-        work = [(model, part, count) for model, part in zip(self.models, parts)]
+        shares = [range(number, len(parts), len(self.models)) for number in range(len(self.models))]
+        work = [
+            (model, [(parts[i], windows[i] if windows else None) for i in share], count)
+            for model, share in zip(self.models, shares)
+            if share
+        ]
         if self._threads is None:
             losses = [self._backward(*work[0])]
         else:
@@ -73,12 +81,17 @@ class Replicas:
             torch._foreach_add_([p.grad for p in own], [p.grad for p in other])
         return sum(losses)
 
-    def _backward(self, model: Encoder, batch: Batch, count: Tensor) -> float:
+    def _backward(self, model: Encoder, parts: list, count: Tensor) -> float:
         model.train()
         model.zero_grad(set_to_none=True)
-        loss = self.loss(model, batch, self.settings) / count
-        loss.backward()
-        return loss.item()
+        total = 0.0
+        for batch, window in parts:
+            if window is not None:
+                set_window(model, window)
+            loss = self.loss(model, batch, self.settings) / count
+            loss.backward()
+            total += loss.item()
+        return total
 
 
 def frame_loss(model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:

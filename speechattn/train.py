@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from speechattn.anywindow import draw_window, set_window
+from speechattn.anywindow import draw_window
 from speechattn.batches import Batch, TrainingBatches, dev_batches
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import Encoder, EncoderConfig, PhoneClassifier
@@ -33,6 +33,7 @@ from speechattn.trainstate import (
     write_state,
 )
 
+WINDOWS = 4  # in every batch of a model for any, or a few more for the replicas
 WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every")  # of the training's settings, on weights
 
 
@@ -152,11 +153,7 @@ class Trainer:
         """One update; returns its loss."""
         settings = self.config.training
         batch = self._next_batch().to(self.device)
-        if self.config.encoder.any_window:
-            window = draw_window(self.config.encoder, self.config.seed, self.step)
-            for model in self.replicas.models:
-                set_window(model, window)
-        loss = self.replicas.backward(batch, self.config.seed + self.step)
+        loss = self.replicas.backward(batch, self.config.seed + self.step, self._windows())
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
@@ -168,6 +165,14 @@ class Trainer:
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
         return loss
+
+    def _windows(self) -> list[tuple[int, int]]:
+        """Those of the parts of this update's batch; none where the encoder has one of its own."""
+        encoder, settings = self.config.encoder, self.config.training
+        if not encoder.any_window:
+            return []
+        count = -(-WINDOWS // settings.replicas) * settings.replicas
+        return [draw_window(encoder, self.config.seed, count * self.step + i) for i in range(count)]
 
     def _next_batch(self) -> Batch:
         """The batch of this update; another thread begins with the next one."""

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from speechattn import train
 from speechattn.anywindow import draw_window
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
-from speechattn.encoder import EncoderConfig
+from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.train import Trainer
@@ -141,16 +141,53 @@ def test_resuming_gives_exactly_what_not_stopping_gives(
     assert_same_weights(part.optimizers.tensors(), whole.optimizers.tensors())
 
 
-def test_every_update_draws_its_window_for_all_replicas(sets, tmp_path):
+def test_every_update_draws_windows_for_parts_of_its_batch(sets, tmp_path):
     config = recipe(replicas=2)
     config = replace(config, encoder=replace(config.encoder, any_window=(0, 8)))
     run, seen = trainer(sets, tmp_path / "c", config), []
-    for _ in range(9):
+    loss = run.replicas.loss
+
+    def look(model, batch, settings):
+        seen.append((model.config.window, len(batch.lengths)))
+        return loss(model, batch, settings)
+
+    run.replicas.loss = look
+    for step in range(9):
+        before, batch = len(seen), len(run.batches.batch(step).lengths)
         run.update()
-        assert len({model.config.window for model in run.replicas.models}) == 1
-        seen.append(run.model.config.window)
-    assert seen == [draw_window(config.encoder, config.seed, step) for step in range(9)]
-    assert len(set(seen)) > 2 and run.averaged().config.window == (4, 4)
+        drawn = [
+            draw_window(config.encoder, config.seed, train.WINDOWS * step + i) for i in range(4)
+        ]
+        assert sum(share for _, share in seen[before:]) == batch
+        assert sorted(window for window, _ in seen[before:]) == sorted(drawn[: min(4, batch)])
+    assert len({window for window, _ in seen}) > 5 and run.averaged().config.window == (4, 4)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_batch_through_several_windows_has_the_sum_of_their_gradients(sets, tmp_path, replicas):
+    config = recipe(NO_AUGMENTATION, replicas=replicas)
+    encoder = replace(config.encoder, any_window=(0, 8), dropout=0.0)
+    run = trainer(sets, tmp_path / "c", replace(config, encoder=encoder))
+    batch, windows = run.batches.batch(0), [(0, 0), (2, 4), (8, 8), (6, 0)]
+    total = run.replicas.backward(batch, 0, windows)
+    found = [p.grad.clone() for p in run.model.parameters()]
+    expected, losses = [torch.zeros_like(p) for p in found], []
+    for number, window in enumerate(windows):
+        model = PhoneClassifier(BINS, PHONES, replace(encoder, window=window))
+        model.load_state_dict(run.model.state_dict())
+        part = [t[number :: len(windows)] for t in (batch.frames, batch.labels, batch.lengths)]
+        scores = model(part[0], part[2]).flatten(0, 1)
+        loss = F.cross_entropy(
+            scores, part[1].flatten(), ignore_index=-100, label_smoothing=0.05, reduction="sum"
+        )
+        loss = loss / (batch.labels != -100).sum()
+        loss.backward()
+        losses.append(loss.item())
+        for sum_, p in zip(expected, model.parameters()):
+            sum_ += p.grad
+    assert total == pytest.approx(sum(losses), rel=1e-5)
+    for a, b in zip(found, expected):
+        assert torch.allclose(a, b, atol=1e-5)
 
 
 @pytest.mark.parametrize("evaluate_every", [3, 5])
