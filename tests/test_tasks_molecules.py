@@ -111,6 +111,7 @@ def test_accuracies_are_of_atoms_of_carbon_and_of_whole_molecules():
     test = [Molecule([C, O], [], [3, 1], ""), Molecule([C], [], [2], "")]
     found = accuracies(torch.tensor([3, 0, 2]), test)
     assert found == {"atoms": pytest.approx(2 / 3), "carbon atoms": 1.0, "molecules": 0.5}
+    assert "carbon atoms" not in accuracies(torch.tensor([1]), [Molecule([O], [], [1], "")])
 
 
 @pytest.mark.parametrize("layers", [1, 2])

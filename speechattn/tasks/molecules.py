@@ -126,7 +126,7 @@ def usual_hydrogens(train: Sequence[Molecule], test: Sequence[Molecule]) -> Tens
 
 
 def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
-    """Shares of atoms, of carbon atoms and of whole molecules that are right.
+    """Shares of atoms, of carbon atoms (where there are any) and of whole molecules that are right.
 
     Args:
         found: numbers of hydrogens, shape (atoms,), of all molecules after each other.
@@ -134,12 +134,13 @@ def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
     """
     right = found == torch.tensor([h for m in test for h in m.hydrogens])
     carbon = torch.tensor([e == CARBON for m in test for e in m.elements])
-    whole = [part.all().item() for part in right.split([len(m.elements) for m in test])]
-    return {
-        "atoms": right.double().mean().item(),
-        "carbon atoms": right[carbon].double().mean().item(),
-        "molecules": sum(whole) / len(whole),
+    parts = right.split([len(m.elements) for m in test])
+    groups = {
+        "atoms": right,
+        "carbon atoms": right[carbon],
+        "molecules": torch.stack([part.all() for part in parts]),
     }
+    return {name: x.double().mean().item() for name, x in groups.items() if len(x)}
 
 
 class Model(NamedTuple):
