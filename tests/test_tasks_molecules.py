@@ -1,4 +1,4 @@
-"""Hydrogens of atoms: what is read of a molecule, what an atom sees, what is counted, the command."""
+"""Hydrogens of atoms: what an atom sees, what is counted, the command."""
 
 from __future__ import annotations
 
@@ -10,20 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.errors import SpeechattnError
 from speechattn.recipe import main
 from speechattn.tasks import molecules
+from speechattn.tasks.molecule_graphs import Molecule, molecule_of
 from speechattn.tasks.molecules import (
     AtomClassifier,
     Config,
-    Molecule,
     NeighbourMean,
     accuracies,
-    alone,
-    along_bonds,
-    everything,
     models,
-    split,
     usual_hydrogens,
 )
 
@@ -40,7 +35,7 @@ def read() -> list[Molecule]:
 def of_smiles(text: str) -> Molecule:
     from rdkit import Chem
 
-    return molecules._molecule(Chem.MolFromSmiles(text))
+    return molecule_of(Chem.MolFromSmiles(text))
 
 
 def chain(elements: list[int]) -> Molecule:
@@ -107,46 +102,6 @@ def test_without_rdkit_the_command_says_what_to_install(tmp_path, capsys, monkey
     assert "pip install 'speechattn[tasks]'" in capsys.readouterr().err
 
 
-def test_a_molecule_is_its_elements_bonds_and_hydrogens():
-    ethanol = of_smiles("CCO")
-    assert ethanol[:3] == ([C, C, O], [(0, 1), (1, 2)], [3, 2, 1])
-    assert of_smiles("c1ccccc1").hydrogens == [1] * 6
-    assert of_smiles("C").hydrogens == [3]  # the most that is told apart
-    assert of_smiles("C[N+](C)(C)C").hydrogens == [3, 0, 3, 3, 3]
-
-
-def test_a_skeleton_has_no_strength_of_bonds_nor_order_of_atoms():
-    assert of_smiles("c1ccccc1").skeleton == of_smiles("C1CCCCC1").skeleton
-    assert of_smiles("OCC=O").skeleton == of_smiles("C(O)C=O").skeleton
-    assert of_smiles("CCO").skeleton != of_smiles("COC").skeleton
-
-
-def test_hydrogens_add_up_to_the_formula(read):
-    from rdkit import Chem, RDConfig
-    from rdkit.Chem.rdMolDescriptors import CalcMolFormula
-
-    with open(f"{RDConfig.RDDataDir}/NCI/first_5K.smi") as file:
-        known = [Chem.MolFromSmiles(next(file).split()[0]) for _ in range(100)]
-    for formula, molecule in zip(map(CalcMolFormula, filter(None, known)), read):
-        count = sum(molecule.hydrogens)
-        assert f"H{count}" in formula if count > 1 else "H" in formula or count == 0
-
-
-def test_the_real_molecules_are_split_by_skeleton(read):
-    assert len(read) > 4900
-    train, test = split(read, 0.2)
-    assert not {m.skeleton for m in train} & {m.skeleton for m in test}
-    assert len(train) + len(test) == len(read)
-    assert len(test) == pytest.approx(0.2 * len(read), rel=0.1)
-
-
-def test_a_number_of_hydrogens_without_an_example_is_named():
-    benzene = of_smiles("c1ccccc1")
-    others = [benzene._replace(skeleton=str(number)) for number in range(20)]
-    with pytest.raises(SpeechattnError, match="no atom with 0 hydrogens to train on"):
-        split(others, 0.5)
-
-
 def test_the_usual_number_is_that_of_the_element():
     train = [Molecule([C, C, C, O], [], [3, 3, 2, 1], "")]
     assert usual_hydrogens(train, [Molecule([O, C, N], [], [0, 0, 0], "")]).tolist() == [1, 3, 3]
@@ -156,6 +111,7 @@ def test_accuracies_are_of_atoms_of_carbon_and_of_whole_molecules():
     test = [Molecule([C, O], [], [3, 1], ""), Molecule([C], [], [2], "")]
     found = accuracies(torch.tensor([3, 0, 2]), test)
     assert found == {"atoms": pytest.approx(2 / 3), "carbon atoms": 1.0, "molecules": 0.5}
+    assert "carbon atoms" not in accuracies(torch.tensor([1]), [Molecule([O], [], [1], "")])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -203,14 +159,6 @@ def test_only_with_an_empty_place_are_equal_neighbours_counted():
         one = scores(classifier, model, butane)[1]
         other = scores(classifier, model, neopentane)[1]
         assert torch.allclose(one, other, atol=1e-6) != counts
-
-
-def test_who_sees_whom():
-    molecule = chain([C, N, O])
-    assert alone(molecule) == [(0, 0), (1, 1), (2, 2)]
-    bonded = {(0, 1), (1, 0), (1, 2), (2, 1)}
-    assert set(along_bonds(molecule)) == bonded | set(alone(molecule))
-    assert set(everything(molecule)) == {(a, b) for a in range(3) for b in range(3)}
 
 
 def test_the_mean_is_that_of_the_matrix():

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import random
 import sys
-from collections import Counter
 
 import pytest
 import torch
 
-from speechattn.errors import ConfigError, SpeechattnError
+from speechattn.errors import ConfigError
 from speechattn.recipe import main
 from speechattn.tasks import tagging
-from speechattn.tasks.tagging import (
-    NO_TAG,
-    Config,
-    Lexicon,
-    Scores,
-    Tagger,
-    Text,
-    split,
-    window_name,
-    window_of,
-)
+from speechattn.tasks.tagged_text import NO_TAG, Lexicon, Text, Utterance
+from speechattn.tasks.tagging import Config, Tagger, window_name, window_of
 
 SAW = [("I", "PRON"), ("saw", "VERB"), ("a", "DET"), ("saw", "NOUN"), (".", None)]
 CAME = [("we", "PRON"), ("came", "VERB"), (".", None)]
 
 
-def conversations(count: int) -> list[list[tagging.Utterance]]:
+def conversations(count: int) -> list[list[Utterance]]:
     """Of sentences in which the word before "saw" decides what it is."""
     draw = random.Random(0)
     made = []
@@ -108,35 +98,6 @@ def test_tags_that_training_does_not_have_are_named(tiny, tmp_path, monkeypatch)
     monkeypatch.setattr(tagging, "read_corpus", lambda: text)
     assert main([*tiny, "training.steps=1", "windows=[[1, 1]]"]) == 0
     assert "never right: NEW (2)." in (tmp_path / "work/report.md").read_text()
-
-
-def test_a_text_without_tags_is_an_error():
-    with pytest.raises(SpeechattnError, match="no tagged words"):
-        Lexicon([[(".", None)]], 1)
-
-
-def test_the_lexicon_counts():
-    lexicon = Lexicon([SAW, SAW, CAME, [("saw", "VERB")]], 2)
-    assert lexicon.seen["saw"] == Counter(VERB=3, NOUN=2) and lexicon.usual("saw") == "VERB"
-    assert lexicon.ambiguous("saw") and not lexicon.ambiguous("came")
-    assert set(lexicon.words) == {"saw", "I", "a", "."} and 0 not in lexicon.words.values()
-    assert lexicon.usual("unheard") == "VERB" and not lexicon.ambiguous("unheard")
-
-
-def test_scores_are_of_tagged_words_by_group():
-    scores = Scores([SAW, [("new", "ADJ")]], Lexicon([SAW, CAME], 1))
-    assert [scores.count(group) for group in ("all", "ambiguous", "unseen")] == [5, 2, 1]
-    found = ["PRON", "VERB", "X", "VERB", "ADJ"]
-    assert scores.accuracy(found) == {"all": 3 / 5, "ambiguous": 1 / 2, "unseen": 1}
-    with pytest.raises(ValueError):
-        scores.accuracy(found[:-1])
-
-
-def test_a_conversation_is_in_one_part_as_a_whole():
-    talks = [[[(f"{number}", "NUM")]] * 3 for number in range(1, 8)]
-    train, test = split(talks, 3)
-    assert {word for ((word, _),) in test} == {"3", "6"} and len(test) == 6
-    assert {word for ((word, _),) in train} == {"1", "2", "4", "5", "7"}
 
 
 def test_padding_is_not_seen_and_has_no_tag():

@@ -4,17 +4,13 @@ A molecule is a graph: its atoms but for hydrogen, each known by its element alo
 those that are bonded; how strong a bond is, is not told. What an atom lacks to its valence its
 hydrogens make up, and whether a bond is double shows only in what lies around it, in rings some
 bonds away. Each layer of attention along edges (Veličković et al., 2018) looks one bond further.
-
-The molecules are the first 5,000 of the National Cancer Institute's open database, as RDKit has them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,36 +18,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.config_sections import check
-from speechattn.errors import ConfigError, SpeechattnError, UsageError
+from speechattn.errors import ConfigError
 from speechattn.markdown import table
 from speechattn.multihead import MultiHeadAttention
 from speechattn.neighbourhoods import Edges
 from speechattn.stages import fingerprint
 from speechattn.tasks.fit import FitConfig, fit
 from speechattn.tasks.layers import through, weights_of, with_feed_forward
-from speechattn.tasks.trials import TaskConfig, missing, percent, run_trials
+from speechattn.tasks.molecule_graphs import (
+    ELEMENTS,
+    MOST_HYDROGENS,
+    Molecule,
+    alone,
+    along_bonds,
+    everything,
+    read_molecules,
+    split,
+    together,
+)
+from speechattn.tasks.trials import TaskConfig, percent, run_trials
 
-FILE = ("NCI", "first_5K.smi")  # in RDKit's folder of data
-MOST_HYDROGENS = 3  # CH3; methane and ammonium count as this
 CARBON = 6
-NOTHING, ELEMENTS = 0, 119  # by atomic number
 SCORED_AT_ONCE = 64  # molecules
-
-
-class Molecule(NamedTuple):
-    """A molecule's graph.
-
-    Attributes:
-        elements: atomic number of every atom but hydrogen.
-        bonds: numbers of two atoms each.
-        hydrogens: that each atom carries, up to MOST_HYDROGENS.
-        skeleton: the same for all molecules whose elements and bonds are the same.
-    """
-
-    elements: list[int]
-    bonds: list[tuple[int, int]]
-    hydrogens: list[int]
-    skeleton: str
 
 
 @dataclass(frozen=True)
@@ -127,107 +115,6 @@ class AtomClassifier(nn.Module):
         return self.leave(self.norm(x[0, 1:]))
 
 
-def alone(molecule: Molecule) -> list[tuple[int, int]]:
-    """Every atom sees itself."""
-    return [(atom, atom) for atom in range(len(molecule.elements))]
-
-
-def along_bonds(molecule: Molecule) -> list[tuple[int, int]]:
-    """Every atom sees itself and what it is bonded to."""
-    return [*alone(molecule), *molecule.bonds, *((b, a) for a, b in molecule.bonds)]
-
-
-def everything(molecule: Molecule) -> list[tuple[int, int]]:
-    """Every atom sees all of its molecule, and not what is bonded to what."""
-    atoms = range(len(molecule.elements))
-    return [(a, b) for a in atoms for b in atoms]
-
-
-def together(
-    molecules: Sequence[Molecule], pairs: Sequence[Tensor], counting: bool
-) -> tuple[Tensor, Edges, Tensor]:
-    """Molecules as one graph: elements, who sees whom, hydrogens.
-
-    Args:
-        molecules: some.
-        pairs: (query, key) of each, shape (pairs, 2), as its own atoms are numbered.
-        counting: let every atom see node 0, which is no atom. A mean stays the same when more equal
-            atoms come in, and so does attention (Xu et al., 2019); but node 0's share of it falls,
-            and so tells how many there are.
-    """
-    elements = torch.tensor([NOTHING, *(e for m in molecules for e in m.elements)])
-    hydrogens = torch.tensor([h for m in molecules for h in m.hydrogens])
-    atoms = torch.arange(1, len(elements))
-    edges, first = [], 1
-    if counting:
-        edges.append(torch.stack([atoms, torch.zeros_like(atoms)], 1))
-    for molecule, own in zip(molecules, pairs, strict=True):
-        edges.append(own + first)
-        first += len(molecule.elements)
-    return elements, Edges(torch.cat(edges), first), hydrogens
-
-
-def read_molecules() -> list[Molecule]:
-    """The molecules that RDKit comes with and can read.
-
-    Raises:
-        UsageError: if RDKit is not installed, or without its data.
-    """
-    try:
-        from rdkit import Chem, RDConfig, rdBase
-    except ImportError:
-        raise missing("rdkit") from None
-    path = Path(RDConfig.RDDataDir, *FILE)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; install rdkit from its wheel") from None
-    with rdBase.BlockLogs():  # on what it cannot read
-        read = [Chem.MolFromSmiles(line.split()[0]) for line in lines if line.strip()]
-    return [_molecule(molecule) for molecule in read if molecule and molecule.GetNumAtoms()]
-
-
-def _molecule(read) -> Molecule:
-    """What is kept of one of RDKit's molecules."""
-    from rdkit import Chem
-
-    atoms = list(read.GetAtoms())
-    bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in read.GetBonds()]
-    skeleton = Chem.RWMol()
-    for atom in atoms:
-        skeleton.AddAtom(Chem.Atom(atom.GetAtomicNum()))
-    for a, b in bonds:
-        skeleton.AddBond(a, b, Chem.BondType.SINGLE)
-    return Molecule(
-        [atom.GetAtomicNum() for atom in atoms],
-        bonds,
-        [min(atom.GetTotalNumHs(), MOST_HYDROGENS) for atom in atoms],
-        Chem.MolToSmiles(skeleton),
-    )
-
-
-def split(molecules: Sequence[Molecule], test: float) -> tuple[list[Molecule], list[Molecule]]:
-    """Molecules to train on and to test on, by their skeletons: none is in both.
-
-    Raises:
-        SpeechattnError: if there are none to test on, or a number of hydrogens has no example.
-    """
-    parts: tuple[list, list] = ([], [])
-    for molecule in molecules:
-        digest = hashlib.sha256(molecule.skeleton.encode()).digest()
-        parts[int.from_bytes(digest[:8], "big") < test * 2**64].append(molecule)
-    train, held = parts
-    if not held:
-        raise SpeechattnError(f"test: {test}: no molecules to test on; raise it")
-    found = {hydrogens for molecule in train for hydrogens in molecule.hydrogens}
-    for hydrogens in range(MOST_HYDROGENS + 1):
-        if hydrogens not in found:
-            raise SpeechattnError(
-                f"test: {test}: no atom with {hydrogens} hydrogens to train on; lower it"
-            )
-    return train, held
-
-
 def usual_hydrogens(train: Sequence[Molecule], test: Sequence[Molecule]) -> Tensor:
     """The most frequent number of hydrogens of each test atom's element, shape (atoms,)."""
     counts = torch.zeros(ELEMENTS, MOST_HYDROGENS + 1)
@@ -239,7 +126,7 @@ def usual_hydrogens(train: Sequence[Molecule], test: Sequence[Molecule]) -> Tens
 
 
 def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
-    """Shares of atoms, of carbon atoms and of whole molecules that are right.
+    """Shares of atoms, of carbon atoms (where there are any) and of whole molecules that are right.
 
     Args:
         found: numbers of hydrogens, shape (atoms,), of all molecules after each other.
@@ -247,12 +134,13 @@ def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
     """
     right = found == torch.tensor([h for m in test for h in m.hydrogens])
     carbon = torch.tensor([e == CARBON for m in test for e in m.elements])
-    whole = [part.all().item() for part in right.split([len(m.elements) for m in test])]
-    return {
-        "atoms": right.double().mean().item(),
-        "carbon atoms": right[carbon].double().mean().item(),
-        "molecules": sum(whole) / len(whole),
+    parts = right.split([len(m.elements) for m in test])
+    groups = {
+        "atoms": right,
+        "carbon atoms": right[carbon],
+        "molecules": torch.stack([part.all() for part in parts]),
     }
+    return {name: x.double().mean().item() for name, x in groups.items() if len(x)}
 
 
 class Model(NamedTuple):

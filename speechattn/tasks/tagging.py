@@ -1,13 +1,11 @@
 """Parts of speech of Cantonese words, by a window of attention: how many neighbours decide.
 
 As "saw" in "I saw a saw" is a verb or a noun by what stands beside it, so is 好 "good" or "very". The
-text is the Hong Kong Cantonese Corpus (Luke & Wong, 2015), conversations of the 1990s tagged by hand,
-as PyCantonese carries it, with its map to the tags of Universal Dependencies.
+text is in :mod:`speechattn.tasks.tagged_text`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,16 +15,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.config_sections import check
-from speechattn.errors import ConfigError, SpeechattnError
+from speechattn.errors import ConfigError
 from speechattn.markdown import table
 from speechattn.stages import fingerprint
 from speechattn.tasks.fit import FitConfig, fit
 from speechattn.tasks.layers import attention_layers, through, weights_of
-from speechattn.tasks.trials import TaskConfig, missing, percent, run_trials
+from speechattn.tasks.tagged_text import (
+    NO_TAG,
+    UNKNOWN,
+    Lexicon,
+    Scores,
+    Text,
+    Utterance,
+    read_corpus,
+    split,
+)
+from speechattn.tasks.trials import TaskConfig, percent, run_trials
 from speechattn.visibility import Visibility, Window
 
-Utterance = list[tuple[str, str | None]]  # words and their tags; None for punctuation
-UNKNOWN, NO_TAG = 0, -1  # number of a word that has no vector of its own; of no tag
 REACH = 8  # words, to each side, whose distances have a bias of their own
 SCORED_AT_ONCE = 512  # utterances
 
@@ -87,74 +93,6 @@ def window_of(value: object) -> Window:
         ) from None
 
 
-class Lexicon:
-    """Words and tags of the training text, by number, and what each word is most often.
-
-    Args:
-        utterances: of the training text.
-        least_count: of a word that has a number of its own.
-
-    Attributes:
-        words, tags: to their numbers.
-        seen: word → how often it has each tag.
-
-    Raises:
-        SpeechattnError: if there are no tagged words.
-    """
-
-    def __init__(self, utterances: Sequence[Utterance], least_count: int):
-        self.seen: dict[str, Counter] = defaultdict(Counter)
-        counts = Counter(word for utterance in utterances for word, _ in utterance)
-        for utterance in utterances:
-            for word, tag in utterance:
-                if tag is not None:
-                    self.seen[word][tag] += 1
-        total = sum(self.seen.values(), Counter())
-        if not total:
-            raise SpeechattnError("training text: no tagged words; raise test_every")
-        often = [word for word, count in counts.most_common() if count >= least_count]
-        self.words = {word: number for number, word in enumerate(often, UNKNOWN + 1)}
-        self.tags = {tag: number for number, (tag, _) in enumerate(total.most_common())}
-
-    def ambiguous(self, word: str) -> bool:
-        """Whether the training text has it with more than one tag."""
-        return len(self.seen.get(word, ())) > 1
-
-    def usual(self, word: str) -> str:
-        """Its most frequent tag, of all words if it is unknown."""
-        if word in self.seen:
-            return self.seen[word].most_common(1)[0][0]
-        return next(iter(self.tags))
-
-
-class Text:
-    """Utterances as padded numbers.
-
-    Attributes:
-        words: shape (utterances, longest).
-        tags: likewise; NO_TAG where there is none, or one that training does not have.
-        lengths: words of each utterance, shape (utterances,).
-    """
-
-    def __init__(self, utterances: Sequence[Utterance], lexicon: Lexicon):
-        def padded(rows: list[list[int]], value: int) -> Tensor:
-            rows = [torch.tensor(row) for row in rows]
-            return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
-
-        words = [[lexicon.words.get(w, UNKNOWN) for w, _ in u] for u in utterances]
-        self.words = padded(words, UNKNOWN)
-        self.tags = padded(
-            [[lexicon.tags.get(t, NO_TAG) for _, t in u] for u in utterances], NO_TAG
-        )
-        self.lengths = torch.tensor([len(u) for u in utterances])
-
-    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Words, lengths and tags of some utterances, no longer than the longest of them."""
-        lengths = self.lengths[chosen]
-        longest = int(lengths.max())
-        return self.words[chosen, :longest], lengths, self.tags[chosen, :longest]
-
-
 class Tagger(nn.Module):
     """Word vectors, layers of attention in a window, scores of tags.
 
@@ -180,71 +118,6 @@ class Tagger(nn.Module):
         if self.training and self.word_dropout:
             words = words.masked_fill(torch.rand(words.shape) < self.word_dropout, UNKNOWN)
         return self.leave(self.norm(through(self.layers, self.vectors(words), lengths)))
-
-
-def read_corpus() -> list[list[Utterance]]:
-    """The conversations of the Hong Kong Cantonese Corpus.
-
-    Raises:
-        UsageError: if PyCantonese is not installed.
-    """
-    try:
-        import pycantonese
-        from pycantonese.pos_tagging import hkcancor_to_ud
-    except ImportError:
-        raise missing("pycantonese") from None
-
-    def tagged(token) -> tuple[str, str | None]:
-        return token.word, hkcancor_to_ud(token.pos) if token.pos else None
-
-    conversations = pycantonese.hkcancor().tokens(by_utterance=True, by_file=True)
-    return [[[tagged(t) for t in u] for u in c if any(t.pos for t in u)] for c in conversations]
-
-
-def split(
-    conversations: Sequence[list[Utterance]], test_every: int
-) -> tuple[list[Utterance], list[Utterance]]:
-    """Utterances to train on and to test on; a conversation is in one of them as a whole.
-
-    Raises:
-        SpeechattnError: if either would be empty.
-    """
-    parts: tuple[list, list] = ([], [])
-    for number, conversation in enumerate(conversations, 1):
-        parts[number % test_every == 0].extend(conversation)
-    for name, part in zip(("train", "test"), parts):
-        if not part:
-            raise SpeechattnError(
-                f"test_every: {test_every}: no utterances to {name} on, of {len(conversations)} "
-                "conversations; choose another number"
-            )
-    return parts
-
-
-class Scores:
-    """Accuracy on words of the test text: of all, and of those with several tags in training."""
-
-    def __init__(self, utterances: Sequence[Utterance], lexicon: Lexicon):
-        self.words = [word for utterance in utterances for word, tag in utterance if tag]
-        self.tags = [tag for utterance in utterances for _, tag in utterance if tag]
-        self.groups = {
-            "all": [True] * len(self.words),
-            "ambiguous": [lexicon.ambiguous(word) for word in self.words],
-            "unseen": [word not in lexicon.seen for word in self.words],
-        }
-
-    def count(self, group: str) -> int:
-        """Words of a group."""
-        return sum(self.groups[group])
-
-    def accuracy(self, found: Sequence[str]) -> dict[str, float]:
-        """Share of right tags in each group that has words; tags in the order of the words."""
-        right = [tag == other for tag, other in zip(found, self.tags, strict=True)]
-        return {
-            group: sum(r for r, member in zip(right, members) if member) / sum(members)
-            for group, members in self.groups.items()
-            if any(members)
-        }
 
 
 def train_and_score(
