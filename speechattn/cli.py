@@ -22,6 +22,7 @@ from speechattn.text import one_line
 from speechattn.transcribe_command import add_transcribe
 
 OK, NOT_DONE, INTERRUPTED = 0, 2, 130
+MANY = ("inputs", "overrides")  # arguments of which there may be many
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -69,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line, in which inputs may stand on both sides of the options.
+    """Parse a command line, in which inputs and overrides may stand on both sides of the options.
 
     Raises:
         UsageError: if it makes no sense.
@@ -77,11 +78,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     # argparse fills INPUT... from the first place where inputs stand and gives the others back.
-    if not hasattr(arguments, "inputs") or any(word.startswith("-") for word in rest):
+    many = next((name for name in MANY if hasattr(arguments, name)), None)
+    if many is None or any(word.startswith("-") for word in rest):
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
     else:
-        arguments.inputs += rest
+        setattr(arguments, many, [*getattr(arguments, many), *rest])
     return arguments
 
 

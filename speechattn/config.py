@@ -107,7 +107,7 @@ class RecipeConfig:
 
     def to_dict(self) -> dict:
         """As plain values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "encoder": self.encoder.to_dict()}
 
 
 def _check_entries(name: str, entries: tuple) -> None:

@@ -24,6 +24,9 @@ class EncoderConfig(EncoderShape):
         blocks: how often attention and feed-forward alternate.
         window: ``[left, right]`` in 10 ms frames for every block, or one pair for each block;
             null for no limit. With ``stack`` s, multiples of s.
+        any_window: ``[least, most]`` 10 ms frames: every update of a training draws its window
+            between them, and the model then works with any; ``window`` is what it works with unless
+            it is told otherwise. Null for a model of one window. With ``stack`` s, multiples of s.
         conv_kernel: encoder frames of a depthwise convolution between attention and feed-forward,
             odd; 0 for none.
         conv_right: how many of them lie in the future: 0 for a causal convolution, null for half.
@@ -48,6 +51,7 @@ class EncoderConfig(EncoderShape):
     feedforward: int = 1024
     blocks: int = 5
     window: tuple = (32, 32)
+    any_window: tuple | None = None
     conv_kernel: int = 0
     conv_right: int | None = None
     scores: str = "dot"
@@ -69,7 +73,9 @@ class EncoderConfig(EncoderShape):
         self._check_heads()
         self._check_convolution()
         object.__setattr__(self, "window", tuples(self.window))
+        object.__setattr__(self, "any_window", tuples(self.any_window))
         self._check_window()
+        self._check_any_window()
         self._check_positions()
 
     def _check_heads(self) -> None:
@@ -112,6 +118,24 @@ class EncoderConfig(EncoderShape):
                         "or null for no limit"
                     )
 
+    def _check_any_window(self) -> None:
+        allowed = self.any_window
+        if allowed is None:
+            return
+        if len(allowed) != 2 or not all(is_whole(v, 0) and v % self.stack == 0 for v in allowed):
+            raise ConfigError(
+                f"encoder.any_window: {list(allowed)}; [least, most], each in 10 ms frames, "
+                f"0 or more{self._stacked}"
+            )
+        if allowed[0] > allowed[1]:
+            raise ConfigError(f"encoder.any_window: {list(allowed)}; [least, most]")
+        for side in (side for pair in self.windows for side in pair):
+            if side is None or not allowed[0] <= side <= allowed[1]:
+                raise ConfigError(
+                    f"encoder.window: {side} frames; encoder.any_window allows {allowed[0]} to "
+                    f"{allowed[1]}: choose one of these, or train with another any_window"
+                )
+
     def _check_positions(self) -> None:
         for name, of, least in (("trained_length", "learned", 1), ("reach", "distance", 0)):
             value = getattr(self, name)
@@ -139,6 +163,13 @@ class EncoderConfig(EncoderShape):
                 "in 10 ms frames, that gets a bias of its own"
             )
 
+    def to_dict(self) -> dict:
+        """As JSON values; a model of one window has no ``any_window``, as before there was any."""
+        values = super().to_dict()
+        if self.any_window is None:
+            del values["any_window"]
+        return values
+
     @property
     def windows(self) -> list[tuple[int | None, int | None]]:
         """``(left, right)`` in 10 ms frames of every block."""
@@ -162,6 +193,8 @@ class EncoderConfig(EncoderShape):
         if self.positions != "distance":
             return [None] * self.blocks
         most = [None if None in window else max(window) for window in self.windows]
+        if self.any_window is not None:  # the same biases, whatever the window
+            most = [self.any_window[1]] * self.blocks
         return [min(side for side in (self.reach, widest) if side is not None) for widest in most]
 
     @property

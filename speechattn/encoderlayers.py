@@ -35,9 +35,18 @@ def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module,
     return enter, make[type(config)](config)
 
 
+def encoder_windows(config: EncoderConfig) -> list[Window]:
+    """What the attention layer of every block sees, in the vectors between layers."""
+    return [Window(*(_vectors(side, config.stack) for side in pair)) for pair in config.windows]
+
+
+def _vectors(frames: int | None, stack: int) -> int | None:
+    return None if frames is None else frames // stack
+
+
 def _attention_layers(config: EncoderConfig) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for window, reach in zip(config.windows, config.reaches):
+    for window, reach in zip(encoder_windows(config), config.reaches):
         branches: list[nn.Module] = [_attention(config, window, reach)]
         if config.conv_kernel:
             branches.append(Convolution(config.width, *config.conv_sides))
@@ -46,23 +55,17 @@ def _attention_layers(config: EncoderConfig) -> list[nn.Module]:
     return layers
 
 
-def _attention(
-    config: EncoderConfig, window: tuple[int | None, int | None], reach: int | None
-) -> MultiHeadAttention:
-    """The attention layer of a block; window and reach in 10 ms frames."""
-
-    def stacks(frames: int | None) -> int | None:
-        return None if frames is None else frames // config.stack
-
+def _attention(config: EncoderConfig, window: Window, reach: int | None) -> MultiHeadAttention:
+    """The attention layer of a block; reach in 10 ms frames."""
     return MultiHeadAttention(
         config.width,
         config.heads,
         scores=config.scores,
         weights=config.weights,
         positions=config.positions,
-        visibility=Window(*map(stacks, window)),
-        trained_length=stacks(config.trained_length),
-        reach=stacks(reach),
+        visibility=window,
+        trained_length=_vectors(config.trained_length, config.stack),
+        reach=_vectors(reach, config.stack),
         known_finite=True,
     )
 

@@ -17,6 +17,7 @@ class EncoderShape:
         kind: name of the kind, as ``encoder.kind`` gives it.
         trained_length: 10 ms frames beyond which input is refused; None for no limit.
         stack: 10 ms frames that enter as one vector.
+        any_window: least and most 10 ms frames to either side that it works with when told to.
         windows: ``(left, right)`` in 10 ms frames of every layer that has a window of its own.
     """
 
@@ -24,6 +25,7 @@ class EncoderShape:
     kind = ""
     stack = 1
     trained_length = None
+    any_window = None
     windows = ()
 
     def context(self, side: int) -> int | None:

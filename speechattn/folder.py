@@ -49,6 +49,8 @@ def transcribe_folder(
     posteriors: bool = False,
     labels: str = "arpabet",
     alternatives: int = 0,
+    precision: str = "fp32",
+    window: tuple[int, int] | None = None,
 ) -> Iterator[FolderResult]:
     """Transcribe all recordings of a folder; a failing one does not stop the others.
 
@@ -66,6 +68,7 @@ def transcribe_folder(
         posteriors: whether to return the frame posteriors as well.
         labels: ``"arpabet"`` or ``"ipa"``.
         alternatives: how many other phones to give with each.
+        precision, window: as for :func:`speechattn.load_model`.
 
     Yields:
         A result for each recording, in sorted order.
@@ -86,6 +89,7 @@ def transcribe_folder(
             "labels": labels,
             "alternatives": alternatives,
         },
+        {"precision": precision, "window": window},
     )
     workers = min(workers, len(recordings))
     crew = Workers(setup, workers, environment(threads)) if workers > 1 else Alone(setup)
@@ -111,9 +115,10 @@ class _Setup:
     device: str
     threads: int
     options: dict
+    loading: dict
 
     def __call__(self) -> tuple[Callable, dict]:
-        recognizer, facts = load(self.model, self.device, self.threads)
+        recognizer, facts = load(self.model, self.device, self.threads, **self.loading)
         recognizer.phones.labels(self.options["labels"])  # a model without them is refused now
         return lambda recording, report: self._listen(recognizer, *recording, report), facts
 

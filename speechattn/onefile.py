@@ -37,7 +37,7 @@ class Setup:
             numbers, and so the last bits of what comes out, may depend on it.
         options: what is written for each recording.
         channel: to take from recordings with several, from 0; None for their mean.
-        precision: as for :func:`speechattn.load_model`.
+        precision, window: as for :func:`speechattn.load_model`.
     """
 
     model: str
@@ -46,18 +46,26 @@ class Setup:
     options: OutputOptions
     channel: int | None = None
     precision: str = "fp32"
+    window: tuple[int, int] | None = None
 
     def __call__(self) -> tuple[Callable[[Job, Callable[[float], None]], dict], dict]:
         """The function for a :class:`~speechattn.inputs.Job`, and what there is to know of it."""
-        recognizer, facts = load(self.model, self.device, self.threads, self.precision)
+        recognizer, facts = load(
+            self.model, self.device, self.threads, precision=self.precision, window=self.window
+        )
         recognizer.phones.labels(self.options.labels)  # a model without them is refused now
         return lambda job, report: transcribe_one(
             job, recognizer, self.options, self.channel, report
         ), facts
 
 
-def load(model: str, device: str, threads: int, precision: str = "fp32") -> tuple[Recognizer, dict]:
-    """Load a model into this process, with the number of threads that it is to compute with."""
+def load(model: str, device: str, threads: int, **options) -> tuple[Recognizer, dict]:
+    """Load a model into this process, with the number of threads that it is to compute with.
+
+    Args:
+        model, device, options: as for :func:`speechattn.load_model`.
+        threads: 0 leaves them to PyTorch.
+    """
     if "numpy" not in sys.modules:  # later it is of no use
         os.environ.update(environment(threads))
     if threads:
@@ -66,7 +74,7 @@ def load(model: str, device: str, threads: int, precision: str = "fp32") -> tupl
         torch.set_num_threads(threads)
     from speechattn.recognizer import load_model
 
-    recognizer = load_model(model, device=device, precision=precision)
+    recognizer = load_model(model, device=device, **options)
     return recognizer, {"device": str(recognizer.device)}
 
 

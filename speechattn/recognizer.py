@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from speechattn.anywindow import check_window, set_window
 from speechattn.audio import AudioFile, AudioInfo, array_blocks
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.collector import RunCollector
@@ -224,7 +225,11 @@ def _ms(frames: int | None) -> float | None:
 
 
 def load_model(
-    name_or_dir: str | Path = DEFAULT_MODEL, device: str = "auto", *, precision: str = "fp32"
+    name_or_dir: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    *,
+    precision: str = "fp32",
+    window: tuple[int, int] | None = None,
 ) -> Recognizer:
     """Load a model.
 
@@ -234,10 +239,17 @@ def load_model(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
         precision: ``"fp32"``, or ``"bf16"`` to multiply matrices in 16 bits on a processor with
             instructions for it: faster, and probabilities differ in the third decimal.
+        window: ``(left, right)`` in 10 ms frames that every block of the encoder looks through,
+            of a model trained for any (``encoder.any_window``); None for its own.
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
-        ConfigError: if the device or the precision is not there.
+        ConfigError: if the device or the precision is not there, or the model was not trained for
+            such a window.
     """
     picked = pick_device(device)
-    return Recognizer(Checkpoint.load(find_model(name_or_dir), picked), picked, precision)
+    checkpoint = Checkpoint.load(find_model(name_or_dir), picked)
+    if window is not None:
+        check_window(checkpoint.classifier.config, window)
+        set_window(checkpoint.classifier, window)
+    return Recognizer(checkpoint, picked, precision)

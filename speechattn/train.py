@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from speechattn.anywindow import draw_window, set_window
 from speechattn.batches import Batch, TrainingBatches, dev_batches
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import Encoder, EncoderConfig, PhoneClassifier
@@ -151,6 +152,10 @@ class Trainer:
         """One update; returns its loss."""
         settings = self.config.training
         batch = self._next_batch().to(self.device)
+        if self.config.encoder.any_window:
+            window = draw_window(self.config.encoder, self.config.seed, self.step)
+            for model in self.replicas.models:
+                set_window(model, window)
         loss = self.replicas.backward(batch, self.config.seed + self.step)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")

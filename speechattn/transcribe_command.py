@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from speechattn.account import Summary
+from speechattn.arguments import add_window, whole_number
 from speechattn.batch import run_batch, write_errors
-from speechattn.bench.command import MOST_THREADS, whole_number
+from speechattn.bench.command import MOST_THREADS
 from speechattn.cores import may_have_cuda, usable_cores
 from speechattn.errors import UsageError
 from speechattn.inputs import collect
@@ -83,6 +84,7 @@ def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str])
         metavar="N",
         help="channel to take from recordings with several, counted from 0 (default: their mean)",
     )
+    add_window(transcribe)
     _add_contents(transcribe)
     _add_work(transcribe, devices)
     _add_run(transcribe)
@@ -206,6 +208,7 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         options,
         arguments.channel,
         arguments.precision,
+        arguments.window,
     )
     if arguments.ray:
         crew = ray_crew(arguments, setup, jobs, record["model"]["sha256"])
@@ -266,6 +269,7 @@ def _record(arguments: argparse.Namespace, model: Path, options: OutputOptions) 
             "channel": arguments.channel,
             "threads": arguments.threads,
             "precision": arguments.precision,
+            **({"window": list(arguments.window)} if arguments.window else {}),
         },
         "inputs": [str(item) for item in arguments.inputs],
         "shard": str(arguments.shard) if arguments.shard else None,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from speechattn.arguments import parse_window
 from speechattn.bench import streaming, streaming_timing
-from speechattn.bench.streaming import csv_report, markdown_report, parse_chunks, parse_window
+from speechattn.bench.streaming import csv_report, markdown_report, parse_chunks
 from speechattn.bench.streaming_timing import (
     ALL,
     ENCODER,
@@ -114,7 +115,6 @@ def test_the_command(tmp_path, tiny_model_dir, capsys):
         (["--chunks", "100,x"], "--chunks 100,x: 'x' is no whole number of ms from 10"),
         (["--chunks", "9"], "'9'"),
         (["--window", "32"], "--window 32: LEFT/RIGHT"),
-        (["--window", "1/2", "--model", "m"], "--window 1/2: given with --model"),
         (["--seconds", "0"], "--seconds 0: choose a number from 1 to 3600"),
         (["--repeats", "0"], "--repeats 0"),
         (["--threads", "-1"], "--threads -1"),

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_recipe import make_corpora, write_recipe
 
-from speechattn.bench import windows_measure, windows_train
+from speechattn.bench import windows, windows_measure, windows_train
 from speechattn.bench.windows_bootstrap import bootstrap, units
 from speechattn.bench.windows_measure import frames_per_second, measure, measure_once, peak_memory
 from speechattn.bench.windows_pictures import frontier
@@ -29,6 +29,7 @@ from speechattn.bench.windows_variants import (
     read_variants,
     solved,
 )
+from speechattn.checkpoint import Checkpoint
 from speechattn.cli import main
 from speechattn.configfile import read_config
 from speechattn.costs import costs
@@ -58,9 +59,12 @@ def test_built_in_variants_have_equal_weights_and_look_equally_far(recipe, quick
     for variant in variants:
         if variant.name != "the recipe's own":
             assert costs(variant.encoder, DIM, PHONES).weights == pytest.approx(target, rel=0.1)
-    ladder = [variant.window for variant in variants if variant.window is not None]
+    ladder = [v.window for v in variants if v.window is not None and not v.encoder.any_window]
     assert ladder[-1] == "full" and ladder[:-1] == sorted(set(ladder[:-1]))
     assert quick or len(ladder) == len(WINDOWS) + 1
+    shared = [v for v in variants if v.encoder.any_window]
+    assert [v.window for v in shared] == ([] if quick else ladder[:-1])
+    assert {v.encoder.any_window for v in shared} <= {(0, ladder[-2])}
     # The reference: attention with EQUAL_WINDOW, whole stacks of it, in every block.
     stack = encoder.stack
     window = -(-EQUAL_WINDOW // stack) * stack
@@ -281,6 +285,34 @@ def test_trained_interrupted_and_reported(place, capsys, monkeypatch):
     (again,) = (other / "runs").glob("net-seed0-*")
     assert again.name == whole.name
     assert json.loads((again / "scores.json").read_text())["utterances"] == scores
+
+
+def test_a_quick_picture_takes_some_of_the_test_set(place, capsys, monkeypatch):
+    monkeypatch.setattr(windows, "QUICK_UTTERANCES", 2)
+    assert bench(place, "--quick", "--only", "net") == 0
+    assert "tones/test, more/all: 2 utterances" in capsys.readouterr().out
+    assert bench(place, "--quick", "--only", "net", "training.replicas=3") == 0
+    assert "net, seed 0: training" in capsys.readouterr().err  # another training
+    (two, three) = sorted((place / "work" / "windows" / "runs").glob("net-seed0-*"))
+    assert {
+        len(json.loads((f / "scores.json").read_text())["utterances"]) for f in (two, three)
+    } == {2}
+
+
+def test_a_model_for_any_window_is_trained_once(place, capsys):
+    shape = {**TWO["attention ±2"], "any_window": [0, 4]}
+    ladder = {f"any ±{side}": {**shape, "window": [side, side]} for side in (0, 2, 4)}
+    (place / "two.yaml").write_text(yaml.safe_dump(ladder | TWO))
+    assert bench(place, "--seeds", "1") == 0
+    report = capsys.readouterr().out
+    runs = place / "work" / "windows" / "runs"
+    (one,) = runs.glob("any-window-seed0-*")
+    assert sorted(p.name for p in one.glob("scores*")) == [
+        f"scores-{s}-{s}.json" for s in (0, 2, 4)
+    ]
+    assert len(list(runs.iterdir())) == 3
+    assert Checkpoint.load(one / "model").classifier.config.window == (4, 4)
+    assert "| any ±2 | attention ±2 |" in report and "Largest useful window" not in report
 
 
 def test_what_is_done_is_done_again_only_for_another_recipe(place, capsys, monkeypatch):

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from speechattn import train
+from speechattn.anywindow import draw_window
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import EncoderConfig
 from speechattn.errors import ModelError, SpeechattnError
@@ -115,10 +116,14 @@ def test_a_tiny_model_learns_separable_frames(sets, tmp_path):
     assert_same_weights(dict(model.named_parameters()), run.average)
 
 
+@pytest.mark.parametrize("any_window", [None, (0, 8)])
 @pytest.mark.parametrize("optimizer, replicas", [("adamw", 1), ("muon", 2)])
-def test_resuming_gives_exactly_what_not_stopping_gives(sets, tmp_path, optimizer, replicas):
+def test_resuming_gives_exactly_what_not_stopping_gives(
+    sets, tmp_path, optimizer, replicas, any_window
+):
     """With dropout and every augmentation on, to the last bit."""
     config = recipe(optimizer=optimizer, replicas=replicas)
+    config = replace(config, encoder=replace(config.encoder, any_window=any_window))
     whole = trainer(sets, tmp_path / "whole", config)
     expected = [whole.update() for _ in range(9)]
     losses = []
@@ -134,6 +139,18 @@ def test_resuming_gives_exactly_what_not_stopping_gives(sets, tmp_path, optimize
     assert_same_weights(part.model.state_dict(), whole.model.state_dict())
     assert_same_weights(part.average, whole.average)
     assert_same_weights(part.optimizers.tensors(), whole.optimizers.tensors())
+
+
+def test_every_update_draws_its_window_for_all_replicas(sets, tmp_path):
+    config = recipe(replicas=2)
+    config = replace(config, encoder=replace(config.encoder, any_window=(0, 8)))
+    run, seen = trainer(sets, tmp_path / "c", config), []
+    for _ in range(9):
+        run.update()
+        assert len({model.config.window for model in run.replicas.models}) == 1
+        seen.append(run.model.config.window)
+    assert seen == [draw_window(config.encoder, config.seed, step) for step in range(9)]
+    assert len(set(seen)) > 2 and run.averaged().config.window == (4, 4)
 
 
 @pytest.mark.parametrize("evaluate_every", [3, 5])

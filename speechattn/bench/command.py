@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 from speechattn.bench import attention, conditions, streaming, transcribe_command, windows
 
 MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
-
-
-def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """A type of argument: a whole number from ``low`` to ``high``."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low} to {high}")
-        return number
-
-    return parse
 
 
 def add_bench(commands: argparse._SubParsersAction) -> None:

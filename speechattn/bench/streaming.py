@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from speechattn.arguments import parse_window
 from speechattn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--window",
         metavar="LEFT/RIGHT",
-        help="frames that a block of the random model sees (default: 32/32)",
+        help="10 ms frames that a block sees, of the random model (default: 32/32) or of one that "
+        "works with any window",
     )
     add("--chunks", default=CHUNKS, metavar="LIST", help=f"milliseconds (default: {CHUNKS})")
     add("--seconds", type=int, default=60, metavar="N", help="of sound (default: 60)")
@@ -72,9 +74,7 @@ def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = 
         value = getattr(arguments, name)
         if not 1 <= value <= most:
             raise UsageError(f"--{name} {value}: choose a number from 1 to {most}")
-    if arguments.model is not None and arguments.window is not None:
-        raise UsageError(f"--window {arguments.window}: given with --model, which has its own")
-    window = WINDOW if arguments.window is None else parse_window(arguments.window)
+    window = None if arguments.window is None else parse_window(arguments.window)
     folder = None if arguments.output_dir is None else Path(arguments.output_dir)
 
     import torch
@@ -94,9 +94,9 @@ def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = 
     torch.set_num_threads(arguments.threads)
     try:
         if arguments.model is None:
-            recognizer = random_recognizer(window)
+            recognizer = random_recognizer(window or WINDOW)
         else:
-            recognizer = load_model(arguments.model, device="cpu")
+            recognizer = load_model(arguments.model, device="cpu", window=window)
         samples = made_up_sound(arguments.seconds)
         found = measure(recognizer, samples, chunks, arguments.repeats, progress or _tell)
     finally:
@@ -134,18 +134,6 @@ def parse_chunks(text: str) -> list[int]:
             )
         found.add(int(item))
     return sorted(found)
-
-
-def parse_window(text: str) -> tuple[int, int]:
-    """A window such as ``32/4``, in frames.
-
-    Raises:
-        UsageError: if it is none.
-    """
-    sides = text.split("/")
-    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
-        raise UsageError(f"--window {text}: LEFT/RIGHT, whole numbers of frames")
-    return int(sides[0]), int(sides[1])
 
 
 def _rows(found: Sequence[Measurement], seconds: float) -> list[dict]:

@@ -17,14 +17,17 @@ from speechattn.errors import UsageError
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
-    from speechattn.bench.windows_report import Outcome
+    from speechattn.bench.windows_outcome import Outcome
     from speechattn.bench.windows_variants import Variant
     from speechattn.config import RecipeConfig
+    from speechattn.encoderkinds import AnyEncoderConfig
     from speechattn.recipe import Recipe
 
 NAME = "windows"  # of the files
 SEEDS = 3
 QUICK_STEPS, QUICK_WARMUP = 100, 20
+QUICK_REPLICAS = 4  # at most; no more than there are cores
+QUICK_UTTERANCES = 300  # of the test set
 MOST_SEEDS = 1000
 
 
@@ -159,7 +162,7 @@ def _outcomes(
         UTTERANCE_FRAMES,
         measure_once,
     )
-    from speechattn.bench.windows_report import Outcome
+    from speechattn.bench.windows_outcome import Outcome
     from speechattn.bench.windows_train import VariantRun
     from speechattn.train_stage import check_reach
 
@@ -170,10 +173,11 @@ def _outcomes(
     config = _budget(recipe.config, arguments.quick)
     prepared = recipe.runner.fingerprint("prepare")
     runs: dict[str, dict[int, dict]] = {variant.name: {} for variant in variants}
+    most = QUICK_UTTERANCES if arguments.quick else None
     numbers = range(config.seed, config.seed + seeds)
     for seed in numbers:  # so that a benchmark cut short has every variant
         for variant in variants:
-            one = VariantRun(variant, seed, config, recipe.data, prepared, folder / "runs")
+            one = VariantRun(variant, seed, config, recipe.data, prepared, folder / "runs", most)
             _tell(f"{variant.name}, seed {seed}: {'done before' if one.done else 'training'}")
             runs[variant.name][seed] = one.run(recipe.device)
     lengths, work = LENGTHS, MOST_WORK
@@ -182,14 +186,26 @@ def _outcomes(
     outcomes, sizes = [], (config.front_end.dim, len(recipe.data.phones))
     for variant in variants:
         _tell(f"{variant.name}: speed and memory")
-        measured = measure_once(folder / "measured", variant.encoder, *sizes, lengths, work)
+        measured = measure_once(folder / "measured", _at_work(variant), *sizes, lengths, work)
         outcomes.append(Outcome(variant, runs[variant.name], measured))
     return outcomes
+
+
+def _at_work(variant: Variant) -> AnyEncoderConfig:
+    """An encoder as far as time and memory depend on it: not on what else it was trained for."""
+    import dataclasses
+
+    encoder = variant.encoder
+    if encoder.any_window:
+        encoder = dataclasses.replace(encoder, any_window=None)
+    return encoder
 
 
 def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
     """The recipe as every variant is trained: from random weights, on a small budget if quick."""
     import dataclasses
+
+    from speechattn.cores import usable_cores
 
     if not quick:
         return config
@@ -200,6 +216,7 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
         warmup_steps=min(config.training.warmup_steps, QUICK_WARMUP),
         evaluate_every=steps,
         checkpoint_every=max(1, steps // 2),
+        replicas=max(config.training.replicas, min(QUICK_REPLICAS, usable_cores())),
     )
     first = {name: values[:1] for name, values in vars(config.decoding).items()}
     decoding = dataclasses.replace(config.decoding, **first)

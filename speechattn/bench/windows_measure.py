@@ -34,7 +34,7 @@ UTTERANCE_FRAMES = 10 * FRAMES_PER_SECOND
 HOUR_FRAMES = 3600 * FRAMES_PER_SECOND
 LENGTHS = (UTTERANCE_FRAMES, 60 * FRAMES_PER_SECOND, 600 * FRAMES_PER_SECOND, HOUR_FRAMES)
 REPEATS = 3
-MOST_WORK = 1e14  # multiply-adds of one process; about an hour on one core
+MOST_WORK = 2e13  # multiply-adds of one process; about ten minutes on one core
 QUICK_WORK = 2e12
 
 

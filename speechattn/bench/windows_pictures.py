@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from speechattn.bench.transcribe_report import MIB
-from speechattn.bench.windows_report import Outcome
+from speechattn.bench.windows_compare import ladder
+from speechattn.bench.windows_outcome import Outcome
 from speechattn.bench.windows_variants import FULL
 from speechattn.pictures import DPI, RIGHT, WRONG, save_figure
 from speechattn.timing import FRAMES_PER_SECOND, SHIFT_MS
 
+ANY = "#8a5aa8"  # the model for any window
 COLOURS = {"attention": RIGHT, "frames": "#7a7a7a", "cnn": WRONG, "rnn": "#4a9a5b"}
 MARKERS = "os^vD<>ph*XP"
 GRID = {"color": "#e5e5e5", "linewidth": 0.6}
@@ -25,11 +27,20 @@ def window_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     Raises:
         UsageError: if the file cannot be written.
     """
-    ladder = [o for o in outcomes if o.variant.window is not None and o.frame_accuracy()]
-    ladder.sort(key=lambda o: float("inf") if o.variant.window == FULL else o.variant.window)
+    known = [outcome for outcome in outcomes if outcome.frame_accuracy()]
+    own, shared = ladder(known, any_window=False), ladder(known, any_window=True)
+    windows = list(dict.fromkeys(outcome.variant.window for outcome in ladder(known)))
     figure, axis = _figure()
-    places = range(len(ladder))
-    axis.errorbar(places, *_with_bars(ladder), marker="o", capsize=3, color=RIGHT, zorder=3)
+    for steps, colour, label in (
+        (own, RIGHT, "trained for this window"),
+        (shared, ANY, "one model for any window"),
+    ):
+        if steps:
+            places = [windows.index(outcome.variant.window) for outcome in steps]
+            style = {"marker": "o", "capsize": 3, "color": colour, "zorder": 3, "label": label}
+            axis.errorbar(places, *_with_bars(steps), **style)
+    if own and shared:
+        axis.legend(frameon=False, fontsize=8)
     for outcome in outcomes:
         if outcome.variant.window is None and (found := outcome.frame_accuracy()):
             colour = COLOURS[outcome.variant.encoder.kind]
@@ -45,8 +56,8 @@ def window_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
                 color=colour,
                 annotation_clip=False,
             )
-    names = ["all" if o.variant.window == FULL else f"±{o.variant.window}" for o in ladder]
-    axis.set_xticks(list(places), names)
+    names = ["all" if window == FULL else f"±{window}" for window in windows]
+    axis.set_xticks(range(len(names)), names)
     axis.set_xlabel(f"window of attention in every block ({SHIFT_MS:g} ms frames)")
     _accuracy_axis(axis)
     save_figure(path, figure)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from speechattn.bench.transcribe_report import MIB, UNKNOWN
-from speechattn.bench.windows_bootstrap import Rate, bootstrap, units
-from speechattn.bench.windows_measure import HOUR_FRAMES, UTTERANCE_FRAMES, Measured
-from speechattn.bench.windows_variants import Variant
+from speechattn.bench.windows_bootstrap import Rate, units
+from speechattn.bench.windows_compare import USEFUL, Draws, counterpart, ladder
+from speechattn.bench.windows_measure import HOUR_FRAMES, UTTERANCE_FRAMES
+from speechattn.bench.windows_outcome import Outcome
 from speechattn.markdown import table
 from speechattn.timing import FRAMES_PER_SECOND
 
@@ -21,38 +21,6 @@ COLUMNS = (
     *("dev_frame_accuracy", "training_seconds", "steps", "weights", "multiply_adds_a_frame"),
     *("receptive_field_ms", "look_ahead_ms", "frames_per_second"),
 )
-
-
-@dataclass
-class Outcome:
-    """A variant, trained with every seed, and what it takes.
-
-    Attributes:
-        variant: the encoder.
-        runs: seed → what :meth:`speechattn.bench.windows_train.VariantRun.run` gives.
-        measured: what it costs.
-    """
-
-    variant: Variant
-    runs: dict[int, dict]
-    measured: Measured
-
-    def rows(self, seed: int | None = None) -> list[dict]:
-        """Test utterances of one seed, or of all."""
-        seeds = self.runs if seed is None else [seed]
-        return [row for number in seeds for row in self.runs[number]["utterances"]]
-
-    def frame_accuracy(self, seed: int | None = None) -> Rate | None:
-        """Share of 10 ms frames that the classifier has right."""
-        rows = self.rows(seed)
-        parts = [row["classifier_correct"] for row in rows]
-        return bootstrap(units(rows)[1], parts, [row["classified_frames"] for row in rows])
-
-    def per(self, seed: int | None = None) -> Rate | None:
-        """Phone error rate of the decoded path, silence dropped."""
-        rows = self.rows(seed)
-        parts = [row["substitutions"] + row["insertions"] + row["deletions"] for row in rows]
-        return bootstrap(units(rows)[1], parts, [row["phones"] for row in rows])
 
 
 def markdown_report(outcomes: Sequence[Outcome], facts: dict[str, str], quick: bool) -> str:
@@ -79,7 +47,61 @@ def markdown_report(outcomes: Sequence[Outcome], facts: dict[str, str], quick: b
     if quick:
         parts.append("A first picture: after so few updates rates are far from final.")
     parts.append(table(header, [_cells(outcome) for outcome in outcomes]))
+    if len(outcomes[0].corpora) > 1:
+        parts.append(_by_corpus(outcomes))
+    parts += _findings(outcomes)
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _by_corpus(outcomes: Sequence[Outcome]) -> str:
+    corpora = outcomes[0].corpora
+    rows = [
+        (
+            outcome.variant.name,
+            *(f"{100 * outcome.frame_accuracy(corpus=corpus).rate:.1f}" for corpus in corpora),
+            *(f"{100 * outcome.per(corpus=corpus).rate:.1f}" for corpus in corpora),
+        )
+        for outcome in outcomes
+    ]
+    header = [f"{what}, {corpus}" for what in ("frame accuracy", "PER") for corpus in corpora]
+    return table(("encoder", *header), rows)
+
+
+def _findings(outcomes: Sequence[Outcome]) -> list[str]:
+    """What the variants say together, in words and tables."""
+    draws = Draws(outcomes)
+    own, shared = ladder(outcomes, any_window=False), ladder(outcomes, any_window=True)
+    parts = []
+    if found := draws.largest_useful(own):
+        best, low, high = (f"±{outcome.variant.window}" for outcome in found)
+        parts.append(
+            f"Largest useful window, the smallest to which no wider one adds {100 * USEFUL:g} points "
+            f"of frame accuracy: {best} frames in each block ({low} to {high})."
+        )
+    by_window = {outcome.variant.window: outcome for outcome in own}
+    rows = []
+    for outcome in shared:
+        if single := by_window.get(outcome.variant.window):
+            rows.append((outcome, single))
+    for outcome in outcomes:
+        if outcome.variant.window is None and (single := counterpart(outcome, own)):
+            rows.append((outcome, single))
+    if rows:
+        parts.append(
+            "Differences of frame accuracy in points, on the same draws of the test set, seeds drawn "
+            "as well: one model for any window less the model trained for that window, and other "
+            "encoders less the window of attention that looks as far ahead."
+        )
+        cells = [
+            (one.variant.name, single.variant.name, _points(draws.difference(one, single)))
+            for one, single in rows
+        ]
+        parts.append(table(("encoder", "less", "difference"), cells))
+    return parts
+
+
+def _points(rate: Rate) -> str:
+    return f"{100 * rate.rate:+.1f} ({100 * rate.low:+.1f} to {100 * rate.high:+.1f})"
 
 
 def _cells(outcome: Outcome) -> tuple[str, ...]:

@@ -36,8 +36,8 @@ class Variant:
     Attributes:
         name: in tables and pictures.
         encoder: its configuration.
-        window: of the ladder of attention windows: 10 ms frames to both sides, ``"full"`` for no
-            limit; None for what is not in it.
+        window: of the ladders of attention windows: 10 ms frames to both sides, ``"full"`` for no
+            limit; None for what is in none.
     """
 
     name: str
@@ -49,6 +49,8 @@ def default_variants(
     encoder: AnyEncoderConfig, input_dim: int, num_phones: int, quick: bool = False
 ) -> list[Variant]:
     """Attention with windows from none to all, without convolutions, and every other kind.
+
+    The windows come twice: each trained for itself, and all in one model trained for any.
 
     Args:
         encoder: of the recipe, of attention; all have about as many weights as it has without its
@@ -65,13 +67,15 @@ def default_variants(
             f"encoder.kind: {encoder.kind}; the built-in variants begin with attention: take a "
             "recipe with kind attention, or list variants of your own with --variants"
         )
-    plain = dataclasses.replace(encoder, conv_kernel=0, conv_right=None)
+    plain = dataclasses.replace(encoder, conv_kernel=0, conv_right=None, any_window=None)
     stack, found = encoder.stack, []
     for frames in QUICK_WINDOWS if quick else WINDOWS:
         whole = -(-frames // stack) * stack
         if whole not in [variant.window for variant in found]:
             shape = dataclasses.replace(plain, window=(whole, whole))
             found.append(Variant(f"attention ±{whole}", shape, whole))
+    if not quick:
+        found += [_any(variant, found[-1].window) for variant in found]
     if plain.positions != "distance" or plain.reach is not None:
         full = dataclasses.replace(plain, window=(None, None))
         found.append(Variant("full attention", full, FULL))
@@ -83,6 +87,12 @@ def default_variants(
     if encoder.conv_kernel and not quick:
         found.append(Variant("the recipe's own", encoder))
     return found
+
+
+def _any(variant: Variant, most: int) -> Variant:
+    """The same window, of a model that is trained for all windows up to the widest."""
+    encoder = dataclasses.replace(variant.encoder, any_window=(0, most))
+    return Variant(f"any window, ±{variant.window}", encoder, variant.window)
 
 
 def _others(encoder: EncoderConfig) -> dict[str, dict]:
