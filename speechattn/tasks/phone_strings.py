@@ -243,7 +243,6 @@ def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
         partial(strings.by_head, "decoder", config.decoder),
     )
     ways: dict[str, Callable[[int], tuple[Strings, dict]]] = {
-        FRAMES: strings.by_frames,
         **({LEXICON: strings.by_lexicon} if strings.listed else {}),
         "CTC, greedy": partial(ctc, StringModel.ctc_strings),
         "CTC, beam": partial(ctc, partial(StringModel.ctc_strings, beam=config.ctc_beam)),
@@ -253,6 +252,7 @@ def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
     if config.ctc_share:
         both = partial(StringModel.decoder_strings, **beam, ctc_share=config.ctc_share)
         ways["decoder, beam and CTC"] = partial(decoder, both)
+    ways[FRAMES] = strings.by_frames
     trials = {
         (name, seed): partial(strings.trial, name, found, seed)
         for seed in config.all_seeds

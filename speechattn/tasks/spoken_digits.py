@@ -92,7 +92,7 @@ class Config(TaskConfig):
 
     def to_dict(self) -> dict:
         """As plain values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "encoder": self.encoder.to_dict()}
 
 
 class SpokenDigits:
