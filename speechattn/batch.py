@@ -68,8 +68,7 @@ def transcribe_files(
     Args:
         jobs: from :func:`speechattn.inputs.collect`, with the same ``output_dir`` and the kinds of
             files in ``options``.
-        recognizer: with ``transcribe(path, channel=...)`` and ``phones``, and, if it can take short
-            recordings together, ``transcribing`` and ``encode``.
+        recognizer: with ``transcribe``, ``transcribing``, ``encode`` and ``phones``.
         output_dir: folder for ``transcripts.jsonl``.
         options: what is written for each recording; the default ones if None.
         channel: channel to take from recordings with several, from 0; None for their mean.
@@ -79,7 +78,7 @@ def transcribe_files(
         SpeechattnError: if ``transcripts.jsonl`` cannot be written.
     """
     do = Transcriber(recognizer, options or OutputOptions(), channel)
-    crew = Alone(lambda: (do, {}), TOGETHER if hasattr(recognizer, "transcribing") else None)
+    crew = Alone(lambda: (do, {}), TOGETHER)
     return run_batch(jobs, crew, RunFiles(Path(output_dir)), {}, progress=progress)
 
 

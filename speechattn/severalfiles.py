@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from speechattn.recognizer import Recognizer
 
 AT_A_TIME = 16  # recordings; with more a run gains no speed
-SMALL_BYTES = 1 << 20  # of a recording that is worth putting together: half a minute of 16-bit WAV
+SMALL_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 16 kHz
 
 
 def is_small(job: Job) -> bool:
