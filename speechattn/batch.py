@@ -35,7 +35,7 @@ from speechattn.atomic import atomic_path, atomic_write_text
 from speechattn.errors import SpeechattnError
 from speechattn.inputs import Job
 from speechattn.journal import Entry, Journal, is_done, read_journal, read_records
-from speechattn.onefile import death_line, discard_temporaries, transcribe_one
+from speechattn.onefile import death_line, discard_temporaries
 from speechattn.outputs import OutputOptions, cannot_write
 from speechattn.progress import Bar
 from speechattn.runrecord import (
@@ -46,6 +46,7 @@ from speechattn.runrecord import (
     sync_folder,
     write_record,
 )
+from speechattn.severalfiles import TOGETHER, Transcriber
 from speechattn.workers import Alone, Died, Workers
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def transcribe_files(
     Args:
         jobs: from :func:`speechattn.inputs.collect`, with the same ``output_dir`` and the kinds of
             files in ``options``.
-        recognizer: with ``transcribe(path, channel=...)`` and ``phones``.
+        recognizer: with ``transcribe``, ``transcribing``, ``encode`` and ``phones``.
         output_dir: folder for ``transcripts.jsonl``.
         options: what is written for each recording; the default ones if None.
         channel: channel to take from recordings with several, from 0; None for their mean.
@@ -76,13 +77,9 @@ def transcribe_files(
     Raises:
         SpeechattnError: if ``transcripts.jsonl`` cannot be written.
     """
-    options = options or OutputOptions()
-
-    def do(job, report):
-        return transcribe_one(job, recognizer, options, channel, report)
-
-    files = RunFiles(Path(output_dir))
-    return run_batch(jobs, Alone(lambda: (do, {})), files, {}, progress=progress)
+    do = Transcriber(recognizer, options or OutputOptions(), channel)
+    crew = Alone(lambda: (do, {}), TOGETHER)
+    return run_batch(jobs, crew, RunFiles(Path(output_dir)), {}, progress=progress)
 
 
 def run_batch(

@@ -56,6 +56,7 @@ def check_ogg(data: FileBytes, start: int) -> Header:
             f"({expected} pages up to byte {min(position, data.size)}); {COPY_AGAIN}",
             TRUNCATED,
         )
+    data.check_end(position)
     return Header("OGG")
 
 
@@ -104,6 +105,8 @@ def check_mp3(data: FileBytes, start: int) -> Header:
         total = promised if promised is not None else "more"
         raise data.error(f"cut off: {count} MPEG frames of {total}; {COPY_AGAIN}", TRUNCATED)
     if promised is not None:
+        if count > promised + 1:  # the frame that holds the header is counted or not
+            data.contradicts(f"{promised} MPEG frames", f"{count} are there")
         return Header("MP3")
     # Without that header a decoder guesses the length from the size and the first bit rate.
     return Header("MP3", count * samples, surplus=ANY, shortfall=samples)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from dataclasses import replace
 
 from speechattn.compressed import check_mp3, check_ogg, mpeg_frame
 from speechattn.errors import AudioError
@@ -20,6 +21,7 @@ from speechattn.failures import EMPTY, MISSING, NO_ACCESS, UNREADABLE
 from speechattn.headers import (
     ANY,
     COPY_AGAIN,
+    ENDLESS,
     MAX_CHUNKS,
     UNFINISHED,
     FileBytes,
@@ -39,6 +41,19 @@ FOREIGN = (  # offset, bytes, name: what people try that is no container we read
     (0, b"ajkg", "Shorten"),
     (0, b"MAC ", "Monkey's Audio"),
 )
+
+
+SUFFIXES = {  # of file names → containers, by the names below
+    **dict.fromkeys((".wav", ".wave", ".rf64"), ("WAV",)),
+    ".w64": ("W64",),
+    **dict.fromkeys((".aif", ".aiff", ".aifc"), ("AIFF",)),
+    **dict.fromkeys((".au", ".snd"), ("AU",)),
+    **dict.fromkeys((".sph", ".nist"), ("NIST",)),
+    ".caf": ("CAF",),
+    ".flac": ("FLAC", "OGG"),
+    **dict.fromkeys((".ogg", ".oga", ".opus"), ("OGG",)),
+    ".mp3": ("MP3",),
+}
 
 
 def check_container(path: str | os.PathLike) -> Header:
@@ -61,7 +76,10 @@ def check_container(path: str | os.PathLike) -> Header:
         if status.st_size == 0:
             raise AudioError(f"{name}: is empty (0 bytes); {COPY_AGAIN}", EMPTY)
         with open(path, "rb") as file:
-            return _check(FileBytes(file, name, status.st_size))
+            data = FileBytes(file, name, status.st_size)
+            header = _check(data)
+            _check_suffix(data, os.path.splitext(path)[1].lower(), header.kind)
+            return replace(header, contradictions=tuple(data.contradictions))
     except FileNotFoundError:
         raise AudioError(f"{name}: not found; check the path", MISSING) from None
     except PermissionError:
@@ -99,6 +117,12 @@ def _check(data: FileBytes) -> Header:
     return Header("")
 
 
+def _check_suffix(data: FileBytes, suffix: str, kind: str) -> None:
+    expected = SUFFIXES.get(suffix)
+    if kind and expected and kind not in expected:
+        data.contradictions.append(f"named {suffix}, but a {kind} file")
+
+
 def _after_id3(data: FileBytes) -> int:
     """Position after the ID3v2 tags at the head of a file (their size has 7 bits a byte)."""
     position = 0
@@ -111,10 +135,10 @@ def _after_id3(data: FileBytes) -> int:
 
 
 def _check_aiff(data: FileBytes, start: int) -> Header:
-    channels, bits, compressed, sound = 0, 0, False, None
+    channels, frames, bits, compressed, sound = 0, 0, 0, False, None
     for name, content, size in chunks(data, start + 12, ">"):
         if name == b"COMM":
-            channels, _, bits = data.unpack(">HIH", content)
+            channels, frames, bits = data.unpack(">HIH", content)
             compressed = size >= 22 and data.exactly(content + 18, 4) not in (b"NONE", b"sowt")
             if channels == 0:
                 raise data.error("the header says 0 channels; convert it again from its source")
@@ -129,6 +153,9 @@ def _check_aiff(data: FileBytes, start: int) -> Header:
         raise data.error(f"has no COMM chunk: the header is damaged or cut off; {COPY_AGAIN}")
     block = 1 if compressed else channels * max(1, (bits + 7) // 8)
     data.compare(sound[1], sound[0], block)
+    if not compressed and frames != sound[1] // block:
+        data.contradicts(f"{frames} samples", f"{sound[1] // block} are there")
+    data.check_end(start + 8 + data.unpack(">I", start + 4)[0], block)
     return Header("AIFF")
 
 
@@ -141,9 +168,12 @@ def _check_au(data: FileBytes, start: int, order: str) -> Header:
     begin = start + offset
     if size == 0 and data.size > begin:
         raise data.unfinished(data.size - begin)
-    if size != 0xFFFFFFFF:
+    if size == 0xFFFFFFFF:
+        data.contradictions.append(ENDLESS)
+    else:
         width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding)
         data.compare(size, begin, width * channels if width else 1)
+        data.check_end(begin + size, width * channels if width else 1)
     return Header("AU")
 
 
@@ -174,6 +204,7 @@ def _check_nist(data: FileBytes, start: int) -> Header:
         values.append(int(text))
     channels, frames, width = values
     data.compare(frames * channels * width, start + length, channels * width)
+    data.check_end(start + length + frames * channels * width, channels * width)
     return Header("NIST", frames, surplus=ANY)
 
 

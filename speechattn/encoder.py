@@ -97,6 +97,14 @@ class Encoder(nn.Module):
         """A stream that takes frames in chunks of any size."""
         return EncoderStream(self)
 
+    def check_finite(self, frames: Tensor, first: int = 0) -> None:
+        """Refuse frames, shape (frames, input_dim), with NaN or infinity; ``first``: of a stream.
+
+        Raises:
+            ValueError: if there is one; which frame is told.
+        """
+        _check_finite(frames[None], first)
+
     def normalise(self, frames: Tensor) -> Tensor:
         """Zero mean, unit deviation, clamped to ``CLAMP`` deviations."""
         return ((frames - self.mean) / self.std).clamp(-CLAMP, CLAMP)
@@ -189,7 +197,7 @@ class EncoderStream:
             raise ValueError("frames: this stream has had its last ones; make another one")
         if frames.ndim != 2 or frames.shape[1] != len(model.mean):
             raise ValueError(f"frames: shape {tuple(frames.shape)}; (frames, {len(model.mean)})")
-        _check_finite(frames[None], self._received)
+        model.check_finite(frames, self._received)
         _check_reach(model.config, self._received + len(frames))
         self._ended = last
         self._received += len(frames)

@@ -17,6 +17,7 @@ from speechattn.failures import DAMAGED, TRUNCATED
 MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
 ANY = 1 << 62  # more samples than any file
 COPY_AGAIN = "copy or download it again"
+ENDLESS = "the header does not say how long it is: if it was cut off, nothing tells"
 UNFINISHED = "the recording was not finished: repair the header or record it again"
 
 
@@ -30,19 +31,39 @@ class Header:
         surplus: samples that the decoder may promise beyond ``frames``; with more, ``frames`` is
             not to be trusted.
         shortfall: samples that the decoder may promise less than ``frames``.
+        contradictions: between what the header says and what is there, in words; none of them
+            keeps the samples from being read.
     """
 
     kind: str
     frames: int | None = None
     surplus: int = 0
     shortfall: int = 0
+    contradictions: tuple[str, ...] = ()
 
 
 class FileBytes:
-    """A file and its size, for reads that must not come up short."""
+    """A file and its size, for reads that must not come up short.
+
+    Attributes:
+        contradictions: found so far; see :class:`Header`.
+    """
 
     def __init__(self, file: BinaryIO, name: str, size: int) -> None:
         self.file, self.name, self.size = file, name, size
+        self.contradictions: list[str] = []
+
+    def contradicts(self, header: str, there: str) -> None:
+        """Note that the header says one thing and something else is there."""
+        self.contradictions.append(f"the header says {header}, {there}")
+
+    def check_end(self, end: int, least: int = 1) -> None:
+        """Note what stands after all that the header counts, if it has ``least`` bytes or more."""
+        surplus = self.size - end
+        if surplus >= max(1, least):
+            self.contradictions.append(
+                f"{surplus} bytes follow what the header counts; if they are sound, it is left out"
+            )
 
     def upto(self, position: int, count: int) -> bytes:
         """At most ``count`` bytes, fewer at the end of the file."""
@@ -88,6 +109,12 @@ class FileBytes:
                 f"cut off: the header promises {declared} bytes of samples, the file holds "
                 f"{present}; {COPY_AGAIN}",
                 TRUNCATED,
+            )
+        if declared > present:
+            self.contradicts(f"{declared} bytes of samples", f"the file holds {present}")
+        elif declared % block and (declared % 2 or (declared - 1) % block):  # a byte may pad it
+            self.contradicts(
+                f"{declared} bytes of samples", f"which is no whole number of {block} bytes"
             )
 
 

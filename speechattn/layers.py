@@ -1,5 +1,8 @@
 """The layers of the encoder but for attention, for batches (``forward``) and streams (``advance``).
 
+``together`` computes whole sequences laid end to end, shape (1, all vectors, width), as
+:mod:`speechattn.together` needs it: each as ``advance`` alone does, to the last bit.
+
 A layer that looks ``right`` frames ahead gives its output ``right`` frames late in a stream; what it
 must remember lies in a state dictionary of tensors, whose size does not grow with time as long as
 the window has limits. Whole and streamed give the same numbers; streams are for evaluation (no
@@ -7,6 +10,8 @@ dropout).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +78,25 @@ class Convolution(Neighbourhood):
         self.mix = nn.Linear(width, width)
 
     def _compute(self, x: Tensor) -> Tensor:
-        return self.mix(F.silu(self.depthwise(x.transpose(1, 2)).transpose(1, 2)))
+        if torch.is_grad_enabled():
+            y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        else:
+            y = self._weighed(x, x.shape[1] - self.left - self.right)
+        return self.mix(F.silu(y))
+
+    def _weighed(self, x: Tensor, count: int) -> Tensor:
+        """The depthwise convolution as a sum of shifted rows: on a CPU, a third of the time."""
+        weight, bias = self.depthwise.weight[:, 0].T, self.depthwise.bias
+        y = torch.addcmul(bias, x[:, :count], weight[0])
+        for shift in range(1, len(weight)):
+            y.addcmul_(x[:, shift : shift + count], weight[shift])
+        return y
+
+    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
+        """See the module; ``sizes``: vectors of each sequence."""
+        parts = [F.pad(part, (0, 0, self.left, self.right)) for part in x.split(list(sizes), 1)]
+        y = [self._weighed(part, size) for part, size in zip(parts, sizes)]
+        return self.mix(F.silu(torch.cat(y, 1)))
 
 
 class SequenceDropout(nn.Module):
@@ -119,6 +142,10 @@ class FeedForward(nn.Module):
         """Nothing to remember."""
         return self.contract(F.relu(self.expand(x)))
 
+    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
+        """See the module."""
+        return self.contract(F.relu(self.expand(x)))
+
 
 class Residual(nn.Module):
     """``x + layer(norm(x))``, dropout on the branch; in a stream x waits for the layer."""
@@ -141,3 +168,7 @@ class Residual(nn.Module):
         ready = branch.shape[1]
         state["waiting"] = x[:, ready:]
         return x[:, :ready] + branch
+
+    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
+        """See the module; ``sizes``: vectors of each sequence."""
+        return x + self.layer.together(self.norm(x), sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +13,16 @@ from speechattn.family import SCORES, WEIGHTS, attend, without_padding
 from speechattn.layers import ready_frames
 from speechattn.neighbourhoods import visibility_from
 from speechattn.positions import (
+    MOST_KEPT,
     POSITIONS,
     DistanceBias,
     LearnedPositions,
+    line_rotation,
     rotate,
     rotation,
     sinusoids,
 )
-from speechattn.visibility import Visibility
+from speechattn.visibility import Visibility, Window
 
 
 class MultiHeadAttention(nn.Module):
@@ -149,6 +152,27 @@ class MultiHeadAttention(nn.Module):
         )
         return self._attend(q[:, :ready], k, v, window, offset=done - ready)
 
+    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Whole sequences laid end to end, each as :meth:`advance` alone computes it.
+
+        Args:
+            x: shape (1, all positions, width).
+            sizes: positions of each sequence.
+
+        Returns:
+            Shape (1, all positions, width_out).
+        """
+        projected = self.project(x) if self.positions != "sinusoidal" else None
+        begin, outs = 0, []
+        for size in sizes:
+            if projected is None:
+                heads = self._heads(x[:, begin : begin + size], self.visibility, 0)
+            else:
+                heads = self._turned(projected[:, begin : begin + size], self.visibility, 0)
+            outs.append(self._mixed(*heads, self.visibility))
+            begin += size
+        return self.join(torch.cat(outs, 1))
+
     def _heads(self, x: Tensor, visibility: Visibility, first: int, lengths=None):
         width = self.project.in_features
         if x.ndim != 3 or x.shape[2] != width:
@@ -161,24 +185,36 @@ class MultiHeadAttention(nn.Module):
             check_finite("x", x)
         if first == 0:
             visibility.check(x.shape[1])
-        if self.positions in ("sinusoidal", "rotary"):
-            # In a stream (first > 0) there is one axis, and coordinates go on counting.
-            place = first + visibility.coordinates(x.shape[1], x.device)
+        # In a stream (first > 0) there is one axis, and coordinates go on counting.
         if self.positions == "sinusoidal":
+            place = first + visibility.coordinates(x.shape[1], x.device)
             x = x + sinusoids(place, width).to(x.dtype)
         elif self.positions == "learned":
             x = x + self.learned(first, x.shape[1])
-        q, k, v = self.project(x).unflatten(-1, (3, self.heads, self.head_width)).unbind(2)
+        return self._turned(self.project(x), visibility, first)
+
+    def _turned(self, projected: Tensor, visibility: Visibility, first: int):
+        """Queries, keys and values, rotated where positions are rotary."""
+        q, k, v = projected.unflatten(-1, (3, self.heads, self.head_width)).unbind(2)
         if self.positions == "rotary":
-            cos, sin = (turn.to(q.dtype) for turn in rotation(place, self.head_width))
+            cos, sin = self._rotation(visibility, first, q)
             q, k = (rotate(vectors, cos, sin, visibility.axes) for vectors in (q, k))
         return q, k, v
 
+    def _rotation(self, visibility: Visibility, first: int, q: Tensor) -> tuple[Tensor, Tensor]:
+        count = q.shape[1]
+        if isinstance(visibility, Window) and count <= MOST_KEPT:
+            return line_rotation(first, count, self.head_width, q.dtype, q.device)
+        place = first + visibility.coordinates(count, q.device)
+        return tuple(turn.to(q.dtype) for turn in rotation(place, self.head_width))
+
     def _attend(self, q, k, v, visibility, *, offset=0, lengths=None) -> Tensor:
+        return self.join(self._mixed(q, k, v, visibility, offset=offset, lengths=lengths))
+
+    def _mixed(self, q, k, v, visibility, *, offset=0, lengths=None) -> Tensor:
         kind = {"scores": self.scores, "weights": self.weights, "energy": self.energy}
         place = {"bias": self.bias, "offset": offset, "lengths": lengths}
-        out = attend(q, k, v, visibility, **kind, **place, known_finite=True)
-        return self.join(out.flatten(2))
+        return attend(q, k, v, visibility, **kind, **place, known_finite=True).flatten(2)
 
 
 def _head_width(width: int, heads: int, head_width: int | None) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechattn.atomic import temporary_path
 from speechattn.errors import AudioError, SpeechattnError
@@ -21,6 +21,9 @@ from speechattn.text import one_line
 from speechattn.workers import Died
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
     from speechattn.recognizer import Recognizer, Transcription
 
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
@@ -50,13 +53,13 @@ class Setup:
 
     def __call__(self) -> tuple[Callable[[Job, Callable[[float], None]], dict], dict]:
         """The function for a :class:`~speechattn.inputs.Job`, and what there is to know of it."""
+        from speechattn.severalfiles import Transcriber
+
         recognizer, facts = load(
             self.model, self.device, self.threads, precision=self.precision, window=self.window
         )
         recognizer.phones.labels(self.options.labels)  # a model without them is refused now
-        return lambda job, report: transcribe_one(
-            job, recognizer, self.options, self.channel, report
-        ), facts
+        return Transcriber(recognizer, self.options, self.channel), facts
 
 
 def load(model: str, device: str, threads: int, **options) -> tuple[Recognizer, dict]:
@@ -96,12 +99,34 @@ def transcribe_one(
     Returns:
         Its line of the journal; see :mod:`~speechattn.journal`.
     """
+    return value_of(steps(job, recognizer, options, channel, report, _at_once(recognizer)))
+
+
+def value_of(generator: Generator, sent: Any = None, error: Exception | None = None) -> Any:
+    """What a generator returns at its next step, to which a value or an error is sent."""
+    try:
+        generator.send(sent) if error is None else generator.throw(error)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("the encoder is asked once")
+
+
+def steps(
+    job: Job,
+    recognizer: Recognizer,
+    options: OutputOptions,
+    channel: int | None,
+    report: Callable[[float], None],
+    transcribing: Callable[..., Generator],
+) -> Generator[torch.Tensor, np.ndarray, dict]:
+    """:func:`transcribe_one`, interrupted where ``transcribing`` wants the encoder."""
     discard_temporaries(job)
     before = input_state(job.path)
     try:
         with RecordingOutputs(job.outputs, job.file, recognizer.phones.silence) as outputs:
-            transcription, warnings = listen(
-                recognizer,
+            transcription, warnings = yield from _listening(
+                transcribing,
+                recognizer.phones.silence,
                 job.path,
                 report,
                 channel=channel,
@@ -135,12 +160,32 @@ def listen(
         AudioError: if the recording is no regular file, or cannot be read or trusted.
         OSError: if there is nothing.
     """
+    silence = recognizer.phones.silence
+    return value_of(_listening(_at_once(recognizer), silence, path, report, **options))
+
+
+def _at_once(recognizer: Recognizer) -> Callable[..., Generator]:
+    def transcribing(*arguments, **options):
+        return recognizer.transcribe(*arguments, **options)
+        yield
+
+    return transcribing
+
+
+def _listening(
+    transcribing: Callable[..., Generator],
+    silence: str,
+    path: Path,
+    report: Callable[[float], None],
+    **options,
+) -> Generator[torch.Tensor, np.ndarray, tuple[Transcription, list[str]]]:
+    """:func:`listen`, interrupted where ``transcribing`` wants the encoder."""
     from speechattn.suspicions import Suspicions, low_confidence
 
     suspicions = Suspicions(options["channel"], report)
     check_regular(path)
-    found = recognizer.transcribe(path, on_samples=suspicions.add, **options)
-    return found, suspicions.found() + low_confidence(found, recognizer.phones.silence)
+    found = yield from transcribing(path, on_samples=suspicions.add, **options)
+    return found, suspicions.found() + low_confidence(found, silence)
 
 
 def _record_of(job: Job, transcription: Transcription, warnings: list[str]) -> dict:

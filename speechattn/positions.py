@@ -26,6 +26,7 @@ from speechattn.kept import keep
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "distance")
 SINUSOID_BASE = 10_000.0  # Vaswani et al., 2017
 ROTARY_BASE = 10_000.0  # of the slowest rotation; Su et al., 2021
+MOST_KEPT = 1024  # positions whose rotation is kept
 
 
 def sinusoids(coordinates: Tensor, width: int) -> Tensor:
@@ -79,6 +80,16 @@ def rotation(coordinates: Tensor, d: int) -> tuple[Tensor, Tensor]:
         )
     angles = coordinates[:, :, None] * _signed_rates(d // axes, coordinates.device)
     return angles.cos().view(-1, 1, d), angles.sin().view(-1, 1, d)
+
+
+@keep(64)
+def line_rotation(
+    first: int, count: int, d: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """:func:`rotation` of ``count`` positions on a line from ``first`` on, kept for other layers."""
+    place = first + torch.arange(count, device=device)[:, None]
+    cos, sin = rotation(place, d)
+    return cos.to(dtype), sin.to(dtype)
 
 
 @keep(64)

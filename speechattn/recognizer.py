@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +23,14 @@ from speechattn.packed_linear import with_packed_linears
 from speechattn.phones import PhoneSet
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.segments import FrameRun, Segment, segments_from_runs
-from speechattn.streaming import PosteriorStream, RecognizerStream, look_ahead_ms
+from speechattn.streaming import (
+    PosteriorStream,
+    RecognizerStream,
+    log_posteriors_of,
+    look_ahead_ms,
+)
 from speechattn.timing import SAMPLE_RATE, SHIFT_MS
+from speechattn.together import can_be_together, scores_together
 
 BLOCK_SECONDS = 20.0  # of audio that go through the encoder at a time
 
@@ -105,6 +113,45 @@ class Recognizer:
                 ``alternatives`` are out of range.
             ConfigError: if the model has no IPA for its phones.
         """
+        steps = self.transcribing(
+            audio,
+            sample_rate=sample_rate,
+            channel=channel,
+            posteriors=posteriors,
+            labels=labels,
+            alternatives=alternatives,
+            on_posteriors=on_posteriors,
+            on_samples=on_samples,
+        )
+        try:
+            steps.send(self.encode([next(steps)])[0])
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("the encoder is asked once")
+
+    def transcribing(
+        self,
+        audio: str | Path | np.ndarray | torch.Tensor,
+        *,
+        sample_rate: int | None = None,
+        channel: int | None = None,
+        posteriors: bool = True,
+        labels: str = "arpabet",
+        alternatives: int = 0,
+        on_posteriors: Callable[[np.ndarray], None] | None = None,
+        on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
+    ) -> Generator[torch.Tensor, np.ndarray, Transcription]:
+        """:meth:`transcribe`, interrupted where a short recording goes through the encoder.
+
+        So that its caller can send several through together.
+
+        Yields:
+            Its frames, once; what :meth:`encode` makes of them is to be sent. Nothing for a
+            recording of more than ``BLOCK_SECONDS``.
+
+        Returns:
+            What ``transcribe`` does.
+        """
         names = self.phones.labels(labels)
         kept: list[np.ndarray] = []
 
@@ -124,13 +171,13 @@ class Recognizer:
                     f"sample_rate: {sample_rate} given with the file {audio}; a file says its own"
                 )
             with AudioFile(audio, channel=channel, on_samples=on_samples) as file:
-                runs = self._recognise(file.blocks(BLOCK_SECONDS), collector)
+                runs = yield from self._recognise(file.blocks(BLOCK_SECONDS), collector)
                 duration, sample_rate = file.info.duration, file.info.sample_rate
         else:
             if sample_rate is None:
                 raise UsageError("sample_rate: missing; samples need their rate in Hz")
             blocks = array_blocks(audio, sample_rate, seconds=BLOCK_SECONDS, channel=channel)
-            runs = self._recognise(blocks, collector)
+            runs = yield from self._recognise(blocks, collector)
             sample_rate = int(sample_rate)  # a whole number, says array_blocks
             duration = np.shape(audio)[-1] / sample_rate
         phones = segments_from_runs(runs, names, duration)
@@ -193,9 +240,38 @@ class Recognizer:
         if waiting is not None:
             yield stream.push(waiting, last=True)
 
-    def _recognise(self, blocks: Iterator[np.ndarray], collector: RunCollector) -> list[FrameRun]:
-        for log_posteriors in self.log_posteriors(blocks):
-            collector.push(log_posteriors)
+    def encode(self, recordings: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """Log posteriors of whole recordings; several together take less time than one by one.
+
+        What comes of each does not depend on the others, to the last bit.
+
+        Args:
+            recordings: frames of each, shape (frames, numbers of the front end).
+
+        Returns:
+            Shape (frames, phones) each, float32.
+        """
+        recordings = [frames.to(self.device) for frames in recordings]
+        classifier = self._ready.classifier
+        if len(recordings) > 1 and self._can_be_together:
+            scores = scores_together(classifier, recordings)
+        else:
+            scores = [classifier.stream().push(frames, last=True) for frames in recordings]
+        return [log_posteriors_of(each) for each in scores]
+
+    @functools.cached_property
+    def _can_be_together(self) -> bool:
+        return can_be_together(self._ready.classifier)
+
+    def _recognise(
+        self, blocks: Iterator[np.ndarray], collector: RunCollector
+    ) -> Generator[torch.Tensor, np.ndarray, list[FrameRun]]:
+        first = list(itertools.islice(blocks, 2))
+        if len(first) == 1:
+            collector.push((yield self._front_end(torch.from_numpy(first[0]))))
+        else:
+            for log_posteriors in self.log_posteriors(itertools.chain(first, blocks)):
+                collector.push(log_posteriors)
         return collector.finish()
 
     def describe(self) -> dict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from speechattn.headers import (
     ANY,
     COPY_AGAIN,
+    ENDLESS,
     MAX_CHUNKS,
     FileBytes,
     Header,
@@ -52,19 +53,45 @@ def check_wav(data: FileBytes, start: int, magic: bytes) -> Header:
     if magic == b"RF64" and long_size is not None and size == 0xFFFFFFFF:
         size = long_size
     if size in UNKNOWN_64 or (size in STREAMED and magic != b"RF64"):
+        if content + size != data.size:  # a recording may happen to be as long as that
+            data.contradictions.append(ENDLESS)
         return Header("WAV")
+    _check_after(data, content + size, layout[1], order)
     if size == 0 and content < data.size and not is_chunk(data, content, order):
         raise data.unfinished(data.size - content)
     return _wave_header(data, "WAV", layout, fact, size, content)
 
 
+def _check_after(data: FileBytes, end: int, block: int, order: str) -> None:
+    """Note what stands after the samples and is no chunk."""
+    end += end % 2
+    for _ in range(MAX_CHUNKS):
+        if not is_chunk(data, end, order):
+            break
+        size = data.unpack(f"{order}I", end + 4)[0]
+        end += 8 + size + size % 2
+    data.check_end(end, block)
+
+
 def _wave_format(data: FileBytes, content: int, size: int, order: str) -> tuple[int, int, int]:
     """(format tag, bytes a block, samples a block or 0) of a ``fmt`` chunk."""
-    tag, channels, rate, _, block = data.unpack(f"{order}HHIIH", content)
+    tag, channels, rate, rate_bytes, block = data.unpack(f"{order}HHIIH", content)
     if channels == 0:
         raise data.error("the header says 0 channels; convert it again from its source")
     if rate == 0:
         raise data.error("the header says 0 Hz; convert it again from its source")
+    if tag in PCM_TAGS and size >= 16:
+        bits = data.unpack(f"{order}H", content + 14)[0]
+        width = channels * ((bits + 7) // 8)
+        if block != width:
+            data.contradicts(
+                f"{channels} x {bits} bits a sample",
+                f"but {block} and not {width} bytes",
+            )
+        if rate_bytes != rate * block:
+            data.contradicts(
+                f"{rate} Hz", f"but {rate_bytes} and not {rate * block} bytes a second"
+            )
     per_block = data.unpack(f"{order}H", content + 18)[0] if size >= 20 else 0
     return tag, max(block, 1), per_block
 

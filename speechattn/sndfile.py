@@ -38,6 +38,7 @@ class AudioInfo:
         frames: samples per channel at ``sample_rate``.
         format: container, such as ``"WAV"`` or ``"OGG"``.
         subtype: coding, such as ``"PCM_16"`` or ``"OPUS"``.
+        contradictions: between its header or name and what is in it, in words.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class AudioInfo:
     frames: int
     format: str
     subtype: str
+    contradictions: tuple[str, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -100,8 +102,17 @@ def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
     except AudioError:
         sound.close()
         raise
+    contradictions = header.contradictions
+    if path.suffix.lower() == ".opus" and sound.subtype != "OPUS":
+        contradictions += (f"named {path.suffix}, but {sound.subtype} inside",)
     return sound, AudioInfo(
-        path, sound.samplerate, sound.channels, frames, sound.format, sound.subtype
+        path,
+        sound.samplerate,
+        sound.channels,
+        frames,
+        sound.format,
+        sound.subtype,
+        contradictions,
     )
 
 

@@ -98,7 +98,12 @@ class PosteriorStream:
         elif len(frames) == 0:
             return self._nothing
         scores = self._classifier.push(frames.to(self._device), last=last)
-        return torch.log_softmax(scores.float(), -1).cpu().numpy()
+        return log_posteriors_of(scores)
+
+
+def log_posteriors_of(scores: torch.Tensor) -> np.ndarray:
+    """Natural logarithms of posteriors from scores before the softmax, float32."""
+    return torch.log_softmax(scores.float(), -1).cpu().numpy()
 
 
 class RecognizerStream:

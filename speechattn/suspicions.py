@@ -51,6 +51,7 @@ class Suspicions:
         self._rate = self._frames = 0
         self._used = 0  # of the frames, for sums and products: the end of a block may be left out
         self._clipped = 0
+        self._contradictions: tuple[str, ...] = ()
         self._loudest = 0.0  # power of the loudest frame of the loudest channel
         self._sums: np.ndarray | None = None  # of samples, by channel
         self._products: np.ndarray | None = None  # of samples, by pair of channels
@@ -64,6 +65,7 @@ class Suspicions:
             samples: float32, shape (samples, channels).
         """
         self._rate = info.sample_rate
+        self._contradictions = info.contradictions
         if self._channel is not None:
             samples = samples[:, self._channel : self._channel + 1]
         samples = samples[:, :MOST_CHANNELS]
@@ -111,9 +113,10 @@ class Suspicions:
         """The warnings, once all has been taken in."""
         if not self._frames:
             return []
+        warnings = [f"header and data disagree: {each}" for each in self._contradictions]
         if self._loudest < SILENT_LEVEL**2:
-            return [f"silent: never louder than {_decibels(self._loudest)} dB of full scale"]
-        warnings = []
+            level = _decibels(self._loudest)
+            return [*warnings, f"silent: never louder than {level} dB of full scale"]
         share = self._clipped / (self._frames * len(self._sums))
         if share > CLIPPED_SHARE:
             warnings.append(f"clipped: {100 * share:.2g} % of the samples are at full scale")

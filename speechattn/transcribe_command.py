@@ -21,6 +21,7 @@ from speechattn.phones import LABELS
 from speechattn.ray_workers import ray_crew
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.runrecord import RunFiles
+from speechattn.severalfiles import TOGETHER
 from speechattn.shards import parse_shard
 from speechattn.text import one_line
 from speechattn.workers import Alone, Workers
@@ -245,8 +246,8 @@ def pick_crew(setup: Setup, workers: int, jobs: int) -> Alone | Workers:
         workers = 1 if _on_cuda(setup.device) else usable_cores() // max(1, setup.threads)
     workers = min(workers, jobs)
     if workers <= 1:
-        return Alone(setup)
-    return Workers(setup, workers, environment(setup.threads))
+        return Alone(setup, TOGETHER)
+    return Workers(setup, workers, environment(setup.threads), TOGETHER)
 
 
 def _on_cuda(device: str) -> bool:

@@ -2,13 +2,14 @@
 
 Caller and worker talk in pickles, each other's and nobody else's, over standard input and output.
 The worker gets a *setup*, which it calls once and which gives it the function for its tasks and a
-dictionary of facts; then tasks, until its caller closes the pipe. It answers with
-:class:`Ready` or :class:`Failed`, then for each task any number of :class:`Progress` and one
+dictionary of facts; then lists of tasks, until its caller closes the pipe. It answers with
+:class:`Ready` or :class:`Failed`, then for each list any number of :class:`Progress` and one
 :class:`Done`.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import queue
@@ -16,7 +17,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
@@ -43,16 +44,17 @@ class Failed:
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of the task has been done, from 0 to 1."""
+    """How much of a task of the list has been done, from 0 to 1."""
 
+    number: int
     share: float
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of the task."""
+    """What came of the tasks of a list."""
 
-    value: Any
+    values: list
 
 
 def work() -> NoReturn:
@@ -91,7 +93,23 @@ def _serve() -> None:
         return
     say(Ready(facts))
     while True:
-        say(Done(do(tasks.get(), lambda share: say(Progress(share)))))
+        say(Done(do_all(do, tasks.get(), lambda number, share: say(Progress(number, share)))))
+
+
+def do_all(do: Do, tasks: Sequence[Any], report: Callable[[int, float], None]) -> list:
+    """Do tasks: several together, where the function has a method ``several`` for that.
+
+    Args:
+        do: the function.
+        tasks: one or more.
+        report: is told the number of a task and how much of it has been done.
+
+    Returns:
+        What came of each.
+    """
+    if len(tasks) > 1 and hasattr(do, "several"):
+        return do.several(tasks, report)
+    return [do(task, functools.partial(report, number)) for number, task in enumerate(tasks)]
 
 
 def _keep_standard_output() -> BinaryIO:

@@ -20,15 +20,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
 
 from speechattn.errors import SpeechattnError
-from speechattn.worker import Done, Failed, Ready, Setup
+from speechattn.worker import Done, Failed, Ready, Setup, do_all
 
 ATTEMPTS = 2  # at a task, before it is given up because its worker dies
-AHEAD = 4  # tasks a worker that may be under way or wait to be collected: bounds the memory
+AHEAD = 4  # handfuls a worker that may be under way or wait to be collected: bounds the memory
 LAST_WORDS_SECONDS = 10.0  # that a process may take to end which has closed its pipe
 # The path is set before anything is imported, so that a worker finds what its caller finds.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from speechattn.worker import work; work()"
@@ -43,11 +43,61 @@ class Died:
     reason: str
 
 
-class Alone:
-    """Does the tasks in this process."""
+@dataclass(frozen=True)
+class Several:
+    """Which tasks are done together; a function for tasks has a method ``several`` then.
 
-    def __init__(self, setup: Setup):
-        self._setup = setup
+    Attributes:
+        most: tasks at a time.
+        small: whether a task may be among them.
+    """
+
+    most: int
+    small: Callable[[Any], bool]
+
+
+class Handfuls:
+    """Tasks, taken one or several at a time, in their order and with their numbers.
+
+    Args:
+        tasks: taken when they are asked for.
+        several: which are taken together; None for none.
+        takers: among whom the tasks are divided: nobody takes so many that others have none.
+    """
+
+    def __init__(self, tasks: Iterable[Any], several: Several | None, takers: int = 1):
+        self._tasks, self._several = enumerate(tasks), several
+        self._left = len(tasks) if several and isinstance(tasks, Sized) else 0
+        self._takers = takers
+        self._next: tuple[int, Any] | None = None
+
+    def take(self) -> list[tuple[int, Any]]:
+        """The next ones; none at the end."""
+        taken: list[tuple[int, Any]] = []
+        most = -(-self._left // (2 * self._takers))
+        while (item := self._next or next(self._tasks, None)) is not None:
+            self._next = None
+            alone = most <= 1 or not self._several.small(item[1])
+            if taken and (alone or len(taken) >= min(most, self._several.most)):
+                self._next = item
+                break
+            taken.append(item)
+            if alone:
+                break
+        self._left -= len(taken)
+        return taken
+
+
+class Alone:
+    """Does the tasks in this process.
+
+    Args:
+        setup: called first.
+        several: which tasks are done together; None for none.
+    """
+
+    def __init__(self, setup: Setup, several: Several | None = None):
+        self._setup, self._several = setup, several
         self.facts: dict = {}
         self.running: dict[int, Any] = {}
 
@@ -62,11 +112,18 @@ class Alone:
         self, tasks: Iterable[Any], report: Report | None = None, *, ordered: bool = False
     ) -> Iterator[tuple[int, Any]]:
         """As :meth:`Workers.run`."""
-        for number, task in enumerate(tasks):
-            self.running[number] = task
-            value = self._do(task, lambda share, n=number: report(n, share) if report else None)
-            del self.running[number]
-            yield number, value
+        handfuls = Handfuls(tasks, self._several)
+        while taken := dict(handfuls.take()):
+            self.running |= taken
+            numbers = list(taken)
+
+            def tell(place: int, share: float, numbers=numbers) -> None:
+                if report:
+                    report(numbers[place], share)
+
+            for number, value in zip(numbers, do_all(self._do, list(taken.values()), tell)):
+                del self.running[number]
+                yield number, value
 
 
 class Workers:
@@ -76,6 +133,7 @@ class Workers:
         setup: what every worker calls first; can be pickled.
         count: of workers.
         environment: variables to set for them.
+        several: which tasks are done together; None for none.
 
     Attributes:
         facts: what the setup tells, once the block has begun.
@@ -85,12 +143,18 @@ class Workers:
         SpeechattnError: when the block begins, if the setup fails or a worker cannot start.
     """
 
-    def __init__(self, setup: Setup, count: int, environment: dict[str, str] | None = None):
-        self._setup, self._count = setup, count
+    def __init__(
+        self,
+        setup: Setup,
+        count: int,
+        environment: dict[str, str] | None = None,
+        several: Several | None = None,
+    ):
+        self._setup, self._count, self._several = setup, count, several
         self._environment = {**os.environ, **(environment or {})}
         self._processes: list[subprocess.Popen | None] = [None] * count
         self._lock = threading.Lock()  # for what follows, and for taking tasks
-        self._room = threading.Semaphore(AHEAD * count)  # for tasks taken and not collected
+        self._room = threading.Semaphore(AHEAD * count)  # for handfuls taken and not collected
         self._stopping = False
         self.facts: dict = {}
         self.running: dict[int, Any] = {}
@@ -131,9 +195,10 @@ class Workers:
             Number of a task, from 0, and its value, or :class:`Died`.
         """
         answers: queue.SimpleQueue = queue.SimpleQueue()
-        numbered = enumerate(tasks)
+        # In order, a handful could not be let go before those that others have taken.
+        handfuls = Handfuls(tasks, None if ordered else self._several, self._count)
         threads = [
-            threading.Thread(target=self._serve, args=(place, numbered, answers), daemon=True)
+            threading.Thread(target=self._serve, args=(place, handfuls, answers), daemon=True)
             for place in range(self._count)
         ]
         for thread in threads:
@@ -149,27 +214,30 @@ class Workers:
                 if value is not None:  # the tasks themselves cannot be listed
                     raise value
             elif not ordered:
-                self._room.release()
+                value, last = value
+                if last:  # of its handful
+                    self._room.release()
                 yield number, value
             else:
-                waiting[number] = value
+                waiting[number], _ = value
                 while following in waiting:
                     self._room.release()
                     yield following, waiting.pop(following)
                     following += 1
 
-    def _serve(self, place: int, numbered: Iterator, answers: queue.SimpleQueue) -> None:
+    def _serve(self, place: int, handfuls: Handfuls, answers: queue.SimpleQueue) -> None:
         """Give tasks to one worker until there are no more: what one thread does."""
         problem = None
         try:
             if place == 0 or self._is_ready(place):
-                while (item := self._take(numbered)) is not None:
-                    number, task = item
-                    value = self._attempts(place, number, task, answers)
+                while taken := self._take(handfuls):
+                    values = self._values(place, taken, answers)
                     with self._lock:
                         if not self._stopping:
-                            self.running.pop(number)
-                    answers.put(("done", number, value))
+                            for number, _ in taken:
+                                self.running.pop(number)
+                    for (number, _), value in zip(taken, values):
+                        answers.put(("done", number, (value, number == taken[-1][0])))
         except BaseException as error:  # noqa: BLE001 - raised again where the values are taken
             problem = error
         answers.put(("end", None, problem))
@@ -181,36 +249,51 @@ class Workers:
             return True
         return False
 
-    def _take(self, numbered: Iterator) -> tuple[int, Any] | None:
+    def _take(self, handfuls: Handfuls) -> list[tuple[int, Any]]:
         self._room.acquire()
         with self._lock:
-            item = None if self._stopping else next(numbered, None)
-            if item is not None:
-                self.running[item[0]] = item[1]
-        if item is None:
+            taken = [] if self._stopping else handfuls.take()
+            self.running.update(taken)
+        if not taken:
             self._room.release()  # the others are to find out as well
-        return item
+        return taken
 
-    def _attempts(self, place: int, number: int, task: Any, answers: queue.SimpleQueue) -> Any:
-        """What comes of a task, for which a worker that dies is replaced."""
-        reason = ""
+    def _values(
+        self, place: int, taken: list[tuple[int, Any]], answers: queue.SimpleQueue
+    ) -> list[Any]:
+        """What comes of tasks, for which a worker that dies is replaced."""
+        if len(taken) > 1:
+            found = self._attempt(place, taken, answers)
+            if isinstance(found, list):
+                return found
+            # One of them brought it down: each alone, so that only that one fails.
+            return [self._values(place, [one], answers)[0] for one in taken]
         for _ in range(ATTEMPTS):
-            process = self._processes[place]
-            try:
-                if process is None:
-                    process = self._start(place)
-                    self._ready(process)
-                _send(process, task)
-                while not isinstance(message := pickle.load(process.stdout), Done):
-                    answers.put(("progress", number, message.share))
-                return message.value
-            except SpeechattnError as error:
-                reason = str(error)
-            except (EOFError, OSError, pickle.UnpicklingError):
-                reason = _reason(process)
-            with self._lock:
-                self._processes[place] = None
-        return Died(f"{reason}, {ATTEMPTS} times")
+            found = self._attempt(place, taken, answers)
+            if isinstance(found, list):
+                return found
+        return [Died(f"{found}, {ATTEMPTS} times")]
+
+    def _attempt(
+        self, place: int, taken: list[tuple[int, Any]], answers: queue.SimpleQueue
+    ) -> list[Any] | str:
+        """What comes of tasks, or how their worker ended."""
+        process = self._processes[place]
+        try:
+            if process is None:
+                process = self._start(place)
+                self._ready(process)
+            _send(process, [task for _, task in taken])
+            while not isinstance(message := pickle.load(process.stdout), Done):
+                answers.put(("progress", taken[message.number][0], message.share))
+            return message.values
+        except SpeechattnError as error:
+            reason = str(error)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            reason = _reason(process)
+        with self._lock:
+            self._processes[place] = None
+        return reason
 
     def _start(self, place: int) -> subprocess.Popen:
         command = [sys.executable, "-c", _PROGRAM, *sys.path]

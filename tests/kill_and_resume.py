@@ -135,12 +135,12 @@ def wait_for_a_moment(
     """
     wanted = draw.uniform(-total / 9, total)
     moment = draw.random()
-    began, first = time.perf_counter(), None
+    began = time.perf_counter()
     while process.poll() is None and time.perf_counter() - began < LIMIT:
         done = journal_lines(out)
-        first = first if first is not None or not done else time.perf_counter()
         if wanted < 0 or done >= int(wanted):
-            a_recording = 1.0 if first is None else (time.perf_counter() - first) / done
+            # With the start in it, since recordings are done in handfuls: it must reach into one.
+            a_recording = (time.perf_counter() - began) / done if done else 1.0
             time.sleep(moment * (a_recording + (wanted < 0)))
             return
         time.sleep(0.002)

@@ -45,6 +45,41 @@ def _die(marks: Path, task: str, report) -> str:
     return task
 
 
+class Together:
+    """Doubles tasks; several at once, which it tells by giving their number as well."""
+
+    def __call__(self, task, report):
+        return 2 * task, 1
+
+    def several(self, tasks, report):
+        for place in range(len(tasks)):
+            report(place, 0.5)
+        return [(2 * task, len(tasks)) for task in tasks]
+
+
+def together():
+    """A setup for tasks that are done together."""
+    return Together(), {}
+
+
+class DyingTogether:
+    """As :func:`_die`; several leave their marks one after the other."""
+
+    def __init__(self, marks: Path):
+        self._marks = marks
+
+    def __call__(self, task, report):
+        return _die(self._marks, task, report)
+
+    def several(self, tasks, report):
+        return [_die(self._marks, task, report) for task in tasks]
+
+
+def dying_together(marks: Path):
+    """A setup for tasks that end a process which does several."""
+    return DyingTogether(marks), {}
+
+
 def dying(marks: Path):
     """A setup for tasks that end their process."""
     return partial(_die, marks), {}

@@ -27,6 +27,15 @@ class FakeRecognizer:
     phones: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(silence="SIL"))
     asked: list[tuple[str, int | None]] = field(default_factory=list)
 
+    def transcribing(self, audio: Path, **options):
+        """As ``Recognizer.transcribing`` of a long recording."""
+        return self.transcribe(audio, **options)
+        yield
+
+    def encode(self, recordings: list) -> list:
+        """There are no short ones."""
+        return recordings
+
     def transcribe(self, audio: Path, *, channel=None, **_) -> SimpleNamespace:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
         self.asked.append((audio.name, channel))
@@ -194,17 +203,18 @@ def test_pipes_and_devices_are_refused_without_reading_them(tmp_path):
 
 
 def test_an_interrupt_leaves_what_is_done_in_the_journal(tmp_path):
-    rec = make(tmp_path / "rec", "a.wav", "b.wav", "c.wav")
+    rec = make(tmp_path / "rec", *(f"{name}.wav" for name in "abcde"))
     out = make(tmp_path / "out", "transcripts.jsonl")
     jobs = collect([rec], out, ["ctm"])
     with pytest.raises(KeyboardInterrupt):
-        transcribe_files(jobs, FakeRecognizer({"b.wav": KeyboardInterrupt()}), out)
-    assert tree(out) == ["a.ctm"]
-    (line,) = (out / "journal.jsonl").read_text().splitlines()
-    assert json.loads(line)["file"] == "a.wav"
+        transcribe_files(jobs, FakeRecognizer({"e.wav": KeyboardInterrupt()}), out)
+    done = ["a.ctm", "b.ctm", "c.ctm", "d.ctm"]  # three of them together, then each alone
+    assert tree(out) == done
+    lines = (out / "journal.jsonl").read_text().splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [f"{name}.wav" for name in "abcd"]
     transcribe_files(jobs, FakeRecognizer(), out)
-    assert tree(out) == ["a.ctm", "b.ctm", "c.ctm", "transcripts.jsonl"]
-    assert len(read_list(out)) == 3
+    assert tree(out) == [*done, "e.ctm", "transcripts.jsonl"]
+    assert len(read_list(out)) == 5
 
 
 def test_a_journal_that_cannot_be_written_ends_the_run_with_a_message(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def telephone(samples: np.ndarray) -> np.ndarray:
 def found(samples: np.ndarray, rate: int = RATE, channel: int | None = None, size: int = 65_536):
     samples = np.asarray(samples, np.float32)
     samples = samples[:, None] if samples.ndim == 1 else samples
-    info = SimpleNamespace(sample_rate=rate, frames=len(samples))
+    info = SimpleNamespace(sample_rate=rate, frames=len(samples), contradictions=())
     suspicions = Suspicions(channel)
     for start in range(0, len(samples), size):
         suspicions.add(info, samples[start : start + size])
@@ -119,7 +119,7 @@ def test_very_short_very_many_and_impossible_samples_do_no_harm():
 def test_progress_is_reported():
     shares = []
     suspicions = Suspicions(None, shares.append)
-    info = SimpleNamespace(sample_rate=RATE, frames=4000)
+    info = SimpleNamespace(sample_rate=RATE, frames=4000, contradictions=())
     for _ in range(4):
         suspicions.add(info, np.zeros((1000, 2), np.float32))
     assert shares == [0.25, 0.5, 0.75, 1.0]

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import tasks
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings import needs_posix
 
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.workers import AHEAD, Alone, Died, Workers
+from speechattn.workers import AHEAD, Alone, Died, Handfuls, Several, Workers
 
 
 def crew(kind: type, setup):
@@ -84,6 +86,42 @@ def test_a_worker_that_dies_costs_its_task_after_a_second_try(tmp_path):
         6: "c",
     }
     assert [len((tmp_path / job).read_text()) for job in jobs] == [1, 2, 1, 2, 2, 2, 1]
+
+
+SMALL = Several(4, lambda task: task < 100)
+
+
+@pytest.mark.parametrize("kind", [Alone, Workers])
+def test_small_tasks_are_done_together_and_large_ones_alone(kind):
+    jobs, told = [*range(30), 100, 101, *range(30, 60)], []
+    many = [] if kind is Alone else [2, {}]
+    with kind(tasks.together, *many, several=SMALL) as team:
+        values = dict(team.run(jobs, lambda number, share: told.append(number)))
+        assert team.running == {}
+    assert [values[number][0] for number in range(62)] == [2 * job for job in jobs]
+    counts = [values[number][1] for number in range(62)]
+    assert max(counts) == 4 and counts[30:32] == [1, 1]
+    assert sorted(told) == [number for number in range(62) if counts[number] > 1]
+
+
+@given(st.lists(st.integers(0, 199), max_size=40), st.integers(1, 5))
+def test_handfuls_hold_every_task_once_and_leave_some_for_the_others(jobs, takers):
+    handfuls, left, taken = Handfuls(jobs, SMALL, takers), len(jobs), []
+    while handful := handfuls.take():
+        assert len(handful) <= 4 and (len(handful) == 1 or all(job < 100 for _, job in handful))
+        assert takers == 1 or len(handful) == 1 or len(handful) <= -(-left // 2)
+        left -= len(handful)
+        taken += handful
+    assert taken == list(enumerate(jobs)) and handfuls.take() == []
+
+
+@needs_posix
+def test_a_task_that_brings_down_those_done_with_it_fails_alone(tmp_path):
+    jobs = ["a", "b", "killed", "c", "d", "killed once", "e", "f"]
+    with Workers(partial(tasks.dying_together, tmp_path), 1, {}, Several(8, bool)) as team:
+        values = dict(team.run(jobs))
+    assert values.pop(2) == Died("its process was ended by SIGKILL, 2 times")
+    assert values == {number: job for number, job in enumerate(jobs) if number != 2}
 
 
 @pytest.mark.parametrize("kind", [Alone, Workers])

@@ -2,7 +2,8 @@
 
 ``python -m speechattn.bench.transcribe_model CONFIG``: CONFIG is a JSON file with ``paths`` of
 recordings and ``model``. The program makes the frames of all of them, in exactly the pieces in
-which the recognizer hands them to the encoder, keeps them in memory and prints ``ready``. For every
+which the command hands them to the encoder (handfuls of short recordings, blocks of long ones),
+keeps them in memory and prints ``ready``. For every
 line on standard input it sends all of them through the encoder once, on one thread, and prints
 ``done``.
 
@@ -19,9 +20,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speechattn.bench.process import pinned
 from speechattn.errors import SpeechattnError
+
+if TYPE_CHECKING:
+    from speechattn.recognizer import Recognizer
 
 
 def shares(lengths: Sequence[float], count: int) -> list[list[int]]:
@@ -112,26 +117,22 @@ class ModelAlone:
                 )
 
 
-def recorded_calls(model: str, paths: Sequence[str]) -> list:
-    """What the recognizer gives the encoder for each recording.
+def recorded_calls(recognizer: Recognizer, paths: Sequence[str]) -> tuple[list, list]:
+    """What the recognizer gives the encoder.
 
     Returns:
-        For every recording, the function that begins a stream of the encoder, and the arguments of
-        each ``push``.
+        The frames of every short recording; and for every long one the function that begins a
+        stream of the encoder, and the arguments of each ``push``.
     """
-    import torch
-
-    from speechattn.audio import AudioFile
-    from speechattn.recognizer import BLOCK_SECONDS, load_model
     from speechattn.streaming import PosteriorStream
 
-    torch.set_num_threads(1)
-    recordings: list = []
+    short: list = []
+    long: list = []
 
     class Recorder:
         def __init__(self, begin) -> None:
             self.stream, self.calls = begin(), []
-            recordings.append((begin, self.calls))
+            long.append((begin, self.calls))
 
         def push(self, frames, **options):
             self.calls.append((frames.clone(), options))
@@ -144,20 +145,27 @@ def recorded_calls(model: str, paths: Sequence[str]) -> list:
         self._classifier = Recorder(checkpoint.classifier.stream)
 
     PosteriorStream.__init__ = initialise
-    recognizer = load_model(model, "cpu")
     for path in paths:
-        with AudioFile(path) as audio:
-            for _ in recognizer.log_posteriors(audio.blocks(BLOCK_SECONDS)):
-                pass
-    return recordings
+        with suppress(StopIteration):  # of a long one, which has gone through the recorder
+            short.append(next(recognizer.transcribing(path)))
+    return short, long
 
 
 def main(config: dict) -> None:
     """Make the frames, then serve standard input."""
-    recordings = recorded_calls(config["model"], config["paths"])
+    import torch
+
+    from speechattn.recognizer import load_model
+    from speechattn.severalfiles import AT_A_TIME
+
+    torch.set_num_threads(1)
+    recognizer = load_model(config["model"], "cpu")
+    short, long = recorded_calls(recognizer, config["paths"])
     print("ready", flush=True)
     for _ in sys.stdin:
-        for begin, calls in recordings:
+        for first in range(0, len(short), AT_A_TIME):
+            recognizer.encode(short[first : first + AT_A_TIME])
+        for begin, calls in long:
             stream = begin()
             for frames, options in calls:
                 stream.push(frames, **options)

@@ -27,8 +27,14 @@ PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
         ("speechattn.suspicions", "Suspicions", ("__init__", "add", "found")),
         ("speechattn.suspicions", None, ("low_confidence",)),
     ),
-    "front end": (("speechattn.frontend", "FrontEndStream", ("push", "finish")),),
-    "encoder": (("speechattn.streaming", "PosteriorStream", ("__init__", "push")),),
+    "front end": (
+        ("speechattn.frontend", "FrontEnd", ("__call__",)),
+        ("speechattn.frontend", "FrontEndStream", ("push", "finish")),
+    ),
+    "encoder": (
+        ("speechattn.recognizer", "Recognizer", ("encode",)),
+        ("speechattn.streaming", "PosteriorStream", ("__init__", "push")),
+    ),
     "decoder": (
         ("speechattn.collector", "RunCollector", ("__init__", "push", "finish")),
         ("speechattn.recognizer", None, ("segments_from_runs",)),
