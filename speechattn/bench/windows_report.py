@@ -11,6 +11,7 @@ from speechattn.bench.windows_bootstrap import Rate, units
 from speechattn.bench.windows_compare import USEFUL, Draws, counterpart, ladder
 from speechattn.bench.windows_measure import HOUR_FRAMES, UTTERANCE_FRAMES
 from speechattn.bench.windows_outcome import Outcome
+from speechattn.bench.windows_variants import ANY_UPDATES
 from speechattn.markdown import table
 from speechattn.timing import FRAMES_PER_SECOND
 
@@ -46,6 +47,10 @@ def markdown_report(outcomes: Sequence[Outcome], facts: dict[str, str], quick: b
     parts = ["# Windows and encoders", table(("", ""), facts.items()), note]
     if quick:
         parts.append("A first picture: after so few updates rates are far from final.")
+    if any(outcome.variant.encoder.any_window for outcome in outcomes):
+        parts.append(
+            f"The model for any window is trained for {ANY_UPDATES} times as many updates."
+        )
     parts.append(table(header, [_cells(outcome) for outcome in outcomes]))
     if len(outcomes[0].corpora) > 1:
         parts.append(_by_corpus(outcomes))

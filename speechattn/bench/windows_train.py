@@ -59,7 +59,9 @@ class VariantRun:
             self._scores = f"scores-{'-'.join(map(str, np.ravel(encoder.window)))}.json"
             encoder = dataclasses.replace(encoder, window=(encoder.any_window[1],) * 2)
             name = "any window"
-        self.config = dataclasses.replace(config, encoder=encoder, seed=seed)
+        steps = config.training.steps * variant.updates
+        training = dataclasses.replace(config.training, steps=steps)
+        self.config = dataclasses.replace(config, encoder=encoder, training=training, seed=seed)
         parts = self.config.to_dict()
         depends = [__version__, prepared, *(parts[name] for name in DEPENDS_ON)]
         if most_utterances is not None:

@@ -21,6 +21,7 @@ from speechattn.text import one_line
 
 WINDOWS = (0, 2, 4, 8, 16, 32, 64)  # 10 ms frames to both sides, in every block
 QUICK_WINDOWS = (0, 4, 16, 64)
+ANY_UPDATES = 2  # trainings' worth of updates that the model for any window gets: it is one for all
 TOLERANCE = 0.1  # of the number of weights
 AUTO = "auto"
 WIDEST = 1 << 14
@@ -43,6 +44,11 @@ class Variant:
     name: str
     encoder: AnyEncoderConfig
     window: int | str | None = None
+
+    @property
+    def updates(self) -> int:
+        """How many times as many updates as the recipe says it is trained for."""
+        return ANY_UPDATES if self.encoder.any_window else 1
 
 
 def default_variants(

@@ -2,8 +2,7 @@
 
 Every pixel is a vector: its intensity, and where it is. Nothing tells attention which pixels are
 neighbours; a convolution knows it from the start (Cordonnier et al., 2020, show that attention can
-learn it). The images are scikit-learn's, 1,797 of 8 x 8 pixels in the order of their writers, so that
-the last ones, which are for testing, are by hands that training has hardly seen.
+learn it). The images are scikit-learn's, 1,797 of 8 x 8 pixels, of which the last ones are for testing.
 """
 
 from __future__ import annotations
