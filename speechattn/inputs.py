@@ -15,6 +15,7 @@ from pathlib import Path
 
 from speechattn.errors import UsageError
 from speechattn.outputs import output_suffixes
+from speechattn.remote import Remote, find_remote, is_url
 from speechattn.text import one_line
 
 # The run's own files: no output may have the name of one.
@@ -26,13 +27,13 @@ class Job:
     """One recording to transcribe.
 
     Attributes:
-        path: of the recording.
+        path: of the recording, on this machine or behind a URL.
         file: its path below the input folder, parts separated by ``/``; its name if it was
             given as a file.
         outputs: format, or kind of posteriors → file to write.
     """
 
-    path: Path
+    path: Path | Remote
     file: str
     outputs: dict[str, Path]
 
@@ -48,7 +49,7 @@ def collect(
     name. A recording found twice under one output name is transcribed once.
 
     Args:
-        inputs: audio files and folders.
+        inputs: audio files and folders, or URLs of such (:mod:`~speechattn.remote`).
         output_dir: folder for the outputs; need not exist.
         formats: of the files each gets; see :attr:`speechattn.outputs.OutputOptions.kinds`.
 
@@ -56,9 +57,14 @@ def collect(
         UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
             an input does not exist, is a folder that cannot be searched or holds no audio; if two
             recordings would be written to one output, or an output would replace a recording or
-            what the run itself writes.
+            what the run itself writes; if the output folder is a URL.
     """
     suffixes = output_suffixes(formats)
+    if is_url(str(output_dir)):
+        raise _usage_error(
+            f"{output_dir}: outputs go to a folder, since a journal cannot be added to, nor a file "
+            "be replaced in one step, behind a URL; write to a folder and copy it there"
+        )
     if not inputs:
         raise UsageError("no input; give audio files or folders that hold some")
     jobs: dict[str, Job] = {}
@@ -72,7 +78,7 @@ def collect(
                 f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
                 "rename one or transcribe them into different folders"
             )
-    recordings = {os.path.realpath(job.path) for job in jobs.values()}
+    recordings = {os.path.realpath(job.path) for job in jobs.values() if isinstance(job.path, Path)}
     for job in jobs.values():
         for output in job.outputs.values():
             if os.path.realpath(output) in recordings:
@@ -88,7 +94,7 @@ def collect(
     return list(jobs.values())
 
 
-def find_recordings(inputs: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
+def find_recordings(inputs: Sequence[str | Path]) -> Iterator[tuple[Path | Remote, str]]:
     """The recordings of inputs, as :func:`collect` finds them, with their relative paths.
 
     Raises:
@@ -103,8 +109,11 @@ def _usage_error(message: str) -> UsageError:
     return UsageError(one_line(message))
 
 
-def _recordings(item: str | Path) -> Iterator[tuple[Path, str]]:
+def _recordings(item: str | Path) -> Iterator[tuple[Path | Remote, str]]:
     """The recordings of one input with their relative paths."""
+    if is_url(item):
+        yield from find_remote(item, _audio_suffixes())
+        return
     path = Path(item)
     try:
         os.stat(item)  # not of `path`: Path("") would be the current folder
@@ -154,7 +163,9 @@ def _audio_suffixes() -> frozenset[str]:
     return AUDIO_SUFFIXES
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def _same_file(one: Path | Remote, other: Path | Remote) -> bool:
+    if not (isinstance(one, Path) and isinstance(other, Path)):
+        return one == other
     try:
         return os.path.samefile(one, other)
     except OSError:  # a link that leads nowhere

@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 from speechattn.failures import LASTING
 from speechattn.inputs import Job
+from speechattn.remote import Remote
 
 FLUSH_SECONDS = 5.0  # of work that a power failure may undo
 
@@ -174,13 +175,28 @@ def read_records(entries: Iterable[Entry]) -> Iterator[dict]:
             file.close()
 
 
-def input_state(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change of a recording; None if it cannot be looked at."""
+def input_state(path: Path | Remote) -> tuple[int, int] | None:
+    """Size and time of the last change of a recording; None if it cannot be looked at.
+
+    For one behind a URL, a number that stands for its state instead of the time.
+    """
+    if isinstance(path, Remote):
+        try:
+            return path.state()
+        except Exception:  # noqa: BLE001 - every file system has errors of its own
+            return None
     try:
         status = os.stat(path)
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def size_of(job: Job) -> int:
+    """Bytes of a recording, 0 if it cannot be looked at; behind a URL, when it was listed."""
+    if isinstance(job.path, Remote):
+        return job.path.size
+    return (input_state(job.path) or (0, 0))[0]
 
 
 def is_done(job: Job, entry: Entry | None) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from speechattn.format_tables import phone_records
 from speechattn.inputs import Job
 from speechattn.journal import input_state, output_state
 from speechattn.outputs import WAYS_OUT, OutputOptions, RecordingOutputs
+from speechattn.remote import Remote
 from speechattn.text import one_line
 from speechattn.workers import Died
 
@@ -146,7 +148,7 @@ def steps(
 
 
 def listen(
-    recognizer: Recognizer, path: Path, report: Callable[[float], None], **options
+    recognizer: Recognizer, path: Path | Remote, report: Callable[[float], None], **options
 ) -> tuple[Transcription, list[str]]:
     """Transcribe a recording; returns what was heard, and what is odd about it.
 
@@ -175,7 +177,7 @@ def _at_once(recognizer: Recognizer) -> Callable[..., Generator]:
 def _listening(
     transcribing: Callable[..., Generator],
     silence: str,
-    path: Path,
+    path: Path | Remote,
     report: Callable[[float], None],
     **options,
 ) -> Generator[torch.Tensor, np.ndarray, tuple[Transcription, list[str]]]:
@@ -183,9 +185,24 @@ def _listening(
     from speechattn.suspicions import Suspicions, low_confidence
 
     suspicions = Suspicions(options["channel"], report)
-    check_regular(path)
-    found = yield from transcribing(path, on_samples=suspicions.add, **options)
+    with _here(path) as local:
+        check_regular(local)
+        found = yield from transcribing(local, on_samples=suspicions.add, **options)
     return found, suspicions.found() + low_confidence(found, silence)
+
+
+@contextlib.contextmanager
+def _here(path: Path | Remote) -> Iterator[Path]:
+    """A recording on this machine; errors in the block call it by its own name."""
+    if not isinstance(path, Remote):
+        yield path
+        return
+    with path.copied() as copy:
+        try:
+            yield copy
+        except AudioError as error:
+            message = str(error).replace(one_line(copy), one_line(str(path)))
+            raise AudioError(message, error.kind) from None
 
 
 def _record_of(job: Job, transcription: Transcription, warnings: list[str]) -> dict:
@@ -222,11 +239,9 @@ def death_line(job: Job, died: Died) -> dict:
     return failure_line(job, death_message(job.path, died), CRASH, input_state(job.path))
 
 
-def death_message(path: Path, died: Died) -> str:
+def death_message(path: Path | Remote, died: Died) -> str:
     """One line that says which recording's process died, and how."""
-    return (
-        f"{one_line(path)}: {died.reason}; free memory, use fewer workers or convert the recording"
-    )
+    return f"{one_line(str(path))}: {died.reason}; free memory, use fewer workers or convert the recording"
 
 
 def check_regular(path: Path) -> None:
@@ -264,7 +279,7 @@ def _remove_outputs(job: Job) -> str:
     return ""
 
 
-def error_message(path: Path, error: Exception) -> str:
+def error_message(path: Path | Remote, error: Exception) -> str:
     """One line that says which recording failed and why."""
     if isinstance(error, SpeechattnError):
         message = str(error)

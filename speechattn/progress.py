@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from speechattn.inputs import Job
-from speechattn.journal import input_state
+from speechattn.journal import size_of
 
 _FORMAT = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
 
@@ -33,7 +33,7 @@ class Bar:
         self._parts: dict[int, float] = {}
         self._sizes: list[int] = []
         if not self._bar.disable:
-            self._sizes = [1 + (input_state(job.path) or (0, 0))[0] for job in jobs]
+            self._sizes = [1 + size_of(job) for job in jobs]
             self._bar.total = sum(self._sizes)
             self._show()
 

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from speechattn.cores import usable_cores
@@ -29,6 +30,7 @@ from speechattn.onefile import Setup as OneFileSetup
 from speechattn.onefile import environment
 from speechattn.ray_cluster import connected, import_ray, no_standard_output, worker_class
 from speechattn.ray_shared import Shared, shared_by
+from speechattn.remote import is_url
 from speechattn.worker import Failed, Ready, Setup
 from speechattn.workers import ATTEMPTS, Died, Report
 
@@ -260,8 +262,8 @@ def ray_crew(
     """
     device = "cpu" if setup.device == "auto" else setup.device  # the same for all workers
     shared = shared_by(
-        arguments.inputs,
-        jobs[0].path if jobs else None,
+        [item for item in arguments.inputs if not is_url(item)],
+        next((job.path for job in jobs if isinstance(job.path, Path)), None),
         arguments.output_dir,
         arguments.model,
         digest,

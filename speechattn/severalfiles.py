@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from speechattn.inputs import Job
-from speechattn.journal import input_state
+from speechattn.journal import size_of
 from speechattn.onefile import steps, transcribe_one, value_of
 from speechattn.outputs import OutputOptions
 from speechattn.workers import Several
@@ -26,8 +26,7 @@ SMALL_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 
 
 def is_small(job: Job) -> bool:
     """Whether a recording is likely to be short, by the size of its file."""
-    size, _ = input_state(job.path) or (0, 0)
-    return size <= SMALL_BYTES
+    return size_of(job) <= SMALL_BYTES
 
 
 TOGETHER = Several(AT_A_TIME, is_small)

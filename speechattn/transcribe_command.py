@@ -69,7 +69,12 @@ def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str])
         "could be done, 130 interrupted.",
     )
     transcribe.set_defaults(run=run_transcribe)
-    transcribe.add_argument("inputs", nargs="+", metavar="INPUT", help="audio file or folder")
+    transcribe.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="audio file or folder, or a URL of one (extra fsspec), such as s3://bucket/folder",
+    )
     transcribe.add_argument(
         "--output-dir", required=True, metavar="DIR", help="folder for the results"
     )

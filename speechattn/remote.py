@@ -1,0 +1,155 @@
+"""Recordings behind a URL, such as ``s3://bucket/folder`` or ``zip://folder::archive.zip``.
+
+What `fsspec <https://filesystem-spec.readthedocs.io>`_ can list and read will do. A recording is
+copied to a temporary file while it is transcribed, so the disk holds a handful of them at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speechattn.errors import AudioError, UsageError
+from speechattn.failures import MISSING, NO_ACCESS
+from speechattn.text import one_line
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
+# What file systems say of a file that is another thing when it has been changed.
+_MARKS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "modified",
+)
+_MARKS += ("created", "generation", "CRC", "date_time")
+_LONGEST_NAME = 100  # characters of a recording's name that its copy has, the last ones
+
+
+def is_url(item: str | os.PathLike) -> bool:
+    """Whether an input names something behind a URL, and not a file that is there."""
+    return isinstance(item, str) and bool(_URL.match(item)) and not os.path.exists(item)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A recording behind a URL; used like its path.
+
+    Attributes:
+        url: input it was found in, for fsspec.
+        path: its path in that file system.
+        shown: what it is called for people.
+        size: bytes, when it was listed.
+    """
+
+    url: str
+    path: str
+    shown: str
+    size: int = field(compare=False, default=0)
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @property
+    def name(self) -> str:
+        """Without folders."""
+        return self.path.rpartition("/")[2]
+
+    def state(self) -> tuple[int, int]:
+        """Size in bytes, and a number that is another one when it has been changed.
+
+        Raises:
+            OSError: if it cannot be looked at.
+        """
+        system, _ = _open(self.url)
+        system.invalidate_cache()
+        info = system.info(self.path)
+        marks = repr([(key, str(info[key])) for key in _MARKS if key in info])
+        return int(info.get("size") or 0), zlib.crc32(marks.encode())
+
+    @contextlib.contextmanager
+    def copied(self) -> Iterator[Path]:
+        """A copy on this machine, for the block.
+
+        Raises:
+            AudioError: if it is not there or cannot be read.
+            OSError: if it cannot be read, or there is no room for it.
+        """
+        system, _ = _open(self.url)
+        with tempfile.TemporaryDirectory(prefix="speechattn-") as folder:
+            copy = Path(folder, self.name[-_LONGEST_NAME:])
+            try:
+                system.get_file(self.path, str(copy))
+            except FileNotFoundError:
+                raise AudioError(f"{self}: not found; check the URL", MISSING) from None
+            except OSError:
+                raise
+            except Exception as error:  # every file system has errors of its own
+                message = f"{self}: cannot be read ({type(error).__name__}: {error}); try again"
+                raise AudioError(message, NO_ACCESS) from error
+            yield copy
+
+
+def find_remote(url: str, suffixes: frozenset[str]) -> Iterator[tuple[Remote, str]]:
+    """The recordings behind a URL with their relative paths, as for a local input.
+
+    Args:
+        url: of a file, or of a folder that is searched with all its folders.
+        suffixes: of names that are taken from a folder, in lower case.
+
+    Raises:
+        UsageError: if fsspec or what it needs is missing, or nothing is found.
+    """
+    try:
+        system, root = _open(url)
+        if system.isfile(root):
+            name = root.rstrip("/").rpartition("/")[2]
+            yield Remote(url, root, url, int(system.info(root).get("size") or 0)), name
+            return
+        found = system.find(root, detail=True)
+    except UsageError:
+        raise
+    except Exception as error:  # every file system has errors of its own
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise UsageError(
+            one_line(f"{url}: cannot be searched ({reason}); check the URL")
+        ) from error
+    head, chain, rest = url.partition("::")
+    prefix = root.rstrip("/") + "/" if root.rstrip("/") else ""
+    known = {}
+    for path, info in found.items():
+        file = path[len(prefix) :] if path.startswith(prefix) else path.lstrip("/")
+        hidden = any(part.startswith(".") for part in file.split("/"))
+        if not hidden and os.path.splitext(file)[1].lower() in suffixes:
+            shown = f"{head.rstrip('/')}/{file}{chain}{rest}"
+            known[file] = Remote(url, path, shown, int(info.get("size") or 0))
+    if not known:
+        looked = " ".join(sorted(suffixes))
+        raise UsageError(one_line(f"{url}: no audio there; looked for names in {looked}"))
+    for file in sorted(known, key=lambda name: name.split("/")):
+        if ".." in file.split("/"):
+            raise UsageError(one_line(f"{url}: {file} leads out of the folder; rename it"))
+        yield known[file], file
+
+
+def _open(url: str) -> tuple:
+    """File system and path of a URL."""
+    try:
+        import fsspec
+    except ImportError:
+        raise UsageError(
+            one_line(f"{url}: a URL needs fsspec; run `pip install 'speechattn[fsspec]'`")
+        ) from None
+    try:
+        return fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:  # no such protocol, or its package is missing
+        raise UsageError(one_line(f"{url}: {error}")) from error
