@@ -20,7 +20,7 @@ from torch import Tensor
 
 from speechattn.encoder import PhoneClassifier
 from speechattn.encoderconfig import EncoderConfig
-from speechattn.packed_linear import PackedLinear
+from speechattn.packed_linear import ROWS, PackedLinear
 
 MOST_ROWS = 2048  # laid end to end; with more, what is between two products leaves the cache
 WIDTH_MULTIPLE = 16  # numbers: of other widths, ends of rows are computed in another way
@@ -80,10 +80,12 @@ def _laid_end_to_end(
         model.check_finite(frames)
         x = F.pad(model.normalise(frames), (0, 0, 0, count * stack - len(frames)))
         entered.append(x.reshape(count, -1))
+    rows = [*rows, -sum(rows) % ROWS]  # whole tiles: or every product would copy all to make them so
+    entered.append(entered[0].new_zeros(rows[-1], entered[0].shape[1]))
     x = model.enter(torch.cat(entered)[None])
     for layer in model.layers:
         x = layer.together(x, rows)
-    scores = model.classify(model.norm(x))[0].split(list(rows))
+    scores = model.classify(model.norm(x))[0].split(rows)
     return [
         each.unflatten(-1, (stack, -1)).flatten(0, 1)[: len(frames)]
         for each, frames in zip(scores, recordings)
