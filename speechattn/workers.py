@@ -32,8 +32,7 @@ ATTEMPTS = 2  # at a task, before it is given up because its worker dies
 AHEAD = 4  # handfuls a worker that may be under way or wait to be collected: bounds the memory
 LAST_WORDS_SECONDS = 10.0  # that a process may take to end which has closed its pipe
 # The path is set before anything is imported, so that a worker finds what its caller finds.
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from speechattn.handfuls import Handfuls, Several
-from speechattn.worker import work; work()"
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from speechattn.worker import work; work()"
 
 Report = Callable[[int, float], None]  # number of a task, share of it that is done
 
