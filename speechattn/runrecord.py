@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechattn.atomic import atomic_write_text
+from speechattn.atomic import atomic_write_text, temporary_path
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.shards import Shard
 from speechattn.text import one_line
@@ -90,6 +90,8 @@ class RunFiles:
             held.enter_context(_lock(self.folder / LOCK, shared=self.shard is not None))
             if self.shard:
                 held.enter_context(_lock(self._lock))
+            for path in (self.run, self.transcripts):  # what a killed run left of them
+                temporary_path(path).unlink(missing_ok=True)
             yield
 
 

@@ -9,11 +9,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from speechattn.handfuls import Several
 from speechattn.inputs import Job
 from speechattn.journal import size_of
 from speechattn.onefile import steps, transcribe_one, value_of
 from speechattn.outputs import OutputOptions
-from speechattn.workers import Several
 
 if TYPE_CHECKING:
     import torch

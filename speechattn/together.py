@@ -80,7 +80,10 @@ def _laid_end_to_end(
         model.check_finite(frames)
         x = F.pad(model.normalise(frames), (0, 0, 0, count * stack - len(frames)))
         entered.append(x.reshape(count, -1))
-    rows = [*rows, -sum(rows) % ROWS]  # whole tiles: or every product would copy all to make them so
+    rows = [
+        *rows,
+        -sum(rows) % ROWS,
+    ]  # whole tiles: or every product would copy all to make them so
     entered.append(entered[0].new_zeros(rows[-1], entered[0].shape[1]))
     x = model.enter(torch.cat(entered)[None])
     for layer in model.layers:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from recordings import make, needs_posix
 
+from speechattn.atomic import temporary_path
 from speechattn.errors import UsageError
 from speechattn.runrecord import RunFiles, check_same, read_record, write_record
 from speechattn.shards import Shard
@@ -54,6 +55,16 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     assert subprocess.run(command, check=False, timeout=60).returncode == -9
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("shard", [None, Shard(1, 2)])
+def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path, shard):
+    files, other = RunFiles(tmp_path, shard), RunFiles(tmp_path, Shard(2, 2))
+    half = [temporary_path(path) for path in (files.run, files.transcripts, other.run)]
+    for path in half:
+        path.write_text("half")
+    with files.locked():
+        assert [path.exists() for path in half] == [False, False, True]
 
 
 def test_names_and_removal(tmp_path):

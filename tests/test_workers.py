@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 import tasks
-from hypothesis import given
-from hypothesis import strategies as st
 from recordings import needs_posix
 
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.workers import AHEAD, Alone, Died, Handfuls, Several, Workers
+from speechattn.handfuls import Several
+from speechattn.workers import AHEAD, Alone, Died, Workers
 
 
 def crew(kind: type, setup):
@@ -102,17 +101,6 @@ def test_small_tasks_are_done_together_and_large_ones_alone(kind):
     counts = [values[number][1] for number in range(62)]
     assert max(counts) == 4 and counts[30:32] == [1, 1]
     assert sorted(told) == [number for number in range(62) if counts[number] > 1]
-
-
-@given(st.lists(st.integers(0, 199), max_size=40), st.integers(1, 5))
-def test_handfuls_hold_every_task_once_and_leave_some_for_the_others(jobs, takers):
-    handfuls, left, taken = Handfuls(jobs, SMALL, takers), len(jobs), []
-    while handful := handfuls.take():
-        assert len(handful) <= 4 and (len(handful) == 1 or all(job < 100 for _, job in handful))
-        assert takers == 1 or len(handful) == 1 or len(handful) <= -(-left // 2)
-        left -= len(handful)
-        taken += handful
-    assert taken == list(enumerate(jobs)) and handfuls.take() == []
 
 
 @needs_posix
