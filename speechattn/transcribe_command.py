@@ -28,6 +28,7 @@ from speechattn.workers import Alone, Workers
 from speechattn.writers import WRITERS
 
 OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
+WORKERS_ON_CUDA = 4  # at most, of one GPU
 MOST_WORKERS = 1024
 
 
@@ -138,7 +139,7 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
         default=0,
         metavar="N",
         help="processes that transcribe side by side, of some 600 MB each; the results are the "
-        "same (default: 0, one for each core that may be used; with CUDA one)",
+        f"same (default: 0, one for each core that may be used, with CUDA {WORKERS_ON_CUDA} at most)",
     )
     transcribe.add_argument(
         "--threads",
@@ -219,7 +220,7 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
     if arguments.ray:
         crew = ray_crew(arguments, setup, jobs, record["model"]["sha256"])
     else:
-        crew = pick_crew(setup, arguments.workers, len(jobs))
+        crew = pick_crew(setup, arguments.workers, len(jobs), arguments.resume)
     try:
         summary = run_batch(
             jobs,
@@ -239,20 +240,26 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if summary.failures else OK
 
 
-def pick_crew(setup: Setup, workers: int, jobs: int) -> Alone | Workers:
+def pick_crew(setup: Setup, workers: int, jobs: int, resume: bool = False) -> Alone | Workers:
     """Who transcribes: this process, or workers.
+
+    A run that is resumed may have been ended by a recording that brought its process down. So it
+    has workers, be it one: what happens again costs that recording alone.
 
     Args:
         setup: what each needs.
         workers: their number; 0 for what suits the machine.
         jobs: number of recordings; there are no more workers than that.
+        resume: whether the run goes on with another.
     """
     if not workers:
-        workers = 1 if _on_cuda(setup.device) else usable_cores() // max(1, setup.threads)
+        # On CUDA the others decode and write while one computes.
+        most = WORKERS_ON_CUDA if _on_cuda(setup.device) else usable_cores()
+        workers = max(1, min(most, usable_cores() // max(1, setup.threads)))
     workers = min(workers, jobs)
-    if workers <= 1:
+    if workers <= 1 and not resume:
         return Alone(setup, TOGETHER)
-    return Workers(setup, workers, environment(setup.threads), TOGETHER)
+    return Workers(setup, max(1, workers), environment(setup.threads), TOGETHER)
 
 
 def _on_cuda(device: str) -> bool:

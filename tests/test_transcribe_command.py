@@ -222,8 +222,11 @@ def test_the_crew(monkeypatch):
     assert size() == 8 and size(jobs=3) == 3 and size(jobs=0) == 1
     assert size(threads=2) == 4 and size(threads=16) == 1 and size(threads=0) == 8
     assert size(workers=5) == 5 and size(workers=5, jobs=2) == 2 and size(workers=1) == 1
-    assert size(device="cuda") == 1 and size(device="cuda", workers=2) == 2
+    assert size(device="cuda") == 4 and size(device="cuda", workers=2) == 2
     assert isinstance(pick_crew(Setup("m", "cpu", 3, OutputOptions()), 2, 9), Workers)
+    # What brought the process down may do so again.
+    resumed = pick_crew(Setup("m", "cpu", 1, OutputOptions()), 1, 9, resume=True)
+    assert isinstance(resumed, Workers) and resumed._count == 1
 
 
 def test_formats():
