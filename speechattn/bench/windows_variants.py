@@ -91,7 +91,7 @@ def default_variants(
             continue
         found.append(Variant(name, solved(name, values, target, input_dim, num_phones)))
     if encoder.conv_kernel and not quick:
-        found.append(Variant("the recipe's own", encoder))
+        found.append(Variant("the recipe's own", dataclasses.replace(encoder, any_window=None)))
     return found
 
 
