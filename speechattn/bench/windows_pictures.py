@@ -66,12 +66,13 @@ def window_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
 def cost_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     """Frame accuracy by multiply-adds and by speed, every variant with its name and its interval.
 
-    A line joins those that nothing cheaper beats.
+    A line joins those that nothing cheaper beats. A model for any window costs what one trained for
+    the window costs, and is left out.
 
     Raises:
         UsageError: if the file cannot be written.
     """
-    known = [o for o in outcomes if o.frame_accuracy()]
+    known = [o for o in outcomes if o.frame_accuracy() and not o.variant.encoder.any_window]
     figure, axes = _figure(2, width=12)
     microseconds = [1e6 / o.measured.frames_per_second for o in known]
     millions = [o.measured.multiply_adds / 1e6 for o in known]
@@ -104,13 +105,15 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 def memory_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     """Peak memory by the length of a recording, a line for every variant, the highest named first.
 
+    A model for any window is left out, as in :func:`cost_picture`.
+
     Raises:
         UsageError: if the file cannot be written.
     """
     lines = []
     for number, outcome in enumerate(outcomes):
         known = [(n, held) for n, held in sorted(outcome.measured.memory.items()) if held]
-        if known:
+        if known and not outcome.variant.encoder.any_window:
             seconds = [frames / FRAMES_PER_SECOND for frames, _ in known]
             lines.append((seconds, [held / MIB for _, held in known], number, outcome.variant))
     lines.sort(key=lambda line: -line[1][-1])
