@@ -25,17 +25,17 @@ Pair = tuple[int, int]  # left and right, 10 ms frames
 ALIKE = 0.5  # share of draws with both sides alike
 
 
-def draw_window(config: EncoderConfig, seed: int, step: int) -> Pair:
-    """The window of an update, in 10 ms frames; a small one as often as one twice as large.
+def draw_window(config: EncoderConfig, seed: int, number: int) -> Pair:
+    """A window to train with, in 10 ms frames; a small one as often as one twice as large.
 
     Half of the draws have both sides alike, the others draw each.
 
     Args:
         config: with ``any_window``.
         seed: of the training.
-        step: number of the update.
+        number: of the draw.
     """
-    random = np.random.default_rng((seed, 3, step))  # 1 and 2: see batches
+    random = np.random.default_rng((seed, 3, number))  # 1 and 2: see batches
     least, most = (side // config.stack for side in config.any_window)
 
     def side() -> int:

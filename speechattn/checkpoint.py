@@ -6,9 +6,11 @@ the version of the program that wrote it. Weights are safetensors; nothing is ev
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,7 +90,7 @@ class Checkpoint:
         """
         folder = Path(folder)
         config = read_model_config(folder, FORMAT)
-        try:
+        with damage_named(folder, "export the model again"):
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             phones = PhoneSet.from_dict(config["phones"])
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
@@ -96,13 +98,6 @@ class Checkpoint:
                 shapes = PhoneClassifier(front_end.dim, len(phones), encoder).state_dict()
             phone_model = PhoneModel.from_dict(config["phone_model"])
             decoding = DecoderOptions.from_dict(config["decoding"])
-        except KeyError as error:
-            raise ModelError(f"{folder / CONFIG}: no key {error}; export the model again") from None
-        except (SpeechattnError, TypeError, ValueError, AttributeError, RuntimeError,
-                ArithmeticError, MemoryError) as error:  # fmt: skip
-            raise ModelError(
-                f"{folder / CONFIG}: {one_line(str(error))}; export the model again"
-            ) from None
         if phone_model.num_phones != len(phones):
             raise ModelError(
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
@@ -132,6 +127,18 @@ def pick_device(device: str = "auto") -> torch.device:
         reason = one_line(str(error).split(". ")[0])
         raise ConfigError(f"device: {device!r}: {reason}; 'auto' takes what is there") from None
     return picked
+
+
+@contextlib.contextmanager
+def damage_named(folder: Path, way_out: str) -> Iterator[None]:
+    """Turn what goes wrong with the configuration of a model folder into a ModelError of one line."""
+    try:
+        yield
+    except KeyError as error:
+        raise ModelError(f"{folder / CONFIG}: no key {error}; {way_out}") from None
+    except (SpeechattnError, TypeError, ValueError, AttributeError, RuntimeError,
+            ArithmeticError, MemoryError) as error:  # fmt: skip
+        raise ModelError(f"{folder / CONFIG}: {one_line(str(error))}; {way_out}") from None
 
 
 def write_model(

@@ -24,8 +24,8 @@ class EncoderConfig(EncoderShape):
         blocks: how often attention and feed-forward alternate.
         window: ``[left, right]`` in 10 ms frames for every block, or one pair for each block;
             null for no limit. With ``stack`` s, multiples of s.
-        any_window: ``[least, most]`` 10 ms frames: every update of a training draws its window
-            between them, and the model then works with any; ``window`` is what it works with unless
+        any_window: ``[least, most]`` 10 ms frames: training draws windows between them, a few for
+            every update, and the model then works with any; ``window`` is what it works with unless
             it is told otherwise. Null for a model of one window. With ``stack`` s, multiples of s.
         conv_kernel: encoder frames of a depthwise convolution between attention and feed-forward,
             odd; 0 for none.

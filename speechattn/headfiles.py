@@ -7,15 +7,13 @@ from pathlib import Path
 
 import torch
 
-from speechattn.checkpoint import read_model_config, read_weights, write_model
+from speechattn.checkpoint import damage_named, read_model_config, read_weights, write_model
 from speechattn.configfile import build
 from speechattn.encoderkinds import AnyEncoderConfig
-from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.headconfig import AnyHead
 from speechattn.headmodels import LabelModel, StringModel, head_model
-from speechattn.modelfiles import CONFIG, WEIGHTS
-from speechattn.text import one_line
+from speechattn.modelfiles import WEIGHTS
 
 FORMAT = "speechattn-head-model"
 
@@ -63,19 +61,13 @@ class HeadCheckpoint:
         """
         folder = Path(folder)
         config = read_model_config(folder, FORMAT)
-        try:
+        with damage_named(folder, "train the model again"):
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             labels = tuple(map(str, config["labels"]))
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
             head = build(AnyHead, config["head"], "head.")
             with torch.device("meta"):  # shapes only: a damaged size would take all memory there is
                 shapes = head_model(front_end.dim, len(labels), encoder, head).state_dict()
-        except KeyError as error:
-            raise ModelError(f"{folder / CONFIG}: no key {error}; train the model again") from None
-        except (SpeechattnError, TypeError, ValueError, RuntimeError, MemoryError) as error:
-            raise ModelError(
-                f"{folder / CONFIG}: {one_line(str(error))}; train the model again"
-            ) from None
         weights = read_weights(folder / WEIGHTS, shapes)
         model = head_model(front_end.dim, len(labels), encoder, head)
         model.load_state_dict(weights)

@@ -7,6 +7,8 @@ large as AdamW's (Liu et al., 2025), so that one learning rate suits both; the r
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,19 @@ from speechattn.muon import Muon
 from speechattn.packed_linear import PRECISIONS
 
 MOMENTS = {"optimizer": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """The learning rate of a step as a share of its peak: a line up, then half a cosine to zero.
+
+    Args:
+        step: from 0.
+        steps: of the training.
+        warmup: steps until the peak.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 class Optimizers:

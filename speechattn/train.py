@@ -21,7 +21,7 @@ from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.encoder import Encoder, EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
-from speechattn.optimizers import Optimizers
+from speechattn.optimizers import Optimizers, schedule
 from speechattn.prepare import PreparedSet
 from speechattn.replicas import Replicas, frame_loss, single_core_threads
 from speechattn.trainstate import (
@@ -157,7 +157,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-        self.optimizers.step(settings.learning_rate * self._schedule(self.step))
+        share = schedule(self.step, settings.steps, settings.warmup_steps)
+        self.optimizers.step(settings.learning_rate * share)
         self.step += 1
         # At first the mean forgets faster, so that it soon leaves the initial weights behind: it
         # spans about the last tenth of the updates so far, until that is what average_decay spans.
@@ -182,12 +183,6 @@ class Trainer:
         batch = self.batches.masked(self._draft[1].result())
         self._draft = self.step + 1, drafts.submit(self.batches.draft, self.step + 1)
         return batch
-
-    def _schedule(self, step: int) -> float:
-        warmup, total = self.config.training.warmup_steps, self.config.training.steps
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
     def averaged(self) -> Encoder:
         """The model with the running mean of its weights, for use."""

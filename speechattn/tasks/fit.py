@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from speechattn.config_sections import check
 from speechattn.errors import SpeechattnError
+from speechattn.optimizers import schedule
 
 CLIP_NORM = 1.0  # gradients are scaled down to this norm
 
@@ -70,8 +71,9 @@ def fit(
     batches = _batches(examples, settings.batch, torch.Generator().manual_seed(seed))
     model.train()
     for step in range(settings.steps):
+        share = schedule(step, settings.steps, settings.warmup_steps)
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(step, settings)
+            group["lr"] = settings.learning_rate * share
         optimizer.zero_grad(set_to_none=True)
         value = loss(next(batches))
         if not math.isfinite(value.item()):
@@ -83,14 +85,6 @@ def fit(
         nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         optimizer.step()
     return model.eval()
-
-
-def _schedule(step: int, settings: FitConfig) -> float:
-    """The learning rate of a step, as a share of its peak."""
-    warmup = settings.warmup_steps
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, settings.steps - warmup)))
 
 
 def _batches(examples: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
