@@ -81,7 +81,7 @@ class RecipeConfig:
             if not getattr(self, name):
                 raise ConfigError(f"{name}: empty; list at least one corpus/split")
         for name in ("train", "dev", "test"):
-            _check_entries(name, getattr(self, name))
+            check_entries(name, getattr(self, name))
         for entry in self.realign:
             if entry not in self.train:
                 raise ConfigError(f"realign: {entry!r} is not in train; list it there too")
@@ -110,8 +110,8 @@ class RecipeConfig:
         return {**dataclasses.asdict(self), "encoder": self.encoder.to_dict()}
 
 
-def _check_entries(name: str, entries: tuple) -> None:
-    """Refuse what is no ``corpus/split``, and what is listed twice."""
+def check_entries(name: str, entries: tuple) -> None:
+    """Raise a ConfigError for an entry that is no ``corpus/split``, or is listed twice."""
     for index, entry in enumerate(entries):
         parts = entry.split("/") if isinstance(entry, str) else []
         if len(parts) != 2 or any(part in ("", ".", "..") for part in parts):

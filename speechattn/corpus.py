@@ -77,6 +77,21 @@ class Corpus:
         return iter(self.utterances)
 
 
+def read_entry(corpora: Path, entry: str, *, phones: PhoneSet, alignments: bool = True) -> Corpus:
+    """Read what a recipe lists as ``corpus/split``, or ``corpus/all``; see :func:`read_corpus`.
+
+    Args:
+        corpora: folder that holds the corpus folders.
+    """
+    name, split = entry.split("/")
+    return read_corpus(
+        corpora / name,
+        phones=phones,
+        split=None if split == "all" else split,
+        alignments=alignments,
+    )
+
+
 def read_corpus(
     folder: str | Path,
     *,

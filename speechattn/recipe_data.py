@@ -12,7 +12,7 @@ import numpy as np
 
 from speechattn.checkpoint import pick_device
 from speechattn.config import RecipeConfig
-from speechattn.corpus import CTM_NAMES, Corpus, read_corpus
+from speechattn.corpus import CTM_NAMES, Corpus, read_entry
 from speechattn.errors import CorpusError
 from speechattn.noises import prepare_noises, read_noises
 from speechattn.phones import arpabet, read_phone_table
@@ -118,13 +118,7 @@ class RecipeData:
                 self.say(f"  left out of {name}: {problem}")
 
     def _corpus(self, entry: str, alignments: bool = True) -> Corpus:
-        name, split = entry.split("/")
-        return read_corpus(
-            self.corpora / name,
-            phones=self.phones,
-            split=None if split == "all" else split,
-            alignments=alignments,
-        )
+        return read_entry(self.corpora, entry, phones=self.phones, alignments=alignments)
 
     def _training_corpus(self, entry: str) -> Corpus:
         if entry not in self.config.realign:

@@ -44,9 +44,14 @@ def bootstrap(
     draws = random.integers(len(names), size=(REPEATS, len(names)))
     drawn = whole[draws].sum(1)
     rates = part[draws].sum(1)[drawn > 0] / drawn[drawn > 0]
+    return Rate(float(part.sum() / whole.sum()), *interval(rates))
+
+
+def interval(drawn: np.ndarray) -> tuple[float, float]:
+    """Between which values the middle :data:`CONFIDENCE` of what was drawn lies."""
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(rates, [tail, 100 - tail])
-    return Rate(float(part.sum() / whole.sum()), float(low), float(high))
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def units(rows: Sequence[dict]) -> tuple[str, list[str]]:

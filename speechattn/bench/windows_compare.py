@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from speechattn.bench.windows_bootstrap import CONFIDENCE, REPEATS, Rate, units
+from speechattn.bench.windows_bootstrap import REPEATS, Rate, interval, units
 from speechattn.bench.windows_outcome import Outcome
 from speechattn.bench.windows_variants import FULL
 
@@ -58,7 +58,7 @@ class Draws:
             found[one.variant.name] - found[other.variant.name]
             for found in (self.whole, self.drawn)
         )
-        return Rate(whole, *_interval(drawn))
+        return Rate(whole, *interval(drawn))
 
     def largest_useful(self, ladder: Sequence[Outcome]) -> tuple[Outcome, Outcome, Outcome] | None:
         """The smallest window to which no wider one adds :data:`USEFUL`, and its interval.
@@ -80,7 +80,7 @@ class Draws:
         ):
             best_from_here = np.maximum.accumulate(accuracy[::-1])[::-1]
             places.append((best_from_here - accuracy < USEFUL).argmax(0))
-        ends = np.round(_interval(places[1])).astype(int)
+        ends = np.round(interval(places[1])).astype(int)
         return tuple(ladder[place] for place in (places[0][0], *ends))
 
 
@@ -116,9 +116,3 @@ def counterpart(outcome: Outcome, windows: Sequence[Outcome]) -> Outcome | None:
         return None
     nearest = min(known, key=lambda one: abs(ahead(one) - ahead(outcome)))
     return nearest if abs(ahead(nearest) - ahead(outcome)) <= NEAR * ahead(outcome) else None
-
-
-def _interval(drawn: np.ndarray) -> tuple[float, float]:
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    return float(low), float(high)

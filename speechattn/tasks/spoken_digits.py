@@ -15,8 +15,9 @@ import speechattn
 from speechattn.atomic import atomic_write_text
 from speechattn.bench.windows_bootstrap import bootstrap
 from speechattn.checkpoint import pick_device
+from speechattn.config import check_entries
 from speechattn.config_sections import AugmentationConfig, TrainingConfig, check
-from speechattn.corpus import Corpus, read_corpus
+from speechattn.corpus import Corpus, read_entry
 from speechattn.encoderkinds import AnyEncoderConfig, EncoderConfig
 from speechattn.errors import ConfigError, CorpusError
 from speechattn.frontend import FrontEndConfig
@@ -72,10 +73,9 @@ class Config(TaskConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("train", "test"):
-            entries = getattr(self, name)
-            for entry in entries or ("",):
-                if not isinstance(entry, str) or len(entry.split("/")) != 2:
-                    raise ConfigError(f"{name}: {list(entries)}; list at least one corpus/split")
+            if not getattr(self, name):
+                raise ConfigError(f"{name}: []; list at least one corpus/split")
+            check_entries(name, getattr(self, name))
         for name in ("leave_out", "classes", "poolings"):
             values = getattr(self, name)
             if not all(isinstance(value, str) and value for value in values):
@@ -139,12 +139,8 @@ class SpokenDigits:
         return [fingerprint(inputs)]
 
     def _read(self, entries: Sequence[str]) -> list[Corpus]:
-        corpora = []
-        for entry in entries:
-            name, split = entry.split("/")
-            folder, part = Path(self.config.corpora) / name, None if split == "all" else split
-            corpora.append(read_corpus(folder, phones=arpabet(), split=part, alignments=False))
-        return corpora
+        corpora = Path(self.config.corpora)
+        return [read_entry(corpora, e, phones=arpabet(), alignments=False) for e in entries]
 
     def _labelled(self, prepared: PreparedSet, corpora: Sequence[Corpus]) -> SequenceSet:
         """All recordings with a class; others are named and left out."""
