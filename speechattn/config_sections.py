@@ -51,6 +51,9 @@ class TrainingConfig:
             :mod:`speechattn.optimizers`.
         weight_decay: of the optimizer.
         label_smoothing: of the cross-entropy.
+        sequence_weight: of the loss over whole paths (:mod:`speechattn.pathloss`) beside the
+            cross-entropy; 0 leaves it out. For a model that has learnt from the cross-entropy
+            before.
         average_decay: of the running mean of the weights that is evaluated and kept; at the
             beginning of a run it forgets faster.
         clip_norm: gradients are scaled down to this norm.
@@ -71,6 +74,7 @@ class TrainingConfig:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     label_smoothing: float = 0.05
+    sequence_weight: float = 0.0
     average_decay: float = 0.995
     clip_norm: float = 1.0
     replicas: int = 1
@@ -81,7 +85,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         counts = ("steps", "batch_frames", "crop_frames", "evaluate_every", "checkpoint_every")
         check("training.", self, (*counts, "replicas"), lambda v: v >= 1, "from 1 on")
-        least0 = ("max_silence_frames", "warmup_steps", "weight_decay")
+        least0 = ("max_silence_frames", "warmup_steps", "weight_decay", "sequence_weight")
         check("training.", self, least0, lambda v: v >= 0, "from 0 on")
         check("training.", self, ("learning_rate", "clip_norm"), lambda v: v > 0, "above 0")
         shares = ("label_smoothing", "average_decay")

@@ -98,9 +98,14 @@ def frame_loss(model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -
     """Cross-entropy added up over the frames of a batch."""
     with half(batch, settings):
         scores = model(batch.frames, batch.lengths)
+    return frame_cross_entropy(scores, batch.labels, settings)
+
+
+def frame_cross_entropy(scores: Tensor, labels: Tensor, settings: TrainingConfig) -> Tensor:
+    """Cross-entropy of scores (batch, frames, classes), added up over the labels."""
     return F.cross_entropy(
         scores.flatten(0, 1).float(),
-        batch.labels.flatten(),
+        labels.flatten(),
         ignore_index=PADDING,
         label_smoothing=settings.label_smoothing,
         reduction="sum",

@@ -18,6 +18,7 @@ from speechattn.headconfig import AnyHead
 from speechattn.headfiles import HeadCheckpoint
 from speechattn.headmodels import LabelModel, StringModel, head_loss, head_model
 from speechattn.metrics import phone_errors
+from speechattn.replicas import Loss
 from speechattn.sequences import NO_CLASS, SequenceBatches, SequenceSet
 from speechattn.train import Trainer
 from speechattn.train_stage import set_aside_foreign
@@ -43,7 +44,6 @@ class SequenceTrainer(Trainer):
     """
 
     measured = "dev_error_rate"
-    loss = staticmethod(head_loss)
 
     def __init__(
         self,
@@ -84,6 +84,10 @@ class SequenceTrainer(Trainer):
     ) -> SequenceBatches:
         """What is learnt from."""
         return SequenceBatches(train, self.config, noises)
+
+    def make_loss(self, train: SequenceSet) -> Loss:
+        """That of the head."""
+        return head_loss
 
     def make_model(self) -> LabelModel | StringModel:
         """What learns, with random weights."""

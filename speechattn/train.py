@@ -22,8 +22,9 @@ from speechattn.encoder import Encoder, EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.optimizers import Optimizers, schedule
+from speechattn.pathloss import SequenceLoss, frame_transitions
 from speechattn.prepare import PreparedSet
-from speechattn.replicas import Replicas, frame_loss, single_core_threads
+from speechattn.replicas import Loss, Replicas, frame_loss, single_core_threads
 from speechattn.trainstate import (
     TrainingFacts,
     check_tensors,
@@ -63,7 +64,6 @@ class Trainer:
     """
 
     measured = "dev_frame_accuracy"
-    loss = staticmethod(frame_loss)
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Trainer:
             model.std.copy_(torch.from_numpy(std))
         self.model = model.to(device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.replicas = Replicas(self.model, config.training, self.loss)
+        self.replicas = Replicas(self.model, config.training, self.make_loss(train))
         self.optimizers = Optimizers(self.model, config.training)
         self._drafts, self._draft = single_core_threads(1), None
         self.step = 0
@@ -104,6 +104,13 @@ class Trainer:
     ) -> TrainingBatches:
         """What is learnt from."""
         return TrainingBatches(train, self.config, silence, noises)
+
+    def make_loss(self, train: PreparedSet) -> Loss:
+        """What is made smaller."""
+        if not self.config.training.sequence_weight:
+            return frame_loss
+        labels = (train.labels(entry) for entry in train.entries)
+        return SequenceLoss(frame_transitions(labels, self._num_labels).to(self.device))
 
     def make_model(self) -> Encoder:
         """What learns, with random weights."""
