@@ -12,6 +12,7 @@ from speechattn.phones import PhoneSet
 from speechattn.text import one_line
 
 POCKETSPHINX = "pocketsphinx"  # stands for the dictionary that its wheel carries
+DICTIONARY = "cmudict-en-us.dict"  # its file there
 _VARIANT = re.compile(r"\(\d+\)$")  # "read(2)": another pronunciation of "read"
 _MOST_NAMED = 5  # words in a message
 
@@ -36,7 +37,8 @@ class Lexicon:
         self.phones = phones
         self.words: dict[str, tuple[int, ...]] = {}
         for path in paths:
-            path = _packaged() if str(path) == POCKETSPHINX else Path(path)
+            packaged = str(path) == POCKETSPHINX
+            path = packaged_file(DICTIONARY, "dictionary") if packaged else Path(path)
             found: dict[str, tuple[int, ...]] = {}
             for number, line in enumerate(_lines(path), 1):
                 if line.strip() and not line.startswith((";;;", "#")):
@@ -83,14 +85,23 @@ def named(words: Iterable[str]) -> str:
     return one_line(", ".join(words[:_MOST_NAMED])) + more
 
 
-def _packaged() -> Path:
-    found = importlib.util.find_spec("pocketsphinx")
+def packaged_file(name: str, what: str) -> Path:
+    """A file of the US English model that the wheel of pocketsphinx carries.
+
+    Args:
+        name: of the file.
+        what: it is, for the message.
+
+    Raises:
+        UsageError: if pocketsphinx is not installed.
+    """
+    found = importlib.util.find_spec(POCKETSPHINX)
     if found is None or found.origin is None:
         raise UsageError(
-            "lexicon: pocketsphinx, whose dictionary is asked for, is not installed; "
-            "run: pip install 'speechattn[tasks]', or name a dictionary file"
+            f"pocketsphinx, whose {what} is asked for, is not installed; "
+            "run: pip install 'speechattn[tasks]', or do without"
         )
-    return Path(found.origin).parent / "model/en-us/cmudict-en-us.dict"
+    return Path(found.origin).parent / "model/en-us" / name
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,0 +1,76 @@
+"""Sentences drawn from pocketsphinx's trigram: English as a stranger would count it."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections import Counter
+
+import pytest
+
+from speechattn import english_text
+from speechattn.english_text import english_strings
+from speechattn.errors import ConfigError, UsageError
+from speechattn.lexicon import POCKETSPHINX, Lexicon
+from speechattn.phones import PhoneSet, arpabet
+
+PHONES = arpabet()
+SILENCE = PHONES.silence_index
+
+
+@pytest.fixture(scope="module")
+def strings():
+    pytest.importorskip("pocketsphinx")
+    return list(english_strings(8000, PHONES))
+
+
+def test_sentences_begin_and_end_in_silence_and_never_pause_twice(strings):
+    for labels in strings:
+        assert labels[0] == labels[-1] == SILENCE and len(labels) > 2
+        assert not any(a == b == SILENCE for a, b in itertools.pairwise(labels))
+
+
+def test_words_are_as_frequent_as_in_english(strings):
+    """By their pronunciations between pauses: "the" follows "of" more than "of" follows "the"."""
+    lexicon = Lexicon([POCKETSPHINX], PHONES)
+    the, of = lexicon.words["THE"], lexicon.words["OF"]
+    text = [tuple(labels) for labels in strings]
+
+    def times(part):
+        size = len(part)
+        return sum(t[i : i + size] == part for t in text for i in range(len(t) - size + 1))
+
+    assert 0.02 < times(the) / 8000 < 0.12
+    assert times(of + the) > 5 * max(1, times(the + of))
+
+
+def test_phones_are_as_frequent_as_in_english(strings):
+    """AH, N and T lead every count of spoken US English; ZH, OY and CH trail it."""
+    counts = Counter(PHONES.names[label] for labels in strings for label in labels)
+    del counts["SIL"]
+    often = [name for name, _ in counts.most_common(6)]
+    assert {"AH", "N", "T"} <= set(often)
+    assert {"ZH", "OY"} <= {name for name, _ in counts.most_common()[-6:]}
+
+
+def test_pauses_are_between_words_as_often_as_said(strings):
+    pauses = sum(label == SILENCE for labels in strings for label in labels[1:-1])
+    assert pauses / 8000 == pytest.approx(english_text.PAUSE, rel=0.25)
+
+
+def test_same_seed_same_sentences():
+    pytest.importorskip("pocketsphinx")
+    one, two, other = (list(english_strings(60, PHONES, seed)) for seed in (3, 3, 4))
+    assert one == two != other
+
+
+def test_another_phone_set_is_refused():
+    pytest.importorskip("pocketsphinx")
+    with pytest.raises(ConfigError, match="is no phone"):
+        next(english_strings(1, PhoneSet(("SIL", "A", "B"), "SIL")))
+
+
+def test_without_pocketsphinx_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install"):
+        next(english_strings(1, PHONES))
