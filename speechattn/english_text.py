@@ -34,7 +34,8 @@ def english_strings(words: int, phones: PhoneSet, seed: int = 0) -> Iterator[lis
         seed: the same sentences for the same seed and the same version of pocketsphinx.
 
     Yields:
-        Labels of a sentence, silence at its beginning and end and in a share of the gaps.
+        Labels of a sentence, each word in any of its pronunciations, silence at its beginning and
+        end and in a share of the gaps.
 
     Raises:
         ConfigError: if the set lacks a phone of the dictionary.
@@ -48,7 +49,8 @@ def english_strings(words: int, phones: PhoneSet, seed: int = 0) -> Iterator[lis
             sentence = sentences.draw()
             labels = [phones.silence_index]
             for word in sentence:
-                labels += lexicon.words[word]
+                variants = lexicon.variants[word]
+                labels += variants[random.integers(len(variants))]
                 if random.random() < PAUSE:
                     labels.append(phones.silence_index)
             if labels[-1] != phones.silence_index:

@@ -18,15 +18,19 @@ _MOST_NAMED = 5  # words in a message
 
 
 class Lexicon:
-    """The first pronunciation of every word.
+    """The pronunciations of words.
 
     Args:
         paths: files with a line for each pronunciation, the word first and then its phones,
             separated by spaces or tabs; stress digits are dropped, case does not count, and lines
-            that begin with ``;;;`` or ``#`` are comments. A word has its pronunciation from the
-            first file, and the first line there, that lists it. ``pocketsphinx`` stands for the US
-            English dictionary of that package.
+            that begin with ``;;;`` or ``#`` are comments. A word has its pronunciations from the
+            first file that lists it. ``pocketsphinx`` stands for the US English dictionary of that
+            package.
         phones: the labels that may occur.
+
+    Attributes:
+        words: the first pronunciation of each.
+        variants: all of each that its file lists, in their order.
 
     Raises:
         ConfigError: if a file cannot be read or holds no words, or a line is not understood.
@@ -35,18 +39,19 @@ class Lexicon:
 
     def __init__(self, paths: Sequence[str | Path], phones: PhoneSet):
         self.phones = phones
-        self.words: dict[str, tuple[int, ...]] = {}
+        self.variants: dict[str, list[tuple[int, ...]]] = {}
         for path in paths:
             packaged = str(path) == POCKETSPHINX
             path = packaged_file(DICTIONARY, "dictionary") if packaged else Path(path)
-            found: dict[str, tuple[int, ...]] = {}
+            found: dict[str, list[tuple[int, ...]]] = {}
             for number, line in enumerate(_lines(path), 1):
                 if line.strip() and not line.startswith((";;;", "#")):
                     word, labels = self._entry(line, f"{path}:{number}")
-                    found.setdefault(word, labels)
+                    found.setdefault(word, []).append(labels)
             if not found:
                 raise ConfigError(f"lexicon: {path}: no words in it; give another file")
-            self.words = {**found, **self.words}
+            self.variants = {**found, **self.variants}
+        self.words = {word: variants[0] for word, variants in self.variants.items()}
 
     def _entry(self, line: str, where: str) -> tuple[str, tuple[int, ...]]:
         word, *names = line.split()

@@ -28,6 +28,7 @@ def test_every_form_of_a_line_is_read(tmp_path):
         ";;; a comment\n# another\n\nbob  B AA1 B\nBOB(2) B B\nshah\tsh aa0\nSHAH'S SH AA SH\n",
     )
     assert found.words == {"BOB": (B, AA, B), "SHAH": (SH, AA), "SHAH'S": (SH, AA, SH)}
+    assert found.variants["BOB"] == [(B, AA, B), (B, B)]
     assert found.pronounce("shah  Bob") == (SH, AA, B, AA, B)
     assert len(found) == 3
 
