@@ -1,7 +1,8 @@
 """A model on disk: one folder with ``config.json`` and ``model.safetensors``, perhaps a card for people.
 
 ``config.json`` holds the shape of the encoder, the front end, the phone set and the decoder, with
-the version of the program that wrote it. Weights are safetensors; nothing is ever unpickled.
+the version of the program that wrote it. Weights are safetensors, and beside them lie the phone
+n-grams of a model that has some, as ``grammar.*``; nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -27,12 +28,15 @@ from speechattn.encoderkinds import AnyEncoderConfig
 from speechattn.errors import ConfigError, ModelError, SpeechattnError
 from speechattn.frontend import FrontEndConfig
 from speechattn.modelfiles import CARD, CONFIG, WEIGHTS
+from speechattn.ngrams import PhoneNgrams
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
 from speechattn.text import one_line
 
 FORMAT = "speechattn-model"
-FORMAT_VERSION = 2  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 3  # raised when an older program could not run what a newer one writes
+
+GRAMMAR = "grammar."  # of the names of phone n-grams among the weights
 
 
 @dataclass
@@ -44,7 +48,7 @@ class Checkpoint:
         classifier: normalisation statistics, encoder and classifier.
         front_end: what its frames are.
         phones: what its classes are.
-        phone_model: order and duration of phones.
+        phone_model: order and duration of phones, perhaps with n-grams.
         decoding: weights of the decoder.
         training: how it was made, for the curious; not needed to run it.
         card: its model card, a text for people; None without one. It is not saved with it.
@@ -79,7 +83,10 @@ class Checkpoint:
             "training": self.training,
             "phone_model": self.phone_model.to_dict(),
         }
-        write_model(folder, FORMAT, config, self.classifier, dtype)
+        ngrams = self.phone_model.ngrams
+        grammar = {} if ngrams is None else ngrams.tensors()
+        beside = {f"{GRAMMAR}{name}": torch.from_numpy(v) for name, v in grammar.items()}
+        write_model(folder, FORMAT, config, self.classifier, dtype, beside)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
@@ -103,7 +110,15 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
-        weights = read_weights(folder / WEIGHTS, shapes)
+        weights = read_weights(folder / WEIGHTS, shapes, GRAMMAR)
+        names = [name for name in weights if name.startswith(GRAMMAR)]
+        grammar = {name.removeprefix(GRAMMAR): weights.pop(name) for name in names}
+        if grammar:
+            try:
+                arrays = {name: tensor.numpy() for name, tensor in grammar.items()}
+                phone_model = replace(phone_model, ngrams=PhoneNgrams.from_tensors(arrays))
+            except (ModelError, TypeError) as error:  # NumPy has not all types that a file may hold
+                raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
         classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
         classifier.load_state_dict(weights)
         classifier.eval().requires_grad_(False).to(device)
@@ -147,6 +162,7 @@ def write_model(
     config: dict,
     model: torch.nn.Module,
     dtype: torch.dtype | None = None,
+    beside: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a model folder, whole or not at all; a model that is there is replaced.
 
@@ -156,6 +172,7 @@ def write_model(
         config: all else it takes to make the model, JSON values.
         model: whose weights are written.
         dtype: of its parameters in the file; None for their own.
+        beside: more to write into the same file, as it is.
 
     Raises:
         ModelError: if the name is taken by something that is no model folder.
@@ -176,7 +193,7 @@ def write_model(
             for k, v in model.state_dict().items()
         }
         # Not save_file, whose file nobody else may read.
-        (partial / WEIGHTS).write_bytes(save(plain))
+        (partial / WEIGHTS).write_bytes(save({**plain, **(beside or {})}))
         replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -216,8 +233,15 @@ def _read_card(path: Path) -> str | None:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
-def read_weights(path: Path, shapes: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def read_weights(
+    path: Path, shapes: dict[str, torch.Tensor], beside: str | None = None
+) -> dict[str, torch.Tensor]:
     """The weights, which must have the shapes of these tensors (whose values do not matter).
+
+    Args:
+        path: of the file.
+        shapes: name → tensor.
+        beside: what else may be there, of any shape, if its name begins with this.
 
     Raises:
         ModelError: if they have not, or cannot be read.
@@ -227,7 +251,9 @@ def read_weights(path: Path, shapes: dict[str, torch.Tensor]) -> dict[str, torch
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
     wanted = {k: tuple(v.shape) for k, v in shapes.items()}
-    found = {k: tuple(v.shape) for k, v in weights.items()}
+    found = {
+        k: tuple(v.shape) for k, v in weights.items() if beside is None or not k.startswith(beside)
+    }
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise ModelError(

@@ -5,14 +5,15 @@ Every section checks itself when it is made, so that nothing impossible gets as 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from speechattn.errors import ConfigError
+from speechattn.ngrams import LONGEST_ORDER
 from speechattn.timing import SHIFT_MS
 
+TUNED = ("bigram_scale", "prior_scale", "insertion_penalty", "duration_scale")  # on dev
 MOST_DB = 100.0  # dB; more is no recording any more, and its energy overflows
 
 
@@ -165,19 +166,35 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class DecodingConfig:
-    """The values that are tried on dev; the best by PER goes into the model.
+    """The decoder: what is learned for it, and the values that are tried on dev.
 
     Attributes:
-        bigram_scale, prior_scale, insertion_penalty, duration_scale: lists of candidates.
+        bigram_scale, prior_scale, insertion_penalty, duration_scale: lists of candidates; of all
+            combinations the best by PER goes into the model.
+        ngram_order: of the phone n-grams that are learned from the training labels; at 2 the
+            phone model's bigram does without.
+        beam: of the decoder, in nats; null for none.
     """
 
     bigram_scale: tuple = (0.5, 1.0, 1.5, 2.0)
     prior_scale: tuple = (0.0, 0.3, 0.6)
     insertion_penalty: tuple = (0.0, 1.0, 2.0)
     duration_scale: tuple = (1.0,)
+    ngram_order: int = 2
+    beam: float | None = None
 
     def __post_init__(self) -> None:
-        for name, values in dataclasses.asdict(self).items():
+        order = f"from 2 to {LONGEST_ORDER}"
+        check("decoding.", self, ("ngram_order",), lambda v: 2 <= v <= LONGEST_ORDER, order)
+        check(
+            "decoding.",
+            self,
+            ("beam",),
+            lambda v: v is None or (is_number(v) and v > 0),
+            "above 0, or null",
+        )
+        for name in TUNED:
+            values = getattr(self, name)
             if not values:
                 raise ConfigError(f"decoding.{name}: empty; list at least one value to try")
             for value in values:

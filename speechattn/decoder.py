@@ -1,15 +1,19 @@
-"""From frame posteriors to phones with times: exact Viterbi search, as the frames come in.
+"""From frame posteriors to phones with times: Viterbi search, as the frames come in.
 
 The score of a segmentation into phones p1 ... pn of d1 ... dn frames, in nats, is the sum of
 
 - ``log_posterior - prior_scale * log_prior`` of its phone, for every frame;
 - ``bigram_scale`` times ``log_initial[p1]``, ``log_bigram[p, q]`` for each pair of neighbours, and
-  ``log_final[pn]``;
+  ``log_final[pn]``; where the phone model has n-grams, the log probability of each phone after the
+  up to n - 1 phones before it takes the place of ``log_bigram[p, q]``
+  (:mod:`speechattn.ngrams`);
 - ``duration_scale * ((d - m) * log_stay[p] + log_leave[p])`` for each phone, m its minimum;
 - ``-insertion_penalty`` for each phone after the first.
 
 The decoder finds the best segmentation with no phone shorter than its minimum (Viterbi 1967).
-Edge cases, by definition:
+With a ``beam`` it gives up after every frame the readings that score lower than the best one by
+more; the best of those that could end there stays. What it finds may then not be the best, which
+with a beam of some 12 nats is rare. Edge cases, by definition:
 
 - In a recording of fewer frames than the longest minimum, minima count as at most its length, so
   that every phone is possible; a single frame gets its best phone.
@@ -19,14 +23,18 @@ Edge cases, by definition:
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from speechattn.decoder_options import DecoderOptions
+from speechattn.ngrams import Tables
 from speechattn.phonemodel import PhoneModel
 from speechattn.segments import FrameRun
 
 BLOCK_FRAMES = 8192  # frames checked and copied at a time
 ROOM = 4096  # history nodes at first; grows only while hypotheses disagree about a long past
+TOKENS = 512  # at first; grows where more hypotheses are kept apart
 LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
 
 
@@ -48,14 +56,19 @@ class Decoder:
         options = options or DecoderOptions()
         self._viterbi = viterbi
         self._model, self._options = model, options
+        self._beam = math.inf if options.beam is None else float(options.beam)
         self._log_prior = options.prior_scale * model.log_prior
         self._stay = options.duration_scale * model.log_stay
-        self._leave = options.duration_scale * model.log_leave
+        self._ends = options.duration_scale * model.log_leave
+        self._leave = self._ends - options.insertion_penalty
         self._initial = _scaled(model.log_initial, options.bigram_scale)
         self._final = _scaled(model.log_final, options.bigram_scale)
-        bigram = _scaled(model.log_bigram, options.bigram_scale)
-        self._transition = bigram + self._leave[:, None] - options.insertion_penalty
-        self._best_exit = self._transition.max(axis=1)
+        if model.ngrams is None:
+            # Scaled here and not as it is read, for what is impossible stays so even at 0.
+            bigram = _scaled(model.log_bigram, options.bigram_scale)
+            self._tables, self._scale = Tables.of_bigram(bigram), 1.0
+        else:
+            self._tables, self._scale = model.ngrams.tables(), float(options.bigram_scale)
         self._reset()
 
     @property
@@ -77,7 +90,8 @@ class Decoder:
         if not self._started:
             return np.arange(self.num_frames + 1)
         places = self._nodes[: self.num_pending, 1:3]  # start and end
-        return np.unique(np.concatenate([[self.num_frames], self._start_frame, places], axis=None))
+        starts = self._token[: self._num_tokens, self._viterbi.BEGIN]
+        return np.unique(np.concatenate([[self.num_frames], starts, places], axis=None))
 
     def push(self, log_posteriors: np.ndarray) -> list[FrameRun]:
         """Take in the next frames of the recording.
@@ -119,10 +133,13 @@ class Decoder:
             self._start(np.minimum(self._model.min_frames, len(head)))
             runs += self._advance(head)
         if self._started:
-            ready = self._score[-1] + self._leave
-            scores = ready + self._final
-            scores = ready if np.isneginf(scores).all() else scores
-            runs += self._trace_back(len(self._score) - 1, int(np.argmax(scores)))
+            token = self._token[: self._num_tokens]
+            ready = np.flatnonzero(token[:, self._viterbi.LACKS] == 0)
+            phones = token[ready, self._viterbi.SPOKEN]
+            scores = self._score[ready] + self._ends[phones]
+            ended = scores + self._final[phones]
+            scores = scores if np.isneginf(ended).all() else ended
+            runs += self._trace_back(int(ready[np.argmax(scores)]))
         self._reset()
         return runs
 
@@ -135,29 +152,31 @@ class Decoder:
         """
         if not self._started:
             return []
-        row, phone = np.unravel_index(np.argmax(self._score), self._score.shape)
-        return self._trace_back(int(row), int(phone))
+        return self._trace_back(int(np.argmax(self._score[: self._num_tokens])))
+
+    @property
+    def _num_tokens(self) -> int:
+        return int(self._count[self._viterbi.TOKENS])
 
     def _reset(self) -> None:
         num_phones = self._model.num_phones
         self._started = False
         self._head = np.empty((0, num_phones), np.float32)  # frames before the search begins
-        self._count = np.zeros(2, np.int64)
+        self._count = np.zeros(4, np.int64)
 
     def _start(self, min_frames: np.ndarray) -> None:
         """Set up the search; the arrays are described in :func:`speechattn.viterbi.advance`."""
-        num_phones = self._model.num_phones
-        shape = (int(min_frames.max()) + 1, num_phones)
-        room = max(ROOM, 4 * num_phones)
+        num_phones, num_states = self._model.num_phones, len(self._tables.best)
         self._started = True
         self._min_frames = np.ascontiguousarray(min_frames)
-        self._score = np.full(shape, -np.inf)
-        self._start_frame = np.zeros(shape, np.int64)
-        self._node = np.full(shape, self._viterbi.NO_NODE, np.int64)
-        self._before = np.zeros(shape)
+        room = max(TOKENS, num_phones)
+        self._token = np.empty((room, 6), np.int64)
+        self._score, self._before = np.empty(room), np.empty(room)
+        self._held = np.full(num_states, self._viterbi.NONE, np.int32)
+        self._entry = self._held.copy()
         self._seen = np.zeros(num_phones)
-        self._nodes = np.empty((room, 4), np.int64)
-        self._confidence = np.empty(room)
+        room = max(ROOM, 4 * num_phones)
+        self._nodes, self._confidence = np.empty((room, 4), np.int64), np.empty(room)
 
     def _check(self, frames: np.ndarray) -> None:
         num_phones = self._model.num_phones
@@ -186,11 +205,16 @@ class Decoder:
             block = np.array(frames[start : start + BLOCK_FRAMES], dtype=np.float32, order="C")
             while len(block):
                 used = self._viterbi.advance(
-                    *(block, self._log_prior, self._transition, self._best_exit, self._stay),
-                    *(self._min_frames, self._initial, self._score, self._start_frame, self._node),
-                    *(self._before, self._seen, self._nodes, self._confidence, self._count),
+                    *(block, *self._tables, self._scale),
+                    *(self._log_prior, self._leave, self._stay, self._min_frames, self._initial),
+                    *(self._beam, self._token, self._score, self._before, self._held, self._entry),
+                    *(self._seen, self._nodes, self._confidence, self._count),
                 )
                 block = block[used:]
+                if self._count[self._viterbi.SHORT]:
+                    self._count[self._viterbi.SHORT] = 0
+                    tokens = self._token, self._score, self._before
+                    self._token, self._score, self._before = map(_doubled, tokens)
                 runs += self._collect()
         return runs
 
@@ -199,31 +223,23 @@ class Decoder:
         final = np.empty_like(self._nodes)
         final_confidence = np.empty_like(self._confidence)
         number = self._viterbi.collect(
-            self._score,
-            self._node,
-            self._nodes,
-            self._confidence,
-            self._count,
-            final,
-            final_confidence,
+            self._token, self._nodes, self._confidence, self._count, final, final_confidence
         )
-        if 2 * self.num_pending > len(self._nodes):
-            self._nodes = np.concatenate([self._nodes, np.empty_like(self._nodes)])
-            self._confidence = np.concatenate([self._confidence, np.empty_like(self._confidence)])
+        while 2 * self.num_pending + self._num_tokens > len(self._nodes):
+            self._nodes, self._confidence = map(_doubled, (self._nodes, self._confidence))
         runs = zip(final[:number, :3].tolist(), final_confidence[:number].tolist())
         return [self._run(*place, confidence) for place, confidence in runs]
 
     def _run(self, phone: int, start: int, end: int, mean_posterior: float) -> FrameRun:
         return FrameRun(phone, start, end, self._options.confidence(mean_posterior))
 
-    def _trace_back(self, row: int, phone: int) -> list[FrameRun]:
+    def _trace_back(self, token: int) -> list[FrameRun]:
         """The pending runs of a token, in order of time."""
         end = self.num_frames
-        start = int(self._start_frame[row, phone])
-        seen = self._seen[phone] - self._before[row, phone]
+        _, phone, _, start, k, _ = self._token[token].tolist()
+        seen = self._seen[phone] - self._before[token]
         runs = [self._run(phone, start, end, float(seen) / (end - start))]
-        k = self._node[row, phone]
-        while k != self._viterbi.NO_NODE:
+        while k != self._viterbi.NONE:
             phone, start, end, parent = self._nodes[k].tolist()
             runs.append(self._run(phone, start, end, float(self._confidence[k])))
             k = parent
@@ -254,3 +270,8 @@ def _scaled(log_probability: np.ndarray, scale: float) -> np.ndarray:
     """``scale`` times a log probability, where what is impossible stays so even if scale is 0."""
     finite = np.where(np.isneginf(log_probability), 0.0, log_probability)
     return np.where(np.isneginf(log_probability), -np.inf, scale * finite)
+
+
+def _doubled(array: np.ndarray) -> np.ndarray:
+    """With as much room again behind it."""
+    return np.concatenate([array, np.empty_like(array)])

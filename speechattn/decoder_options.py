@@ -13,7 +13,8 @@ class DecoderOptions:
     """How much each source of knowledge counts against the frame posteriors.
 
     Attributes:
-        bigram_scale: weight of the phone bigram, initial and final probabilities; at least 0.
+        bigram_scale: weight of the phone bigram (or n-grams), initial and final probabilities; at
+            least 0.
         prior_scale: share of the log frame prior that is subtracted from the log posteriors;
             0 (take posteriors as they are) to 1 (scaled likelihoods).
         insertion_penalty: nats taken off for every phone after the first; positive values give
@@ -22,6 +23,8 @@ class DecoderOptions:
         confidence_slope: above 0, and
         confidence_offset: how a confidence comes out of the mean posterior p of a phone's frames:
             its logit is ``slope * logit(p) + offset`` (Platt, 1999).
+        beam: nats, above 0; readings whose score is lower than the best one's by more are given
+            up. None keeps all, and so finds the best for certain.
     """
 
     bigram_scale: float = 1.0
@@ -30,16 +33,20 @@ class DecoderOptions:
     duration_scale: float = 1.0
     confidence_slope: float = 1.0
     confidence_offset: float = 0.0
+    beam: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if name == "beam" and value is None:
+                continue
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not number or not math.isfinite(value):
                 raise ConfigError(f"decoder: {name} is {value!r}; give a finite number")
             if value < 0 and name not in ("insertion_penalty", "confidence_offset"):
                 raise ConfigError(f"decoder: {name} is {value}; give 0 or more")
-        if self.confidence_slope == 0:
-            raise ConfigError("decoder: confidence_slope is 0; give a number above 0")
+        for name in ("confidence_slope", "beam"):
+            if getattr(self, name) == 0:
+                raise ConfigError(f"decoder: {name} is 0; give a number above 0")
         if self.prior_scale > 1:
             raise ConfigError(f"decoder: prior_scale is {self.prior_scale}; give 0 to 1")
 
@@ -52,8 +59,8 @@ class DecoderOptions:
         return 1 / (1 + math.exp(-min(max(logit, -700.0), 700.0)))
 
     def to_dict(self) -> dict:
-        """As JSON values."""
-        return asdict(self)
+        """As JSON values; without a beam where there is none, as programs before it wrote them."""
+        return {name: v for name, v in asdict(self).items() if (name, v) != ("beam", None)}
 
     @classmethod
     def from_dict(cls, values: dict) -> DecoderOptions:

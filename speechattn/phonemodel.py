@@ -1,6 +1,6 @@
 """What the decoder knows about phones before it hears any: order, duration and frequency.
 
-A phone bigram, a minimum duration with a geometric tail, and the share of frames of each phone,
+A phone bigram (perhaps longer n-grams beside it), a minimum duration with a geometric tail, and the share of frames of each phone,
 counted in the training labels (Rabiner 1989, "A tutorial on hidden Markov models", section V;
 the frame prior turns posteriors into scaled likelihoods: Bourlard and Morgan 1994).
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from speechattn.errors import ConfigError, CorpusError, ModelError
+from speechattn.ngrams import PhoneNgrams
 from speechattn.segments import FrameRun
 
 LONGEST_MINIMUM = 100  # frames; a minimum duration above one second is a mistake
@@ -41,6 +42,8 @@ class PhoneModel:
         log_stay: log probability of one more frame past the minimum, finite, shape (P,).
         log_leave: log probability of none, finite, shape (P,).
         log_prior: log share of the training frames, finite, shape (P,).
+        ngrams: of these phones; the decoder takes them in the place of ``log_bigram``. None for
+            none. They are not part of :meth:`to_dict`.
 
     Raises:
         ModelError: if shapes disagree or a value cannot be a log probability.
@@ -53,19 +56,25 @@ class PhoneModel:
     log_stay: np.ndarray
     log_leave: np.ndarray
     log_prior: np.ndarray
+    ngrams: PhoneNgrams | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, _array(field.name, getattr(self, field.name)))
+        for name in _arrays():
+            object.__setattr__(self, name, _array(name, getattr(self, name)))
         size = self.log_initial.size
-        for field in fields(self):
-            shape = (size, size) if field.name == "log_bigram" else (size,)
-            found = getattr(self, field.name).shape
+        for name in _arrays():
+            shape = (size, size) if name == "log_bigram" else (size,)
+            found = getattr(self, name).shape
             if found != shape or size == 0:
                 raise ModelError(
-                    f"phone model: {field.name} has shape {found}, not {shape}; "
+                    f"phone model: {name} has shape {found}, not {shape}; "
                     "train or export the model again"
                 )
+        if self.ngrams is not None and self.ngrams.num_phones != size:
+            raise ModelError(
+                f"phone model: of {size} phones, but n-grams of {self.ngrams.num_phones}; "
+                "train or export the model again"
+            )
         for name in MAY_FORBID:
             if np.isneginf(getattr(self, name)).all():
                 raise ModelError(f"phone model: {name} allows no phone at all; train again")
@@ -135,14 +144,14 @@ class PhoneModel:
         return cls(initial, bigram, final, minimum, stay, leave, prior)
 
     def to_dict(self) -> dict:
-        """As JSON values; -inf, which JSON lacks, becomes None."""
+        """As JSON values, without n-grams; -inf, which JSON lacks, becomes None."""
 
         def plain(values: list) -> list:
             if values and isinstance(values[0], list):
                 return [plain(row) for row in values]
             return [None if v == -math.inf else v for v in values]
 
-        return {field.name: plain(getattr(self, field.name).tolist()) for field in fields(self)}
+        return {name: plain(getattr(self, name).tolist()) for name in _arrays()}
 
     @classmethod
     def from_dict(cls, values: dict) -> PhoneModel:
@@ -151,7 +160,7 @@ class PhoneModel:
         Raises:
             ModelError: if a key is missing or unknown, or a value is impossible.
         """
-        odd = {field.name for field in fields(cls)} ^ set(values)
+        odd = set(_arrays()) ^ set(values)
         if odd:
             raise ModelError(
                 f"phone model: missing or unknown {', '.join(sorted(map(str, odd)))}; "
@@ -244,6 +253,11 @@ def _check_settings(smoothing: float, too_short: float, longest_minimum: int) ->
     ):
         if not right:
             raise ConfigError(f"phone model: {name} is {value}; give {rule}")
+
+
+def _arrays() -> list[str]:
+    """The fields of a phone model that are arrays."""
+    return [field.name for field in fields(PhoneModel) if field.name != "ngrams"]
 
 
 def _array(name: str, values: object) -> np.ndarray:

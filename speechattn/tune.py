@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from speechattn.calibration import fit_confidence
 from speechattn.config import DecodingConfig
+from speechattn.config_sections import TUNED
 from speechattn.decoder import decode
 from speechattn.decoder_options import DecoderOptions
 from speechattn.encoder import PhoneClassifier
@@ -59,7 +60,7 @@ def tune_decoder(
         scores = log_posteriors(classifier, dev.frames(entry), device)
         utterances.append((entry, scores, spoken(dev.runs(entry), silence)))
         total += entry.frames
-    rows, names = [], [field.name for field in dataclasses.fields(DecodingConfig)]
+    rows = []
     for options in tqdm(decoder_grid(candidates), desc="tune decoder", unit="setting"):
         errors, phones = Counter(), Counter()
         for entry, scores, reference in utterances:
@@ -67,10 +68,10 @@ def tune_decoder(
             errors[entry.corpus] += sum(phone_errors(reference, found))
             phones[entry.corpus] += len(reference)
         rates = [errors[corpus] / max(1, phones[corpus]) for corpus in phones]
-        tried = {name: getattr(options, name) for name in names}
+        tried = {name: getattr(options, name) for name in TUNED}
         rows.append({**tried, "per": sum(rates) / len(rates)})
     rows.sort(key=lambda row: row["per"])  # stable: of equals, the first that was tried
-    best = DecoderOptions(**{name: rows[0][name] for name in rows[0] if name != "per"})
+    best = DecoderOptions(**{name: rows[0][name] for name in TUNED}, beam=candidates.beam)
     found = [
         (entry.corpus, decode(scores, phone_model, best), dev.labels(entry))
         for entry, scores, _ in utterances
@@ -94,14 +95,13 @@ def _fitted_confidence(
 
 
 def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
-    """Every combination of the candidates.
+    """Every combination of the candidates, with the beam.
 
     Raises:
         ConfigError: if a candidate is impossible.
     """
-    names = [field.name for field in dataclasses.fields(DecodingConfig)]
-    grid = itertools.product(*(getattr(candidates, name) for name in names))
-    return [DecoderOptions(**dict(zip(names, values))) for values in grid]
+    grid = itertools.product(*(getattr(candidates, name) for name in TUNED))
+    return [DecoderOptions(**dict(zip(TUNED, values)), beam=candidates.beam) for values in grid]
 
 
 def spoken(runs: list[FrameRun], silence: int) -> list[int]:

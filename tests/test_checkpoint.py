@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -9,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,6 +19,7 @@ import speechattn.modelfiles
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.errors import ConfigError, ModelError
 from speechattn.modelfiles import CONFIG, WEIGHTS, find_model
+from speechattn.ngrams import PhoneNgrams, count_ngrams
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
 
@@ -66,6 +69,34 @@ def test_a_saved_model_comes_back_the_same(tiny_model_dir, tmp_path):
     assert not second.classifier.training
     assert not any(p.requires_grad for p in second.classifier.parameters())
     assert not torch.equal(first.classifier.mean, torch.zeros(first.front_end.dim))
+
+
+def add_ngrams(folder: Path) -> PhoneNgrams:
+    """Give the model on disk phone n-grams and a beam."""
+    model = Checkpoint.load(folder)
+    phones = np.random.default_rng(0).integers(0, len(model.phones), (20, 50))
+    ngrams = PhoneNgrams.from_counts(count_ngrams(phones, 3), len(model.phones), 3)
+    model.phone_model = dataclasses.replace(model.phone_model, ngrams=ngrams)
+    model.decoding = dataclasses.replace(model.decoding, beam=12.0)
+    model.save(folder)
+    return ngrams
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_ngrams_come_back_the_same(folder, dtype):
+    before = Checkpoint.load(folder)
+    assert before.phone_model.ngrams is None
+    tensors = add_ngrams(folder).tensors()
+    Checkpoint.load(folder).save(folder, dtype=dtype)
+    model = Checkpoint.load(folder)
+    found = model.phone_model.ngrams.tensors()
+    assert found.keys() == tensors.keys()
+    for name, values in tensors.items():
+        assert found[name].dtype == values.dtype and np.array_equal(found[name], values)
+    assert model.decoding.beam == 12.0
+    assert model.phone_model.to_dict() == before.phone_model.to_dict()
+    assert set(model.classifier.state_dict()) == set(before.classifier.state_dict())
+    pickle.loads(pickle.dumps(model.phone_model)).ngrams.tables()
 
 
 def test_the_folder_holds_two_files_and_a_config_that_people_can_read(tiny_model_dir):
@@ -169,7 +200,7 @@ DAMAGED_CONFIGS = {
     "number_too_large": (_set("phone_model", "log_prior", [10**400] * 40), "too large"),
     "another program's": (_set("format", "llama"), "give another folder"),
     "no format": (lambda c: c.pop("format"), "give another folder"),
-    "newer": (_set("format_version", 3), "format version 3", "upgrade speechattn"),
+    "newer": (_set("format_version", 4), "format version 4", "upgrade speechattn"),
     "odd version": (_set("format_version", "1"), "format version '1'"),
     "no encoder": (lambda c: c.pop("encoder"), "no key 'encoder'", "export the model again"),
     "no phone names": (_pop("phones", "names"), "no key 'names'"),
@@ -186,7 +217,8 @@ DAMAGED_CONFIGS = {
     "a phone more": (lambda c: c["phones"]["names"].append("Q"), "41 phones", "phone model of 40"),
     "no bigram": (_pop("phone_model", "log_bigram"), "log_bigram"),
     "bigram of words": (_set("phone_model", "log_bigram", "x"), "log_bigram"),
-    "unknown decoding": (_set("decoding", "beam", 8), "'beam'"),
+    "unknown decoding": (_set("decoding", "width", 8), "'width'"),
+    "impossible beam": (_set("decoding", "beam", 0), "beam is 0"),
     "negative scale": (_set("decoding", "bigram_scale", -1), "bigram_scale"),
     "decoding a list": (_set("decoding", [1]), "export the model again"),
 }
@@ -243,6 +275,40 @@ DAMAGED_WEIGHTS = {
     "NaN": (lambda w: w["std"].fill_(float("nan")), "std holds NaN or Inf"),
     "infinite": (lambda w: w["enter.bias"].fill_(float("inf")), "enter.bias holds NaN or Inf"),
 }
+
+
+def _set_grammar(name: str, value):
+    return lambda weights: weights.update({f"grammar.{name}": value})
+
+
+DAMAGED_NGRAMS = {
+    "missing": (lambda w: w.pop("grammar.back"), "missing or unknown back"),
+    "one more": (_set_grammar("more", torch.zeros(2)), "missing or unknown more"),
+    "of another shape": (_set_grammar("back", torch.zeros(3)), "back has shape (3,)"),
+    "of another type": (_set_grammar("back", torch.zeros(3).bfloat16()), "BFloat16"),
+    "NaN": (lambda w: w["grammar.back_off"].fill_(float("nan")), "grammar.back_off holds NaN"),
+    "beyond": (lambda w: w["grammar.oldest"].fill_(40), "oldest has the value 40"),
+    "of fewer phones": (
+        lambda w: w.update(
+            {
+                "grammar.log_unigram": torch.zeros(1),
+                "grammar.oldest": torch.zeros(1),
+                "grammar.back": -torch.ones(1),
+                "grammar.back_off": torch.zeros(1),
+                **{f"grammar.arc_{n}": torch.empty(0) for n in ("state", "phone", "log_prob")},
+            }
+        ),
+        "of 40 phones, but n-grams of 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_NGRAMS)
+def test_ngrams_that_cannot_be_right_are_refused(folder, name):
+    add_ngrams(folder)
+    change, *words = DAMAGED_NGRAMS[name]
+    edit_weights(folder, change)
+    refused(folder, str(folder / WEIGHTS), *words)
 
 
 @pytest.mark.parametrize("name", DAMAGED_WEIGHTS)

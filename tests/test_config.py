@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 import yaml
@@ -219,6 +220,16 @@ def test_a_whole_corpus_may_be_trained_on_beside_others():
         with pytest.raises(ConfigError) as caught:
             RecipeConfig(train=("b/x", train), dev=("b/y",), test=("b/z", test))
         assert message_of(caught).startswith(f"test: {test!r}; train has {train!r}")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"ngram_order": 1}, {"ngram_order": 11}, {"beam": 0.0}, {"beam": math.nan}, {"beam": "no"}],
+)
+def test_impossible_decoding(values):
+    (name,) = values
+    with pytest.raises(ConfigError, match=f"decoding.{name}: "):
+        DecodingConfig(**values)
 
 
 @pytest.mark.parametrize("kind", [TrainingConfig, AugmentationConfig, DecodingConfig, SynthConfig])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import math
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from speechattn.decoder import Decoder, DecoderOptions, decode
 from speechattn.errors import ConfigError
+from speechattn.ngrams import PhoneNgrams, count_ngrams
 from speechattn.phonemodel import PhoneModel
 from speechattn.segments import FrameRun
 
@@ -40,6 +41,14 @@ def random_model(rng, num_phones, longest_minimum=4, forbid=0.0):
     return PhoneModel(initial, bigram, final, minimum, np.log(stay), np.log(1 - stay), prior)
 
 
+def with_ngrams(rng, model, order=3, length=30):
+    """The model with n-grams learned from random phones."""
+    phones = rng.integers(0, model.num_phones, (3, length))
+    counts = count_ngrams(phones, order)
+    ngrams = PhoneNgrams.from_counts(counts, model.num_phones, order, least=1.0)
+    return dataclasses.replace(model, ngrams=ngrams)
+
+
 def random_options(rng):
     return DecoderOptions(
         bigram_scale=float(rng.uniform(0, 2)),
@@ -47,6 +56,28 @@ def random_options(rng):
         insertion_penalty=float(rng.uniform(-2, 2)),
         duration_scale=float(rng.uniform(0, 2)),
     )
+
+
+def follows(model, phones):
+    """Log probability of the last of some phones after the others, by the model's definition."""
+    if model.ngrams is None:
+        return model.log_bigram[phones[-2], phones[-1]]
+    ngrams = model.ngrams
+    states, context = {}, {-1: ()}
+    for state, (oldest, back) in enumerate(zip(ngrams.oldest.tolist(), ngrams.back.tolist())):
+        context[state] = (oldest, *context[back])
+        states[context[state]] = state
+    arcs = zip(ngrams.arc_state.tolist(), ngrams.arc_phone.tolist(), ngrams.arc_log_prob.tolist())
+    arcs = {(state, phone): value for state, phone, value in arcs}
+    *before, phone = phones
+    total = 0.0
+    for start in range(len(before)):
+        state = states.get(tuple(before[start:]))
+        if (state, phone) in arcs:
+            return total + arcs[state, phone]
+        if state is not None:
+            total += float(ngrams.back_off[state])
+    return total + float(ngrams.log_unigram[phone])
 
 
 def scaled(log_probability, scale):
@@ -73,8 +104,9 @@ def path_score(log_posteriors, model, options, runs, final=True):
     if len(log_posteriors) >= model.min_frames.max():
         minimum = model.min_frames
     total = scaled(model.log_initial[runs[0].phone], options.bigram_scale)
-    for one, two in itertools.pairwise(runs):
-        total += scaled(model.log_bigram[one.phone, two.phone], options.bigram_scale)
+    phones = [run.phone for run in runs]
+    for i in range(1, len(runs)):
+        total += scaled(follows(model, phones[: i + 1]), options.bigram_scale)
         total -= options.insertion_penalty
     if final:
         total += scaled(model.log_final[runs[-1].phone], options.bigram_scale)
@@ -151,6 +183,74 @@ def test_best_of_every_segmentation(seed, num_frames, num_phones, longest, forbi
         assert places(runs) == ranked[0][1]
 
 
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.integers(2, 4))
+def test_best_of_every_segmentation_with_ngrams(seed, num_frames, num_phones, longest, order):
+    rng = np.random.default_rng(seed)
+    model = with_ngrams(rng, random_model(rng, num_phones, longest_minimum=longest), order)
+    options = dataclasses.replace(random_options(rng), bigram_scale=float(rng.uniform(0, 5)))
+    x = random_posteriors(rng, num_frames, num_phones, sharpness=1.0)
+    every = [
+        (path_score(x, model, options, runs), places(runs))
+        for runs in every_segmentation(num_frames, num_phones)
+    ]
+    ranked = sorted(every, reverse=True)
+    for beam in (None, 1e4):
+        runs = decode(x, model, dataclasses.replace(options, beam=beam))
+        # float32 tables
+        assert path_score(x, model, options, runs) == pytest.approx(ranked[0][0], abs=1e-4)
+        if len(ranked) == 1 or ranked[0][0] - ranked[1][0] > 1e-4:
+            assert places(runs) == ranked[0][1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.integers(1, 60), st.integers(1, 6), st.booleans(), st.sampled_from([0.0, 0.5]))
+def test_a_beam_finds_a_reading_that_is_no_better(seed, num_frames, num_phones, ngrams, forbid):
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, num_phones, longest_minimum=6, forbid=forbid)
+    model = with_ngrams(rng, model) if ngrams else model
+    options = random_options(rng)
+    x = random_posteriors(rng, num_frames, num_phones, sharpness=2.0)
+    best = path_score(x, model, options, decode(x, model, options))
+    minimum = np.minimum(model.min_frames, num_frames)
+    for beam in (1e-6, 0.5, 3.0, 10.0, 1e5):
+        runs = decode(x, model, dataclasses.replace(options, beam=beam))
+        edges = [0, *(run.end for run in runs)]
+        assert [run.start for run in runs] == edges[:-1] and edges[-1] == num_frames
+        assert all(run.end - run.start >= minimum[run.phone] for run in runs)
+        score = path_score(x, model, options, runs)
+        assert score <= best + 1e-4
+        if beam == 1e5:
+            assert score == pytest.approx(best, abs=1e-4)
+
+
+def test_a_beam_gives_up_what_is_behind():
+    rng = np.random.default_rng(5)
+    model = with_ngrams(rng, random_model(rng, 6))
+    x = random_posteriors(rng, 2000, 6, sharpness=2.0)
+    held, found = [], []
+    for beam in (1.0, 6.0, None):
+        decoder = Decoder(model, DecoderOptions(beam=beam))
+        runs = decoder.push(x)
+        held.append(decoder._num_tokens)
+        found.append(places(runs + decoder.finish()))
+    assert held[0] < held[1] < held[2]
+    assert found[0] != found[2]
+
+
+def test_room_for_tokens_grows():
+    rng = np.random.default_rng(6)
+    model = with_ngrams(rng, random_model(rng, 12, longest_minimum=6), order=4, length=3000)
+    assert model.ngrams.num_states > 1000
+    x = random_posteriors(rng, 300, 12, sharpness=0.5)
+    decoder = Decoder(model)
+    runs = decoder.push(x)
+    assert len(decoder._score) >= decoder._num_tokens > 1000
+    runs += decoder.finish()
+    assert (runs[0].start, runs[-1].end) == (0, 300)
+    assert in_pieces(decoder, x, [1] * 300) == runs
+
+
 @settings(deadline=None, max_examples=25)
 @given(seeds, st.integers(1, 24), st.integers(1, 5), st.booleans(), st.sampled_from([0.0, 0.6]))
 def test_score_of_segmental_viterbi(seed, num_frames, num_phones, ties, forbid):
@@ -185,13 +285,21 @@ def test_runs_cover_all_frames_and_keep_minima(seed, num_frames, num_phones, sha
 
 
 @settings(deadline=None, max_examples=40)
-@given(seeds, st.integers(0, 700), st.lists(st.integers(0, 300), max_size=8))
-def test_pieces_do_not_matter(seed, num_frames, sizes):
+@given(
+    seeds,
+    st.integers(0, 700),
+    st.lists(st.integers(0, 300), max_size=8),
+    st.booleans(),
+    st.sampled_from([None, 4.0]),
+)
+def test_pieces_do_not_matter(seed, num_frames, sizes, ngrams, beam):
     rng = np.random.default_rng(seed)
     model = random_model(rng, 5, longest_minimum=6)
+    model = with_ngrams(rng, model) if ngrams else model
+    options = DecoderOptions(beam=beam)
     x = random_posteriors(rng, num_frames, 5, sharpness=1.0)
-    whole = decode(x, model)
-    decoder = Decoder(model)
+    whole = decode(x, model, options)
+    decoder = Decoder(model, options)
     assert in_pieces(decoder, x, sizes) == whole
     assert in_pieces(decoder, x, [1] * num_frames) == whole  # the decoder serves again
     assert decoder.num_frames == 0
@@ -281,7 +389,7 @@ def test_scores_stay_small():
     # Every frame costs more than a nat: without rebasing this would be beyond 50,000.
     decoder = Decoder(PhoneModel.uniform(3))
     decoder.push(np.full((50_000, 3), -math.log(3)))
-    scores = decoder._score[np.isfinite(decoder._score)]
+    scores = decoder._score[: decoder._num_tokens]
     assert len(scores) >= 3
     assert np.abs(scores).max() < 1000
 
@@ -357,7 +465,11 @@ def test_bad_frames_are_refused_and_leave_no_trace(x, message):
         {"insertion_penalty": math.nan},
         {"prior_scale": "0.3"},
         {"bigram_scale": True},
-        {"beam": 10},
+        {"beam": 0},
+        {"beam": -1.0},
+        {"beam": math.inf},
+        {"beam": True},
+        {"width": 10},
     ],
 )
 def test_impossible_options(values):
@@ -369,6 +481,9 @@ def test_options_survive_the_config():
     options = DecoderOptions(prior_scale=0.5, insertion_penalty=-1.25)
     assert DecoderOptions.from_dict(options.to_dict()) == options
     assert DecoderOptions.from_dict({}) == DecoderOptions()
+    assert "beam" not in options.to_dict()
+    beam = DecoderOptions(beam=12.5)
+    assert DecoderOptions.from_dict(beam.to_dict()) == beam
 
 
 def test_without_a_cache_folder(monkeypatch):
@@ -393,8 +508,9 @@ def open_score(log_posteriors, model, options, runs):
     *before, last = runs
     minimum = model.min_frames
     total = scaled(model.log_initial[runs[0].phone], options.bigram_scale)
-    for one, two in itertools.pairwise(runs):
-        total += scaled(model.log_bigram[one.phone, two.phone], options.bigram_scale)
+    phones = [run.phone for run in runs]
+    for i in range(1, len(runs)):
+        total += scaled(follows(model, phones[: i + 1]), options.bigram_scale)
         total -= options.insertion_penalty
     for run in before:
         total += run_score(log_posteriors, model, options, minimum, run.phone, run.start, run.end)

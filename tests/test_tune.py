@@ -14,6 +14,7 @@ from helpers import make_prepared
 import speechattn.tune
 from speechattn.calibration import fit_confidence
 from speechattn.config import DecodingConfig
+from speechattn.config_sections import TUNED
 from speechattn.decoder import decode
 from speechattn.decoder_options import DecoderOptions
 from speechattn.encoder import EncoderConfig, PhoneClassifier
@@ -83,7 +84,7 @@ def error_rate(dev, phone_model, options: DecoderOptions) -> float:
 
 def weights(options: DecoderOptions) -> tuple:
     """What the grid is over."""
-    return tuple(getattr(options, field.name) for field in dataclasses.fields(DecodingConfig))
+    return tuple(getattr(options, name) for name in TUNED)
 
 
 def test_confidences_are_fitted_on_dev(dev, phone_model):
@@ -135,6 +136,13 @@ def test_a_single_candidate_is_taken_as_it_is(dev, phone_model):
     only = DecodingConfig((1.25,), (0.5,), (2,), (0.75,))
     best, rows = tune_decoder(Given(), phone_model, dev, only, SIL, CPU)
     assert weights(best) == (1.25, 0.5, 2, 0.75) and len(rows) == 1
+
+
+def test_the_beam_is_not_tuned(dev, phone_model):
+    only = DecodingConfig((1.25,), (0.5,), (2,), (0.75,), beam=7.5, ngram_order=4)
+    best, rows = tune_decoder(Given(), phone_model, dev, only, SIL, CPU)
+    assert best.beam == 7.5 and weights(best) == (1.25, 0.5, 2, 0.75)
+    assert [set(row) for row in rows] == [{*TUNED, "per"}]
 
 
 def test_large_dev_sets_are_sampled_the_same_way_every_time(dev, phone_model, monkeypatch):
