@@ -173,6 +173,10 @@ class DecodingConfig:
             combinations the best by PER goes into the model.
         ngram_order: of the phone n-grams that are learned from the training labels; at 2 the
             phone model's bigram does without.
+        ngram_least: n-grams of four phones and more that were counted less often are left out.
+        english_words: that are drawn from a word trigram of US English and counted into the
+            n-grams as well; 0 for none. They need pocketsphinx and ARPAbet.
+        english_weight: what one of them counts as.
         beam: of the decoder, in nats; null for none.
     """
 
@@ -181,11 +185,21 @@ class DecodingConfig:
     insertion_penalty: tuple = (0.0, 1.0, 2.0)
     duration_scale: tuple = (1.0,)
     ngram_order: int = 2
+    ngram_least: float = 2.0
+    english_words: int = 0
+    english_weight: float = 0.2
     beam: float | None = None
 
     def __post_init__(self) -> None:
         order = f"from 2 to {LONGEST_ORDER}"
         check("decoding.", self, ("ngram_order",), lambda v: 2 <= v <= LONGEST_ORDER, order)
+        check("decoding.", self, ("ngram_least", "english_weight"), lambda v: v > 0, "above 0")
+        check("decoding.", self, ("english_words",), lambda v: v >= 0, "from 0 on")
+        if self.english_words and self.ngram_order == 2:
+            raise ConfigError(
+                f"decoding.english_words: {self.english_words}, which bigrams take no account of; "
+                "set decoding.ngram_order to 3 or more"
+            )
         check(
             "decoding.",
             self,

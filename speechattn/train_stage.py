@@ -16,8 +16,7 @@ from speechattn.config import RecipeConfig
 from speechattn.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
 from speechattn.kernels import fast_bfloat16
-from speechattn.ngrams import PhoneNgrams, count_ngrams, neighbours
-from speechattn.phonemodel import PhoneModel
+from speechattn.learnphones import learn_phones
 from speechattn.prepare import PreparedSet
 from speechattn.recipe_data import RecipeData
 from speechattn.stages import fingerprint
@@ -82,7 +81,7 @@ def train_model(
         start=start,
     )
     classifier = trainer.run()
-    phone_model = learn_phones(train, len(phones), config.decoding.ngram_order)
+    phone_model = learn_phones(train, phones, config.decoding)
     decoding, tried = tune_decoder(
         classifier, phone_model, dev, config.decoding, phones.silence_index, device
     )
@@ -95,22 +94,6 @@ def train_model(
     }
     model = Checkpoint(config.name, classifier, config.front_end, phones, phone_model, decoding)
     return model, history
-
-
-def learn_phones(train: PreparedSet, num_phones: int, order: int) -> PhoneModel:
-    """Learn the phone model from training labels.
-
-    Args:
-        train: the labelled utterances.
-        num_phones: P.
-        order: of the n-grams beside it; 2 for none.
-    """
-    model = PhoneModel.learn((train.runs(entry) for entry in train.entries), num_phones)
-    if order == 2:
-        return model
-    parts = (part for entry in train.entries for part in neighbours(train.runs(entry)))
-    counts = count_ngrams(parts, order)
-    return replace(model, ngrams=PhoneNgrams.from_counts(counts, num_phones, order))
 
 
 class TrainStage:

@@ -14,9 +14,7 @@ from speechattn import train_stage
 from speechattn.config import RecipeConfig, TrainingConfig
 from speechattn.encoder import EncoderConfig
 from speechattn.errors import ConfigError
-from speechattn.ngrams import PhoneNgrams, count_ngrams
-from speechattn.phonemodel import PhoneModel
-from speechattn.train_stage import TrainStage, learn_phones
+from speechattn.train_stage import TrainStage
 
 LIMIT = 60
 
@@ -89,17 +87,3 @@ def test_16_bits_without_instructions_for_them_are_said_to_be_slow(
         begins.run()
     said = [line for line in lines if "training.precision=fp32" in line]
     assert len(said) == (precision == "bf16" and not fast)
-
-
-@pytest.mark.parametrize("order", [2, 3])
-def test_ngrams_are_learned_from_the_training_labels(tmp_path, order):
-    labels = [[0, 0, 1, 1, 2, 2, 2], [1, 1, 0, 0, 1]]
-    train = make_prepared(tmp_path / "c", [(np.ones((len(y), 8)), np.array(y)) for y in labels])
-    model = learn_phones(train, 3, order)
-    assert model.to_dict() == PhoneModel.learn(map(train.runs, train.entries), 3).to_dict()
-    if order == 2:
-        assert model.ngrams is None
-        return
-    expected = PhoneNgrams.from_counts(count_ngrams([[0, 1, 2], [1, 0, 1]], 3), 3, 3)
-    for name, values in expected.tensors().items():
-        assert np.array_equal(values, model.ngrams.tensors()[name])

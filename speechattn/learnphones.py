@@ -1,0 +1,36 @@
+"""What the decoder is to know about phones, learned from training labels and, if asked, English text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from speechattn.config_sections import DecodingConfig
+from speechattn.english_text import english_strings
+from speechattn.ngrams import PhoneNgrams, count_ngrams, neighbours
+from speechattn.phonemodel import PhoneModel
+from speechattn.phones import PhoneSet
+from speechattn.prepare import PreparedSet
+
+
+def learn_phones(train: PreparedSet, phones: PhoneSet, settings: DecodingConfig) -> PhoneModel:
+    """Learn the phone model.
+
+    Args:
+        train: the labelled utterances.
+        phones: their classes.
+        settings: ``ngram_order``, 2 for no n-grams beside the bigram, and what goes into them.
+
+    Raises:
+        ConfigError, UsageError: as :func:`speechattn.english_text.english_strings`.
+    """
+    model = PhoneModel.learn((train.runs(entry) for entry in train.entries), len(phones))
+    order = settings.ngram_order
+    if order == 2:
+        return model
+    parts = (part for entry in train.entries for part in neighbours(train.runs(entry)))
+    counts = count_ngrams(parts, order)
+    if settings.english_words:
+        text = english_strings(settings.english_words, phones)
+        counts = count_ngrams(text, order, settings.english_weight, counts)
+    ngrams = PhoneNgrams.from_counts(counts, len(phones), order, settings.ngram_least)
+    return replace(model, ngrams=ngrams)
