@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from speechattn.config_sections import DecodingConfig
 from speechattn.english_text import english_strings
-from speechattn.ngrams import PhoneNgrams, count_ngrams, neighbours
+from speechattn.ngramcounts import count_ngrams, estimate_ngrams, neighbours
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
 from speechattn.prepare import PreparedSet
@@ -32,5 +32,5 @@ def learn_phones(train: PreparedSet, phones: PhoneSet, settings: DecodingConfig)
     if settings.english_words:
         text = english_strings(settings.english_words, phones)
         counts = count_ngrams(text, order, settings.english_weight, counts)
-    ngrams = PhoneNgrams.from_counts(counts, len(phones), order, settings.ngram_least)
+    ngrams = estimate_ngrams(counts, len(phones), order, settings.ngram_least)
     return replace(model, ngrams=ngrams)

@@ -10,29 +10,20 @@ context; all others back off to the context without its oldest phone (Katz 1987)
 Below the single phones lie the frequencies of phones. The state after a phone is the longest end
 of context and phone that is a state. There are no marks for the beginning and end of an utterance:
 these are :class:`speechattn.phonemodel.PhoneModel`'s.
-
-They are learned by interpolation after Witten and Bell (1991, "The zero-frequency problem", their
-method C): after a context that was followed N times by T different phones,
-
-    p(q | c) = (count(c, q) + T p(q | c without its oldest)) / (N + T)
 """
 
 from __future__ import annotations
 
 import functools
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
-from speechattn.errors import ConfigError, CorpusError, ModelError
-from speechattn.segments import FrameRun
+from speechattn.errors import ModelError
 
 LONGEST_ORDER = 10
 MOST_CONTEXTS = 2**62  # of one length that can be told apart
-LONG = 4  # phones; n-grams from here on must have been seen often enough
 WAY_OUT = "train or export the model again"
 
 
@@ -191,76 +182,10 @@ class PhoneNgrams:
             codes.append(code)
         return codes
 
-    @classmethod
-    def from_counts(
-        cls, counts: Counter, num_phones: int, order: int, least: float = 2.0
-    ) -> PhoneNgrams:
-        """Estimate by Witten and Bell's interpolation.
-
-        N-grams of 4 phones and more that were counted less than ``least`` times are treated as if
-        they had never been seen. Phones never seen count as half an example among the
-        frequencies. Log probabilities are rounded to what a model file holds.
-
-        Args:
-            counts: n-gram → how often it was seen; with each one all that it contains, as
-                :func:`count_ngrams` counts.
-            num_phones: P.
-            order: of the longest n-grams; longer ones among the counts are left alone.
-            least: counts, above 0.
-
-        Raises:
-            ConfigError: if a setting is out of range.
-            CorpusError: if there is nothing to learn from, or a phone is outside 0 to P - 1.
-        """
-        _check_order(order)
-        if not least > 0:
-            raise ConfigError(f"phone n-grams: least is {least}; give a number above 0")
-        rows: dict[tuple, dict[int, float]] = {}
-        for ngram in sorted((g for g in counts if 0 < len(g) <= order), key=lambda g: (len(g), g)):
-            if not 0 <= min(ngram) <= max(ngram) < num_phones:
-                raise CorpusError(
-                    f"phone n-grams: {ngram} has a phone outside 0 to {num_phones - 1}; "
-                    "use the phone set the labels were made with"
-                )
-            if counts[ngram] >= (least if len(ngram) >= LONG else 0) and counts[ngram] > 0:
-                rows.setdefault(ngram[:-1], {})[ngram[-1]] = float(counts[ngram])
-        if () not in rows:
-            raise CorpusError("phone n-grams: no phones to learn from; give labelled utterances")
-        often = np.full(num_phones, 0.5)
-        often[list(rows[()])] += list(rows[()].values())
-        unigram = often / often.sum()
-
-        state: dict[tuple, int] = {}
-        back, back_off, full, arcs = [], [], [], []
-        singles = [(phone,) for phone in range(num_phones)]
-        for context in [*singles, *(context for context in rows if len(context) > 1)]:
-            shorter = context[1:]
-            if shorter and shorter not in state:
-                continue
-            probability = full[state[shorter]].copy() if shorter else unigram.copy()
-            weight = 1.0
-            if row := rows.get(context):
-                total = sum(row.values()) + len(row)
-                weight = len(row) / total
-                probability *= weight
-                probability[list(row)] += np.array(list(row.values())) / total
-                arcs += [(len(back), phone, probability[phone]) for phone in row]
-            state[context] = len(back)
-            back.append(state[shorter] if shorter else -1)
-            back_off.append(weight)
-            full.append(probability)
-        arc_state, arc_phone, arc_probability = np.array(arcs or np.empty((0, 3))).T
-        oldest = np.array([context[0] for context in state])
-        back_off, arc_log_prob, log_unigram = (
-            np.log(np.asarray(x, dtype=np.float64)).astype(np.float16)
-            for x in (back_off, arc_probability, unigram)
-        )
-        return cls(oldest, back, back_off, arc_state, arc_phone, arc_log_prob, log_unigram)
-
     def tensors(self) -> dict[str, np.ndarray]:
         """As compact arrays for a file: float16, int32, and uint8 where phones fit.
 
-        What :meth:`from_counts` estimated comes back the same.
+        What :func:`speechattn.ngramcounts.estimate_ngrams` gave comes back the same.
         """
         small = np.uint8 if self.num_phones <= 256 else np.int32
         types = {"oldest": small, "arc_phone": small, "back": np.int32, "arc_state": np.int32}
@@ -282,57 +207,6 @@ class PhoneNgrams:
                 f"phone n-grams: missing or unknown {', '.join(sorted(odd))}; {WAY_OUT}"
             )
         return cls(**tensors)
-
-
-def count_ngrams(
-    sequences: Iterable[Sequence[int]],
-    order: int,
-    weight: float = 1.0,
-    into: Counter | None = None,
-) -> Counter:
-    """Count all n-grams of 1 to ``order`` phones.
-
-    Args:
-        sequences: phones that follow each other.
-        order: of the longest n-grams.
-        weight: what each counts as, so that sources may be mixed; above 0.
-        into: counts to add to, changed; None for new ones.
-
-    Returns:
-        N-gram (a tuple of phones) → how often it was seen, times the weight.
-
-    Raises:
-        ConfigError: if a setting is out of range.
-    """
-    _check_order(order)
-    if not 0 < weight < float("inf"):
-        raise ConfigError(f"phone n-grams: weight is {weight}; give a number above 0")
-    counts = Counter() if into is None else into
-    for sequence in sequences:
-        phones = tuple(map(int, sequence))
-        for end in range(1, len(phones) + 1):
-            for start in range(max(0, end - order), end):
-                counts[phones[start:end]] += weight
-    return counts
-
-
-def neighbours(runs: Iterable[FrameRun]) -> Iterator[list[int]]:
-    """The phones of an utterance's runs, in order of time; a gap begins another sequence."""
-    phones: list[int] = []
-    end = None
-    for run in runs:
-        if phones and run.start != end:
-            yield phones
-            phones = []
-        phones.append(run.phone)
-        end = run.end
-    if phones:
-        yield phones
-
-
-def _check_order(order: int) -> None:
-    if not 2 <= order <= LONGEST_ORDER:
-        raise ConfigError(f"phone n-grams: order is {order}; give 2 to {LONGEST_ORDER}")
 
 
 def _array(name: str, values: object) -> np.ndarray:

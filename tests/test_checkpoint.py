@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from speechattn.ngramcounts import count_ngrams, estimate_ngrams
 
 import speechattn.modelfiles
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.errors import ConfigError, ModelError
 from speechattn.modelfiles import CONFIG, WEIGHTS, find_model
-from speechattn.ngrams import PhoneNgrams, count_ngrams
+from speechattn.ngrams import PhoneNgrams
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
 
@@ -75,7 +76,7 @@ def add_ngrams(folder: Path) -> PhoneNgrams:
     """Give the model on disk phone n-grams and a beam."""
     model = Checkpoint.load(folder)
     phones = np.random.default_rng(0).integers(0, len(model.phones), (20, 50))
-    ngrams = PhoneNgrams.from_counts(count_ngrams(phones, 3), len(model.phones), 3)
+    ngrams = estimate_ngrams(count_ngrams(phones, 3), len(model.phones), 3)
     model.phone_model = dataclasses.replace(model.phone_model, ngrams=ngrams)
     model.decoding = dataclasses.replace(model.decoding, beam=12.0)
     model.save(folder)

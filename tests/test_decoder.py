@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from speechattn.ngramcounts import count_ngrams, estimate_ngrams
 
 from speechattn.decoder import Decoder, DecoderOptions, decode
 from speechattn.errors import ConfigError
-from speechattn.ngrams import PhoneNgrams, count_ngrams
 from speechattn.phonemodel import PhoneModel
 from speechattn.segments import FrameRun
 
@@ -45,7 +45,7 @@ def with_ngrams(rng, model, order=3, length=30):
     """The model with n-grams learned from random phones."""
     phones = rng.integers(0, model.num_phones, (3, length))
     counts = count_ngrams(phones, order)
-    ngrams = PhoneNgrams.from_counts(counts, model.num_phones, order, least=1.0)
+    ngrams = estimate_ngrams(counts, model.num_phones, order, least=1.0)
     return dataclasses.replace(model, ngrams=ngrams)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import PHONES, make_prepared
+from speechattn.ngramcounts import count_ngrams, estimate_ngrams
 
 from speechattn import learnphones
 from speechattn.config import DecodingConfig
 from speechattn.errors import ConfigError
 from speechattn.learnphones import learn_phones
-from speechattn.ngrams import PhoneNgrams, count_ngrams
+from speechattn.ngrams import PhoneNgrams
 from speechattn.phonemodel import PhoneModel
 
 LABELS = [[0, 0, 1, 1, 2, 2, 2], [1, 1, 0, 0, 1]]
@@ -37,7 +38,7 @@ def test_from_the_training_labels(train, order):
         assert model.ngrams is None
     else:
         counts = count_ngrams(RUNS, 3)
-        assert same(model.ngrams, PhoneNgrams.from_counts(counts, len(PHONES), 3))
+        assert same(model.ngrams, estimate_ngrams(counts, len(PHONES), 3))
 
 
 def test_english_text_is_counted_with_its_weight(train, monkeypatch):
@@ -52,7 +53,7 @@ def test_english_text_is_counted_with_its_weight(train, monkeypatch):
     settings = DecodingConfig(ngram_order=4, english_words=7, english_weight=0.5, ngram_least=0.4)
     model = learn_phones(train, PHONES, settings)
     counts = count_ngrams(text, 4, 0.5, count_ngrams(RUNS, 4))
-    assert same(model.ngrams, PhoneNgrams.from_counts(counts, len(PHONES), 4, 0.4))
+    assert same(model.ngrams, estimate_ngrams(counts, len(PHONES), 4, 0.4))
     assert asked == [(7, PHONES)]
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.errors import ConfigError, CorpusError, ModelError
-from speechattn.ngrams import PhoneNgrams, Tables, count_ngrams, neighbours
+from speechattn.ngramcounts import count_ngrams, estimate_ngrams, neighbours
+from speechattn.ngrams import PhoneNgrams, Tables
 from speechattn.segments import FrameRun
 
 SENTENCES = [[0, 1, 2, 1, 0], [0, 1, 1, 2, 0], [0, 2, 1, 2, 1, 0]]
@@ -20,7 +21,7 @@ SENTENCES = [[0, 1, 2, 1, 0], [0, 1, 1, 2, 0], [0, 2, 1, 2, 1, 0]]
 
 def learned(sequences=SENTENCES, num_phones=4, order=3, least=1.0, **settings) -> PhoneNgrams:
     counts = count_ngrams(sequences, order, **settings)
-    return PhoneNgrams.from_counts(counts, num_phones, order, least)
+    return estimate_ngrams(counts, num_phones, order, least)
 
 
 def contexts(ngrams: PhoneNgrams) -> list[tuple[int, ...]]:
@@ -57,7 +58,7 @@ def corpora(draw):
 def test_probabilities_are_those_of_witten_and_bell(corpus, order):
     num_phones, sentences = corpus
     counts = count_ngrams(sentences, order)
-    ngrams = PhoneNgrams.from_counts(counts, num_phones, order, least=1.0)
+    ngrams = estimate_ngrams(counts, num_phones, order, least=1.0)
     table = ngrams.tables().log_prob
     for state, context in enumerate(contexts(ngrams)):
         expected = [probability(counts, num_phones, context, q) for q in range(num_phones)]
@@ -118,7 +119,7 @@ def test_rare_long_ngrams_are_left_out():
 def test_the_order_of_counting_does_not_matter():
     counts = count_ngrams(SENTENCES, 4)
     again = Counter(dict(reversed(counts.items())))
-    one, two = (PhoneNgrams.from_counts(c, 4, 4, 1.0).tensors() for c in (counts, again))
+    one, two = (estimate_ngrams(c, 4, 4, 1.0).tensors() for c in (counts, again))
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
