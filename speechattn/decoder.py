@@ -220,8 +220,8 @@ class Decoder:
 
     def _collect(self) -> list[FrameRun]:
         """Runs that all hypotheses share; makes room for more nodes."""
-        final = np.empty_like(self._nodes)
-        final_confidence = np.empty_like(self._confidence)
+        final = np.empty((self.num_pending, 4), np.int64)
+        final_confidence = np.empty(self.num_pending)
         number = self._viterbi.collect(
             self._token, self._nodes, self._confidence, self._count, final, final_confidence
         )

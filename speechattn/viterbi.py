@@ -66,7 +66,7 @@ def _compiled(result: str, *arguments: str | tuple[str, ...]):
 @_compiled(
     "int64",
     *(_TABLES, _STATE_TABLE, _FLOATS, "float64", _FLOATS, _FLOATS),
-    *(_FLOATS, "float64", _INT_TABLE, _FLOATS, _STATES, "int64"),
+    *(_FLOATS, "float64", _INT_TABLE, _FLOATS, _STATES, _FLOATS, "int64"),
 )
 def enter(
     log_prob,
@@ -80,6 +80,7 @@ def enter(
     token,
     score,
     entry,
+    values,
     tokens,
 ):
     """Let the ready tokens enter the phones that may follow.
@@ -89,6 +90,7 @@ def enter(
     Args:
         emission: log scores of the frame, shape (P,).
         entry: ``NONE``, as it is left behind; int32, shape (S,).
+        values: room for P scores.
         tokens: how many there are.
         the others: as in :func:`advance`.
 
@@ -119,10 +121,12 @@ def enter(
             continue
         state = token[k, STATE]
         out = score[k] + leave[token[k, SPOKEN]]
-        if out + scale * best[state] <= worst:
+        if worst > -np.inf and out + scale * best[state] <= worst:
             continue
+        for q in range(num_phones):  # in a loop of its own, where several are done at once
+            values[q] = out + scale * log_prob[state, q]
         for q in range(num_phones):
-            value = out + scale * log_prob[state, q]
+            value = values[q]
             if value + emission[q] < bound:
                 continue
             target = following[state, q]
@@ -201,18 +205,8 @@ def begin(stay, min_frames, token, score, before, held, seen, nodes, confidence,
 
 @_compiled(
     "int64",
-    *(
-        _FLOATS,
-        _FLOATS,
-        _FLOATS,
-        "float64",
-        _INT_TABLE,
-        _FLOATS,
-        _FLOATS,
-        _STATES,
-        _FLOATS,
-        "int64",
-    ),
+    *(_FLOATS, _FLOATS, _FLOATS, "float64"),
+    *(_INT_TABLE, _FLOATS, _FLOATS, _STATES, _FLOATS, "int64"),
 )
 def hear(log_posterior, emission, stay, beam, token, score, before, held, seen, tokens):
     """Take tokens through a frame; give up those that another one of their state or the beam beats.
@@ -229,9 +223,6 @@ def hear(log_posterior, emission, stay, beam, token, score, before, held, seen, 
     best = best_ready = -np.inf
     for k in range(tokens):
         p = token[k, SPOKEN]
-        if log_posterior[p] < np.inf:
-            seen[p] += min(1.0, math.exp(log_posterior[p]))
-            log_posterior[p] = np.inf
         score[k] += emission[p]
         if token[k, LACKS] == 0:
             score[k] += stay[p]
@@ -242,7 +233,7 @@ def hear(log_posterior, emission, stay, beam, token, score, before, held, seen, 
     bound = best - beam
     kept = 0
     for k in range(tokens):
-        state, lacks = token[k, STATE], token[k, LACKS]
+        state, p, lacks = token[k, STATE], token[k, SPOKEN], token[k, LACKS]
         if score[k] < bound and (lacks > 1 or score[k] < best_ready):
             if lacks == 0:
                 held[state] = NONE
@@ -256,9 +247,12 @@ def hear(log_posterior, emission, stay, beam, token, score, before, held, seen, 
                 to = other
         if lacks <= 1:
             held[state] = to
+        if log_posterior[p] < np.inf:
+            seen[p] += min(1.0, math.exp(log_posterior[p]))
+            log_posterior[p] = np.inf
         if to != k:
             token[to, STATE] = state
-            token[to, SPOKEN] = token[k, SPOKEN]
+            token[to, SPOKEN] = p
             token[to, BEGIN] = token[k, BEGIN]
             token[to, NODE] = token[k, NODE]
             score[to] = score[k]
@@ -344,6 +338,7 @@ def advance(
         How many of ``frames`` were used: fewer than all if there might not be room for the next.
     """
     num_phones = len(stay)
+    values = np.empty(num_phones)
     log_posterior, emission = np.empty(num_phones), np.empty(num_phones)
     for i in range(len(frames)):
         t, tokens = count[FRAME], count[TOKENS]
@@ -365,6 +360,7 @@ def advance(
                 token,
                 score,
                 entry,
+                values,
                 tokens,
             )
             if end == NONE:
@@ -406,7 +402,7 @@ def collect(token, nodes, confidence, count, final, final_confidence):
 
     Args:
         token, nodes, confidence, count: as in :func:`advance`; changed in place.
-        final, final_confidence: result, like ``nodes`` and ``confidence`` and with as much room:
+        final, final_confidence: result, like ``nodes`` and ``confidence``, room for those in use:
             the segments which are final, in order of time.
 
     Returns:
