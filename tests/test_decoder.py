@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from speechattn.ngramcounts import count_ngrams, estimate_ngrams
 
 from speechattn.decoder import Decoder, DecoderOptions, decode
 from speechattn.errors import ConfigError
+from speechattn.ngramcounts import count_ngrams, estimate_ngrams
 from speechattn.phonemodel import PhoneModel
 from speechattn.segments import FrameRun
 
