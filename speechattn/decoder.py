@@ -51,10 +51,11 @@ class Decoder:
 
     def __init__(self, model: PhoneModel, options: DecoderOptions | None = None) -> None:
         # Here and not above: it imports Numba, which takes most of a second.
-        from speechattn import viterbi
+        from speechattn import decoder_history, tokens, viterbi
 
         options = options or DecoderOptions()
-        self._viterbi = viterbi
+        self._names, self._pass_tokens = tokens, viterbi.advance
+        self._collect_nodes = decoder_history.collect
         self._model, self._options = model, options
         self._beam = math.inf if options.beam is None else float(options.beam)
         self._log_prior = options.prior_scale * model.log_prior
@@ -74,12 +75,12 @@ class Decoder:
     @property
     def num_frames(self) -> int:
         """Frames of the present recording pushed so far."""
-        return int(self._count[self._viterbi.FRAME]) + len(self._head)
+        return int(self._count[self._names.FRAME]) + len(self._head)
 
     @property
     def num_pending(self) -> int:
         """Size of the history kept for what is not final yet, in segments."""
-        return int(self._count[self._viterbi.NODES])
+        return int(self._count[self._names.NODES])
 
     def boundaries(self) -> np.ndarray:
         """Frames where a run that is not final yet may begin or end, int64, sorted.
@@ -90,7 +91,7 @@ class Decoder:
         if not self._started:
             return np.arange(self.num_frames + 1)
         places = self._nodes[: self.num_pending, 1:3]  # start and end
-        starts = self._token[: self._num_tokens, self._viterbi.BEGIN]
+        starts = self._token[: self._num_tokens, self._names.BEGIN]
         return np.unique(np.concatenate([[self.num_frames], starts, places], axis=None))
 
     def push(self, log_posteriors: np.ndarray) -> list[FrameRun]:
@@ -134,8 +135,8 @@ class Decoder:
             runs += self._advance(head)
         if self._started:
             token = self._token[: self._num_tokens]
-            ready = np.flatnonzero(token[:, self._viterbi.LACKS] == 0)
-            phones = token[ready, self._viterbi.SPOKEN]
+            ready = np.flatnonzero(token[:, self._names.LACKS] == 0)
+            phones = token[ready, self._names.SPOKEN]
             scores = self._score[ready] + self._ends[phones]
             ended = scores + self._final[phones]
             scores = scores if np.isneginf(ended).all() else ended
@@ -156,7 +157,7 @@ class Decoder:
 
     @property
     def _num_tokens(self) -> int:
-        return int(self._count[self._viterbi.TOKENS])
+        return int(self._count[self._names.TOKENS])
 
     def _reset(self) -> None:
         num_phones = self._model.num_phones
@@ -172,7 +173,7 @@ class Decoder:
         room = max(TOKENS, num_phones)
         self._token = np.empty((room, 6), np.int64)
         self._score, self._before = np.empty(room), np.empty(room)
-        self._held = np.full(num_states, self._viterbi.NONE, np.int32)
+        self._held = np.full(num_states, self._names.NONE, np.int32)
         self._entry = self._held.copy()
         self._seen = np.zeros(num_phones)
         room = max(ROOM, 4 * num_phones)
@@ -204,15 +205,15 @@ class Decoder:
             # A copy, because the compiled code knows one type only: writable, dense, 32 bits.
             block = np.array(frames[start : start + BLOCK_FRAMES], dtype=np.float32, order="C")
             while len(block):
-                used = self._viterbi.advance(
+                used = self._pass_tokens(
                     *(block, *self._tables, self._scale),
                     *(self._log_prior, self._leave, self._stay, self._min_frames, self._initial),
                     *(self._beam, self._token, self._score, self._before, self._held, self._entry),
                     *(self._seen, self._nodes, self._confidence, self._count),
                 )
                 block = block[used:]
-                if self._count[self._viterbi.SHORT]:
-                    self._count[self._viterbi.SHORT] = 0
+                if self._count[self._names.SHORT]:
+                    self._count[self._names.SHORT] = 0
                     tokens = self._token, self._score, self._before
                     self._token, self._score, self._before = map(_doubled, tokens)
                 runs += self._collect()
@@ -222,7 +223,7 @@ class Decoder:
         """Runs that all hypotheses share; makes room for more nodes."""
         final = np.empty((self.num_pending, 4), np.int64)
         final_confidence = np.empty(self.num_pending)
-        number = self._viterbi.collect(
+        number = self._collect_nodes(
             self._token, self._nodes, self._confidence, self._count, final, final_confidence
         )
         while 2 * self.num_pending + self._num_tokens > len(self._nodes):
@@ -239,7 +240,7 @@ class Decoder:
         _, phone, _, start, k, _ = self._token[token].tolist()
         seen = self._seen[phone] - self._before[token]
         runs = [self._run(phone, start, end, float(seen) / (end - start))]
-        while k != self._viterbi.NONE:
+        while k != self._names.NONE:
             phone, start, end, parent = self._nodes[k].tolist()
             runs.append(self._run(phone, start, end, float(self._confidence[k])))
             k = parent

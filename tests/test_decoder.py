@@ -501,9 +501,9 @@ def test_options_survive_the_config():
 
 
 def test_without_a_cache_folder(monkeypatch):
-    from speechattn import viterbi
+    from speechattn import compiled
 
-    njit, calls = viterbi.numba.njit, []
+    njit, calls = compiled.numba.njit, []
 
     def no_folder(signature, **options):
         calls.append(options)
@@ -511,8 +511,8 @@ def test_without_a_cache_folder(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return njit(signature, **options)
 
-    monkeypatch.setattr(viterbi.numba, "njit", no_folder)
-    add = viterbi._compiled("float64", "float64")(lambda x: x + 1)
+    monkeypatch.setattr(compiled.numba, "njit", no_folder)
+    add = compiled.compiled("float64", "float64")(lambda x: x + 1)
     assert add(1.0) == 2.0
     assert [bool(options.get("cache")) for options in calls] == [True, False]
 
