@@ -279,6 +279,8 @@ class Recognizer:
         checkpoint = self.checkpoint
         encoder = checkpoint.classifier.config
         windows = [[_ms(side) for side in window] for window in encoder.windows]
+        ngrams = checkpoint.phone_model.ngrams
+        order = 2 if ngrams is None else ngrams.order
         return {
             "name": checkpoint.name,
             "weights": checkpoint.classifier.num_weights,
@@ -289,7 +291,7 @@ class Recognizer:
             "receptive_field_ms": encoder.receptive_field_ms,
             "look_ahead_ms": self.look_ahead_ms,
             **describe_costs(encoder, checkpoint.front_end.dim, len(checkpoint.phones)),
-            "decoding": checkpoint.decoding.to_dict(),
+            "decoding": {"ngram_order": order, **checkpoint.decoding.to_dict()},
             "training": checkpoint.training,
             "device": str(self.device),
             "card": checkpoint.card,
