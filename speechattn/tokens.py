@@ -20,15 +20,7 @@ import math
 
 import numpy as np
 
-from speechattn.compiled import (
-    FLOATS,
-    INT_TABLE,
-    INTS,
-    STATE_TABLE,
-    STATES,
-    TABLES,
-    compiled,
-)  # fmt: skip
+from speechattn.compiled import FLOATS, INT_TABLE, INTS, STATE_TABLE, STATES, TABLES, compiled
 
 FLOOR = -1000.0  # nats; lower log posteriors, -inf included, count as this, so no token dies of one
 NONE = -1  # no node, or no token

@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ngrams import SENTENCES, contexts, corpora, learned
 
 from speechattn.errors import ConfigError, CorpusError
 from speechattn.ngramcounts import count_ngrams, estimate_ngrams, neighbours
-from speechattn.ngrams import PhoneNgrams
 from speechattn.segments import FrameRun
-
-SENTENCES = [[0, 1, 2, 1, 0], [0, 1, 1, 2, 0], [0, 2, 1, 2, 1, 0]]
-
-
-def learned(sequences=SENTENCES, num_phones=4, order=3, least=1.0, **settings) -> PhoneNgrams:
-    counts = count_ngrams(sequences, order, **settings)
-    return estimate_ngrams(counts, num_phones, order, least)
 
 
 def probability(counts: Counter, num_phones: int, context: tuple, phone: int) -> float:
@@ -33,23 +26,6 @@ def probability(counts: Counter, num_phones: int, context: tuple, phone: int) ->
     if not after:
         return shorter
     return (counts[(*context, phone)] + len(after) * shorter) / (sum(after) + len(after))
-
-
-@st.composite
-def corpora(draw):
-    num_phones = draw(st.integers(1, 4))
-    sentence = st.lists(st.integers(0, num_phones - 1), max_size=12)
-    sentences = draw(st.lists(sentence, min_size=1, max_size=6))
-    sentences.append([draw(st.integers(0, num_phones - 1))])
-    return num_phones, sentences
-
-
-def contexts(ngrams: PhoneNgrams) -> list[tuple[int, ...]]:
-    """Of each state, read off its definition."""
-    found = []
-    for oldest, back in zip(ngrams.oldest.tolist(), ngrams.back.tolist()):
-        found.append((oldest,) + (() if back < 0 else found[back]))
-    return found
 
 
 @settings(deadline=None, max_examples=60)
