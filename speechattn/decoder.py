@@ -69,7 +69,7 @@ class Decoder:
             bigram = _scaled(model.log_bigram, options.bigram_scale)
             self._tables, self._scale = Tables.of_bigram(bigram), 1.0
         else:
-            self._tables, self._scale = model.ngrams.tables(), float(options.bigram_scale)
+            self._tables, self._scale = model.ngrams.tables, float(options.bigram_scale)
         self._reset()
 
     @property

@@ -43,13 +43,13 @@ def english_strings(words: int, phones: PhoneSet, seed: int = 0) -> Iterator[lis
     """
     lexicon = Lexicon([POCKETSPHINX], phones)
     random = np.random.default_rng(seed)
-    sentences = _Sentences(list(lexicon.words), random)
+    sentences = _Sentences([word.lower() for word in lexicon.words], random)
     with tqdm(desc="English sentences", total=words, unit="word") as bar:
         while bar.n < words:
             sentence = sentences.draw()
             labels = [phones.silence_index]
             for word in sentence:
-                variants = lexicon.variants[word]
+                variants = lexicon.variants[word.upper()]
                 labels += variants[random.integers(len(variants))]
                 if random.random() < PAUSE:
                     labels.append(phones.silence_index)
@@ -63,18 +63,17 @@ class _Sentences:
     """Draws one sentence after another.
 
     Args:
-        words: of the dictionary, upper case; those that the trigram lacks are left out.
+        words: of the dictionary, lower case as the trigram has them; those that it lacks are left
+            out.
         random: where the randomness comes from.
     """
 
     def __init__(self, words: list[str], random: np.random.Generator):
         self._trigram, self._unit = _trigram()
         known = [*words, END]
-        self._spelt = [word if word == END else word.lower() for word in known]
-        frequency = np.array([self._log_prob([word]) for word in self._spelt])
+        frequency = np.array([self._log_prob([word]) for word in known])
         kept = np.flatnonzero(frequency > LEAST_LOG_PROB)
         self._words = [known[i] for i in kept]
-        self._spelt = [self._spelt[i] for i in kept]
         share = np.exp(FLATTER * frequency[kept])
         self._cumulated = np.cumsum(share / share.sum())
         self._log_share = np.log(share / share.sum())
@@ -87,16 +86,16 @@ class _Sentences:
         while len(sentence) < LONGEST:
             place = np.searchsorted(self._cumulated, self._random.random(DRAWN))
             place = place.clip(max=len(self._words) - 1)
-            weight = [self._log_prob([self._spelt[i], *before]) for i in place]
+            weight = [self._log_prob([self._words[i], *before]) for i in place]
             weight = np.array(weight) - self._log_share[place]
             total = np.cumsum(np.exp(weight - weight.max()))
-            chosen = int(place[np.searchsorted(total, self._random.random() * total[-1])])
-            if self._words[chosen] == END:
-                if sentence:
-                    break
-                continue
-            sentence.append(self._words[chosen])
-            before = [self._spelt[chosen], *before[:1]]
+            chosen = place[np.searchsorted(total, self._random.random() * total[-1])]
+            word = self._words[chosen]
+            if word != END:
+                sentence.append(word)
+                before = [word, *before[:1]]
+            elif sentence:
+                break
         return sentence
 
     def _log_prob(self, newest_first: list[str]) -> float:

@@ -120,15 +120,9 @@ class PhoneNgrams:
         """The n of the longest n-grams that a state can tell apart, at least 2."""
         return len(self._lengths()) + 1
 
-    def tables(self) -> Tables:
-        """Everything there is to know of each state and phone; made once and kept.
-
-        Log probabilities are float32.
-        """
-        return self._tables
-
     @functools.cached_property
-    def _tables(self) -> Tables:
+    def tables(self) -> Tables:
+        """Everything there is to know of each state and phone; log probabilities are float32."""
         size = self.num_phones
         log_prob = np.empty((self.num_states, size), np.float32)
         following = np.empty((self.num_states, size), np.int32)

@@ -85,6 +85,7 @@ class _PathLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, log_probs: Tensor, labels: Tensor, lengths: Tensor, transitions: Tensor):
+        lengths = lengths.to(log_probs.device)
         highest = log_probs.amax(2, keepdim=True)
         emission = torch.exp(SCALE * (log_probs - highest).clamp_min(LOWEST))
         step = torch.exp(SCALE * transitions.to(log_probs))
@@ -139,7 +140,7 @@ def _segments(labels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, 
     """Runs of equal labels: each frame's, shape (batch, frames), and by run, shape (batch, runs),
     label, first and last frame; runs that an utterance lacks begin after all frames."""
     batch, frames = labels.shape
-    within = torch.arange(frames, device=labels.device) < lengths[:, None].to(labels.device)
+    within = torch.arange(frames, device=labels.device) < lengths[:, None]
     begins = torch.zeros_like(within)
     begins[:, 1:] = (labels[:, 1:] != labels[:, :-1]) & within[:, 1:]
     segment = begins.cumsum(1)
@@ -171,7 +172,7 @@ def _forward_backward(emission: Tensor, lengths: Tensor, forth, back, begin=None
     """
     batch, frames, states = emission.shape
     ones = emission.new_ones(batch, states)
-    within = torch.arange(frames, device=emission.device) < lengths[:, None].to(emission.device)
+    within = torch.arange(frames, device=emission.device) < lengths[:, None]
     ahead = []
     x, total = (ones if begin is None else begin), emission.new_zeros(batch)
     for t, seen in enumerate(emission.unbind(1)):
@@ -181,12 +182,10 @@ def _forward_backward(emission: Tensor, lengths: Tensor, forth, back, begin=None
         ahead.append(x)
         total = total + torch.where(within[:, t], scale[:, 0].log(), 0.0)
     ends = ones if end is None else end
-    final = torch.stack(ahead, 1)[torch.arange(batch), lengths.to(emission.device) - 1]
+    final = torch.stack(ahead, 1)[torch.arange(batch), lengths - 1]
     total = total + (final * ends).sum(1).clamp_min(1e-30).log()
     behind, y = [], ends
-    is_last = (
-        torch.arange(frames, device=emission.device) == lengths[:, None].to(emission.device) - 1
-    )
+    is_last = torch.arange(frames, device=emission.device) == lengths[:, None] - 1
     for t in range(frames - 1, -1, -1):
         if t < frames - 1:
             y = back(y * emission[:, t + 1])

@@ -1,7 +1,7 @@
 """What the decoder knows about phones before it hears any: order, duration and frequency.
 
-A phone bigram (perhaps longer n-grams beside it), a minimum duration with a geometric tail, and the share of frames of each phone,
-counted in the training labels (Rabiner 1989, "A tutorial on hidden Markov models", section V;
+A phone bigram, perhaps longer n-grams beside it, a minimum duration with a geometric tail, and the
+share of frames of each phone, counted in the training labels (Rabiner 1989, "A tutorial on hidden Markov models", section V;
 the frame prior turns posteriors into scaled likelihoods: Bourlard and Morgan 1994).
 """
 

@@ -80,8 +80,8 @@ def train_model(
         noises=data.noises(),
         start=start,
     )
+    phone_model = learn_phones(train, phones, config.decoding)  # fails before the long training
     classifier = trainer.run()
-    phone_model = learn_phones(train, phones, config.decoding)
     decoding, tried = tune_decoder(
         classifier, phone_model, dev, config.decoding, phones.silence_index, device
     )

@@ -34,24 +34,24 @@ def test_probabilities_are_those_of_witten_and_bell(corpus, order):
     num_phones, sentences = corpus
     counts = count_ngrams(sentences, order)
     ngrams = estimate_ngrams(counts, num_phones, order, least=1.0)
-    table = ngrams.tables().log_prob
+    table = ngrams.tables.log_prob
     for state, context in enumerate(contexts(ngrams)):
         expected = [probability(counts, num_phones, context, q) for q in range(num_phones)]
         assert np.exp(table[state]) == pytest.approx(expected, rel=0.01 * order)  # float16
         assert np.exp(table[state].astype(float)).sum() == pytest.approx(1, abs=0.01)
-    assert ngrams.tables().best.tolist() == table.max(axis=1).tolist()
+    assert ngrams.tables.best.tolist() == table.max(axis=1).tolist()
 
 
 def test_what_is_learned_by_hand():
     ngrams = learned([[0, 1, 0, 1, 2]], num_phones=3)
     assert contexts(ngrams) == [(0,), (1,), (2,), (0, 1), (1, 0)]
-    log_prob = ngrams.tables().log_prob
+    log_prob = ngrams.tables.log_prob
     # After 0: 1 twice, one kind; so (2 + 1 * p(1)) / 3, and p(1) = 2.5 / 6.5.
     assert math.exp(log_prob[0, 1]) == pytest.approx((2 + 2.5 / 6.5) / 3, rel=1e-3)
     assert math.exp(log_prob[0, 2]) == pytest.approx(1.5 / 6.5 / 3, rel=1e-3)
     # Nothing was seen after 2.
     assert np.exp(log_prob[2]) == pytest.approx(np.array([2.5, 2.5, 1.5]) / 6.5, rel=1e-3)
-    assert ngrams.tables().following.tolist() == [
+    assert ngrams.tables.following.tolist() == [
         [0, 3, 2],
         [4, 1, 2],
         [0, 1, 2],

@@ -20,7 +20,7 @@ def test_a_phone_leads_to_the_longest_context_that_is_a_state(corpus, order):
     ngrams = learned(corpus[1], corpus[0], order)
     places = {context: state for state, context in enumerate(contexts(ngrams))}
     assert len(places) == ngrams.num_states and ngrams.order <= order
-    following = ngrams.tables().following
+    following = ngrams.tables.following
     for context, state in places.items():
         for phone in range(ngrams.num_phones):
             longer = (*context, phone)
@@ -38,17 +38,17 @@ def test_tensors_are_small_and_come_back_the_same():
     for name, values in tensors.items():
         assert np.array_equal(getattr(ngrams, name), getattr(again, name))
         assert np.array_equal(values, again.tensors()[name])
-    for one, two in zip(ngrams.tables(), again.tables()):
+    for one, two in zip(ngrams.tables, again.tables):
         assert np.array_equal(one, two)
 
 
 def test_they_travel_without_their_tables():
     ngrams = learned()
     bare = len(pickle.dumps(ngrams))
-    tables = ngrams.tables()
-    assert ngrams.tables() is tables and len(pickle.dumps(ngrams)) == bare
+    tables = ngrams.tables
+    assert ngrams.tables is tables and len(pickle.dumps(ngrams)) == bare
     again = pickle.loads(pickle.dumps(ngrams))
-    assert np.array_equal(again.tables().log_prob, tables.log_prob)
+    assert np.array_equal(again.tables.log_prob, tables.log_prob)
 
 
 def test_tables_of_a_bigram():
