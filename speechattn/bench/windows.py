@@ -205,6 +205,7 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
     """The recipe as every variant is trained: from random weights, on a small budget if quick."""
     import dataclasses
 
+    from speechattn.config_sections import TUNED
     from speechattn.cores import usable_cores
 
     if not quick:
@@ -218,7 +219,7 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
         checkpoint_every=max(1, steps // 2),
         replicas=max(config.training.replicas, min(QUICK_REPLICAS, usable_cores())),
     )
-    first = {name: values[:1] for name, values in vars(config.decoding).items()}
+    first = {name: getattr(config.decoding, name)[:1] for name in TUNED}
     decoding = dataclasses.replace(config.decoding, **first)
     return dataclasses.replace(config, training=training, decoding=decoding)
 
