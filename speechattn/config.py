@@ -34,6 +34,9 @@ class RecipeConfig:
             weights must have the shapes of the recipe's.
         realign: entries of ``train`` whose phones that model places anew; see
             :mod:`speechattn.realign`.
+        grammar: of what may have been said in realigned corpora that have an ``intents.json`` and
+            no alignments, a JSGF file or the name of one that comes with the package (see
+            :mod:`speechattn.said`); null to take their ``phones.machine``.
         hold_out: share of the training sentences kept back for dev, chosen by their text.
         phones: phone table (see ``data/phones.tsv``); null for that one.
         release: folder the release stage writes the model to as it is to be handed on, weights in
@@ -57,6 +60,7 @@ class RecipeConfig:
     first_pass: str | None = None
     start_from: str | None = None
     realign: tuple = ()
+    grammar: str | None = None
     hold_out: float = 0.0
     phones: str | None = None
     release: str | None = None
@@ -74,7 +78,7 @@ class RecipeConfig:
 
     def __post_init__(self) -> None:
         texts = ("name", "work_dir", "corpora", "phones", "noise", "first_pass", "start_from")
-        texts += ("release", "card")
+        texts += ("release", "card", "grammar")
         check("", self, texts, lambda v: v != "", "it cannot be empty")
         check("", self, ("seed", "threads", "transcribe"), lambda v: v >= 0, "from 0 on")
         for name in ("train", "test"):

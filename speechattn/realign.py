@@ -3,7 +3,8 @@
 What aligned a corpus first may have been worse than a model trained on it. The phones are those of
 its alignment; a corpus without one has in ``phones.machine`` (utterance, phones) the strings that
 some recognizer heard, which are taken with a grain of salt: a phone in them may be another one or
-none at all where the model clearly disagrees. Utterances that fit badly are left out.
+none at all where the model clearly disagrees. A grammar of what may have been said does without
+them (:mod:`speechattn.said`). Utterances that fit badly are left out.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from tqdm import tqdm
 from speechattn.audio import AudioFile
 from speechattn.corpus import Corpus, Utterance, read_table
 from speechattn.errors import CorpusError, SpeechattnError
-from speechattn.forced import force_align
+from speechattn.forced import Alignment, force_align
+from speechattn.phones import PhoneSet
 from speechattn.recognizer import Recognizer
+from speechattn.said import Sentences
 from speechattn.segments import segments_from_runs
 from speechattn.text import one_line
 from speechattn.timing import frame_to_seconds
@@ -28,24 +31,31 @@ DOUBT = {"substitution": 8.0, "deletion": 8.0}  # nats it costs not to believe a
 LOWEST_SCORE = -1.8  # nats; utterances whose phones' mean log posterior is lower are left out
 
 
-def realign(corpus: Corpus, model: Recognizer) -> Corpus:
+def realign(corpus: Corpus, model: Recognizer, sentences: Sentences | None = None) -> Corpus:
     """Give the utterances of a corpus the alignments that a model finds.
 
     Args:
         corpus: with alignments, or with ``phones.machine`` in its folder.
         model: with the phones of the corpus.
+        sentences: what may have been said, for a corpus that has neither.
 
     Returns:
         The corpus with new alignments, what could not be aligned among its problems.
 
     Raises:
-        CorpusError: if the corpus has no phones, or none of it can be aligned.
+        CorpusError: if the corpus has no phones and no sentences are given, or none of it can be
+            aligned.
     """
     aligned, problems = [], []
-    strings = _machine_strings(corpus, problems.append)
+    strings = {} if sentences else _machine_strings(corpus, problems.append)
     for utterance in tqdm(corpus.utterances, desc=f"realign {corpus.name}", unit="file"):
         try:
-            aligned.append(_realigned(utterance, strings, model))
+            log_posteriors = np.concatenate(list(model.log_posteriors(_blocks(utterance))))
+            if sentences:
+                found = sentences.align(utterance.id, log_posteriors)
+            else:
+                found = _align(utterance, strings, log_posteriors, model.phones)
+            aligned.append(_realigned(utterance, found, len(log_posteriors), model.phones))
         except (SpeechattnError, OSError) as error:
             problems.append(f"{corpus.name}: {utterance.id}: {one_line(str(error))}")
     if not aligned:
@@ -71,25 +81,29 @@ def _machine_strings(corpus: Corpus, report: Callable[[str], None]) -> dict[str,
     return read_table(path, [utterance.id for utterance in corpus], report)
 
 
-def _realigned(utterance: Utterance, strings: dict[str, str], model: Recognizer) -> Utterance:
-    index, silence = model.phones.index, model.phones.silence_index
+def _align(
+    utterance: Utterance, strings: dict[str, str], log_posteriors: np.ndarray, phones: PhoneSet
+) -> Alignment:
+    """Place the phones of an utterance's alignment, or else those of its machine string."""
     if utterance.alignment:
         labels, doubt = [segment.label for segment in utterance.alignment], {}
     else:
         labels, doubt = strings.get(utterance.id, "").split(), DOUBT
-    if unknown := [label for label in labels if label not in index]:
+    if unknown := [label for label in labels if label not in phones.index]:
         raise CorpusError(f"unknown phone {unknown[0]!r}; use those of the model")
-    phones = [index[label] for label in labels if index[label] != silence]
-    if not phones:
+    spoken = [phones.index[label] for label in labels if label != phones.silence]
+    if not spoken:
         raise CorpusError("no phones to align; list them or leave the utterance out")
-    log_posteriors = np.concatenate(list(model.log_posteriors(_blocks(utterance))))
-    found = force_align(log_posteriors, phones, silence, **doubt)
+    found = force_align(log_posteriors, spoken, phones.silence_index, **doubt)
     if found is None:
-        raise CorpusError(f"too short for its {len(phones)} phones")
+        raise CorpusError(f"too short for its {len(spoken)} phones")
+    return found
+
+
+def _realigned(utterance: Utterance, found: Alignment, frames: int, phones: PhoneSet) -> Utterance:
     if found.score < LOWEST_SCORE:
         raise CorpusError(f"its phones do not fit the audio (score {found.score:.2f})")
-    seconds = frame_to_seconds(len(log_posteriors))
-    segments = segments_from_runs(found.runs, model.phones.names, seconds)
+    segments = segments_from_runs(found.runs, phones.names, frame_to_seconds(frames))
     return dataclasses.replace(utterance, alignment=tuple(segments))
 
 

@@ -19,6 +19,8 @@ from speechattn.phones import arpabet, read_phone_table
 from speechattn.prepare import PreparedSet, held_out, prepare_set
 from speechattn.realign import realign
 from speechattn.recognizer import Recognizer
+from speechattn.resources import resource
+from speechattn.said import INTENTS, Sentences
 from speechattn.stages import files_fingerprint
 from speechattn.start import load_start, weights_digest
 
@@ -60,6 +62,8 @@ class RecipeData:
             folders.add(self._noise_folder)
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         aligner = [config.realign, *self.start_digest] if config.realign else []
+        if config.grammar:
+            aligner.append(files_fingerprint([self._grammar]))
         return [self.phones.to_dict(), files_fingerprint(files) if folders else None, *aligner]
 
     @cached_property
@@ -125,7 +129,15 @@ class RecipeData:
             return self._corpus(entry)
         folder = self.corpora / entry.split("/")[0]
         aligned = any((folder / name).is_file() for name in CTM_NAMES)
-        return realign(self._corpus(entry, alignments=aligned), self._aligner)
+        sentences = None
+        if self.config.grammar and not aligned and (folder / INTENTS).is_file():
+            sentences = Sentences(self._grammar, folder, self.phones)
+        return realign(self._corpus(entry, alignments=aligned), self._aligner, sentences)
+
+    @property
+    def _grammar(self) -> Path:
+        path = Path(self.config.grammar)
+        return path if path.is_file() else resource("recipes", self.config.grammar)
 
     @cached_property
     def _aligner(self) -> Recognizer:

@@ -1,0 +1,108 @@
+"""What was said in a recording, among all that a grammar allows: without a transcript, phones.
+
+Of the sentences that :class:`speechattn.grammar.Grammar` draws with the slots of a recording
+(``intents.json``: what it is about, without the words around that), the ones whose phones are the
+closest to those that a model hears are aligned with it; the one that fits best counts as said.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import kaldialign
+import numpy as np
+
+from speechattn.decoder import decode
+from speechattn.errors import CorpusError
+from speechattn.forced import LEAST_PHONE_FRAMES, Alignment, force_align
+from speechattn.grammar import Grammar
+from speechattn.lexicon import POCKETSPHINX, Lexicon
+from speechattn.phonemodel import PhoneModel
+from speechattn.phones import PhoneSet
+
+INTENTS = "intents.json"
+DRAWN = 1000  # sentences for a recording
+ALIGNED = 10  # of them, the closest
+
+
+class Sentences:
+    """What may have been said in the recordings of a corpus.
+
+    Args:
+        grammar: file of the grammar.
+        folder: of the corpus, with ``intents.json``: recording (as ``name`` or ``name.wav``) →
+            ``slots`` → the words of each.
+        phones: that the recordings are to be labelled with.
+
+    Raises:
+        ConfigError, UsageError: if the grammar or the dictionary cannot be read.
+        CorpusError: if the intents cannot.
+    """
+
+    def __init__(self, grammar: str | Path, folder: Path, phones: PhoneSet):
+        self._grammar = Grammar(grammar)
+        self._lexicon = Lexicon([POCKETSPHINX], phones)
+        self._phones = phones
+        self._hearing = PhoneModel.uniform(len(phones), min_frames=LEAST_PHONE_FRAMES)
+        self._slots = _read_slots(folder / INTENTS)
+
+    def align(self, name: str, log_posteriors: np.ndarray) -> Alignment:
+        """Find the sentence that was said, and where its phones lie.
+
+        Args:
+            name: of the recording.
+            log_posteriors: what a model heard in it, shape (frames, classes).
+
+        Raises:
+            CorpusError: if the recording has no slots, the grammar no sentence for them, the
+                dictionary a word not, or the recording is too short for every sentence.
+        """
+        slots = self._slots.get(name) or self._slots.get(f"{name}.wav")
+        if slots is None:
+            raise CorpusError(f"{INTENTS} does not list it; add it or leave the recording out")
+        random = np.random.default_rng([*name.encode()])
+        drawn = self._grammar.sentences(DRAWN, random, slots)
+        said = list(dict.fromkeys(self._pronounce(words, random) for words in drawn))
+        silence = self._phones.silence_index
+        heard = decode(log_posteriors, self._hearing)
+        heard = [run.phone for run in heard if run.phone != silence]
+        said.sort(key=lambda phones: kaldialign.edit_distance(heard, list(phones))["total"])
+        found = [force_align(log_posteriors, phones, silence) for phones in said[:ALIGNED]]
+        fitting = [alignment for alignment in found if alignment is not None]
+        if not fitting:
+            raise CorpusError("too short for any sentence of the grammar")
+        return max(fitting, key=lambda alignment: _log_likelihood(alignment, log_posteriors))
+
+    def _pronounce(self, words: list[str], random: np.random.Generator) -> tuple[int, ...]:
+        if missing := self._lexicon.missing(" ".join(words)):
+            raise CorpusError(f"the dictionary lacks {missing[0]!r}; use another word")
+        phones: tuple[int, ...] = ()
+        for word in words:
+            variants = self._lexicon.variants[word.upper()]
+            phones += variants[random.integers(len(variants))]
+        return phones
+
+
+def _log_likelihood(alignment: Alignment, log_posteriors: np.ndarray) -> float:
+    return sum(float(log_posteriors[r.start : r.end, r.phone].sum()) for r in alignment.runs)
+
+
+def _read_slots(path: Path) -> dict[str, dict[str, str]]:
+    """Recording → slots → words."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): _words(entry["slots"]) for name, entry in entries.items()}
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CorpusError(f"{path}: cannot be read ({reason}); a grammar needs it") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise CorpusError(
+            f'{path}: not understood; write {{"recording": {{"slots": {{"slot": "words"}}}}}}'
+        ) from None
+
+
+def _words(slots: dict) -> dict[str, str]:
+    if not all(isinstance(words, str) for words in slots.values()):
+        raise TypeError
+    return {name: words.lower() for name, words in slots.items()}
