@@ -139,6 +139,8 @@ class Grammar:
                 alternatives[-1].append(token)
             else:
                 raise self._error(f"{token!r} is not understood here; leave it out")
+        if not all(alternatives):
+            raise self._error("has an empty alternative; put what may be left out into [ ]")
         return alternatives
 
     def _peek(self) -> str:

@@ -14,6 +14,8 @@ from speechattn.checkpoint import pick_device
 from speechattn.config import RecipeConfig
 from speechattn.corpus import CTM_NAMES, Corpus, read_entry
 from speechattn.errors import CorpusError
+from speechattn.grammar import Grammar
+from speechattn.lexicon import POCKETSPHINX, Lexicon
 from speechattn.noises import prepare_noises, read_noises
 from speechattn.phones import arpabet, read_phone_table
 from speechattn.prepare import PreparedSet, held_out, prepare_set
@@ -131,7 +133,8 @@ class RecipeData:
         aligned = any((folder / name).is_file() for name in CTM_NAMES)
         sentences = None
         if self.config.grammar and not aligned and (folder / INTENTS).is_file():
-            sentences = Sentences(self._grammar, folder, self.phones)
+            lexicon = Lexicon([POCKETSPHINX], self.phones)
+            sentences = Sentences(Grammar(self._grammar), lexicon, folder)
         return realign(self._corpus(entry, alignments=aligned), self._aligner, sentences)
 
     @property

@@ -17,9 +17,8 @@ from speechattn.decoder import decode
 from speechattn.errors import CorpusError
 from speechattn.forced import LEAST_PHONE_FRAMES, Alignment, force_align
 from speechattn.grammar import Grammar
-from speechattn.lexicon import POCKETSPHINX, Lexicon
+from speechattn.lexicon import Lexicon, named
 from speechattn.phonemodel import PhoneModel
-from speechattn.phones import PhoneSet
 
 INTENTS = "intents.json"
 DRAWN = 1000  # sentences for a recording
@@ -30,21 +29,19 @@ class Sentences:
     """What may have been said in the recordings of a corpus.
 
     Args:
-        grammar: file of the grammar.
+        grammar: of its sentences; slots that it does not know are left out.
+        lexicon: how its words are said, in any of the ways.
         folder: of the corpus, with ``intents.json``: recording (as ``name`` or ``name.wav``) →
             ``slots`` → the words of each.
-        phones: that the recordings are to be labelled with.
 
     Raises:
-        ConfigError, UsageError: if the grammar or the dictionary cannot be read.
-        CorpusError: if the intents cannot.
+        CorpusError: if the intents cannot be read.
     """
 
-    def __init__(self, grammar: str | Path, folder: Path, phones: PhoneSet):
-        self._grammar = Grammar(grammar)
-        self._lexicon = Lexicon([POCKETSPHINX], phones)
-        self._phones = phones
-        self._hearing = PhoneModel.uniform(len(phones), min_frames=LEAST_PHONE_FRAMES)
+    def __init__(self, grammar: Grammar, lexicon: Lexicon, folder: Path):
+        self._grammar = grammar
+        self._lexicon = lexicon
+        self._hearing = PhoneModel.uniform(len(lexicon.phones), min_frames=LEAST_PHONE_FRAMES)
         self._slots = _read_slots(folder / INTENTS)
 
     def align(self, name: str, log_posteriors: np.ndarray) -> Alignment:
@@ -55,16 +52,16 @@ class Sentences:
             log_posteriors: what a model heard in it, shape (frames, classes).
 
         Raises:
-            CorpusError: if the recording has no slots, the grammar no sentence for them, the
-                dictionary a word not, or the recording is too short for every sentence.
+            CorpusError: if the recording is not listed, the grammar has no sentence for its slots
+                or the lexicon not all words, or it is too short for the sentences.
         """
-        slots = self._slots.get(name) or self._slots.get(f"{name}.wav")
+        slots = self._slots.get(name, self._slots.get(f"{name}.wav"))
         if slots is None:
             raise CorpusError(f"{INTENTS} does not list it; add it or leave the recording out")
         random = np.random.default_rng([*name.encode()])
         drawn = self._grammar.sentences(DRAWN, random, slots)
         said = list(dict.fromkeys(self._pronounce(words, random) for words in drawn))
-        silence = self._phones.silence_index
+        silence = self._lexicon.phones.silence_index
         heard = decode(log_posteriors, self._hearing)
         heard = [run.phone for run in heard if run.phone != silence]
         said.sort(key=lambda phones: kaldialign.edit_distance(heard, list(phones))["total"])
@@ -72,11 +69,11 @@ class Sentences:
         fitting = [alignment for alignment in found if alignment is not None]
         if not fitting:
             raise CorpusError("too short for any sentence of the grammar")
-        return max(fitting, key=lambda alignment: _log_likelihood(alignment, log_posteriors))
+        return max(fitting, key=lambda alignment: _fit(alignment, log_posteriors))
 
     def _pronounce(self, words: list[str], random: np.random.Generator) -> tuple[int, ...]:
         if missing := self._lexicon.missing(" ".join(words)):
-            raise CorpusError(f"the dictionary lacks {missing[0]!r}; use another word")
+            raise CorpusError(f"not in the lexicon: {named(missing)}; list how they are said")
         phones: tuple[int, ...] = ()
         for word in words:
             variants = self._lexicon.variants[word.upper()]
@@ -84,8 +81,10 @@ class Sentences:
         return phones
 
 
-def _log_likelihood(alignment: Alignment, log_posteriors: np.ndarray) -> float:
-    return sum(float(log_posteriors[r.start : r.end, r.phone].sum()) for r in alignment.runs)
+def _fit(alignment: Alignment, log_posteriors: np.ndarray) -> tuple[float, int]:
+    """Log likelihood; of what is as likely, such as a phone and the same one twice, the shorter."""
+    parts = (log_posteriors[run.start : run.end, run.phone].sum() for run in alignment.runs)
+    return round(float(sum(parts)), 3), -len(alignment.runs)
 
 
 def _read_slots(path: Path) -> dict[str, dict[str, str]]:

@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 import speechattn
 import speechattn.report
 import speechattn.train_stage
+from speechattn.prepare import PreparedSet
 from speechattn.recipe import main
 
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parent.parent)
@@ -474,6 +475,38 @@ def test_a_second_pass_begins_with_the_model_of_the_first(place, capsys, sketche
     assert stages(capsys) == [SKIPPED[0], "train:", "prepare:", "train:"]
     three = load_file(place / "work/model/model.safetensors")
     assert not torch.equal(three["classify.bias"], two["classify.bias"])
+
+
+def test_a_grammar_does_without_machine_strings(place, capsys, monkeypatch):
+    """Every recording gets the phones of its slots; without the grammar's words, a line says so."""
+    make_orders(place)
+    orders = place / "corpora/orders"
+    lines = (orders / "phones.machine").read_text().splitlines()
+    (orders / "phones.machine").unlink()
+    said = {name: [p for p in phones if p != "SIL"] for name, *phones in map(str.split, lines)}
+    slots = {name: {"slots": {"what": " ".join(phones)}} for name, phones in said.items()}
+    (orders / "intents.json").write_text(json.dumps(slots))
+    (place / "orders.jsgf").write_text("#JSGF V1.0; grammar g; public <g> = <what>;")
+    (place / "words.dict").write_text("AA AA\nB B\nSH SH\n")
+    monkeypatch.setattr("speechattn.recipe_data.POCKETSPHINX", str(place / "words.dict"))
+    monkeypatch.setattr("speechattn.realign.LOWEST_SCORE", -100.0)
+    changes = {"train": ["tones/train", "orders/all"], "realign": ["orders/all"]}
+    _, recipe = write_passes(place, noise=None, **changes)
+    grammar = f"grammar={place / 'orders.jsgf'}"
+    assert main([str(recipe), grammar, "stages=prepare"]) == 0
+    prepared = PreparedSet(place / "work/prepared/train")
+    entries = [entry for entry in prepared.entries if entry.corpus == "orders"]
+    names = prepared.phones
+    found = {e.id: [names[r.phone] for r in prepared.runs(e)] for e in entries}
+    assert {u: [p for p in phones if p != "SIL"] for u, phones in found.items()} == said
+    capsys.readouterr()
+    assert main([str(recipe), grammar, "stages=prepare"]) == 0
+    assert stages(capsys) == [*SKIPPED[:2], SKIPPED[0]]
+    (place / "orders.jsgf").write_text("#JSGF V1.0; grammar g; public <g> = <what> [B];")
+    assert main([str(recipe), grammar, "stages=prepare"]) == 0
+    assert stages(capsys) == [*SKIPPED[:2], "prepare:"]
+    missing = fails(capsys, 1, recipe, "grammar=gone.jsgf", "stages=prepare")
+    assert "grammar: " in missing and "gone.jsgf: cannot be read" in missing
 
 
 def test_a_start_trained_anew_is_trained_on_from_anew(place, capsys):
