@@ -44,7 +44,7 @@ def heard(labels: str, sure: float = 0.9) -> np.ndarray:
         ("u0", "SIL AA B AA B AA SH AA SH SIL", None),
         ("u0", "SIL AA B AA B SH SIL AA SH SIL", None),  # another way to say it, and a pause
         ("u0", "B AA SH AA SH B AA SIL", None),
-        ("u0", "SIL AA SH AA B AA SH SH SH SIL", "SIL AA SH AA B AA SH AA SH SIL"),  # misheard
+        ("u1", "SIL AA SH B AA SIL", "SIL AA SH AA SIL"),  # misheard
         ("u1", "AA SH AA SIL AA SIL", None),
         ("u1", "AA SH AA SIL", None),
     ],
