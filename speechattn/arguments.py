@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 
 from speechattn.errors import UsageError
@@ -37,12 +38,30 @@ def parse_window(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def add_window(command: argparse.ArgumentParser) -> None:
-    """The option for models that work with any window."""
+def parse_scale(text: str) -> float:
+    """A finite number from 0 on."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return number
+
+
+def add_model_settings(command: argparse.ArgumentParser) -> None:
+    """The options that change what a model's training has chosen."""
     command.add_argument(
         "--window",
         type=parse_window,
         metavar="LEFT/RIGHT",
         help="10 ms frames that every block of the encoder looks back and ahead, such as 16/4; for "
         "models trained with encoder.any_window (default: the model's own)",
+    )
+    command.add_argument(
+        "--lm-scale",
+        type=parse_scale,
+        metavar="X",
+        help="weight of what the model knows about the order of phones against what it hears; 0 "
+        "for what it hears alone (default: the model's own)",
     )

@@ -51,6 +51,7 @@ def transcribe_folder(
     alternatives: int = 0,
     precision: str = "fp32",
     window: tuple[int, int] | None = None,
+    lm_scale: float | None = None,
 ) -> Iterator[FolderResult]:
     """Transcribe all recordings of a folder; a failing one does not stop the others.
 
@@ -68,7 +69,7 @@ def transcribe_folder(
         posteriors: whether to return the frame posteriors as well.
         labels: ``"arpabet"`` or ``"ipa"``.
         alternatives: how many other phones to give with each.
-        precision, window: as for :func:`speechattn.load_model`.
+        precision, window, lm_scale: as for :func:`speechattn.load_model`.
 
     Yields:
         A result for each recording, in sorted order.
@@ -89,7 +90,7 @@ def transcribe_folder(
             "labels": labels,
             "alternatives": alternatives,
         },
-        {"precision": precision, "window": window},
+        {"precision": precision, "window": window, "lm_scale": lm_scale},
     )
     workers = min(workers, len(recordings))
     crew = Workers(setup, workers, environment(threads)) if workers > 1 else Alone(setup)

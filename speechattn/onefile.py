@@ -42,7 +42,7 @@ class Setup:
             numbers, and so the last bits of what comes out, may depend on it.
         options: what is written for each recording.
         channel: to take from recordings with several, from 0; None for their mean.
-        precision, window: as for :func:`speechattn.load_model`.
+        precision, window, lm_scale: as for :func:`speechattn.load_model`.
     """
 
     model: str
@@ -52,13 +52,19 @@ class Setup:
     channel: int | None = None
     precision: str = "fp32"
     window: tuple[int, int] | None = None
+    lm_scale: float | None = None
 
     def __call__(self) -> tuple[Callable[[Job, Callable[[float], None]], dict], dict]:
         """The function for a :class:`~speechattn.inputs.Job`, and what there is to know of it."""
         from speechattn.severalfiles import Transcriber
 
         recognizer, facts = load(
-            self.model, self.device, self.threads, precision=self.precision, window=self.window
+            self.model,
+            self.device,
+            self.threads,
+            precision=self.precision,
+            window=self.window,
+            lm_scale=self.lm_scale,
         )
         recognizer.phones.labels(self.options.labels)  # a model without them is refused now
         return Transcriber(recognizer, self.options, self.channel), facts

@@ -308,6 +308,7 @@ def load_model(
     *,
     precision: str = "fp32",
     window: tuple[int, int] | None = None,
+    lm_scale: float | None = None,
 ) -> Recognizer:
     """Load a model.
 
@@ -319,15 +320,21 @@ def load_model(
             instructions for it: faster, and probabilities differ in the third decimal.
         window: ``(left, right)`` in 10 ms frames that every block of the encoder looks through,
             of a model trained for any (``encoder.any_window``); None for its own.
+        lm_scale: what the model's knowledge of the order of phones (bigram or n-grams) counts
+            against what it hears, from 0 on: at 0 it writes what it hears, English or not; None
+            for what was best in training (``decoding.bigram_scale``).
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
         ConfigError: if the device or the precision is not there, or the model was not trained for
-            such a window.
+            such a window, or the scale is out of range.
     """
     picked = pick_device(device)
     checkpoint = Checkpoint.load(find_model(name_or_dir), picked)
     if window is not None:
         check_window(checkpoint.classifier.config, window)
         set_window(checkpoint.classifier, window)
+    if lm_scale is not None:
+        decoding = replace(checkpoint.decoding, bigram_scale=lm_scale)
+        checkpoint = replace(checkpoint, decoding=decoding)
     return Recognizer(checkpoint, picked, precision)

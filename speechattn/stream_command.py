@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from speechattn.arguments import add_window, whole_number
+from speechattn.arguments import add_model_settings, whole_number
 from speechattn.errors import AudioError, UsageError
 from speechattn.resources import STREAMING_MODEL
 from speechattn.text import one_line
@@ -45,7 +45,7 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
         metavar="NAME_OR_DIR",
         help=f"name or folder of a model (default: {STREAMING_MODEL}, which comes with the package)",
     )
-    add_window(stream)
+    add_model_settings(stream)
     stream.add_argument(
         "--sample-rate",
         type=whole_number(1, 1_000_000),
@@ -89,7 +89,12 @@ def run_stream(arguments: argparse.Namespace) -> int:
 
     from speechattn.recognizer import load_model
 
-    model = load_model(arguments.model, device=arguments.device, window=arguments.window)
+    model = load_model(
+        arguments.model,
+        device=arguments.device,
+        window=arguments.window,
+        lm_scale=arguments.lm_scale,
+    )
     stream = model.stream(sample_rate=arguments.sample_rate)
     size = BYTES * arguments.channels
     chunk = size * max(1, arguments.sample_rate * arguments.chunk_ms // 1000)

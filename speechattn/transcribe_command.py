@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from speechattn.account import Summary
-from speechattn.arguments import add_window, whole_number
+from speechattn.arguments import add_model_settings, whole_number
 from speechattn.batch import run_batch, write_errors
 from speechattn.bench.command import MOST_THREADS
 from speechattn.cores import may_have_cuda, usable_cores
@@ -91,7 +91,7 @@ def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str])
         metavar="N",
         help="channel to take from recordings with several, counted from 0 (default: their mean)",
     )
-    add_window(transcribe)
+    add_model_settings(transcribe)
     _add_contents(transcribe)
     _add_work(transcribe, devices)
     _add_run(transcribe)
@@ -216,6 +216,7 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         arguments.channel,
         arguments.precision,
         arguments.window,
+        arguments.lm_scale,
     )
     if arguments.ray:
         crew = ray_crew(arguments, setup, jobs, record["model"]["sha256"])
@@ -283,6 +284,7 @@ def _record(arguments: argparse.Namespace, model: Path, options: OutputOptions) 
             "threads": arguments.threads,
             "precision": arguments.precision,
             **({"window": list(arguments.window)} if arguments.window else {}),
+            **({} if arguments.lm_scale is None else {"lm_scale": arguments.lm_scale}),
         },
         "inputs": [str(item) for item in arguments.inputs],
         "shard": str(arguments.shard) if arguments.shard else None,

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from speechattn.arguments import parse_window, whole_number
+from speechattn.arguments import parse_scale, parse_window, whole_number
 from speechattn.errors import UsageError
 
 
@@ -23,3 +23,10 @@ def test_a_whole_number_has_limits():
     for text in ("0", "10", "x", "1.0", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="is no number from 1 to 9"):
             parse(text)
+
+
+def test_a_scale_is_a_number_from_0_on():
+    assert parse_scale("0") == 0 and parse_scale("1.5") == 1.5 and parse_scale("1e1") == 10
+    for text in ("-0.1", "nan", "inf", "x", "", "1,5"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no number from 0 on"):
+            parse_scale(text)

@@ -13,12 +13,14 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import save_sure_model
 
 import speechattn
 from speechattn import collector as collector_module
 from speechattn import recognizer as module
 from speechattn.audio import array_blocks, read_audio
 from speechattn.checkpoint import Checkpoint
+from speechattn.cli import main
 from speechattn.collector import RunCollector
 from speechattn.decoder import Decoder, decode
 from speechattn.errors import AudioError, ConfigError, ModelError, UsageError
@@ -328,3 +330,44 @@ def test_models_are_loaded_by_the_public_name(tiny_model_dir, tmp_path):
         speechattn.load_model(tmp_path / "gone")
     with pytest.raises(ConfigError, match="device: 'abacus'"):
         speechattn.load_model(tiny_model_dir, "abacus")
+
+
+def test_the_order_of_phones_can_count_for_less_or_more(tiny_model_dir, tmp_path):
+    """In a file, a folder and a stream; the uniform bigram of the tiny model costs each phone."""
+    sure = save_sure_model(tiny_model_dir, tmp_path / "sure")
+    soundfile.write(tmp_path / "a.wav", speech(2.0), RATE)
+
+    def phones(**options) -> list:
+        found = speechattn.load_model(sure, "cpu", **options).transcribe(tmp_path / "a.wav").phones
+        (result,) = speechattn.transcribe_folder(
+            tmp_path / "a.wav", model=sure, device="cpu", **options
+        )
+        assert result.transcription.phones == found
+        return found
+
+    own = speechattn.load_model(sure, "cpu").checkpoint.decoding.bigram_scale
+    assert phones() == phones(lm_scale=own)
+    assert len(phones(lm_scale=0)) > len(phones(lm_scale=4.0))
+    for bad in (-1, float("nan"), "x"):
+        with pytest.raises(ConfigError, match="bigram_scale is"):
+            speechattn.load_model(sure, "cpu", lm_scale=bad)
+
+
+def test_the_commands_take_the_scale(tiny_model_dir, tmp_path, capsys):
+    sure = save_sure_model(tiny_model_dir, tmp_path / "sure")
+    soundfile.write(tmp_path / "a.wav", speech(2.0), RATE)
+
+    def transcribe(out: str, *options: str) -> int:
+        words = ["transcribe", str(tmp_path / "a.wav"), "--model", str(sure), "--quiet"]
+        return main([*words, "--format", "ctm", "--output-dir", str(tmp_path / out), *options])
+
+    def lines(out: str) -> int:
+        return (tmp_path / out / "a.ctm").read_text().count("\n")
+
+    assert transcribe("few", "--lm-scale", "4") == transcribe("many", "--lm-scale", "0") == 0
+    assert lines("few") < lines("many")
+    assert json.loads((tmp_path / "many/run.json").read_text())["settings"]["lm_scale"] == 0
+    assert transcribe("many", "--resume", "--lm-scale", "1") == 2
+    assert "lm_scale" in capsys.readouterr().err
+    assert transcribe("none", "--lm-scale", "-1") == 2
+    assert "--lm-scale: '-1' is no number from 0 on" in capsys.readouterr().err
