@@ -15,7 +15,7 @@ from speechattn.anywindow import check_window, set_window
 from speechattn.audio import AudioFile, AudioInfo, array_blocks
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.collector import RunCollector
-from speechattn.costs import describe_costs
+from speechattn.describe import describe
 from speechattn.errors import UsageError
 from speechattn.frontend import FrontEnd
 from speechattn.modelfiles import find_model
@@ -29,7 +29,7 @@ from speechattn.streaming import (
     log_posteriors_of,
     look_ahead_ms,
 )
-from speechattn.timing import SAMPLE_RATE, SHIFT_MS
+from speechattn.timing import SAMPLE_RATE
 from speechattn.together import can_be_together, scores_together
 
 BLOCK_SECONDS = 20.0  # of audio that go through the encoder at a time
@@ -276,30 +276,7 @@ class Recognizer:
 
     def describe(self) -> dict:
         """What the model is, for people: shape, window, look-ahead, phones, training, card."""
-        checkpoint = self.checkpoint
-        encoder = checkpoint.classifier.config
-        windows = [[_ms(side) for side in window] for window in encoder.windows]
-        ngrams = checkpoint.phone_model.ngrams
-        order = 2 if ngrams is None else ngrams.order
-        return {
-            "name": checkpoint.name,
-            "weights": checkpoint.classifier.num_weights,
-            "phones": " ".join(checkpoint.phones.names),
-            "front_end": f"{checkpoint.front_end.dim} {checkpoint.front_end.kind}, 100 frames/s",
-            "encoder": {"kind": encoder.kind, **encoder.to_dict()},
-            **({"window_ms": windows} if windows else {}),
-            "receptive_field_ms": encoder.receptive_field_ms,
-            "look_ahead_ms": self.look_ahead_ms,
-            **describe_costs(encoder, checkpoint.front_end.dim, len(checkpoint.phones)),
-            "decoding": {"ngram_order": order, **checkpoint.decoding.to_dict()},
-            "training": checkpoint.training,
-            "device": str(self.device),
-            "card": checkpoint.card,
-        }
-
-
-def _ms(frames: int | None) -> float | None:
-    return None if frames is None else frames * SHIFT_MS
+        return describe(self.checkpoint, self.device)
 
 
 def load_model(
