@@ -11,24 +11,21 @@ from speechattn.account import Summary
 from speechattn.arguments import add_model_settings, whole_number
 from speechattn.batch import run_batch, write_errors
 from speechattn.bench.command import MOST_THREADS
-from speechattn.cores import may_have_cuda, usable_cores
+from speechattn.crew import WORKERS_ON_CUDA, pick_crew
 from speechattn.errors import UsageError
 from speechattn.inputs import collect
 from speechattn.modelfiles import find_model, model_digest
-from speechattn.onefile import Setup, environment
+from speechattn.onefile import Setup
 from speechattn.outputs import MOST_ALTERNATIVES, POSTERIORS, OutputOptions
 from speechattn.phones import LABELS
 from speechattn.ray_workers import ray_crew
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.runrecord import RunFiles
-from speechattn.severalfiles import TOGETHER
 from speechattn.shards import parse_shard
 from speechattn.text import one_line
-from speechattn.workers import Alone, Workers
 from speechattn.writers import WRITERS
 
 OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
-WORKERS_ON_CUDA = 4  # at most, of one GPU
 MOST_WORKERS = 1024
 
 
@@ -239,36 +236,6 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         write_errors(arguments.errors, summary)
     _report(summary, files, len(jobs), quiet=arguments.quiet)
     return SOME_FAILED if summary.failures else OK
-
-
-def pick_crew(setup: Setup, workers: int, jobs: int, resume: bool = False) -> Alone | Workers:
-    """Who transcribes: this process, or workers.
-
-    A run that is resumed may have been ended by a recording that brought its process down. So it
-    has workers, be it one: what happens again costs that recording alone.
-
-    Args:
-        setup: what each needs.
-        workers: their number; 0 for what suits the machine.
-        jobs: number of recordings; there are no more workers than that.
-        resume: whether the run goes on with another.
-    """
-    if not workers:
-        # On CUDA the others decode and write while one computes.
-        most = WORKERS_ON_CUDA if _on_cuda(setup.device) else usable_cores()
-        workers = max(1, min(most, usable_cores() // max(1, setup.threads)))
-    workers = min(workers, jobs)
-    if workers <= 1 and not resume:
-        return Alone(setup, TOGETHER)
-    return Workers(setup, max(1, workers), environment(setup.threads), TOGETHER)
-
-
-def _on_cuda(device: str) -> bool:
-    if device == "auto" and may_have_cuda():
-        import torch
-
-        return torch.cuda.is_available()
-    return device.startswith("cuda")
 
 
 def _record(arguments: argparse.Namespace, model: Path, options: OutputOptions) -> dict:

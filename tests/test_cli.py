@@ -58,9 +58,7 @@ def fake_model(monkeypatch) -> list[tuple[str, str]]:
     """Put the fake in the place of the real recognizer; gives the calls of ``load_model``."""
     calls = []
 
-    def load_model(
-        name: str, device: str = "auto", precision: str = "fp32", window: tuple | None = None
-    ) -> FakeRecognizer:
+    def load_model(name: str, device: str = "auto", **settings) -> FakeRecognizer:
         calls.append((name, device))
         if name == "gone":
             raise ModelError(f"{name}: no such model; see the list")

@@ -16,13 +16,9 @@ import soundfile
 from models import save_sure_model
 from recordings import needs_posix, tone
 
-import speechattn.transcribe_command
 from speechattn.cli import build_parser, main
 from speechattn.errors import UsageError
-from speechattn.onefile import Setup
-from speechattn.outputs import OutputOptions
-from speechattn.transcribe_command import parse_formats, pick_crew
-from speechattn.workers import Alone, Workers
+from speechattn.transcribe_command import parse_formats
 
 RATE = 16_000
 OWN = ("run.json", "journal.jsonl", ".lock")
@@ -208,25 +204,6 @@ def test_a_damaged_model_is_an_error_before_anything_is_removed(
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and "export the model again" in said
     assert content(out) == before
-
-
-def test_the_crew(monkeypatch):
-    module = speechattn.transcribe_command
-    monkeypatch.setattr(module, "usable_cores", lambda: 8)
-    monkeypatch.setattr(module, "may_have_cuda", lambda: False)
-
-    def size(workers=0, jobs=100, device="auto", threads=1):
-        crew = pick_crew(Setup("m", device, threads, OutputOptions()), workers, jobs)
-        return 1 if isinstance(crew, Alone) else crew._count
-
-    assert size() == 8 and size(jobs=3) == 3 and size(jobs=0) == 1
-    assert size(threads=2) == 4 and size(threads=16) == 1 and size(threads=0) == 8
-    assert size(workers=5) == 5 and size(workers=5, jobs=2) == 2 and size(workers=1) == 1
-    assert size(device="cuda") == 4 and size(device="cuda", workers=2) == 2
-    assert isinstance(pick_crew(Setup("m", "cpu", 3, OutputOptions()), 2, 9), Workers)
-    # What brought the process down may do so again.
-    resumed = pick_crew(Setup("m", "cpu", 1, OutputOptions()), 1, 9, resume=True)
-    assert isinstance(resumed, Workers) and resumed._count == 1
 
 
 def test_formats():

@@ -1,0 +1,27 @@
+"""Who transcribes."""
+
+from __future__ import annotations
+
+from speechattn import crew
+from speechattn.crew import pick_crew
+from speechattn.onefile import Setup
+from speechattn.outputs import OutputOptions
+from speechattn.workers import Alone, Workers
+
+
+def test_the_crew(monkeypatch):
+    monkeypatch.setattr(crew, "usable_cores", lambda: 8)
+    monkeypatch.setattr(crew, "may_have_cuda", lambda: False)
+
+    def size(workers=0, jobs=100, device="auto", threads=1):
+        picked = pick_crew(Setup("m", device, threads, OutputOptions()), workers, jobs)
+        return 1 if isinstance(picked, Alone) else picked._count
+
+    assert size() == 8 and size(jobs=3) == 3 and size(jobs=0) == 1
+    assert size(threads=2) == 4 and size(threads=16) == 1 and size(threads=0) == 8
+    assert size(workers=5) == 5 and size(workers=5, jobs=2) == 2 and size(workers=1) == 1
+    assert size(device="cuda") == 4 and size(device="cuda", workers=2) == 2
+    assert isinstance(pick_crew(Setup("m", "cpu", 3, OutputOptions()), 2, 9), Workers)
+    # What brought the process down may do so again.
+    resumed = pick_crew(Setup("m", "cpu", 1, OutputOptions()), 1, 9, resume=True)
+    assert isinstance(resumed, Workers) and resumed._count == 1
