@@ -21,7 +21,7 @@ _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TOKEN = re.compile(r"<[^<>]*>|[][()|=;]|[^][()|=;<>\s]+|[<>]")
 _RULE = re.compile(r"<[\w.'-]+>")
 _MARKS = frozenset("[]()|=;<>*+/{}")
-DEEPEST = 100  # rules within rules, and brackets within brackets
+DEEPEST = 20  # rules within rules, and brackets within brackets
 MOST_TRIES = 1000  # sentences drawn for each that has all slots
 
 # An expansion: alternatives, each of them a sequence of words, names of rules and expansions.
