@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from speechattn.bench.windows_bootstrap import REPEATS, Rate, interval, units
 from speechattn.bench.windows_outcome import Outcome
 from speechattn.bench.windows_variants import FULL
+from speechattn.bootstrap import REPEATS, Rate, interval, units
 
 USEFUL = 0.005  # of frame accuracy: what a wider window must gain
 NEAR = 0.1  # look-aheads that differ by less count as equal

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechattn.bench.windows_bootstrap import Rate, bootstrap, units
 from speechattn.bench.windows_measure import Measured
 from speechattn.bench.windows_variants import Variant
+from speechattn.bootstrap import Rate, bootstrap, units
 
 
 @dataclass

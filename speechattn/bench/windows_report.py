@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 
 from speechattn.bench.transcribe_report import MIB, UNKNOWN
-from speechattn.bench.windows_bootstrap import Rate, units
 from speechattn.bench.windows_compare import USEFUL, Draws, counterpart, ladder
 from speechattn.bench.windows_measure import HOUR_FRAMES, UTTERANCE_FRAMES
 from speechattn.bench.windows_outcome import Outcome
 from speechattn.bench.windows_variants import ANY_UPDATES
+from speechattn.bootstrap import Rate, units
 from speechattn.markdown import table
 from speechattn.timing import FRAMES_PER_SECOND
 

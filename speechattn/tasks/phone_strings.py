@@ -18,7 +18,7 @@ import torch
 
 from speechattn.atomic import atomic_write_text
 from speechattn.beamsearch import Hypothesis
-from speechattn.bench.windows_bootstrap import bootstrap, units
+from speechattn.bootstrap import bootstrap, units
 from speechattn.checkpoint import Checkpoint
 from speechattn.config_sections import AugmentationConfig, TrainingConfig, check
 from speechattn.configfile import read_config

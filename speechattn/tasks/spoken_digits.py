@@ -13,7 +13,7 @@ import torch
 
 import speechattn
 from speechattn.atomic import atomic_write_text
-from speechattn.bench.windows_bootstrap import bootstrap
+from speechattn.bootstrap import bootstrap
 from speechattn.checkpoint import pick_device
 from speechattn.config import check_entries
 from speechattn.config_sections import AugmentationConfig, TrainingConfig, check
