@@ -39,7 +39,7 @@ KINDS = [
     stack=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_windows_are_drawn_within_limits_and_again_the_same(least, more, stack, seed):
     allowed = (least * stack, (least + more) * stack)
     config = replace(CONFIG, stack=stack, window=allowed, any_window=allowed)

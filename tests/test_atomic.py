@@ -6,7 +6,7 @@ import os
 import stat
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.atomic import (
@@ -93,7 +93,6 @@ def test_permissions_follow_the_umask_and_links_are_replaced(tmp_path):
     assert [(tmp_path / n).read_text() for n in ("a", "link")] == ["x", "y"]
 
 
-@settings(deadline=None)
 @given(text=st.text(), data=st.binary())
 def test_text_and_bytes_are_written_as_they_are(tmp_path_factory, text, data):
     folder = tmp_path_factory.getbasetemp() / "as_they_are"

@@ -37,7 +37,7 @@ def check(q, k, v, left, right, **options):
 @example(frames=1, left=0, right=0, heads=1, d=1, seed=0)
 @example(frames=300, left=None, right=None, heads=2, d=8, seed=0)
 @example(frames=300, left=None, right=0, heads=2, d=8, seed=0)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_sequence(frames, left, right, heads, d, seed):
     check(*tensors(1, frames, heads=heads, d=d, seed=seed), left, right)
 
@@ -50,7 +50,7 @@ def test_one_sequence(frames, left, right, heads, d, seed):
     right=WINDOW,
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_queries_in_the_middle_of_the_keys(queries, before, after, left, right, seed):
     q, k, v = tensors(1, queries, before + queries + after, seed=seed)
     check(q, k, v, left, right, offset=before)
@@ -65,14 +65,14 @@ def test_queries_in_the_middle_of_the_keys(queries, before, after, left, right, 
 )
 @example(lengths=[0, 0], padding=3, left=2, right=2, seed=0)
 @example(lengths=[0, 140, 0, 1], padding=0, left=64, right=1, seed=0)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_batch_with_lengths(lengths, padding, left, right, seed):
     q, k, v = tensors(len(lengths), max(lengths) + padding, seed=seed)
     check(q, k, v, left, right, lengths=torch.tensor(lengths))
 
 
 @given(batch=st.integers(0, 4), frames=st.integers(0, 100), left=WINDOW, right=WINDOW)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_batch_of_equal_lengths(batch, frames, left, right):
     check(*tensors(batch, frames), left, right)
 
@@ -131,14 +131,14 @@ def test_inputs_that_are_views_of_one_tensor():
 
 
 @given(frames=st.integers(1, 200), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_window_of_one_frame_gives_its_value(frames, seed):
     q, k, v = tensors(1, frames, seed=seed)
     torch.testing.assert_close(truncated_attention(q, k, v, 0, 0), v)
 
 
 @given(lengths=st.lists(st.integers(1, 90), min_size=2, max_size=4), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_padding_and_neighbours_in_the_batch_leave_no_trace(lengths, seed):
     q, k, v = tensors(len(lengths), max(lengths) + 5, seed=seed)
     options = {"left": 12, "right": 20, "lengths": torch.tensor(lengths)}
@@ -153,7 +153,7 @@ def test_padding_and_neighbours_in_the_batch_leave_no_trace(lengths, seed):
 
 
 @given(i=st.integers(0, 149), left=st.integers(0, 40), right=st.integers(0, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_lies_outside_the_window_has_no_effect_and_what_lies_inside_has(i, left, right):
     q, k, v = tensors(1, 150, dtype=torch.float64)
     v.requires_grad_()
@@ -167,7 +167,7 @@ def test_what_lies_outside_the_window_has_no_effect_and_what_lies_inside_has(i, 
 
 @given(frames=st.integers(1, 300), left=WINDOW, right=WINDOW, d=st.sampled_from([1, 4, 7]))
 @example(frames=257, left=32, right=32, d=4)
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=35)
 def test_gradients_of_one_sequence(frames, left, right, d):
     check_gradients(*tensors(1, frames, d=d, dtype=torch.float64), left, right)
 
@@ -177,7 +177,7 @@ def test_gradients_of_one_sequence(frames, left, right, d):
     left=WINDOW,
     right=WINDOW,
 )
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=35)
 def test_gradients_of_a_batch(lengths, left, right):
     q, k, v = tensors(len(lengths), max(lengths) + 1, dtype=torch.float64)
     check_gradients(q, k, v, left, right, lengths=torch.tensor(lengths))
@@ -273,7 +273,7 @@ def test_memory_grows_with_the_length_and_no_faster(batch):
     offset=st.integers(0, 400),
     after=st.integers(0, 400),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_calls_cover_every_query_once_and_stay_inside_the_keys(queries, left, right, offset, after):
     keys = offset + queries + after
     calls = sequence_calls(queries, keys, left, right, offset, torch.device("cpu"), torch.float32)

@@ -20,7 +20,7 @@ def whole(samples: np.ndarray, rate: int, channel: int | None = None) -> np.ndar
     return np.concatenate(list(array_blocks(samples, rate, channel=channel)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(RATES),
     st.sampled_from([(1, None), (2, None), (2, 1), (3, 0)]),

@@ -87,7 +87,7 @@ def test_every_utterance_comes_once_an_epoch_and_epochs_differ(prepared):
     assert epochs(other, len(LENGTHS), 1)[0] != first
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     lengths=st.lists(st.integers(1, 400), min_size=1, max_size=60),
     crop=st.integers(1, 300),
@@ -247,7 +247,6 @@ def naive_shortening(labels: list[int], longest: int) -> list[int]:
     return kept
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(1, 12)), max_size=8).map(
         lambda runs: [label for label, length in runs for _ in range(length)]

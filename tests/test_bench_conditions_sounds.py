@@ -30,7 +30,7 @@ def share_above(samples: np.ndarray, hertz: float) -> float:
     return energy[above].sum() / energy.sum()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     snr=st.floats(-10, 40),

@@ -90,7 +90,7 @@ def test_built_in_variants_need_attention():
         ]
     ),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_solved_width_is_the_nearest(target, values):
     found = solved("x", values, target, DIM, PHONES)
     error = abs(costs(found, DIM, PHONES).weights - target)

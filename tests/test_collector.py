@@ -38,7 +38,7 @@ def collect(posteriors, cuts, alternatives, **options):
     return collector.finish()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     frames=st.integers(1, 400),
     seed=st.integers(0, 1000),
@@ -59,7 +59,7 @@ def test_alternatives_are_those_of_the_whole(frames, seed, cuts, number):
         np.testing.assert_allclose([p for _, p in run.alternatives], expected, atol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.lists(st.integers(0, 300), max_size=8))
 def test_how_the_recording_is_cut_does_not_change_a_bit(seed, cuts):
     whole = log_posteriors(300, seed)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from helpers import SMALL_RECIPE as SMALL
 from helpers import message_of, small_recipe
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.config import (
@@ -36,7 +36,6 @@ def test_what_a_recipe_leaves_out_has_its_default(tmp_path):
     assert config.train == ("c/train",)
 
 
-@settings(deadline=None)
 @given(
     steps=st.integers(1, 10**6),
     rate=st.floats(1e-8, 1.0),

@@ -92,7 +92,7 @@ def test_permission_denied(save, monkeypatch):
     refused(path, "permissions")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damaged_headers_give_sound_or_an_audio_error(tmp_path, data):
     kind, subtype = data.draw(

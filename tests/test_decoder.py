@@ -163,7 +163,7 @@ def in_pieces(decoder, log_posteriors, sizes):
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.integers(1, 5), st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.0, 0.5]))
 def test_best_of_every_segmentation(seed, num_frames, num_phones, longest, forbid):
     rng = np.random.default_rng(seed)
@@ -183,7 +183,7 @@ def test_best_of_every_segmentation(seed, num_frames, num_phones, longest, forbi
         assert places(runs) == ranked[0][1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.integers(2, 4))
 def test_best_of_every_segmentation_with_ngrams(seed, num_frames, num_phones, longest, order):
     rng = np.random.default_rng(seed)
@@ -203,7 +203,7 @@ def test_best_of_every_segmentation_with_ngrams(seed, num_frames, num_phones, lo
             assert places(runs) == ranked[0][1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.integers(1, 60), st.integers(1, 6), st.booleans(), st.sampled_from([0.0, 0.5]))
 def test_a_beam_finds_a_reading_that_is_no_better(seed, num_frames, num_phones, ngrams, forbid):
     rng = np.random.default_rng(seed)
@@ -251,7 +251,7 @@ def test_room_for_tokens_grows():
     assert in_pieces(decoder, x, [1] * 300) == runs
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seeds, st.integers(1, 24), st.integers(1, 5), st.booleans(), st.sampled_from([0.0, 0.6]))
 def test_score_of_segmental_viterbi(seed, num_frames, num_phones, ties, forbid):
     rng = np.random.default_rng(seed)
@@ -266,7 +266,7 @@ def test_score_of_segmental_viterbi(seed, num_frames, num_phones, ties, forbid):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.integers(0, 80), st.integers(1, 6), st.floats(0.0, 6.0))
 def test_runs_cover_all_frames_and_keep_minima(seed, num_frames, num_phones, sharpness):
     rng = np.random.default_rng(seed)
@@ -284,7 +284,7 @@ def test_runs_cover_all_frames_and_keep_minima(seed, num_frames, num_phones, sha
         assert 0 <= run.confidence <= 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seeds,
     st.integers(0, 700),
@@ -534,7 +534,7 @@ def open_score(log_posteriors, model, options, runs):
     return total + options.duration_scale * more * model.log_stay[last.phone]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seeds,
     st.integers(1, 6),

@@ -68,7 +68,7 @@ def streamed(model: PhoneClassifier, frames: torch.Tensor, chunks: list[int]) ->
     end_told_alone=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 def test_a_stream_gives_the_scores_of_the_whole(model, chunks, end_told_alone, seed):
     frames = random_frames(sum(chunks), DIM, seed=seed)
     whole = model(frames[None])[0]
@@ -96,7 +96,7 @@ def test_scores_come_as_soon_as_their_look_ahead_is_there(model, chunk):
     lengths=st.lists(st.integers(0, 70), min_size=1, max_size=4),
     padding=st.integers(0, 5),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sequences_of_a_batch_are_as_if_alone(model, lengths, padding):
     frames = random_frames(len(lengths), max(lengths) + max(padding, 1), DIM)
     together = model(frames, torch.tensor(lengths))
@@ -156,7 +156,7 @@ def test_the_reach_is_exact_to_the_frame(model):
 
 
 @given(model=st.sampled_from(BOUNDED), t=st.integers(0, 150), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_frames_beyond_the_look_ahead_change_nothing(model, t, seed):
     frames = random_frames(1, 300, DIM, seed=seed)
     beyond = t + model.config.look_ahead + 1

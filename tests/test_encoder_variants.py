@@ -172,7 +172,7 @@ def test_autocast_is_near_full_precision(kind):
     chunks=st.lists(st.integers(0, 40), min_size=1, max_size=3).filter(any),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @torch.no_grad()
 def test_a_stream_gives_the_scores_of_the_whole(kind, shape, chunks, seed):
     model = classifier(**kind, **shape)
@@ -235,7 +235,7 @@ def encoders(draw) -> dict:
 
 
 @given(shape=encoders(), after=st.integers(0, 9), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @torch.no_grad()
 def test_the_look_ahead_is_exact(shape, after, seed):
     model = classifier(seed, **shape).double()

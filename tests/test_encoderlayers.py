@@ -175,7 +175,7 @@ def test_an_encoder_is_its_formula(model, count):
     lengths=st.lists(st.integers(0, 50), min_size=1, max_size=4),
     padding=st.integers(0, 5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_sequences_of_a_batch_are_as_if_alone(model, lengths, padding):
     frames = random_frames(len(lengths), max(lengths) + max(padding, 1), DIM)
     for row, length in enumerate(lengths):
@@ -194,7 +194,7 @@ def test_sequences_of_a_batch_are_as_if_alone(model, lengths, padding):
     end_told_alone=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_stream_gives_the_scores_of_the_whole(model, chunks, end_told_alone, seed):
     frames = random_frames(sum(chunks), DIM, seed=seed)
     pieces = [*frames.split(chunks), frames[:0]] if end_told_alone else frames.split(chunks)

@@ -169,7 +169,7 @@ def test_lateral_after_its_vowel_gets_a_part_of_it(table):
     assert spans[1].start == pytest.approx(0.12) and spans[1].end == pytest.approx(0.2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     events=st.lists(
         st.tuples(

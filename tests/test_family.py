@@ -192,7 +192,7 @@ def test_gradients(kind, visibility):
     weights=st.sampled_from(WEIGHTS),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_windows_of_any_size(n, left, right, scores, weights, seed):
     q, k, v = (numbers(2, n, 2, 3, seed=seed + part) for part in range(3))
     energy = numbers(2, 3) if scores == "additive" else None
@@ -388,7 +388,7 @@ def test_distance_bias_is_continuous_and_falls():
 
 
 @given(width=st.integers(1, 9), axes=st.integers(1, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_sinusoids_tell_positions_apart(width, axes):
     vectors = sinusoids(torch.arange(5)[:, None].expand(5, axes), width)
     assert vectors.shape == (5, width) and vectors.abs().max() <= 1
@@ -412,7 +412,7 @@ def test_rotation_keeps_lengths():
     n=st.integers(1, 80),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @torch.no_grad()
 def test_convolution_in_time(kernel, width, out, n, seed):
     weight, bias = numbers(out, width, kernel, seed=seed), numbers(out, seed=seed + 1)

@@ -37,7 +37,7 @@ def all_pairs(queries, keys, left, right, offset, lengths):
 )
 @example(queries=256, left=128, right=127, offset=0, after=0, lengths=None)
 @example(queries=700, left=400, right=400, offset=0, after=0, lengths=[700, 0, 640])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_tiles_are_those_in_which_something_is_seen(queries, left, right, offset, after, lengths):
     if lengths is not None:
         lengths, offset, after = torch.tensor(lengths).clamp(max=queries), 0, 0

@@ -64,7 +64,7 @@ def random_logs(frames: int, classes: int, seed: int) -> np.ndarray:
     return np.log(random.dirichlet(np.full(classes, 0.3), frames) + 1e-6).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     frames=st.integers(1, 18),
     phones=st.lists(st.integers(1, 3), max_size=4),

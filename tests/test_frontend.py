@@ -147,7 +147,7 @@ def test_every_short_length_gives_its_frames():
 
 
 @given(n=st.integers(0, 40_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_hundred_frames_a_second(n):
     front_end = FrontEnd(FrontEndConfig(num_mel_bins=3))
     assert front_end(torch.zeros(n)).shape == ((n + 80) // 160, 3)
@@ -157,7 +157,7 @@ STREAMED = FrontEnd(FrontEndConfig(num_mel_bins=20))
 
 
 @given(blocks=st.lists(st.integers(0, 900), max_size=12), seed=st.integers(0, 99))
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 def test_a_stream_gives_the_frames_of_the_whole(blocks, seed):
     samples = noise(sum(blocks), seed=seed)
     stream = STREAMED.stream()

@@ -83,7 +83,7 @@ def test_the_loss_reaches_every_weight(head):
     assert not without
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     lengths=st.lists(st.integers(1, 20), min_size=1, max_size=3), extra=st.integers(0, 5),
     seed=st.integers(0, 1000),

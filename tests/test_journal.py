@@ -57,7 +57,7 @@ def test_what_is_added_is_known_at_once_and_later(tmp_path):
     assert [record["file"] for record in records] == ["b\udcff\n", "a"] and records[1]["n"] == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cut=st.integers(0, 800), tail=st.sampled_from([b"", b"\0\0\0", b'{"file": "x"}\n', b"[\n"]))
 def test_a_journal_torn_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, cut, tail):
     path = tmp_path_factory.mktemp("torn") / "j"

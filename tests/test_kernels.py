@@ -50,7 +50,7 @@ def check(q, k, v, left, right, **options):
 )
 @example(frames=1, left=100, right=150, after=0, offset=0, biased=True, dtype=torch.bfloat16)
 @example(frames=300, left=32, right=32, after=0, offset=0, biased=False, dtype=torch.bfloat16)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_one_sequence_in_both_types(frames, left, right, after, offset, biased, dtype):
     bias = random_bias(2, left, right) if biased else None
     q, k, v = tensors(1, frames, offset + frames + after, d=8, dtype=dtype)
@@ -66,7 +66,7 @@ def test_one_sequence_in_both_types(frames, left, right, after, offset, biased, 
 )
 @example(lengths=[0, 0], left=2, right=2, biased=True, dtype=torch.bfloat16)
 @example(lengths=[133, 0, 1], left=16, right=16, biased=True, dtype=torch.float32)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_batch_in_both_types(lengths, left, right, biased, dtype):
     q, k, v = tensors(len(lengths), max(lengths) + 2, d=8, dtype=dtype)
     padding = torch.arange(q.shape[1]) >= torch.tensor(lengths)[:, None]

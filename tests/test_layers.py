@@ -67,7 +67,7 @@ def streamed(module: torch.nn.Module, x: torch.Tensor, chunks: list[int]) -> tor
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(chunks=CHUNKS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_stream_gives_the_outputs_of_the_whole(kind, chunks):
     module, x = layer(kind), frames(1, sum(chunks), WIDTH)
     if x.shape[1] == 0:

@@ -39,7 +39,7 @@ def streamed(module: torch.nn.Module, x: torch.Tensor, chunks: list[int]) -> tor
 
 @pytest.mark.parametrize("left, right", [(None, 2), (4, None), (None, None), (0, 0), (0, 6)])
 @given(chunks=CHUNKS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_stream_of_attention_with_other_windows(left, right, chunks):
     chunks = [*chunks, 1]
     module, x = layer(left, right), frames(1, sum(chunks), WIDTH)
@@ -78,7 +78,7 @@ def test_self_attention_from_its_matrices():
     shift=st.integers(0, 400_000),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_scores_depend_on_distance_alone(i, j, shift, seed):
     q, k = frames(2, 1, 1, 1, WIDTH // 2, seed=seed)
 

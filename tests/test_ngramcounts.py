@@ -28,7 +28,7 @@ def probability(counts: Counter, num_phones: int, context: tuple, phone: int) ->
     return (counts[(*context, phone)] + len(after) * shorter) / (sum(after) + len(after))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(corpora(), st.integers(2, 5))
 def test_probabilities_are_those_of_witten_and_bell(corpus, order):
     num_phones, sentences = corpus

@@ -14,7 +14,7 @@ from speechattn.errors import ModelError
 from speechattn.ngrams import PhoneNgrams, Tables
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(corpora(), st.integers(2, 5))
 def test_a_phone_leads_to_the_longest_context_that_is_a_state(corpus, order):
     ngrams = learned(corpus[1], corpus[0], order)

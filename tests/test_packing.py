@@ -13,7 +13,7 @@ SIZES = st.lists(st.integers(0, 6), min_size=1, max_size=4)
 
 
 @given(sizes=SIZES, padding=st.integers(0, 3), before=st.integers(0, 3), after=st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_there_and_back(sizes, padding, before, after):
     frames = max(sizes) + padding
     x = torch.randn(len(sizes), frames, 2, 3, dtype=torch.float64)
@@ -28,7 +28,7 @@ def test_there_and_back(sizes, padding, before, after):
 
 
 @given(sizes=SIZES, padding=st.integers(0, 2), around=st.integers(0, 2))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_gradients(sizes, padding, around):
     frames = max(sizes) + padding + 1
     x = torch.randn(len(sizes), frames, 2, dtype=torch.float64, requires_grad=True)

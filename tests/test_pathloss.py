@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn import pathloss
@@ -59,7 +59,6 @@ def sum_over_paths(log_probs, labels, transitions, slack):
     ),
     slack=st.integers(0, 3),
 )
-@settings(deadline=None)
 def test_loss_is_that_of_all_paths(seed, labels, slack):
     generator = torch.Generator().manual_seed(seed)
     longest = max(map(len, labels))

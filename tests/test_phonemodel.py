@@ -59,7 +59,7 @@ def test_smoothing_by_hand():
     assert np.exp(model.log_final) == pytest.approx([(1 + 2 / 3) / 3, (1 + 2 / 3) / 2], abs=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(utterances(), st.sampled_from([0.5, 10.0, 100.0]))
 def test_smoothed_models_are_proper(sequences, smoothing):
     model = learn(sequences, 6, smoothing=smoothing)  # phone 5 has no examples
@@ -73,7 +73,7 @@ def test_smoothed_models_are_proper(sequences, smoothing):
     assert ((model.min_frames >= 1) & (model.min_frames <= 6)).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.sampled_from([0.0, 0.05, 0.3]))
 def test_minimum_is_the_longest_that_few_examples_break(lengths, too_short):
     sequences = [runs_of((0, length)) for length in lengths]
@@ -135,7 +135,7 @@ def test_bad_settings(setting):
         learn([runs_of((0, 3))], **setting)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(utterances(), st.sampled_from([0.0, 10.0]))
 def test_survives_the_config(sequences, smoothing):
     model = learn(sequences, 6, smoothing=smoothing)

@@ -35,7 +35,7 @@ def write(path: Path, kind: str, blocks, labels=LABELS, utterance: str = "a/b") 
     return path.read_bytes()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any),
     waiting=st.sampled_from([1, 100, 1 << 20]),

@@ -72,7 +72,7 @@ def test_it_is_the_sum_of_its_parts(recognizer):
     assert found.labels == recognizer.phones.names
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.one_of(st.integers(80, 2000), st.integers(80, 12_000)))
 def test_any_length_gives_frames_that_sum_to_one_and_segments_that_tile(recognizer, count):
     found = recognizer.transcribe(speech(count / RATE), sample_rate=RATE)
@@ -85,7 +85,7 @@ def test_any_length_gives_frames_that_sum_to_one_and_segments_that_tile(recogniz
     assert {segment.label for segment in found.phones} <= set(recognizer.phones.names)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(200, 40_000), st.floats(0.006, 1.2))
 def test_blocks_leave_no_seams(recognizer, count, seconds):
     samples = speech(count / RATE, seed=count)
@@ -112,7 +112,7 @@ def test_a_file_and_its_samples_give_the_same(recognizer, tmp_path, rate, channe
     assert recognizer.transcribe(str(path)).phones == file.phones
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from([8000, 11_025, 22_050, 44_100, 48_000]), st.integers(300, 9000))
 def test_other_rates_tile_to_their_own_duration(recognizer, rate, count):
     found = recognizer.transcribe(speech(count / rate, rate), sample_rate=rate)

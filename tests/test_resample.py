@@ -19,7 +19,7 @@ from speechattn.resample import MAX_LEVEL, resampled_length
 from speechattn.timing import num_frames
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     rate=st.sampled_from([8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 12_345]),
     frames=st.integers(400, 150_000),

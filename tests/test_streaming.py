@@ -87,7 +87,7 @@ def check_equal(found: list[StreamResult], whole) -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(sorted(RECOGNIZERS)),
     st.integers(80, 30_000),

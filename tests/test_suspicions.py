@@ -99,7 +99,7 @@ def test_values_are_named():
     assert "correlation -1.00" in found(np.stack([ONE, -ONE], axis=1))[0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=st.integers(1, 70_000))
 def test_large_and_small_blocks_say_the_same(size):
     size = max(size, 1600)

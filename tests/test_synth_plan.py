@@ -50,7 +50,7 @@ def test_speakers_are_real_voices_in_one_split_each():
     assert speakers("test", 3) != speakers("test", 4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     train=st.integers(1, 300), dev=st.integers(0, 440), test=st.integers(0, 60), seed=st.integers(0)
 )

@@ -14,7 +14,7 @@ from speechattn.synth_plan import plan
 from speechattn.synth_render import PEAK_DBFS, SILENCE_S, frame_spans, one_pole, render
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     pieces=st.lists(
         st.tuples(st.sampled_from(["SIL", "AA", "T", "S"]), st.floats(0, 0.3)),

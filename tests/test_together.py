@@ -52,7 +52,7 @@ def test_every_recording_has_the_bits_it_has_alone(kind):
 
 
 @needs_onednn
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 90), max_size=6),
     st.integers(1, 90),

@@ -41,7 +41,7 @@ def check(visibility: Visibility, positions: int, sees) -> None:
 @given(positions=st.integers(0, 120), left=SIDE, right=SIDE)
 @example(positions=120, left=3, right=5)
 @example(positions=120, left=0, right=0)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_window(positions, left, right):
     def sees(query, key):
         past = left is None or key >= query - left
@@ -58,7 +58,7 @@ def test_everything(positions):
 @given(
     positions=st.integers(1, 150), left=SIDE, right=SIDE, start=st.integers(0, 150), data=st.data()
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_window_of_a_stream_is_part_of_the_whole(positions, left, right, start, data):
     offset = min(start, positions)
     queries = data.draw(st.integers(0, positions - offset))
@@ -68,7 +68,7 @@ def test_window_of_a_stream_is_part_of_the_whole(positions, left, right, start, 
 
 
 @given(nodes=st.integers(1, 25), data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_edges(nodes, data):
     node = st.integers(0, nodes - 1)
     pairs = data.draw(st.lists(st.tuples(node, node), max_size=80))
@@ -80,7 +80,7 @@ def test_edges(nodes, data):
     width=st.integers(0, 8),
     reach=st.tuples(*[st.one_of(st.none(), st.integers(0, 9))] * 2),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_grid(height, width, reach):
     rows, columns = (99 if r is None else r for r in reach)
 

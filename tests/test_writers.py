@@ -25,7 +25,7 @@ from speechattn.writers import WRITERS
 
 
 @pytest.mark.parametrize("name", ["textgrid", "textgrid-short"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(transcription=transcriptions(LABELS | st.sampled_from(['a\n\nb"', '1\n"b"\n2', '"\n"'])))
 def test_praatio_reads_the_textgrid_that_was_written(name, transcription):
     text = WRITERS[name].render(transcription, "a.wav", "SIL")
@@ -41,7 +41,7 @@ def test_praatio_reads_the_textgrid_that_was_written(name, transcription):
     assert [(e.start, e.end, e.label) for e in tier.entries] == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(transcriptions())
 def test_adjacent_times_of_a_textgrid_are_the_same_characters(transcription):
     lines = WRITERS["textgrid"].render(transcription, "a.wav").splitlines()
@@ -120,7 +120,7 @@ def test_ctm_text():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     transcriptions(), st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1)
 )
@@ -155,7 +155,7 @@ def test_utterance_name(file, expected):
     assert utterance_name(file) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(transcriptions())
 def test_json_and_csv_hold_the_same_phones(transcription):
     values = json.loads(WRITERS["json"].render(transcription, "x/a.wav"))

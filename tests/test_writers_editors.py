@@ -23,7 +23,7 @@ from speechattn.text import one_line
 from speechattn.writers import WRITERS
 
 TEN_HOURS = 450_000  # frames of a segment; eight of them are ten hours
-ODD = settings(max_examples=80, deadline=None)
+ODD = settings(max_examples=80)
 
 
 def render(name: str, transcription: FakeTranscription, file: str = "a.wav") -> str:
@@ -249,7 +249,7 @@ def test_webvtt_of_nothing_but_silence_is_its_header():
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(transcription=transcriptions(LABELS, TEN_HOURS))
 def test_every_format_is_the_same_each_time_and_ends_its_last_line(name, transcription):
     text = render(name, transcription)
