@@ -49,9 +49,8 @@ class Grammar:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"grammar: {self._shown}: cannot be read ({one_line(str(error))}); give another file"
-            ) from None
+            reason = getattr(error, "strerror", None) or one_line(str(error))
+            raise self._error(f"cannot be read ({reason}); give another file") from None
         header, _, body = text.lstrip("\ufeff \n").partition(";")
         if not header.startswith(HEADER):
             raise self._error(f"does not begin with {HEADER} V1.0; and is no grammar")

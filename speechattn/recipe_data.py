@@ -139,8 +139,9 @@ class RecipeData:
 
     @property
     def _grammar(self) -> Path:
+        packaged = resource("recipes", self.config.grammar)
         path = Path(self.config.grammar)
-        return path if path.is_file() else resource("recipes", self.config.grammar)
+        return packaged if packaged.is_file() and not path.is_file() else path
 
     @cached_property
     def _aligner(self) -> Recognizer:
