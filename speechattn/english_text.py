@@ -49,8 +49,7 @@ def english_strings(words: int, phones: PhoneSet, seed: int = 0) -> Iterator[lis
             sentence = sentences.draw()
             labels = [phones.silence_index]
             for word in sentence:
-                variants = lexicon.variants[word.upper()]
-                labels += variants[random.integers(len(variants))]
+                labels += lexicon.draw(word, random)
                 if random.random() < PAUSE:
                     labels.append(phones.silence_index)
             if labels[-1] != phones.silence_index:

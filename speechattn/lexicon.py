@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from speechattn.errors import ConfigError, CorpusError, UsageError
 from speechattn.phones import PhoneSet
 from speechattn.text import one_line
@@ -70,6 +72,16 @@ class Lexicon:
         """The words of a text that are not listed."""
         return [word for word in dict.fromkeys(text.upper().split()) if word not in self.words]
 
+    def require(self, text: str) -> None:
+        """Raise a CorpusError that names the words of a text which are not listed, if any."""
+        if missing := self.missing(text):
+            raise CorpusError(f"not in the lexicon: {named(missing)}; list how they are said")
+
+    def draw(self, word: str, random: np.random.Generator) -> tuple[int, ...]:
+        """One of the pronunciations of a listed word, each as likely as the others."""
+        variants = self.variants[word.upper()]
+        return variants[random.integers(len(variants))]
+
     def pronounce(self, text: str | None) -> tuple[int, ...]:
         """Classes of the phones of a text, word after word.
 
@@ -78,8 +90,7 @@ class Lexicon:
         """
         if not text or not text.split():
             raise CorpusError("has no text; write its words, or leave it out")
-        if missing := self.missing(text):
-            raise CorpusError(f"not in the lexicon: {named(missing)}; list how they are said")
+        self.require(text)
         return tuple(label for word in text.upper().split() for label in self.words[word])
 
 

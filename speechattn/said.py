@@ -17,7 +17,7 @@ from speechattn.decoder import decode
 from speechattn.errors import CorpusError
 from speechattn.forced import LEAST_PHONE_FRAMES, Alignment, force_align
 from speechattn.grammar import Grammar
-from speechattn.lexicon import Lexicon, named
+from speechattn.lexicon import Lexicon
 from speechattn.phonemodel import PhoneModel
 
 INTENTS = "intents.json"
@@ -72,13 +72,8 @@ class Sentences:
         return max(fitting, key=lambda alignment: _fit(alignment, log_posteriors))
 
     def _pronounce(self, words: list[str], random: np.random.Generator) -> tuple[int, ...]:
-        if missing := self._lexicon.missing(" ".join(words)):
-            raise CorpusError(f"not in the lexicon: {named(missing)}; list how they are said")
-        phones: tuple[int, ...] = ()
-        for word in words:
-            variants = self._lexicon.variants[word.upper()]
-            phones += variants[random.integers(len(variants))]
-        return phones
+        self._lexicon.require(" ".join(words))
+        return tuple(phone for word in words for phone in self._lexicon.draw(word, random))
 
 
 def _fit(alignment: Alignment, log_posteriors: np.ndarray) -> tuple[float, int]:
