@@ -111,6 +111,32 @@ class Augmenter:
         count = max(1, round(frames / (1 + change)))
         return torch.arange(count) * (max(0, frames - 1) / max(1, count - 1))
 
+    def shuffled(self, labels: Tensor) -> Tensor | None:
+        """A new order for the frames of the next utterance, in pieces cut where a phone ends.
+
+        What stands around a piece then tells nothing about it: a model that sees the same
+        sentences again and again learns their sounds and not the sentences.
+
+        Args:
+            labels: of its frames, shape (frames,).
+
+        Returns:
+            Indices of all frames, shape (frames,); None where the order is to stay.
+        """
+        share, least = self.config.shuffle_probability, self.config.shuffle_frames
+        if not share or self._uniform(1).item() >= share:
+            return None
+        # Pieces have the least length and up to as much again, or go on to where the phone ends.
+        changes = (torch.diff(labels).nonzero()[:, 0] + 1).tolist()
+        starts, soonest = [0], self._piece(least)
+        for place in changes:
+            if place >= soonest:
+                starts.append(place)
+                soonest = place + self._piece(least)
+        ends = [*starts[1:], len(labels)]
+        order = torch.randperm(len(starts), generator=self.generator).tolist()
+        return torch.cat([torch.arange(starts[i], ends[i]) for i in order])
+
     def silenced(self) -> bool:
         """Whether the next utterance gives way to noise; cepstra never do."""
         share = self.config.silence_probability if self.front_end.kind == "fbank" else 0.0
@@ -124,6 +150,9 @@ class Augmenter:
 
     def _below(self, count: int) -> int:
         return int(torch.randint(count, (1,), generator=self.generator))
+
+    def _piece(self, least: int) -> int:
+        return least + self._below(least)
 
     def _chosen(self, batch: int, probability: float) -> Tensor:
         return (self._uniform(batch) < probability)[:, None, None]

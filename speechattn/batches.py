@@ -162,6 +162,8 @@ class TrainingBatches:
             spare = len(frames) - crop + 1
             start = int(torch.randint(spare, (1,), generator=augmenter.generator))
             frames, labels = frames[start : start + crop], labels[start : start + crop]
+        if (order := augmenter.shuffled(labels)) is not None:
+            frames, labels = frames[order], labels[order]
         frames, position = self._other_tempo(frames.float(), augmenter)
         labels = labels[position.round().long()]
         if augmenter.silenced():

@@ -119,6 +119,8 @@ class AugmentationConfig:
         band_limit_probability: share of utterances that lose everything above 3.2 to 7 kHz, half
             of them below 100 to 350 Hz as well.
         silence_probability: share of utterances that give way to noise alone, labelled silence.
+        shuffle_probability: share of utterances whose pieces come in another order.
+        shuffle_frames: shortest such piece, in 10 ms frames; the last one may be shorter.
         time_masks, time_mask_frames: how many stretches are masked, and below how many frames each
             of them stays: a stretch has at most one frame less, and may have none.
         frequency_masks, frequency_mask_bins: likewise across mel bins.
@@ -134,6 +136,8 @@ class AugmentationConfig:
     room_seconds: tuple = (0.2, 0.8)
     band_limit_probability: float = 0.1
     silence_probability: float = 0.0
+    shuffle_probability: float = 0.0
+    shuffle_frames: int = 50
     time_masks: int = 2
     time_mask_frames: int = 12
     frequency_masks: int = 2
@@ -142,7 +146,7 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         warps = ("speed", "vocal_tract")
         check("augmentation.", self, warps, lambda v: 0 <= v < 0.5, "from 0 to 0.5")
-        shares = ("noise", "room", "band_limit", "silence")
+        shares = ("noise", "room", "band_limit", "silence", "shuffle")
         shares = tuple(f"{name}_probability" for name in shares)
         check("augmentation.", self, shares, lambda v: 0 <= v <= 1, "a share from 0 to 1")
         levels = ("gain_db", "channel_db")
@@ -151,6 +155,7 @@ class AugmentationConfig:
         )
         masks = ("time_masks", "time_mask_frames", "frequency_masks", "frequency_mask_bins")
         check("augmentation.", self, masks, lambda v: v >= 0, "from 0 on")
+        check("augmentation.", self, ("shuffle_frames",), lambda v: v >= 1, "from 1 on")
         for name, least, most, unit in (
             ("noise_snr_db", -MOST_DB, MOST_DB, "dB"),
             ("room_seconds", SHIFT_MS / 1000, 10.0, "s"),

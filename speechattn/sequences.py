@@ -91,15 +91,18 @@ class SequenceBatches(TrainingBatches):
 
     Raises:
         ConfigError: if an utterance is longer than ``training.crop_frames``, since a part of it has
-            not the labels of the whole, or utterances would be silenced.
+            not the labels of the whole, or utterances would be silenced or shuffled.
     """
 
     def __init__(self, train: SequenceSet, config: RecipeConfig, noises: Sequence[np.ndarray] = ()):
-        if config.augmentation.silence_probability:
-            raise ConfigError(
-                f"augmentation.silence_probability: {config.augmentation.silence_probability}; "
-                "0 where frames have no labels: there is none for silence"
-            )
+        for name, reason in (
+            ("silence_probability", "there is none for silence"),
+            ("shuffle_probability", "nothing says where an utterance may be cut"),
+        ):
+            if value := getattr(config.augmentation, name):
+                raise ConfigError(
+                    f"augmentation.{name}: {value}; 0 where frames have no labels: {reason}"
+                )
         longest = max(train.entries, key=lambda entry: entry.frames)
         if longest.frames > config.training.crop_frames:
             raise ConfigError(

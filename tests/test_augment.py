@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from speechattn.augment import (
@@ -313,6 +316,34 @@ def test_a_share_of_the_utterances_gives_way_to_noise():
     assert not any(augmenter().silenced() for _ in range(50))
     mfcc = FrontEndConfig(kind="mfcc", num_mel_bins=BINS, num_ceps=BINS)
     assert not augmenter(front_end=mfcc, silence_probability=1.0).silenced()
+
+
+@settings(max_examples=60)
+@given(
+    runs=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), min_size=1, max_size=40),
+    least=st.integers(1, 60),
+    seed=st.integers(0, 99),
+)
+def test_pieces_in_another_order_are_whole_phones_and_nothing_is_lost(runs, least, seed):
+    labels = torch.cat([torch.full((count,), label) for label, count in runs])
+    made = augmenter(seed=seed, shuffle_probability=1.0, shuffle_frames=least)
+    order = made.shuffled(labels)
+    assert sorted(order.tolist()) == list(range(len(labels)))
+    ends = {-1, len(labels) - 1, *(labels.diff().nonzero()[:, 0].tolist())}
+    cuts = [0, *((order.diff() != 1).nonzero()[:, 0] + 1).tolist(), len(labels)]
+    for start, end in itertools.pairwise(cuts):
+        first, last = int(order[start]), int(order[end - 1])
+        assert {first - 1, last} <= ends
+        assert last + 1 - first >= least or last == len(labels) - 1
+
+
+def test_a_share_of_the_utterances_comes_in_another_order():
+    labels = torch.arange(40).repeat_interleave(10)
+    some = augmenter(shuffle_probability=0.3, shuffle_frames=20)
+    orders = [some.shuffled(labels) for _ in range(1000)]
+    assert abs(np.mean([order is not None for order in orders]) - 0.3) < 0.05
+    assert len({tuple(order.tolist()) for order in orders if order is not None}) > 200
+    assert all(augmenter().shuffled(labels) is None for _ in range(50))
 
 
 def peak(curve: np.ndarray) -> float:

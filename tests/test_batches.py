@@ -346,6 +346,22 @@ def test_a_share_of_the_utterances_gives_way_to_noise(tmp_path):
     assert abs(counts["fbank"] - 0.3) < 0.07 and counts["mfcc"] == 0.0
 
 
+def test_pieces_in_another_order_keep_their_labels(tmp_path):
+    utterances = telling([300] * 12)
+    prepared = make_prepared(tmp_path / "set", utterances)
+    change = AugmentationConfig(speed=0.0, shuffle_probability=1.0, shuffle_frames=30)
+    batches = TrainingBatches(prepared, replace(recipe(), augmentation=change), SIL)
+    moved = 0
+    for step in range(6):
+        batch = batches.batch(step)
+        for frames, labels, length in zip(batch.frames, batch.labels, batch.lengths.tolist()):
+            place = frames[:length, 1].long()  # of each frame in its utterance
+            assert (place.sort().values.diff() == 1).all() and length == 200
+            assert labels[:length].tolist() == utterances[int(frames[0, 0])][1][place].tolist()
+            moved += int((place.diff() != 1).any())
+    assert moved > 0
+
+
 def test_dev_batches_hold_every_utterance_once_and_whole(tmp_path, monkeypatch):
     monkeypatch.setattr("speechattn.batches.DEV_BATCH_FRAMES", 300)
     utterances = telling([*range(20, 150, 6), 400])  # the last one is too long for a batch

@@ -113,9 +113,10 @@ def test_what_would_part_labels_from_their_frames_is_refused(sets):
     with pytest.raises(ConfigError) as caught:
         SequenceBatches(sets[0], config(training={"crop_frames": 30}))
     assert "training.crop_frames: 30, but c u" in message_of(caught)
-    with pytest.raises(ConfigError) as caught:
-        SequenceBatches(sets[0], config(augmentation=replace(NOTHING, silence_probability=0.1)))
-    assert message_of(caught).startswith("augmentation.silence_probability: 0.1")
+    for name in ("silence_probability", "shuffle_probability"):
+        with pytest.raises(ConfigError) as caught:
+            SequenceBatches(sets[0], config(augmentation=replace(NOTHING, **{name: 0.1})))
+        assert message_of(caught).startswith(f"augmentation.{name}: 0.1; 0 where frames have no")
 
 
 @pytest.mark.parametrize(
