@@ -2,7 +2,8 @@
 
 ``config.json`` holds the shape of the encoder, the front end, the phone set and the decoder, with
 the version of the program that wrote it. Weights are safetensors, and beside them lie the phone
-n-grams of a model that has some, as ``grammar.*``; nothing is ever unpickled.
+n-grams and the words of a model that has some, as ``grammar.*`` and ``words.*``; nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -32,11 +34,13 @@ from speechattn.ngrams import PhoneNgrams
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
 from speechattn.text import one_line
+from speechattn.words import WordBigrams
 
 FORMAT = "speechattn-model"
-FORMAT_VERSION = 3  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 4  # raised when an older program could not run what a newer one writes
 
-GRAMMAR = "grammar."  # of the names of phone n-grams among the weights
+# How the names of what lies beside the weights begin, and what it is.
+BESIDE = {"grammar.": ("ngrams", PhoneNgrams), "words.": ("words", WordBigrams)}
 
 
 @dataclass
@@ -83,9 +87,11 @@ class Checkpoint:
             "training": self.training,
             "phone_model": self.phone_model.to_dict(),
         }
-        ngrams = self.phone_model.ngrams
-        grammar = {} if ngrams is None else ngrams.tensors()
-        beside = {f"{GRAMMAR}{name}": torch.from_numpy(v) for name, v in grammar.items()}
+        beside = {}
+        for begin, (part, _) in BESIDE.items():
+            if (found := getattr(self.phone_model, part)) is not None:
+                tensors = found.tensors().items()
+                beside |= {f"{begin}{name}": torch.from_numpy(v) for name, v in tensors}
         write_model(folder, FORMAT, config, self.classifier, dtype, beside)
 
     @classmethod
@@ -110,21 +116,28 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
-        weights = read_weights(folder / WEIGHTS, shapes, GRAMMAR)
-        names = [name for name in weights if name.startswith(GRAMMAR)]
-        grammar = {name.removeprefix(GRAMMAR): weights.pop(name) for name in names}
-        if grammar:
-            try:
-                arrays = {name: tensor.numpy() for name, tensor in grammar.items()}
-                phone_model = replace(phone_model, ngrams=PhoneNgrams.from_tensors(arrays))
-            except (ModelError, TypeError) as error:  # NumPy has not all types that a file may hold
-                raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
+        weights = read_weights(folder / WEIGHTS, shapes, tuple(BESIDE))
+        try:
+            parts = {
+                part: kind.from_tensors(arrays)
+                for begin, (part, kind) in BESIDE.items()
+                if (arrays := _taken(weights, begin))
+            }
+            phone_model = replace(phone_model, **parts)
+        except (ModelError, TypeError) as error:  # NumPy has not all types that a file may hold
+            raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
         classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
         classifier.load_state_dict(weights)
         classifier.eval().requires_grad_(False).to(device)
         name, training = config.get("name", folder.name), config.get("training", {})
         card = _read_card(folder / CARD)
         return cls(name, classifier, front_end, phones, phone_model, decoding, training, card)
+
+
+def _taken(weights: dict[str, torch.Tensor], begin: str) -> dict[str, np.ndarray]:
+    """Take out what has a name that begins so; by the rest of their names."""
+    names = [name for name in weights if name.startswith(begin)]
+    return {name.removeprefix(begin): weights.pop(name).numpy() for name in names}
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -234,14 +247,14 @@ def _read_card(path: Path) -> str | None:
 
 
 def read_weights(
-    path: Path, shapes: dict[str, torch.Tensor], beside: str | None = None
+    path: Path, shapes: dict[str, torch.Tensor], beside: tuple[str, ...] = ()
 ) -> dict[str, torch.Tensor]:
     """The weights, which must have the shapes of these tensors (whose values do not matter).
 
     Args:
         path: of the file.
         shapes: name → tensor.
-        beside: what else may be there, of any shape, if its name begins with this.
+        beside: what else may be there, of any shape, if its name begins with one of these.
 
     Raises:
         ModelError: if they have not, or cannot be read.
@@ -251,9 +264,7 @@ def read_weights(
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
     wanted = {k: tuple(v.shape) for k, v in shapes.items()}
-    found = {
-        k: tuple(v.shape) for k, v in weights.items() if beside is None or not k.startswith(beside)
-    }
+    found = {k: tuple(v.shape) for k, v in weights.items() if not k.startswith(beside)}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise ModelError(

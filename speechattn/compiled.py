@@ -8,6 +8,7 @@ import numba
 FLOATS, FLOAT_TABLE = "float64[::1]", "float64[:,::1]"
 INTS, INT_TABLE = "int64[::1]", "int64[:,::1]"
 STATES, STATE_TABLE = "int32[::1]", "int32[:,::1]"
+SCORES = "float32[::1]"
 TABLES = FLOAT_TABLE, "float32[:,::1]"  # of a bigram, of longer n-grams
 
 

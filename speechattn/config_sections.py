@@ -13,7 +13,9 @@ from speechattn.errors import ConfigError
 from speechattn.ngrams import LONGEST_ORDER
 from speechattn.timing import SHIFT_MS
 
-TUNED = ("bigram_scale", "prior_scale", "insertion_penalty", "duration_scale")  # on dev
+# What is tuned on dev.
+TUNED = ("bigram_scale", "prior_scale", "insertion_penalty", "duration_scale", "word_scale",
+         "unknown_word")  # fmt: skip
 MOST_DB = 100.0  # dB; more is no recording any more, and its energy overflows
 
 
@@ -174,14 +176,17 @@ class DecodingConfig:
     """The decoder: what is learned for it, and the values that are tried on dev.
 
     Attributes:
-        bigram_scale, prior_scale, insertion_penalty, duration_scale: lists of candidates; of all
-            combinations the best by PER goes into the model.
+        bigram_scale, prior_scale, insertion_penalty, duration_scale, word_scale, unknown_word:
+            lists of candidates; of all combinations the best by PER goes into the model. The last
+            two are of no effect without words.
         ngram_order: of the phone n-grams that are learned from the training labels; at 2 the
             phone model's bigram does without.
         ngram_least: n-grams of four phones and more that were counted less often are left out.
         english_words: that are drawn from a word trigram of US English and counted into the
             n-grams as well; 0 for none. They need pocketsphinx and ARPAbet.
         english_weight: what one of them counts as.
+        word_least: words and pairs of words that were drawn as often are known to the decoder; 0
+            for no words.
         beam: of the decoder, in nats; null for none.
     """
 
@@ -189,17 +194,25 @@ class DecodingConfig:
     prior_scale: tuple = (0.0, 0.3, 0.6)
     insertion_penalty: tuple = (0.0, 1.0, 2.0)
     duration_scale: tuple = (1.0,)
+    word_scale: tuple = (1.0,)
+    unknown_word: tuple = (2.5,)
     ngram_order: int = 2
     ngram_least: float = 2.0
     english_words: int = 0
     english_weight: float = 0.2
+    word_least: int = 0
     beam: float | None = None
 
     def __post_init__(self) -> None:
         order = f"from 2 to {LONGEST_ORDER}"
         check("decoding.", self, ("ngram_order",), lambda v: 2 <= v <= LONGEST_ORDER, order)
         check("decoding.", self, ("ngram_least", "english_weight"), lambda v: v > 0, "above 0")
-        check("decoding.", self, ("english_words",), lambda v: v >= 0, "from 0 on")
+        check("decoding.", self, ("english_words", "word_least"), lambda v: v >= 0, "from 0 on")
+        if self.word_least and not self.english_words:
+            raise ConfigError(
+                f"decoding.word_least: {self.word_least}, but no words are drawn; "
+                "set decoding.english_words to 100000 or more"
+            )
         if self.english_words and self.ngram_order == 2:
             raise ConfigError(
                 f"decoding.english_words: {self.english_words}, which bigrams take no account of; "

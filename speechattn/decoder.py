@@ -7,6 +7,9 @@ The score of a segmentation into phones p1 ... pn of d1 ... dn frames, in nats, 
   ``log_final[pn]``; where the phone model has n-grams, the log probability of each phone after the
   up to n - 1 phones before it takes the place of ``log_bigram[p, q]``
   (:mod:`speechattn.ngrams`);
+- where the phone model has words (:mod:`speechattn.words`), ``word_scale`` times the log probability
+  of each after the one before takes the place of that, but for what is spelled: phones that are no
+  word cost ``word_scale * unknown_word`` once, and then what the n-grams say;
 - ``duration_scale * ((d - m) * log_stay[p] + log_leave[p])`` for each phone, m its minimum;
 - ``-insertion_penalty`` for each phone after the first.
 
@@ -31,6 +34,7 @@ from speechattn.decoder_options import DecoderOptions
 from speechattn.ngrams import Tables
 from speechattn.phonemodel import PhoneModel
 from speechattn.segments import FrameRun
+from speechattn.wordnetwork import Network
 
 BLOCK_FRAMES = 8192  # frames checked and copied at a time
 ROOM = 4096  # history nodes at first; grows only while hypotheses disagree about a long past
@@ -70,6 +74,11 @@ class Decoder:
             self._tables, self._scale = Tables.of_bigram(bigram), 1.0
         else:
             self._tables, self._scale = model.ngrams.tables, float(options.bigram_scale)
+        known = model.words is not None and options.word_scale > 0
+        self._network = model.words.network if known else Network.empty()
+        price = options.word_scale * options.unknown_word
+        settings = options.word_scale, price, model.words.silence if known else 0, self._num_spelled
+        self._words = np.array(settings, dtype=np.float64)
         self._reset()
 
     @property
@@ -156,6 +165,11 @@ class Decoder:
         return self._trace_back(int(np.argmax(self._score[: self._num_tokens])))
 
     @property
+    def _num_spelled(self) -> int:
+        """States of the n-grams; those of the words follow."""
+        return len(self._tables.best)
+
+    @property
     def _num_tokens(self) -> int:
         return int(self._count[self._names.TOKENS])
 
@@ -167,7 +181,8 @@ class Decoder:
 
     def _start(self, min_frames: np.ndarray) -> None:
         """Set up the search; the arrays are described in :func:`speechattn.viterbi.advance`."""
-        num_phones, num_states = self._model.num_phones, len(self._tables.best)
+        num_phones = self._model.num_phones
+        num_states = self._num_spelled + self._network.num_states
         self._started = True
         self._min_frames = np.ascontiguousarray(min_frames)
         room = max(TOKENS, num_phones)
@@ -206,7 +221,7 @@ class Decoder:
             block = np.array(frames[start : start + BLOCK_FRAMES], dtype=np.float32, order="C")
             while len(block):
                 used = self._pass_tokens(
-                    *(block, *self._tables, self._scale),
+                    *(block, *self._tables, self._scale, *self._network, self._words),
                     *(self._log_prior, self._leave, self._stay, self._min_frames, self._initial),
                     *(self._beam, self._token, self._score, self._before, self._held, self._entry),
                     *(self._seen, self._nodes, self._confidence, self._count),

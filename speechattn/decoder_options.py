@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from speechattn.errors import ConfigError
 
@@ -20,6 +20,10 @@ class DecoderOptions:
         insertion_penalty: nats taken off for every phone after the first; positive values give
             fewer phones, negative ones more.
         duration_scale: weight of the durations past the minimum; at least 0.
+        word_scale: weight of the word bigram, where the phone model has words; at least 0. At 0
+            there are no words.
+        unknown_word: nats, times ``word_scale``, that it costs to begin what is none of the
+            words; at least 0.
         confidence_slope: above 0, and
         confidence_offset: how a confidence comes out of the mean posterior p of a phone's frames:
             its logit is ``slope * logit(p) + offset`` (Platt, 1999).
@@ -31,6 +35,8 @@ class DecoderOptions:
     prior_scale: float = 0.3
     insertion_penalty: float = 0.0
     duration_scale: float = 1.0
+    word_scale: float = 1.0
+    unknown_word: float = 2.5
     confidence_slope: float = 1.0
     confidence_offset: float = 0.0
     beam: float | None = None
@@ -57,6 +63,16 @@ class DecoderOptions:
             return p
         logit = self.confidence_slope * math.log(p / (1 - p)) + self.confidence_offset
         return 1 / (1 + math.exp(-min(max(logit, -700.0), 700.0)))
+
+    def with_lm_scale(self, scale: float) -> DecoderOptions:
+        """With another ``bigram_scale``, and a ``word_scale`` that changes as much.
+
+        Raises:
+            ConfigError: if it is out of range.
+        """
+        changed = replace(self, bigram_scale=scale)
+        share = scale / self.bigram_scale if self.bigram_scale else scale
+        return replace(changed, word_scale=self.word_scale * share)
 
     def to_dict(self) -> dict:
         """As JSON values; without a beam where there is none, as programs before it wrote them."""

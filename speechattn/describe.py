@@ -16,6 +16,8 @@ def describe(checkpoint: Checkpoint, device: torch.device) -> dict:
     windows = [[_ms(side) for side in window] for window in encoder.windows]
     ngrams = checkpoint.phone_model.ngrams
     order = 2 if ngrams is None else ngrams.order
+    words = checkpoint.phone_model.words
+    grammar = {"ngram_order": order, **({"words": words.num_words} if words else {})}
     return {
         "name": checkpoint.name,
         "weights": checkpoint.classifier.num_weights,
@@ -26,7 +28,7 @@ def describe(checkpoint: Checkpoint, device: torch.device) -> dict:
         "receptive_field_ms": encoder.receptive_field_ms,
         "look_ahead_ms": look_ahead_ms(encoder),
         **describe_costs(encoder, checkpoint.front_end.dim, len(checkpoint.phones)),
-        "decoding": {"ngram_order": order, **checkpoint.decoding.to_dict()},
+        "decoding": {**grammar, **checkpoint.decoding.to_dict()},
         "training": checkpoint.training,
         "device": str(device),
         "card": checkpoint.card,

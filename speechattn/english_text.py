@@ -25,23 +25,37 @@ LEAST_LOG_PROB = -25.0  # nats; what is no word of the trigram has less
 BEGIN, END = "<s>", "</s>"
 
 
-def english_strings(words: int, phones: PhoneSet, seed: int = 0) -> Iterator[list[int]]:
-    """Draw sentences and pronounce them.
+def english_lexicon(phones: PhoneSet) -> Lexicon:
+    """The words that sentences are made of.
 
     Args:
-        words: how many to draw, at least; the last sentence is finished.
         phones: ARPAbet, as the dictionary has it.
-        seed: the same sentences for the same seed and the same version of pocketsphinx.
-
-    Yields:
-        Labels of a sentence, each word in any of its pronunciations, silence at its beginning and
-        end and in a share of the gaps.
 
     Raises:
         ConfigError: if the set lacks a phone of the dictionary.
         UsageError: if pocketsphinx is not installed.
     """
-    lexicon = Lexicon([POCKETSPHINX], phones)
+    return Lexicon([POCKETSPHINX], phones)
+
+
+def english_sentences(
+    words: int, lexicon: Lexicon, seed: int = 0
+) -> Iterator[tuple[list[str], list[int]]]:
+    """Draw sentences and pronounce them.
+
+    Args:
+        words: how many to draw, at least; the last sentence is finished.
+        lexicon: as :func:`english_lexicon` gives it.
+        seed: the same sentences for the same seed and the same version of pocketsphinx.
+
+    Yields:
+        Words of a sentence, and its labels: each word in any of its pronunciations, silence at its
+        beginning and end and in a share of the gaps.
+
+    Raises:
+        UsageError: if pocketsphinx is not installed.
+    """
+    phones = lexicon.phones
     random = np.random.default_rng(seed)
     sentences = _Sentences([word.lower() for word in lexicon.words], random)
     with tqdm(desc="English sentences", total=words, unit="word") as bar:
@@ -55,7 +69,7 @@ def english_strings(words: int, phones: PhoneSet, seed: int = 0) -> Iterator[lis
             if labels[-1] != phones.silence_index:
                 labels.append(phones.silence_index)
             bar.update(len(sentence))
-            yield labels
+            yield sentence, labels
 
 
 class _Sentences:

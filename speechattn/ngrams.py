@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechattn.errors import ModelError
+from speechattn.modelarrays import check_names, checked_array, hold, within
 
 LONGEST_ORDER = 10
 MOST_CONTEXTS = 2**62  # of one length that can be told apart
-WAY_OUT = "train or export the model again"
+OWNER = "phone n-grams"  # in messages
 
 
 class Tables(NamedTuple):
@@ -75,26 +75,31 @@ class PhoneNgrams:
     log_unigram: np.ndarray
 
     def __post_init__(self) -> None:
+        highest = {"back_off": 1e4, "arc_log_prob": 0.0, "log_unigram": 0.0}
         for field in fields(self):
-            object.__setattr__(self, field.name, _array(field.name, getattr(self, field.name)))
+            values = getattr(self, field.name)
+            values = checked_array(OWNER, field.name, values, highest.get(field.name))
+            object.__setattr__(self, field.name, values)
         for name, one, other in (
             ("back", self.back, self.oldest),
             ("back_off", self.back_off, self.oldest),
             ("arc_phone", self.arc_phone, self.arc_state),
             ("arc_log_prob", self.arc_log_prob, self.arc_state),
         ):
-            _hold(one.shape == other.shape, f"{name} has shape {one.shape}, not {other.shape}")
+            hold(
+                OWNER, one.shape == other.shape, f"{name} has shape {one.shape}, not {other.shape}"
+            )
         size, states = self.num_phones, self.num_states
-        _hold(0 < size <= states, f"{states} states cannot be {size} phones and what follows")
-        _within("oldest", self.oldest, 0, size - 1)
-        _within("arc_phone", self.arc_phone, 0, size - 1)
-        _within("arc_state", self.arc_state, 0, states - 1)
-        _hold((self.back[:size] == -1).all(), "back of a single phone is not -1")
-        _hold((self.oldest[:size] == np.arange(size)).all(), "single phones are not in order")
+        hold(OWNER, 0 < size <= states, f"{states} states cannot be {size} phones and what follows")
+        within(OWNER, "oldest", self.oldest, 0, size - 1)
+        within(OWNER, "arc_phone", self.arc_phone, 0, size - 1)
+        within(OWNER, "arc_state", self.arc_state, 0, states - 1)
+        hold(OWNER, (self.back[:size] == -1).all(), "back of a single phone is not -1")
+        hold(OWNER, (self.oldest[:size] == np.arange(size)).all(), "single phones are not in order")
         place = self.arc_state.astype(np.int64) * size + self.arc_phone
-        _hold((np.diff(place) > 0).all(), "an arc is there twice, or arcs are not in order")
+        hold(OWNER, (np.diff(place) > 0).all(), "an arc is there twice, or arcs are not in order")
         for level in self._codes():
-            _hold((np.diff(np.sort(level)) > 0).all(), "a context is there twice")
+            hold(OWNER, (np.diff(np.sort(level)) > 0).all(), "a context is there twice")
 
     def __getstate__(self) -> dict:
         """For pickling, without what can be computed again."""
@@ -160,15 +165,19 @@ class PhoneNgrams:
             # The next length ends where a state's back is no longer of this one.
             other = np.flatnonzero((self.back[end:] < start) | (self.back[end:] >= end))
             lengths.append((end, end + int(other[0]) if len(other) else states))
-            _hold(lengths[-1][1] > end, "contexts are not in order of their lengths")
-            _hold(len(lengths) < LONGEST_ORDER, f"an order above {LONGEST_ORDER}")
+            hold(OWNER, lengths[-1][1] > end, "contexts are not in order of their lengths")
+            hold(OWNER, len(lengths) < LONGEST_ORDER, f"an order above {LONGEST_ORDER}")
         return lengths
 
     def _codes(self) -> list[np.ndarray]:
         """For each length, a number for each context: its phones are the digits, the newest last."""
         codes, lengths = [], self._lengths()
         size = self.num_phones
-        _hold(size ** len(lengths) < MOST_CONTEXTS, f"{size} phones are too many for that order")
+        hold(
+            OWNER,
+            size ** len(lengths) < MOST_CONTEXTS,
+            f"{size} phones are too many for that order",
+        )
         for level, (start, end) in enumerate(lengths):
             code = self.oldest[start:end].astype(np.int64) * size**level
             if level:
@@ -195,36 +204,5 @@ class PhoneNgrams:
         Raises:
             ModelError: if one is missing or unknown, or a value is impossible.
         """
-        odd = {field.name for field in fields(cls)} ^ set(tensors)
-        if odd:
-            raise ModelError(
-                f"phone n-grams: missing or unknown {', '.join(sorted(odd))}; {WAY_OUT}"
-            )
+        check_names(OWNER, set(tensors), {field.name for field in fields(cls)})
         return cls(**tensors)
-
-
-def _array(name: str, values: object) -> np.ndarray:
-    """One field as an array of its type, with what can be checked of it alone."""
-    try:
-        numbers = np.asarray(values).astype(np.float64)
-    except (TypeError, ValueError):
-        raise ModelError(f"phone n-grams: {name} is not an array of numbers; {WAY_OUT}") from None
-    _hold(numbers.ndim == 1, f"{name} has shape {numbers.shape}, not one axis")
-    if name in ("back_off", "arc_log_prob", "log_unigram"):
-        _within(name, numbers, -1e4, 1e4 if name == "back_off" else 0.0)
-        return numbers.astype(np.float32)
-    _hold((numbers == numbers.round()).all(), f"{name} holds a number that is not whole")
-    _within(name, numbers, -1, 2**31 - 1)
-    return numbers.astype(np.int32)
-
-
-def _within(name: str, values: np.ndarray, low: float, high: float) -> None:
-    wrong = ~((values >= low) & (values <= high))  # NaN is neither
-    if wrong.any():
-        _hold(False, f"{name} has the value {values[wrong][0]}; allowed are {low} to {high}")
-
-
-def _hold(right: bool, what: str) -> None:
-    """Raises ModelError with what is wrong."""
-    if not right:
-        raise ModelError(f"phone n-grams: {what}; {WAY_OUT}")

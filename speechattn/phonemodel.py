@@ -1,6 +1,6 @@
 """What the decoder knows about phones before it hears any: order, duration and frequency.
 
-A phone bigram, perhaps longer n-grams beside it, a minimum duration with a geometric tail, and the
+A phone bigram, perhaps longer n-grams and words beside it, a minimum duration with a geometric tail, and the
 share of frames of each phone, counted in the training labels (Rabiner 1989, "A tutorial on hidden Markov models", section V;
 the frame prior turns posteriors into scaled likelihoods: Bourlard and Morgan 1994).
 """
@@ -16,10 +16,12 @@ import numpy as np
 from speechattn.errors import ConfigError, CorpusError, ModelError
 from speechattn.ngrams import PhoneNgrams
 from speechattn.segments import FrameRun
+from speechattn.words import WordBigrams
 
 LONGEST_MINIMUM = 100  # frames; a minimum duration above one second is a mistake
 SMALLEST_PRIOR = 1e-4  # share of frames; keeps the decoder from favouring phones never trained on
 MAY_FORBID = ("log_initial", "log_bigram", "log_final")  # where -inf is meant
+PARTS = ("ngrams", "words")  # beside the arrays
 DECIMALS = 6  # of the learned log probabilities, so that a config stays readable
 
 
@@ -44,6 +46,7 @@ class PhoneModel:
         log_prior: log share of the training frames, finite, shape (P,).
         ngrams: of these phones; the decoder takes them in the place of ``log_bigram``. None for
             none. They are not part of :meth:`to_dict`.
+        words: of these phones, or None; like ``ngrams``, which they need.
 
     Raises:
         ModelError: if shapes disagree or a value cannot be a log probability.
@@ -57,6 +60,7 @@ class PhoneModel:
     log_leave: np.ndarray
     log_prior: np.ndarray
     ngrams: PhoneNgrams | None = None
+    words: WordBigrams | None = None
 
     def __post_init__(self) -> None:
         for name in _arrays():
@@ -75,6 +79,14 @@ class PhoneModel:
                 f"phone model: of {size} phones, but n-grams of {self.ngrams.num_phones}; "
                 "train or export the model again"
             )
+        if self.words is not None:
+            highest = max(int(self.words.phones.max()), self.words.silence)
+            if self.ngrams is None or highest >= size:
+                found = "no n-grams" if self.ngrams is None else f"words of {highest + 1} phones"
+                raise ModelError(
+                    f"phone model: of {size} phones, with words but {found}; "
+                    "train or export the model again"
+                )
         for name in MAY_FORBID:
             if np.isneginf(getattr(self, name)).all():
                 raise ModelError(f"phone model: {name} allows no phone at all; train again")
@@ -257,7 +269,7 @@ def _check_settings(smoothing: float, too_short: float, longest_minimum: int) ->
 
 def _arrays() -> list[str]:
     """The fields of a phone model that are arrays."""
-    return [field.name for field in fields(PhoneModel) if field.name != "ngrams"]
+    return [field.name for field in fields(PhoneModel) if field.name not in PARTS]
 
 
 def _array(name: str, values: object) -> np.ndarray:

@@ -297,7 +297,7 @@ def load_model(
             instructions for it: faster, and probabilities differ in the third decimal.
         window: ``(left, right)`` in 10 ms frames that every block of the encoder looks through,
             of a model trained for any (``encoder.any_window``); None for its own.
-        lm_scale: what the model's knowledge of the order of phones (bigram or n-grams) counts
+        lm_scale: what the model's knowledge of the order of phones (n-grams, words) counts
             against what it hears, from 0 on: at 0 it writes what it hears, English or not; None
             for what was best in training (``decoding.bigram_scale``).
 
@@ -312,6 +312,6 @@ def load_model(
         check_window(checkpoint.classifier.config, window)
         set_window(checkpoint.classifier, window)
     if lm_scale is not None:
-        decoding = replace(checkpoint.decoding, bigram_scale=lm_scale)
+        decoding = checkpoint.decoding.with_lm_scale(lm_scale)
         checkpoint = replace(checkpoint, decoding=decoding)
     return Recognizer(checkpoint, picked, precision)

@@ -35,6 +35,32 @@ STATE, SPOKEN, LACKS, BEGIN, NODE, LEFT = 0, 1, 2, 3, 4, 5
 FRAME, NODES, TOKENS, SHORT = 0, 1, 2, 3
 
 
+@compiled("Tuple((int64, float64))", FLOATS, FLOATS, "float64", INT_TABLE, FLOATS, "int64")
+def foremost(stay, emission, beam, token, score, tokens):
+    """The best of the ready tokens, and what an entry must reach with the frame to be of use.
+
+    Args:
+        emission: log scores of the frame, shape (P,).
+        tokens: how many there are.
+        the others: as in :func:`speechattn.viterbi.advance`.
+
+    Returns:
+        Token, ``NONE`` if none is ready, and score.
+    """
+    lead = NONE
+    bound = -np.inf
+    for k in range(tokens):
+        p = token[k, SPOKEN]
+        after = score[k] + emission[p]
+        if token[k, LACKS] == 0:
+            after += stay[p]
+            if lead == NONE or score[k] > score[lead]:
+                lead = k
+        bound = max(bound, after)
+    # What would be below it after the frame need not begin; nor need what is impossible.
+    return lead, max(LOWEST, bound - beam)
+
+
 @compiled(
     "int64",
     *(TABLES, STATE_TABLE, FLOATS, "float64", FLOATS, FLOATS),
@@ -64,27 +90,15 @@ def enter(
         entry: ``NONE``, as it is left behind; int32, shape (S,).
         values: room for P scores.
         tokens: how many there are.
-        the others: as in :func:`advance`.
+        the others: as in :func:`speechattn.viterbi.advance`.
 
     Returns:
         Tokens and entries; ``NONE`` if there is no room for all.
     """
     num_phones = len(emission)
-    lead = NONE
-    bound = -np.inf
-    for k in range(tokens):
-        p = token[k, SPOKEN]
-        after = score[k] + emission[p]
-        if token[k, LACKS] == 0:
-            after += stay[p]
-            if lead == NONE or score[k] > score[lead]:
-                lead = k
-        bound = max(bound, after)
+    lead, bound = foremost(stay, emission, beam, token, score, tokens)
     if lead == NONE:
         return tokens
-    # What would be below it after the frame need not begin; nor need what is impossible.
-    bound = max(LOWEST, bound - beam)
-
     end = tokens
     worst = -np.inf
     for turn in range(-1, tokens):
@@ -138,7 +152,7 @@ def begin(stay, min_frames, token, score, before, held, seen, nodes, confidence,
 
     Args:
         end: tokens and entries.
-        the others: as in :func:`advance`.
+        the others: as in :func:`speechattn.viterbi.advance`.
 
     Returns:
         How many tokens there are now.
@@ -187,7 +201,7 @@ def hear(log_posterior, emission, stay, beam, token, score, before, held, seen, 
         log_posterior: of the frame, shape (P,); changed.
         emission: its log scores, shape (P,).
         tokens: how many there are.
-        the others: as in :func:`advance`.
+        the others: as in :func:`speechattn.viterbi.advance`.
 
     Returns:
         How many are left.

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.compiled import FLOATS, INT_TABLE, INTS, STATE_TABLE, STATES, TABLES, compiled
+from speechattn.compiled import (
+    FLOATS,
+    INT_TABLE,
+    INTS,
+    SCORES,
+    STATE_TABLE,
+    STATES,
+    TABLES,
+    compiled,
+)
 from speechattn.tokens import (
     BEGIN,
     FLOOR,
@@ -21,6 +30,7 @@ from speechattn.tokens import (
     enter,
     hear,
 )
+from speechattn.wordtokens import begin_words, enter_words
 
 REBASE_FRAMES = 256  # frames between subtractions of the best score, against loss of precision
 
@@ -43,6 +53,7 @@ def rebase(score, tokens):
 @compiled(
     "int64",
     *("float32[:,::1]", TABLES, STATE_TABLE, FLOATS, "float64"),
+    *(STATES, STATE_TABLE, SCORES, STATES, STATES, SCORES, FLOATS),
     *(FLOATS, FLOATS, FLOATS, INTS, FLOATS, "float64"),
     *(INT_TABLE, FLOATS, FLOATS, STATES, STATES, FLOATS, INT_TABLE, FLOATS, INTS),
 )
@@ -52,6 +63,13 @@ def advance(
     following,
     best,
     scale,
+    arc_first,
+    arcs,
+    arc_score,
+    jump_first,
+    jumps,
+    jump_score,
+    words,
     log_prior,
     leave,
     stay,
@@ -77,6 +95,9 @@ def advance(
             begins in state p.
         best: largest value of each row of ``log_prob``, shape (S,).
         scale: of ``log_prob``.
+        arc_first ... jump_score: words, as in :class:`speechattn.wordnetwork.Network`; of no states
+            for none.
+        words: their settings, see :mod:`speechattn.wordtokens`.
         log_prior: what to subtract from each log posterior, scaled, shape (P,).
         leave: log score of leaving a phone for another, without ``log_prob``, shape (P,).
         stay: log score of one more frame past the minimum, not above 0, shape (P,).
@@ -99,7 +120,7 @@ def advance(
     Returns:
         How many of ``frames`` were used: fewer than all if there might not be room for the next.
     """
-    num_phones = len(stay)
+    num_phones, with_words = len(stay), len(arcs) > 0
     values = np.empty(num_phones)
     log_posterior, emission = np.empty(num_phones), np.empty(num_phones)
     for i in range(len(frames)):
@@ -110,21 +131,44 @@ def advance(
             log_posterior[q] = max(FLOOR, float(frames[i, q]))
             emission[q] = log_posterior[q] - log_prior[q]
         if t > 0:
-            end = enter(
-                log_prob,
-                following,
-                best,
-                scale,
-                leave,
-                stay,
-                emission,
-                beam,
-                token,
-                score,
-                entry,
-                values,
-                tokens,
-            )
+            if with_words:
+                end = enter_words(
+                    arc_first,
+                    arcs,
+                    arc_score,
+                    jump_first,
+                    jumps,
+                    jump_score,
+                    words,
+                    log_prob,
+                    following,
+                    best,
+                    scale,
+                    leave,
+                    stay,
+                    emission,
+                    beam,
+                    token,
+                    score,
+                    entry,
+                    tokens,
+                )
+            else:
+                end = enter(
+                    log_prob,
+                    following,
+                    best,
+                    scale,
+                    leave,
+                    stay,
+                    emission,
+                    beam,
+                    token,
+                    score,
+                    entry,
+                    values,
+                    tokens,
+                )
             if end == NONE:
                 count[SHORT] += 1
                 return i
@@ -135,12 +179,20 @@ def advance(
             for q in range(num_phones):
                 if initial[q] > -np.inf:
                     token[tokens, STATE] = token[tokens, SPOKEN] = q
-                    token[tokens, LACKS] = min_frames[q]
-                    token[tokens, BEGIN] = 0
-                    token[tokens, NODE] = NONE
                     score[tokens] = initial[q]
-                    before[tokens] = 0.0
                     tokens += 1
+            if with_words:
+                tokens = begin_words(
+                    arc_first, arcs, arc_score, words, initial, token, score, entry, tokens
+                )
+                if tokens == NONE:
+                    count[SHORT] += 1
+                    return i
+            for k in range(tokens):
+                token[k, LACKS] = min_frames[token[k, SPOKEN]]
+                token[k, BEGIN] = 0
+                token[k, NODE] = NONE
+                before[k] = 0.0
         count[TOKENS] = hear(
             log_posterior, emission, stay, beam, token, score, before, held, seen, tokens
         )

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from words import random_words
 
 import speechattn.modelfiles
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.errors import ConfigError, ModelError
 from speechattn.modelfiles import CONFIG, WEIGHTS, find_model
 from speechattn.ngramcounts import count_ngrams, estimate_ngrams
-from speechattn.ngrams import PhoneNgrams
+from speechattn.phonemodel import PhoneModel
+from speechattn.words import WordBigrams
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
 
@@ -72,28 +74,33 @@ def test_a_saved_model_comes_back_the_same(tiny_model_dir, tmp_path):
     assert not torch.equal(first.classifier.mean, torch.zeros(first.front_end.dim))
 
 
-def add_ngrams(folder: Path) -> PhoneNgrams:
-    """Give the model on disk phone n-grams and a beam."""
+def add_grammar(folder: Path) -> PhoneModel:
+    """Give the model on disk phone n-grams, words and a beam."""
     model = Checkpoint.load(folder)
-    phones = np.random.default_rng(0).integers(0, len(model.phones), (20, 50))
+    random = np.random.default_rng(0)
+    phones = random.integers(0, len(model.phones), (20, 50))
     ngrams = estimate_ngrams(count_ngrams(phones, 3), len(model.phones), 3)
-    model.phone_model = dataclasses.replace(model.phone_model, ngrams=ngrams)
+    words = random_words(random, len(model.phones), 300)
+    words = WordBigrams.from_tensors(words.tensors())  # rounded as in a file
+    model.phone_model = dataclasses.replace(model.phone_model, ngrams=ngrams, words=words)
     model.decoding = dataclasses.replace(model.decoding, beam=12.0)
     model.save(folder)
-    return ngrams
+    return model.phone_model
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_ngrams_come_back_the_same(folder, dtype):
+def test_ngrams_and_words_come_back_the_same(folder, dtype):
     before = Checkpoint.load(folder)
-    assert before.phone_model.ngrams is None
-    tensors = add_ngrams(folder).tensors()
+    assert before.phone_model.ngrams is None and before.phone_model.words is None
+    added = add_grammar(folder)
     Checkpoint.load(folder).save(folder, dtype=dtype)
     model = Checkpoint.load(folder)
-    found = model.phone_model.ngrams.tensors()
-    assert found.keys() == tensors.keys()
-    for name, values in tensors.items():
-        assert found[name].dtype == values.dtype and np.array_equal(found[name], values)
+    for part in ("ngrams", "words"):
+        found = getattr(model.phone_model, part).tensors()
+        tensors = getattr(added, part).tensors()
+        assert found.keys() == tensors.keys()
+        for name, values in tensors.items():
+            assert found[name].dtype == values.dtype and np.array_equal(found[name], values)
     assert model.decoding.beam == 12.0
     assert model.phone_model.to_dict() == before.phone_model.to_dict()
     assert set(model.classifier.state_dict()) == set(before.classifier.state_dict())
@@ -201,7 +208,7 @@ DAMAGED_CONFIGS = {
     "number_too_large": (_set("phone_model", "log_prior", [10**400] * 40), "too large"),
     "another program's": (_set("format", "llama"), "give another folder"),
     "no format": (lambda c: c.pop("format"), "give another folder"),
-    "newer": (_set("format_version", 4), "format version 4", "upgrade speechattn"),
+    "newer": (_set("format_version", 5), "format version 5", "upgrade speechattn"),
     "odd version": (_set("format_version", "1"), "format version '1'"),
     "no encoder": (lambda c: c.pop("encoder"), "no key 'encoder'", "export the model again"),
     "no phone names": (_pop("phones", "names"), "no key 'names'"),
@@ -301,12 +308,18 @@ DAMAGED_NGRAMS = {
         ),
         "of 40 phones, but n-grams of 1",
     ),
+    "words without n-grams": (
+        lambda w: [w.pop(name) for name in list(w) if name.startswith("grammar.")],
+        "with words but no n-grams",
+    ),
+    "words beyond": (lambda w: w["words.phones"].fill_(40), "with words but words of 41 phones"),
+    "words of another shape": (lambda w: w.update({"words.ways": torch.ones(3)}), "lengths has"),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGED_NGRAMS)
 def test_ngrams_that_cannot_be_right_are_refused(folder, name):
-    add_ngrams(folder)
+    add_grammar(folder)
     change, *words = DAMAGED_NGRAMS[name]
     edit_weights(folder, change)
     refused(folder, str(folder / WEIGHTS), *words)

@@ -41,3 +41,19 @@ def test_a_slope_that_loses_the_order_is_refused(slope):
 def test_options_of_early_models_have_no_calibration():
     options = DecoderOptions.from_dict({"bigram_scale": 0.5})
     assert (options.confidence_slope, options.confidence_offset) == (1.0, 0.0)
+
+
+@given(st.floats(0.1, 5), st.floats(0, 5), st.floats(0, 9))
+def test_what_is_known_of_english_is_scaled_as_one(own, words, scale):
+    options = DecoderOptions(bigram_scale=own, word_scale=words).with_lm_scale(scale)
+    assert options.bigram_scale == scale
+    assert options.word_scale == pytest.approx(words * scale / own)
+    flat = DecoderOptions(bigram_scale=0.0, word_scale=words).with_lm_scale(scale)
+    assert flat.word_scale == pytest.approx(words * scale)
+
+
+@pytest.mark.parametrize("name", ["word_scale", "unknown_word"])
+@pytest.mark.parametrize("value", [-0.1, math.inf, "much"])
+def test_words_have_no_negative_weight(name, value):
+    with pytest.raises(ConfigError, match=f"decoder: {name} is"):
+        DecoderOptions(**{name: value})

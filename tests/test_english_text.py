@@ -9,9 +9,8 @@ from collections import Counter
 import pytest
 
 from speechattn import english_text
-from speechattn.english_text import english_strings
+from speechattn.english_text import english_lexicon, english_sentences
 from speechattn.errors import ConfigError, UsageError
-from speechattn.lexicon import POCKETSPHINX, Lexicon
 from speechattn.phones import PhoneSet, arpabet
 
 PHONES = arpabet()
@@ -19,9 +18,28 @@ SILENCE = PHONES.silence_index
 
 
 @pytest.fixture(scope="module")
-def strings():
+def lexicon():
     pytest.importorskip("pocketsphinx")
-    return list(english_strings(8000, PHONES))
+    return english_lexicon(PHONES)
+
+
+@pytest.fixture(scope="module")
+def sentences(lexicon):
+    return list(english_sentences(8000, lexicon))
+
+
+@pytest.fixture(scope="module")
+def strings(sentences):
+    return [labels for _, labels in sentences]
+
+
+def test_labels_are_pronunciations_of_the_words(lexicon, sentences):
+    for words, labels in sentences[:100]:
+        rest = {tuple(label for label in labels if label != SILENCE)}
+        for word in words:
+            ways = lexicon.variants[word.upper()]
+            rest = {r[len(w) :] for r in rest for w in ways if r[: len(w)] == w}
+        assert () in rest
 
 
 def test_sentences_begin_and_end_in_silence_and_never_pause_twice(strings):
@@ -30,9 +48,8 @@ def test_sentences_begin_and_end_in_silence_and_never_pause_twice(strings):
         assert not any(a == b == SILENCE for a, b in itertools.pairwise(labels))
 
 
-def test_words_are_as_frequent_as_in_english(strings):
+def test_words_are_as_frequent_as_in_english(lexicon, strings):
     """By their pronunciations between pauses: "the" follows "of" more than "of" follows "the"."""
-    lexicon = Lexicon([POCKETSPHINX], PHONES)
     the, of = lexicon.words["THE"], lexicon.words["OF"]
     text = [tuple(labels) for labels in strings]
 
@@ -58,19 +75,18 @@ def test_pauses_are_between_words_as_often_as_said(strings):
     assert pauses / 8000 == pytest.approx(english_text.PAUSE, rel=0.25)
 
 
-def test_same_seed_same_sentences():
-    pytest.importorskip("pocketsphinx")
-    one, two, other = (list(english_strings(60, PHONES, seed)) for seed in (3, 3, 4))
+def test_same_seed_same_sentences(lexicon):
+    one, two, other = (list(english_sentences(60, lexicon, seed)) for seed in (3, 3, 4))
     assert one == two != other
 
 
 def test_another_phone_set_is_refused():
     pytest.importorskip("pocketsphinx")
     with pytest.raises(ConfigError, match="is no phone"):
-        next(english_strings(1, PhoneSet(("SIL", "A", "B"), "SIL")))
+        english_lexicon(PhoneSet(("SIL", "A", "B"), "SIL"))
 
 
 def test_without_pocketsphinx_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
-        next(english_strings(1, PHONES))
+        english_lexicon(PHONES)

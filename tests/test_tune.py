@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from decoder_reference import with_ngrams
 from helpers import make_prepared
+from words import random_words
 
 import speechattn.tune
 from speechattn.calibration import fit_confidence
@@ -83,8 +85,8 @@ def error_rate(dev, phone_model, options: DecoderOptions) -> float:
 
 
 def weights(options: DecoderOptions) -> tuple:
-    """What the grid is over."""
-    return tuple(getattr(options, name) for name in TUNED)
+    """What the grid is over, without words."""
+    return tuple(getattr(options, name) for name in TUNED[:4])
 
 
 def test_confidences_are_fitted_on_dev(dev, phone_model):
@@ -116,6 +118,23 @@ def test_the_best_combination_wins(dev, phone_model):
     assert [row["per"] for row in rows] == sorted(row["per"] for row in rows)
     # of equals, the first that was tried
     assert weights(best) == min(expected, key=expected.get)
+
+
+def test_weights_of_words_are_tried_where_there_are_words(dev, phone_model):
+    random = np.random.default_rng(0)
+    known = with_ngrams(random, phone_model)
+    known = dataclasses.replace(known, words=random_words(random, PHONES))
+    grid = DecodingConfig(
+        (1.0,), (0.0,), (0.0,), word_scale=(0.0, 0.5, 2.0), unknown_word=(0.0, 3.0)
+    )
+    best, rows = tune_decoder(Given(), known, dev, grid, SIL, CPU)
+    expected = {}
+    for scale, price in itertools.product(grid.word_scale, grid.unknown_word):
+        options = DecoderOptions(1.0, 0.0, 0.0, word_scale=scale, unknown_word=price)
+        expected[scale, price] = error_rate(dev, known, options)
+    assert {(r["word_scale"], r["unknown_word"]): r["per"] for r in rows} == pytest.approx(expected)
+    assert len(set(expected.values())) > 2
+    assert expected[best.word_scale, best.unknown_word] == min(expected.values())
 
 
 def test_every_corpus_counts_alike(dev, phone_model):
