@@ -23,7 +23,7 @@ from speechattn.realign import realign
 from speechattn.recognizer import Recognizer
 from speechattn.resources import resource
 from speechattn.said import INTENTS, Sentences
-from speechattn.stages import files_fingerprint
+from speechattn.stages import content_fingerprint, files_fingerprint
 from speechattn.start import load_start, weights_digest
 
 # What the prepared sets depend on, beside the files that the fingerprint is of.
@@ -65,7 +65,7 @@ class RecipeData:
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         aligner = [config.realign, *self.start_digest] if config.realign else []
         if config.grammar:
-            aligner.append(files_fingerprint([self._grammar]))
+            aligner.append(content_fingerprint(self._grammar))  # a checkout writes it anew
         return [self.phones.to_dict(), files_fingerprint(files) if folders else None, *aligner]
 
     @cached_property

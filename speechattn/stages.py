@@ -116,3 +116,11 @@ def files_fingerprint(paths: Sequence[Path]) -> str:
             facts = f"{path}\tmissing\n"
         digest.update(facts.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def content_fingerprint(path: Path) -> str:
+    """Of what is in a small file, whenever it was written; a file that cannot be read is missing."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "missing"

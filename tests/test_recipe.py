@@ -502,6 +502,9 @@ def test_a_grammar_does_without_machine_strings(place, capsys, monkeypatch):
     capsys.readouterr()
     assert main([str(recipe), grammar, "stages=prepare"]) == 0
     assert stages(capsys) == [*SKIPPED[:2], SKIPPED[0]]
+    (place / "orders.jsgf").touch()  # as a checkout does
+    assert main([str(recipe), grammar, "stages=prepare"]) == 0
+    assert stages(capsys) == [*SKIPPED[:2], SKIPPED[0]]
     (place / "orders.jsgf").write_text("#JSGF V1.0; grammar g; public <g> = <what> [B];")
     assert main([str(recipe), grammar, "stages=prepare"]) == 0
     assert stages(capsys) == [*SKIPPED[:2], "prepare:"]
