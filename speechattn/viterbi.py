@@ -131,44 +131,13 @@ def advance(
             log_posterior[q] = max(FLOOR, float(frames[i, q]))
             emission[q] = log_posterior[q] - log_prior[q]
         if t > 0:
+            known = log_prob, following, best, scale, leave, stay
+            there = emission, beam, token, score, entry
             if with_words:
-                end = enter_words(
-                    arc_first,
-                    arcs,
-                    arc_score,
-                    jump_first,
-                    jumps,
-                    jump_score,
-                    words,
-                    log_prob,
-                    following,
-                    best,
-                    scale,
-                    leave,
-                    stay,
-                    emission,
-                    beam,
-                    token,
-                    score,
-                    entry,
-                    tokens,
-                )
+                network = arc_first, arcs, arc_score, jump_first, jumps, jump_score
+                end = enter_words(*network, words, *known, *there, tokens)
             else:
-                end = enter(
-                    log_prob,
-                    following,
-                    best,
-                    scale,
-                    leave,
-                    stay,
-                    emission,
-                    beam,
-                    token,
-                    score,
-                    entry,
-                    values,
-                    tokens,
-                )
+                end = enter(*known, *there, values, tokens)
             if end == NONE:
                 count[SHORT] += 1
                 return i

@@ -55,20 +55,16 @@ class Network(NamedTuple):
 def word_network(words: WordBigrams) -> Network:
     """Build the automaton of some words."""
     root_of, num_roots = _roots(words.followers)
-    root, way, score, behind = _entries(words, root_of)
-    sounds = _table(words)[way]
+    table = _table(words)
+    root, way, score, behind = _entries(words, table, root_of)
+    sounds = table[way]
     lengths = words.lengths[way]
     shared = _shared(root, sounds)
     tree = _Tree(num_roots)
     state, paid = root, np.zeros(len(root))
     for depth in range(1, sounds.shape[1] + 1):
         inside = lengths >= depth
-        root, sounds, lengths, shared = (
-            root[inside],
-            sounds[inside],
-            lengths[inside],
-            shared[inside],
-        )
+        sounds, lengths, shared = sounds[inside], lengths[inside], shared[inside]
         score, behind, state, paid = score[inside], behind[inside], state[inside], paid[inside]
         new = shared < depth
         begin = np.flatnonzero(new)
@@ -89,17 +85,20 @@ def word_network(words: WordBigrams) -> Network:
 
 def _roots(followers: np.ndarray) -> tuple[np.ndarray, int]:
     """The root behind each word, and last that of a sentence's beginning; how many there are."""
-    own = followers > 0
-    own[-1] = True
-    root = np.zeros(len(own), np.int64)
+    root = np.full(len(followers), ANY)
     root[-1] = SENTENCE
-    inside = np.flatnonzero(own[:-1])
-    root[inside] = np.arange(2, 2 + len(inside))
-    return root, 2 + len(inside)
+    own = np.flatnonzero(followers[:-1])
+    root[own] = np.arange(2, 2 + len(own))
+    return root, 2 + len(own)
 
 
-def _entries(words: WordBigrams, root_of: np.ndarray) -> tuple[np.ndarray, ...]:
+def _entries(words: WordBigrams, table: np.ndarray, root_of: np.ndarray) -> tuple[np.ndarray, ...]:
     """What may be said at each root, in order of root and pronunciation.
+
+    Args:
+        words: of which.
+        table: see :func:`_table`.
+        root_of: see :func:`_roots`.
 
     Returns:
         Root, pronunciation, log probability, and the root behind it.
@@ -113,10 +112,8 @@ def _entries(words: WordBigrams, root_of: np.ndarray) -> tuple[np.ndarray, ...]:
     root, score, behind = (np.repeat(x, times) for x in (root, score, root_of[word]))
     within = np.arange(len(root)) - np.repeat(np.cumsum(times) - times, times)
     way = np.repeat(first[word], times) + within
-    place = np.empty(
-        len(words.lengths), np.int64
-    )  # of each pronunciation in the dictionary's order
-    place[np.lexsort(_table(words).T[::-1])] = np.arange(len(place))
+    place = np.empty(len(table), np.int64)  # of each pronunciation, in the order of their phones
+    place[np.lexsort(table.T[::-1])] = np.arange(len(place))
     order = np.argsort(root * len(place) + place[way], kind="stable")
     return root[order], way[order], score[order], behind[order]
 
