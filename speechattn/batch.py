@@ -151,7 +151,8 @@ def _before(files: RunFiles, record: dict) -> list[tuple[RunFiles, dict]]:
             check_same(part.run, old, record)
             found.append((part, old))
     if found:
-        record["device"] = found[-1][1].get("device")
+        last = found[-1][1]
+        record |= {key: last[key] for key in ("device", "precision") if key in last}
     return found
 
 

@@ -76,6 +76,9 @@ def load(model: str, device: str, threads: int, **options) -> tuple[Recognizer, 
     Args:
         model, device, options: as for :func:`speechattn.load_model`.
         threads: 0 leaves them to PyTorch.
+
+    Returns:
+        The model, and what it computes on and in (``device``, ``precision``).
     """
     if "numpy" not in sys.modules:  # later it is of no use
         os.environ.update(environment(threads))
@@ -86,7 +89,7 @@ def load(model: str, device: str, threads: int, **options) -> tuple[Recognizer, 
     from speechattn.recognizer import load_model
 
     recognizer = load_model(model, device=device, **options)
-    return recognizer, {"device": str(recognizer.device)}
+    return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
 
 
 def environment(threads: int) -> dict[str, str]:

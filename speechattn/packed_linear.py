@@ -13,11 +13,11 @@ import copy
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.errors import ConfigError
 from speechattn.kernels import fast_bfloat16
+from speechattn.layers import FeedForward
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROWS = 16  # that the layout is chosen for: a few hundred milliseconds of speech
@@ -43,10 +43,11 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: shape (..., in_features); returns (..., out_features), without gradients."""
-        rows = x.shape[-2]
-        args = _whole_tiles(x.to(self._dtype)), self._weight, self._bias
-        out = torch.ops.mkldnn._linear_pointwise(*args, "none", [], "")
-        return out[..., :rows, :].to(x.dtype)
+        return self.product(_whole_tiles(x, self._dtype))[..., : x.shape[-2], :].to(x.dtype)
+
+    def product(self, whole: Tensor, then: str = "none") -> Tensor:
+        """Of whole tiles in the layer's type, and so what comes out; ``then``: ``"relu"``."""
+        return torch.ops.mkldnn._linear_pointwise(whole, self._weight, self._bias, then, [], "")
 
     def __getstate__(self) -> dict:
         """For copies and other processes: packed weights cannot be copied, those laid out can."""
@@ -56,18 +57,54 @@ class PackedLinear(nn.Module):
         super().__setstate__({**state, "_weight": _packed(state["_weight"])})
 
 
-def _whole_tiles(x: Tensor) -> Tensor:
-    """Zero rows at the end, up to a multiple of ``ROWS``.
+class PackedFeedForward(nn.Module):
+    """What a feed-forward layer computes, without a way back to 32 bits between its two products.
+
+    Args:
+        layer: with weights in float32.
+        dtype: in which numbers are multiplied.
+    """
+
+    right = FeedForward.right
+
+    def __init__(self, layer: FeedForward, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        self._dtype = dtype
+        self.expand, self.contract = (
+            PackedLinear(m, dtype) for m in (layer.expand, layer.contract)
+        )
+
+    def forward(self, x: Tensor, *_: object) -> Tensor:
+        """x: shape (..., frames, width); the same comes out, without gradients."""
+        inner = self.expand.product(_whole_tiles(x, self._dtype), "relu")
+        return self.contract.product(inner)[..., : x.shape[-2], :].to(x.dtype)
+
+    advance = together = forward  # every frame for itself
+
+
+def _whole_tiles(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """In another type, with zero rows at the end, up to a multiple of ``ROWS``.
 
     oneDNN makes a program for every number of rows, which takes longer than to run it, and keeps it.
     """
-    extra = -x.shape[-2] % ROWS
-    return F.pad(x, (0, 0, 0, extra)) if extra else x
+    rows = x.shape[-2]
+    extra = -rows % ROWS
+    if not extra:
+        return x.to(dtype)
+    whole = x.new_empty((*x.shape[:-2], rows + extra, x.shape[-1]), dtype=dtype)
+    whole[..., :rows, :] = x
+    whole[..., rows:, :] = 0
+    return whole
 
 
 def _packed(weight: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():
         return torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+
+
+def fastest_precision(device: torch.device) -> str:
+    """What ``"auto"`` stands for on a device: bf16 on a processor with instructions for it."""
+    return "bf16" if device.type == "cpu" and fast_bfloat16() else "fp32"
 
 
 def with_packed_linears(model: Module, precision: str = "fp32") -> Module:
@@ -95,5 +132,9 @@ def with_packed_linears(model: Module, precision: str = "fp32") -> Module:
     if not possible:
         return model
     kept = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    packed = {id(linear): PackedLinear(linear, PRECISIONS[precision]) for linear in linears}
+    whole = [m for m in model.modules() if isinstance(m, FeedForward)]
+    inside = {id(linear) for layer in whole for linear in (layer.expand, layer.contract)}
+    dtype = PRECISIONS[precision]
+    packed = {id(m): PackedLinear(m, dtype) for m in linears if id(m) not in inside}
+    packed |= {id(m): PackedFeedForward(m, dtype) for m in whole}
     return copy.deepcopy(model, {**kept, **packed}).eval()

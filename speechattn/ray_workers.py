@@ -213,12 +213,12 @@ class RayWorkers:
             raise answer.error
         assert isinstance(answer, Ready)
         facts = self.facts = self.facts or answer.facts
-        device = answer.facts.get("device")
-        if device != facts.get("device"):
-            raise SpeechattnError(
-                f"--ray {self._address}: one worker computes on {facts.get('device')}, another on "
-                f"{device}; choose with --device"
-            )
+        for fact, manner in (("device", "on"), ("precision", "in")):
+            if answer.facts.get(fact) != facts.get(fact):
+                raise SpeechattnError(
+                    f"--ray {self._address}: one worker computes {manner} {facts.get(fact)}, "
+                    f"another {manner} {answer.facts.get(fact)}; choose with --{fact}"
+                )
         self._free.append(worker)
 
     def _value(self, reference: Any) -> tuple[int, tuple | None]:

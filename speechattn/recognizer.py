@@ -19,7 +19,7 @@ from speechattn.describe import describe
 from speechattn.errors import UsageError
 from speechattn.frontend import FrontEnd
 from speechattn.modelfiles import find_model
-from speechattn.packed_linear import with_packed_linears
+from speechattn.packed_linear import fastest_precision, with_packed_linears
 from speechattn.phones import PhoneSet
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.segments import FrameRun, Segment, segments_from_runs
@@ -62,14 +62,19 @@ class Recognizer:
         checkpoint: the model.
         device: where its encoder computes.
         precision: of its products; see :func:`load_model`.
+
+    Attributes:
+        device: likewise.
+        precision: ``"fp32"`` or ``"bf16"``.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "fp32"):
         self.checkpoint = checkpoint
         self.device = device
+        self.precision = fastest_precision(device) if precision == "auto" else precision
         self._front_end = FrontEnd(checkpoint.front_end)
         # For use; the checkpoint keeps its weights as they were saved.
-        ready = with_packed_linears(checkpoint.classifier, precision)
+        ready = with_packed_linears(checkpoint.classifier, self.precision)
         self._ready = replace(checkpoint, classifier=ready)
 
     @property
@@ -294,7 +299,8 @@ def load_model(
             the English one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
         precision: ``"fp32"``, or ``"bf16"`` to multiply matrices in 16 bits on a processor with
-            instructions for it: faster, and probabilities differ in the third decimal.
+            instructions for it: faster, and probabilities differ in the third decimal;
+            ``"auto"`` for whichever is faster here.
         window: ``(left, right)`` in 10 ms frames that every block of the encoder looks through,
             of a model trained for any (``encoder.any_window``); None for its own.
         lm_scale: what the model's knowledge of the order of phones (n-grams, words) counts

@@ -26,7 +26,7 @@ except ImportError:  # on Windows there is no lock
 LOCK = ".lock"
 _ANEW = "run without --resume to start anew, or choose another output folder"
 # Of run.json: what must be the same for a run to go on.
-_FIXED = ("speechattn", "model", "device", "settings")
+_FIXED = ("speechattn", "model", "device", "precision", "settings")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from speechattn.shards import Shard
 from speechattn.workers import Alone
 
 NAMES = ("a.wav", "b.wav", "bad.wav", "c/d.wav", "e.wav")
+FACTS = {"device": "cpu", "precision": "fp32"}
 RECORD = {"speechattn": "1", "model": {"name": "m", "sha256": "x"}, "settings": {}, "inputs": []}
 
 
@@ -31,14 +32,15 @@ class Run:
         self.out, self.recordings = folder, recordings
         self.recognizer = FakeRecognizer({"bad.wav": AudioError("bad.wav: cut off", "truncated")})
 
-    def __call__(self, *, record=None, shard=None, device="cpu", formats=("ctm", "csv"), **options):
+    def __call__(self, *, record=None, shard=None, formats=("ctm", "csv"), **options):
         jobs = collect([self.recordings], self.out, formats)
         done = OutputOptions(formats)
 
         def do(job, report):
             return transcribe_one(job, self.recognizer, done, None, report)
 
-        crew = Alone(lambda: (do, {"device": device}))
+        facts = {key: options.pop(key, value) for key, value in FACTS.items()}
+        crew = Alone(lambda: (do, facts))
         files = RunFiles(self.out, shard)
         return run_batch(
             shard.pick(jobs) if shard else jobs, crew, files, record or RECORD, **options
@@ -147,6 +149,7 @@ def test_failures_that_do_not_lie_in_the_recording_are_tried_again(run, expected
         ({"record": {**RECORD, "model": {"name": "m", "sha256": "y"}}}, "model.sha256"),
         ({"record": {**RECORD, "settings": {"channel": 1}}}, "settings.channel"),
         ({"device": "cuda:0"}, "device"),
+        ({"precision": "bf16"}, "precision"),
     ],
 )
 def test_a_run_made_in_another_way_is_refused_and_left_as_it_is(run, change, key):

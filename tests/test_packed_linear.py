@@ -9,10 +9,17 @@ import pytest
 import torch
 from torch import nn
 
+from speechattn import packed_linear
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
 from speechattn.kernels import fast_bfloat16
-from speechattn.packed_linear import PackedLinear, with_packed_linears
+from speechattn.layers import FeedForward
+from speechattn.packed_linear import (
+    PackedFeedForward,
+    PackedLinear,
+    fastest_precision,
+    with_packed_linears,
+)
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN to pack with"
@@ -34,6 +41,19 @@ def test_a_packed_layer_computes_what_the_layer_does(rows, bias):
     x = torch.randn(2, rows, 48)
     with torch.inference_mode():
         torch.testing.assert_close(PackedLinear(layer)(x), layer(x), rtol=1e-5, atol=1e-5)
+
+
+@needs_onednn
+@pytest.mark.parametrize("rows", [0, 1, 16, 333])
+def test_a_packed_feed_forward_layer_computes_what_the_layer_does(rows):
+    torch.manual_seed(0)
+    layer = FeedForward(48, 80, 0.1).eval()
+    packed, x = PackedFeedForward(layer), torch.randn(2, rows, 48)
+    with torch.inference_mode():
+        expected = layer(x)
+        assert rows == 0 or (expected != layer.contract.bias).any()  # the ReLU lets something by
+        for found in (packed(x), packed.advance(x, {}, True), packed.together(x, [rows])):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @needs_onednn
@@ -91,6 +111,13 @@ def test_half_precision_gives_nearly_the_scores():
     assert found.dtype == torch.float32
     difference = (found - expected).abs().max().item()
     assert 1e-5 < difference < 0.03 * expected.abs().max().item()
+
+
+def test_the_fastest_precision_is_that_of_the_device(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    for there, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(packed_linear, "fast_bfloat16", lambda there=there: there)
+        assert (fastest_precision(cpu), fastest_precision(cuda)) == (expected, "fp32")
 
 
 def test_a_precision_that_is_not_there(monkeypatch):
