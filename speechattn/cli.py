@@ -2,13 +2,16 @@
 
 Exit status: 0 if everything went well, 1 if some recordings failed, 2 if the command could not be
 carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
-was interrupted. Results go to files or standard output, everything else to standard error.
+was interrupted, 141 if whoever read its output has left. Results go to files or standard output, everything else to standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -21,9 +24,10 @@ from speechattn.stream_command import add_stream
 from speechattn.text import one_line
 from speechattn.transcribe_command import add_transcribe
 
-OK, NOT_DONE, INTERRUPTED = 0, 2, 130
+OK, NOT_DONE, INTERRUPTED, NO_READER = 0, 2, 130, 141
 MANY = ("inputs", "overrides")  # arguments of which there may be many
 DEVICES = ("auto", "cpu", "cuda")
+SELDOM = 50_000  # new objects before Python looks for cycles: imports leave 200,000
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,3 +125,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SystemExit as leaving:  # --help and --version
         return int(leaving.code or OK)
+
+
+def run() -> NoReturn:
+    """The command as a process of its own: ends it with the status of :func:`main`.
+
+    PyTorch and Numba take most of a second to be dismantled, of which nobody has anything; so the
+    process leaves once what is registered for its end is done and what it has printed is out.
+    """
+    gc.set_threshold(SELDOM)
+    try:
+        status = main()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        status = NO_READER
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _say(f"error: standard output: {error.strerror}; write it elsewhere")
+        status = NOT_DONE
+    os._exit(status)

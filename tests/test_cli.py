@@ -28,7 +28,7 @@ class FakeRecognizer:
     """Calls every recording a vowel of two seconds; refuses those whose name begins with bad."""
 
     phones = PhoneSet(("SIL", "AA"))
-    device = "cpu"
+    device, precision = "cpu", "fp32"
 
     def transcribing(self, audio: Path, **options):
         """As ``Recognizer.transcribing`` of a long recording."""
@@ -318,3 +318,40 @@ def test_info_on_a_saved_model_and_a_missing_one(tmp_path, tiny_model_dir):
     done = python("-m", "speechattn", "info", tmp_path / "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("speechattn: error: ") and done.stderr.count("\n") == 1
+
+
+PROGRAM = (
+    "import atexit; atexit.register(print, 'registered'); from speechattn.cli import run; run()"
+)
+
+
+@pytest.mark.parametrize(
+    "arguments, status, printed",
+    [(["--version"], 0, "speechattn "), (["no-such-command"], 2, ""), (["info", "--no"], 2, "")],
+)
+def test_as_a_process_it_ends_with_its_status_and_all_it_printed(arguments, status, printed):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert done.stdout.startswith(printed) and done.stdout.endswith("registered\n")
+    assert bool(done.stderr) == (status == 2)
+
+
+def test_a_reader_that_leaves_ends_it_quietly():
+    read, write = os.pipe()
+    os.close(read)
+    line = [sys.executable, "-m", "speechattn", "--version"]
+    done = subprocess.run(line, check=False, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="this system has no device that is full"
+)
+def test_what_cannot_be_printed_is_not_lost_in_silence():
+    with open("/dev/full", "w") as full:
+        line = [sys.executable, "-m", "speechattn", "--version"]
+        done = subprocess.run(line, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and "standard output: No space left" in done.stderr

@@ -159,7 +159,7 @@ def main(config: dict) -> None:
     from speechattn.severalfiles import AT_A_TIME
 
     torch.set_num_threads(1)
-    recognizer = load_model(config["model"], "cpu")
+    recognizer = load_model(config["model"], "cpu", precision="auto")
     short, long = recorded_calls(recognizer, config["paths"])
     print("ready", flush=True)
     for _ in sys.stdin:

@@ -119,7 +119,7 @@ def main(config: dict) -> dict[str, float]:
     torch.set_num_threads(1)
     install(watch)
     jobs = collect(config["inputs"], config["out"], ["textgrid"])
-    recognizer = load_model(config["model"], "cpu")
+    recognizer = load_model(config["model"], "cpu", precision="auto")
     watch.seconds[START_UP] = time.time() - config["began"]
     with watch.part(OTHER):
         summary = transcribe_files(jobs, recognizer, config["out"])
