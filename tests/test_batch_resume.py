@@ -253,7 +253,7 @@ def test_a_shard_may_be_empty(run):
 def test_the_summary_is_in_run_json(run):
     run()
     record = json.loads((run.out / "run.json").read_text())
-    assert record["device"] == "cpu" and record["model"] == RECORD["model"]
+    assert {key: record[key] for key in FACTS} == FACTS and record["model"] == RECORD["model"]
     summary = record["summary"]
     assert (summary["files"], summary["succeeded"], summary["failed"]) == (5, 4, 1)
     assert summary["failures"] == {"truncated": 1}
