@@ -2,7 +2,8 @@
 
 Exit status: 0 if everything went well, 1 if some recordings failed, 2 if the command could not be
 carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
-was interrupted, 141 if whoever read its output has left. Results go to files or standard output, everything else to standard error.
+was interrupted, 141 if whoever read its output has left. Results go to files or standard output,
+everything else to standard error.
 """
 
 from __future__ import annotations
