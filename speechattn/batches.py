@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from speechattn.augment import Augmenter
 from speechattn.config import RecipeConfig
+from speechattn.consistency import begun_later
 from speechattn.prepare import Entry, PreparedSet
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
@@ -25,15 +26,37 @@ POOL_BATCHES = 40  # batches sorted by length together
 
 @dataclass(frozen=True)
 class Batch:
-    """Frames (batch, frames, dim), labels (batch, frames) and lengths (batch,)."""
+    """Frames (batch, frames, dim), labels (batch, frames) and lengths (batch,).
+
+    Attributes:
+        late: frames by which the utterances of the second half, which are those of the first half
+            heard again, begin later (:mod:`speechattn.consistency`); None if each comes once.
+    """
 
     frames: Tensor
     labels: Tensor
     lengths: Tensor
+    late: int | None = None
 
     def to(self, device: torch.device) -> Batch:
         """On another device."""
-        return Batch(self.frames.to(device), self.labels.to(device), self.lengths.to(device))
+        tensors = (each.to(device) for each in (self.frames, self.labels, self.lengths))
+        return Batch(*tensors, self.late)
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """In parts of about as many utterances; fewer than ``count`` if it has not as many.
+
+        Utterances of a batch are of like length: every ``count``-th of them is a fair share. Two
+        hearings of one stay together.
+        """
+        hearings = 1 if self.late is None else 2
+        utterances = torch.arange(len(self.lengths)).view(hearings, -1)
+        for number in range(min(count, utterances.shape[1])):
+            own = utterances[:, number::count].flatten()
+            longest = int(self.lengths[own].max())
+            yield Batch(
+                self.frames[own, :longest], self.labels[own, :longest], self.lengths[own], self.late
+            )
 
 
 class Draft(NamedTuple):
@@ -123,12 +146,13 @@ class TrainingBatches:
         """The batch of a draft; not in a thread: masks are drawn from torch's own generator."""
         batch = draft.batch
         frames = draft.augmenter.mask(batch.frames, batch.lengths)
-        return Batch(frames, batch.labels, batch.lengths)
+        return replace(batch, frames=frames)
 
     def _plan(self, epoch: int) -> list[list[int]]:
         """Which utterances make up each batch of an epoch."""
         if epoch not in self._plans:
             settings = self.config.training
+            most = settings.batch_frames // (2 if settings.consistency_weight else 1)
             random = np.random.default_rng(_seed(self.config.seed, 2, epoch))
             lengths = np.array([min(len(x), settings.crop_frames) for x, _ in self._items])
             order = random.permutation(len(lengths))
@@ -139,7 +163,7 @@ class TrainingBatches:
                 some = some[np.argsort(lengths[some], kind="stable")]
                 batch: list[int] = []
                 for item in some.tolist():
-                    if batch and (len(batch) + 1) * lengths[item] > settings.batch_frames:
+                    if batch and (len(batch) + 1) * lengths[item] > most:
                         batches.append(batch)
                         batch = []
                     batch.append(item)
@@ -152,7 +176,16 @@ class TrainingBatches:
         lengths = torch.tensor([len(frames) for frames, _ in made])
         x = pad_sequence([f for f, _ in made], batch_first=True)
         y = pad_sequence([y for _, y in made], batch_first=True, padding_value=PADDING)
-        return Batch(augmenter(x, lengths), y, lengths)
+        if not self.config.training.consistency_weight:
+            return Batch(augmenter(x, lengths), y, lengths)
+        lengths = lengths.repeat(2)
+        x = augmenter(x.repeat(2, 1, 1), lengths)
+        latest = min(getattr(self.config.encoder, "stack", 1), int(lengths.min()))
+        late = int(torch.randint(latest, (1,), generator=augmenter.generator))
+        lengths[len(made) :] -= late
+        return Batch(
+            begun_later(x, late, 0.0), begun_later(y.repeat(2, 1), late, PADDING), lengths, late
+        )
 
     def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
         """Frames of an utterance, cropped and at another tempo, and their labels."""

@@ -57,6 +57,9 @@ class TrainingConfig:
         sequence_weight: of the loss over whole paths (:mod:`speechattn.pathloss`) beside the
             cross-entropy; 0 leaves it out. For a model that has learnt from the cross-entropy
             before.
+        consistency_weight: of how far two hearings of an utterance disagree
+            (:mod:`speechattn.consistency`), each utterance then taking up twice the room in a
+            batch; 0 for one hearing.
         average_decay: of the running mean of the weights that is evaluated and kept; at the
             beginning of a run it forgets faster.
         clip_norm: gradients are scaled down to this norm.
@@ -78,6 +81,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     label_smoothing: float = 0.05
     sequence_weight: float = 0.0
+    consistency_weight: float = 0.0
     average_decay: float = 0.995
     clip_norm: float = 1.0
     replicas: int = 1
@@ -88,7 +92,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         counts = ("steps", "batch_frames", "crop_frames", "evaluate_every", "checkpoint_every")
         check("training.", self, (*counts, "replicas"), lambda v: v >= 1, "from 1 on")
-        least0 = ("max_silence_frames", "warmup_steps", "weight_decay", "sequence_weight")
+        weights = ("weight_decay", "sequence_weight", "consistency_weight")
+        least0 = ("max_silence_frames", "warmup_steps", *weights)
         check("training.", self, least0, lambda v: v >= 0, "from 0 on")
         check("training.", self, ("learning_rate", "clip_norm"), lambda v: v > 0, "above 0")
         shares = ("label_smoothing", "average_decay")

@@ -19,7 +19,7 @@ from torch import Tensor
 from speechattn.batches import PADDING, Batch
 from speechattn.config_sections import TrainingConfig
 from speechattn.encoder import PhoneClassifier
-from speechattn.replicas import frame_cross_entropy, half
+from speechattn.replicas import half, loss_of_frames
 
 SCALE = 0.5  # of log probabilities within a path; neighbouring frames say much the same
 SLACK_FRAMES = 3
@@ -42,9 +42,7 @@ class SequenceLoss:
             scores = model(batch.frames, batch.lengths)
         log_probs = scores.float().log_softmax(2)
         paths = path_loss(log_probs, batch.labels, batch.lengths, self.transitions)
-        return frame_cross_entropy(scores, batch.labels, settings) + (
-            settings.sequence_weight * paths
-        )
+        return loss_of_frames(scores, batch, settings) + settings.sequence_weight * paths
 
 
 def frame_transitions(sequences: Iterable[np.ndarray], num_labels: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from speechattn.anywindow import set_window
 from speechattn.batches import PADDING, Batch
 from speechattn.config_sections import TrainingConfig
+from speechattn.consistency import disagreement
 from speechattn.encoder import Encoder, PhoneClassifier
 from speechattn.layers import SequenceDropout
 
@@ -61,7 +62,7 @@ class Replicas:
                 the model's own for all.
         """
         count = (batch.labels != PADDING).sum()
-        parts = list(_parts(batch, len(windows) or len(self.models)))
+        parts = list(batch.parts(len(windows) or len(self.models)))
         for number, generator in enumerate(self._generators):
             generator.manual_seed(seed * len(self.models) + number)
         shares = [range(number, len(parts), len(self.models)) for number in range(len(self.models))]
@@ -95,21 +96,31 @@ class Replicas:
 
 
 def frame_loss(model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:
-    """Cross-entropy added up over the frames of a batch."""
+    """What is wrong with the frames of a batch, each for itself, added up."""
     with half(batch, settings):
         scores = model(batch.frames, batch.lengths)
-    return frame_cross_entropy(scores, batch.labels, settings)
+    return loss_of_frames(scores, batch, settings)
 
 
-def frame_cross_entropy(scores: Tensor, labels: Tensor, settings: TrainingConfig) -> Tensor:
-    """Cross-entropy of scores (batch, frames, classes), added up over the labels."""
-    return F.cross_entropy(
+def loss_of_frames(scores: Tensor, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """Cross-entropy added up over the labels and, where utterances come twice, what parts them.
+
+    Args:
+        scores: shape (batch, frames, classes).
+        batch: what they are of.
+        settings: label smoothing and weight of consistency.
+    """
+    loss = F.cross_entropy(
         scores.flatten(0, 1).float(),
-        labels.flatten(),
+        batch.labels.flatten(),
         ignore_index=PADDING,
         label_smoothing=settings.label_smoothing,
         reduction="sum",
     )
+    if batch.late is None:
+        return loss
+    apart = disagreement(scores, batch.labels != PADDING, batch.late)
+    return loss + settings.consistency_weight * apart
 
 
 def half(batch: Batch, settings: TrainingConfig) -> torch.autocast:
@@ -122,16 +133,3 @@ def _sharing(model: Encoder) -> Encoder:
     """A copy with parameters of its own, for gradients of its own, over the same numbers."""
     shared = {id(p): torch.nn.Parameter(p.detach()) for p in model.parameters()}
     return copy.deepcopy(model, {**shared, **{id(b): b for b in model.buffers()}})
-
-
-def _parts(batch: Batch, count: int):
-    """A batch in parts of about as many utterances; fewer than ``count`` if it has not as many.
-
-    Utterances of a batch are of like length: every ``count``-th of them is a fair share.
-    """
-    for number in range(min(count, len(batch.lengths))):
-        lengths = batch.lengths[number::count]
-        longest = int(lengths.max())
-        yield Batch(
-            batch.frames[number::count, :longest], batch.labels[number::count, :longest], lengths
-        )

@@ -91,7 +91,7 @@ class SequenceBatches(TrainingBatches):
 
     Raises:
         ConfigError: if an utterance is longer than ``training.crop_frames``, since a part of it has
-            not the labels of the whole, or utterances would be silenced or shuffled.
+            not the labels of the whole, or utterances would be silenced, shuffled or heard twice.
     """
 
     def __init__(self, train: SequenceSet, config: RecipeConfig, noises: Sequence[np.ndarray] = ()):
@@ -103,6 +103,11 @@ class SequenceBatches(TrainingBatches):
                 raise ConfigError(
                     f"augmentation.{name}: {value}; 0 where frames have no labels: {reason}"
                 )
+        if value := config.training.consistency_weight:
+            raise ConfigError(
+                f"training.consistency_weight: {value}; 0 where frames have no labels: two hearings "
+                "are compared frame by frame"
+            )
         longest = max(train.entries, key=lambda entry: entry.frames)
         if longest.frames > config.training.crop_frames:
             raise ConfigError(
