@@ -9,15 +9,13 @@ everything else to standard error.
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 # The recognizer, and PyTorch with it, is imported when a command needs it: help comes at once.
+from speechattn import program
 from speechattn.bench.command import add_bench
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.resources import DEFAULT_MODEL
@@ -25,10 +23,9 @@ from speechattn.stream_command import add_stream
 from speechattn.text import one_line
 from speechattn.transcribe_command import add_transcribe
 
-OK, NOT_DONE, INTERRUPTED, NO_READER = 0, 2, 130, 141
+OK, NOT_DONE, INTERRUPTED = 0, 2, 130
 MANY = ("inputs", "overrides")  # arguments of which there may be many
 DEVICES = ("auto", "cpu", "cuda")
-SELDOM = 50_000  # new objects before Python looks for cycles: imports leave 200,000
 
 
 class _Parser(argparse.ArgumentParser):
@@ -129,22 +126,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """The command as a process of its own: ends it with the status of :func:`main`.
-
-    PyTorch and Numba take most of a second to be dismantled, of which nobody has anything; so the
-    process leaves once what is registered for its end is done and what it has printed is out.
-    """
-    gc.set_threshold(SELDOM)
-    try:
-        status = main()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        status = NO_READER
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        _say(f"error: standard output: {error.strerror}; write it elsewhere")
-        status = NOT_DONE
-    os._exit(status)
+    """The command as a process of its own: ends it with the status of :func:`main`."""
+    program.run(main, "speechattn")

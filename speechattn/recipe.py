@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 import speechattn
+from speechattn import program
 from speechattn.atomic import atomic_write_text
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.config import RecipeConfig
@@ -277,4 +278,4 @@ def _stage_arguments(overrides: list[str]) -> tuple[list[str], bool, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main, "speechattn.recipe")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -35,8 +34,8 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
         "without a header) and print a line for each phone as soon as it is decided: start and "
         "end in seconds, label, confidence.",
         epilog="Example: arecord -q -f S16_LE -r 16000 -t raw | speechattn stream --model MODEL. "
-        "Exit status: 0 all went well, 1 the sound was no good (phones up to there are printed) or "
-        "nobody reads the output any more, 2 nothing could be done, 130 interrupted.",
+        "Exit status: 0 all went well, 1 the sound was no good (phones up to there are printed), 2 "
+        "nothing could be done, 130 interrupted, 141 nobody reads the output any more.",
     )
     stream.set_defaults(run=run_stream)
     stream.add_argument(
@@ -117,11 +116,6 @@ def run_stream(arguments: argparse.Namespace) -> int:
     except AudioError as error:
         _say(f"error: standard input: {error}")
         return status or FAILED
-    except BrokenPipeError:
-        # What is still buffered must not fail again when Python closes the output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _say("standard output: nobody reads it any more")
-        return FAILED
     return status
 
 

@@ -143,6 +143,5 @@ def test_when_nobody_reads_any_more(model):
     with contextlib.suppress(BrokenPipeError):  # it may have noticed before all is written
         process.stdin.write(noise(3.0).tobytes())
         process.stdin.close()
-    err = process.stderr.read().decode().splitlines()
-    assert process.wait(timeout=300) == 1
-    assert err == ["speechattn: standard output: nobody reads it any more"]
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=300) == 141

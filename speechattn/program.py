@@ -1,0 +1,82 @@
+"""A command as a process of its own: its standard output, and how it leaves.
+
+PyTorch and Numba take most of a second to be dismantled at the end, of which nobody has anything;
+so a process leaves once what is registered for its end is done and what it printed is out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TextIO
+
+NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
+SELDOM = 50_000  # new objects before Python looks for cycles: imports leave 200,000
+_STANDARD_OUTPUT = "standard output"
+
+
+class _Output(io.FileIO):
+    """Standard output, whose errors say that they are its own."""
+
+    def write(self, data: bytes) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = _STANDARD_OUTPUT
+            raise
+
+
+def run(main: Callable[[], int], name: str) -> NoReturn:
+    """Run a command and end the process with its exit status.
+
+    A reader of its output that has left, as in a pipe into ``head``, ends it quietly with status
+    141; output that cannot be written for another reason, with a line and status 2.
+
+    Args:
+        main: the command; returns its exit status.
+        name: what its messages begin with.
+    """
+    gc.set_threshold(SELDOM)
+    _open_standard_files()
+    try:
+        status = main()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        if error.filename != _STANDARD_OUTPUT:
+            raise
+        status = NO_READER
+        if not isinstance(error, BrokenPipeError):
+            status = NO_OUTPUT
+            print(
+                f"{name}: error: standard output: {error.strerror}; write it elsewhere",
+                file=sys.stderr,
+            )
+    os._exit(status)
+
+
+def _open_standard_files() -> None:
+    """Make standard output tell its errors from others; what is closed swallows what it is given."""
+    if sys.stdout is None:
+        sys.stdout = _nowhere()
+    else:
+        old = sys.stdout
+        old.flush()
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Output(old.fileno(), "w", closefd=False)),
+            encoding=old.encoding,
+            errors=old.errors,
+            line_buffering=old.line_buffering,
+            write_through=old.write_through,
+        )
+    if sys.stderr is None:
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, it stays open to the end
