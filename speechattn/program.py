@@ -79,4 +79,4 @@ def _open_standard_files() -> None:
 
 
 def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, it stays open to the end
+    return open(os.devnull, "w", encoding="utf-8")
