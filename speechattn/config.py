@@ -91,6 +91,11 @@ class RecipeConfig:
                 raise ConfigError(f"realign: {entry!r} is not in train; list it there too")
         if self.realign and not self.start_from:
             raise ConfigError("realign: needs the model that aligns; name it in start_from")
+        if self.training.start_share and not self.start_from:
+            raise ConfigError(
+                f"training.start_share: {self.training.start_share}; needs the model that training "
+                "begins with; name it in start_from"
+            )
         for entry in self.test:
             if overlap := _overlap(entry, self.train):
                 raise ConfigError(f"test: {entry!r}; train has {overlap!r}: nothing may be in both")

@@ -62,6 +62,8 @@ class TrainingConfig:
             batch; 0 for one hearing.
         average_decay: of the running mean of the weights that is evaluated and kept; at the
             beginning of a run it forgets faster.
+        start_share: of the weights of ``start_from`` in those that are kept; the rest is what
+            training made of them (:func:`speechattn.start.interpolated`).
         clip_norm: gradients are scaled down to this norm.
         replicas: threads that each take a part of every batch, on one core; 1 divides every
             product among all cores instead, which is slower.
@@ -83,6 +85,7 @@ class TrainingConfig:
     sequence_weight: float = 0.0
     consistency_weight: float = 0.0
     average_decay: float = 0.995
+    start_share: float = 0.0
     clip_norm: float = 1.0
     replicas: int = 1
     precision: str = "fp32"
@@ -96,7 +99,7 @@ class TrainingConfig:
         least0 = ("max_silence_frames", "warmup_steps", *weights)
         check("training.", self, least0, lambda v: v >= 0, "from 0 on")
         check("training.", self, ("learning_rate", "clip_norm"), lambda v: v > 0, "above 0")
-        shares = ("label_smoothing", "average_decay")
+        shares = ("label_smoothing", "average_decay", "start_share")
         check("training.", self, shares, lambda v: 0 <= v < 1, "from 0 to below 1")
         for name, choices in (("optimizer", ("adamw", "muon")), ("precision", ("fp32", "bf16"))):
             offered = " or ".join(map(repr, choices))

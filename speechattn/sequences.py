@@ -103,11 +103,14 @@ class SequenceBatches(TrainingBatches):
                 raise ConfigError(
                     f"augmentation.{name}: {value}; 0 where frames have no labels: {reason}"
                 )
-        if value := config.training.consistency_weight:
-            raise ConfigError(
-                f"training.consistency_weight: {value}; 0 where frames have no labels: two hearings "
-                "are compared frame by frame"
-            )
+        for name, reason in (
+            ("consistency_weight", "two hearings are compared frame by frame"),
+            ("start_share", "the head begins anew"),
+        ):
+            if value := getattr(config.training, name):
+                raise ConfigError(
+                    f"training.{name}: {value}; 0 where frames have no labels: {reason}"
+                )
         longest = max(train.entries, key=lambda entry: entry.frames)
         if longest.frames > config.training.crop_frames:
             raise ConfigError(

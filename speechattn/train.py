@@ -35,7 +35,8 @@ from speechattn.trainstate import (
 )
 
 WINDOWS = 4  # in every batch of a model for any, or a few more for the replicas
-WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every")  # of the training's settings, on weights
+# Of the training's settings, on the weights in a checkpoint.
+WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every", "start_share")
 
 
 class Trainer:

@@ -20,9 +20,9 @@ from speechattn.learnphones import learn_phones
 from speechattn.prepare import PreparedSet
 from speechattn.recipe_data import RecipeData
 from speechattn.stages import fingerprint
-from speechattn.start import load_start
+from speechattn.start import interpolated, load_start
 from speechattn.timing import FRAMES_PER_SECOND
-from speechattn.train import Trainer
+from speechattn.train import WITHOUT_EFFECT, Trainer
 from speechattn.tune import tune_decoder
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
@@ -82,6 +82,8 @@ def train_model(
     )
     phone_model = learn_phones(train, phones, config.decoding)  # fails before the long training
     classifier = trainer.run()
+    if start is not None:
+        classifier = interpolated(start, classifier, config.training.start_share)
     decoding, tried = tune_decoder(
         classifier, phone_model, dev, config.decoding, phones.silence_index, device
     )
@@ -160,7 +162,8 @@ class TrainStage:
     def _set_aside_foreign_checkpoint(self) -> None:
         """Let training go on only from a checkpoint of these very inputs."""
         config = self.config.to_dict()
-        parts = [config[name] for name in ("encoder", "training", "augmentation")]
+        training = {k: v for k, v in config["training"].items() if k not in WITHOUT_EFFECT}
+        parts = [config["encoder"], training, config["augmentation"]]
         inputs = [self._prepared(), *parts, *self.data.start_digest]
         set_aside_foreign(self.work / CHECKPOINT, inputs, self.say)
 

@@ -521,6 +521,15 @@ def test_a_start_trained_anew_is_trained_on_from_anew(place, capsys):
     second = [str(recipe), "stages=prepare,train"]
     assert main(first) == 0 and main(second) == 0
     old = load_file(place / "work/model/model.safetensors")
+    # A share of what it began with takes no other training.
+    assert main([*second, "training.start_share=0.25"]) == 0
+    assert "training afresh" not in capsys.readouterr().out
+    begun = load_file(place / "first/model/model.safetensors")
+    mixed = load_file(place / "work/model/model.safetensors")
+    for name, after in old.items():
+        assert torch.allclose(mixed[name], 0.75 * after + 0.25 * begun[name], atol=1e-6)
+    assert any(not torch.equal(old[name], begun[name]) for name in old)
+    assert main(second) == 0
     assert main([*first, "decoding.prior_scale=[0.5]"]) == 0  # the weights stay
     capsys.readouterr()
     assert main(second) == 0
