@@ -180,7 +180,7 @@ class TrainingBatches:
             return Batch(augmenter(x, lengths), y, lengths)
         lengths = lengths.repeat(2)
         x = augmenter(x.repeat(2, 1, 1), lengths)
-        latest = min(getattr(self.config.encoder, "stack", 1), int(lengths.min()))
+        latest = min(self.config.encoder.stack, int(lengths.min()))
         late = int(torch.randint(latest, (1,), generator=augmenter.generator))
         lengths[len(made) :] -= late
         return Batch(

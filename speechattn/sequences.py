@@ -91,25 +91,20 @@ class SequenceBatches(TrainingBatches):
 
     Raises:
         ConfigError: if an utterance is longer than ``training.crop_frames``, since a part of it has
-            not the labels of the whole, or utterances would be silenced, shuffled or heard twice.
+            not the labels of the whole, or utterances would be silenced, shuffled or heard
+            twice, or weights kept that are not of this head.
     """
 
     def __init__(self, train: SequenceSet, config: RecipeConfig, noises: Sequence[np.ndarray] = ()):
-        for name, reason in (
-            ("silence_probability", "there is none for silence"),
-            ("shuffle_probability", "nothing says where an utterance may be cut"),
+        for section, name, reason in (
+            ("augmentation", "silence_probability", "there is none for silence"),
+            ("augmentation", "shuffle_probability", "nothing says where an utterance may be cut"),
+            ("training", "consistency_weight", "two hearings are compared frame by frame"),
+            ("training", "start_share", "the head begins anew"),
         ):
-            if value := getattr(config.augmentation, name):
+            if value := getattr(getattr(config, section), name):
                 raise ConfigError(
-                    f"augmentation.{name}: {value}; 0 where frames have no labels: {reason}"
-                )
-        for name, reason in (
-            ("consistency_weight", "two hearings are compared frame by frame"),
-            ("start_share", "the head begins anew"),
-        ):
-            if value := getattr(config.training, name):
-                raise ConfigError(
-                    f"training.{name}: {value}; 0 where frames have no labels: {reason}"
+                    f"{section}.{name}: {value}; 0 where frames have no labels: {reason}"
                 )
         longest = max(train.entries, key=lambda entry: entry.frames)
         if longest.frames > config.training.crop_frames:

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import make_prepared
 
 from speechattn.batches import PADDING, Batch, TrainingBatches
 from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.consistency import begun_later, disagreement
 from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.prepare import Entry
+from speechattn.prepare import PreparedSet
 from speechattn.replicas import Replicas, frame_loss
 
 
-class FakeSet:
+def telling(folder: Path, lengths: list[int], bins: int = 80) -> PreparedSet:
     """Utterances whose frames and labels say where they are from."""
-
-    def __init__(self, lengths: list[int], bins: int = 80):
-        self.entries = [Entry(f"u{i}", "s", "x", "", 0, n, 0, 0) for i, n in enumerate(lengths)]
-        self._bins = bins
-
-    def frames(self, entry: Entry) -> np.ndarray:
-        places = np.arange(entry.frames)[:, None] / 8 + 100 * int(entry.id[1:])
-        return np.broadcast_to(places, (entry.frames, self._bins)).astype(np.float16)
-
-    def labels(self, entry: Entry) -> np.ndarray:
-        return (np.arange(entry.frames) % 5).astype(np.int64)
+    made = []
+    for number, length in enumerate(lengths):
+        places = np.arange(length)[:, None] / 8 + 100 * number
+        made.append((np.repeat(places, bins, 1), np.arange(length) % 5))
+    return make_prepared(folder / "set", made)
 
 
 def recipe(**training) -> RecipeConfig:
@@ -56,8 +52,10 @@ def test_the_second_half_begins_later():
     assert torch.equal(begun_later(x[..., None], 1, -1), found[..., None])
 
 
-def test_a_batch_has_every_utterance_twice_the_second_time_later():
-    batches = TrainingBatches(FakeSet([40, 50, 60, 60, 30]), recipe(consistency_weight=1.0), 0)
+def test_a_batch_has_every_utterance_twice_the_second_time_later(tmp_path):
+    batches = TrainingBatches(
+        telling(tmp_path, [40, 50, 60, 60, 30]), recipe(consistency_weight=1.0), 0
+    )
     seen = set()
     for step in range(24):
         batch = batches.batch(step)
@@ -73,13 +71,13 @@ def test_a_batch_has_every_utterance_twice_the_second_time_later():
     assert seen == {0, 1, 2}
 
 
-def test_without_it_every_utterance_comes_once():
-    batch = TrainingBatches(FakeSet([40, 50, 60, 60]), recipe(), 0).batch(0)
+def test_without_it_every_utterance_comes_once(tmp_path):
+    batch = TrainingBatches(telling(tmp_path, [40, 50, 60, 60]), recipe(), 0).batch(0)
     assert batch.late is None and len(batch.lengths) == 4
 
 
-def test_an_utterance_shorter_than_a_stack_keeps_a_frame():
-    batches = TrainingBatches(FakeSet([2, 1]), recipe(consistency_weight=1.0), 0)
+def test_an_utterance_shorter_than_a_stack_keeps_a_frame(tmp_path):
+    batches = TrainingBatches(telling(tmp_path, [2, 1]), recipe(consistency_weight=1.0), 0)
     assert all(int(batches.batch(step).lengths.min()) >= 1 for step in range(8))
 
 
@@ -117,9 +115,9 @@ def test_the_same_twice_does_not_disagree_and_what_is_wanted_gets_no_gradient():
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3])
-def test_hearings_stay_together_however_many_replicas_share_a_batch(replicas):
+def test_hearings_stay_together_however_many_replicas_share_a_batch(tmp_path, replicas):
     batches = TrainingBatches(
-        FakeSet([40, 44, 50, 60, 60]), recipe(consistency_weight=1.0, batch_frames=900), 0
+        telling(tmp_path, [40, 44, 50, 60, 60]), recipe(consistency_weight=1.0, batch_frames=900), 0
     )
     batch = next(b for b in map(batches.batch, range(20)) if b.late == 2)
     draw = torch.Generator().manual_seed(5)

@@ -26,10 +26,18 @@ def test_as_a_process_it_ends_with_its_status_and_all_it_printed(arguments, stat
     assert bool(done.stderr) == (status == 2)
 
 
-def test_a_reader_that_leaves_ends_it_quietly():
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "speechattn", "--version"],
+        ["-c", "from speechattn.program import run; run(lambda: print('a', flush=True), 'x')"],
+    ],
+    ids=["at its end", "piece by piece"],
+)
+def test_a_reader_that_leaves_ends_it_quietly(arguments):
     read, write = os.pipe()
     os.close(read)
-    line = [sys.executable, "-m", "speechattn", "--version"]
+    line = [sys.executable, *arguments]
     done = subprocess.run(line, check=False, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
@@ -45,25 +53,12 @@ def test_what_cannot_be_printed_is_not_lost_in_silence():
     assert done.returncode == 2 and "standard output: No space left" in done.stderr
 
 
-def python(code: str, **keywords) -> subprocess.CompletedProcess:
-    line = [sys.executable, "-c", code]
-    return subprocess.run(line, check=False, stderr=subprocess.PIPE, text=True, **keywords)
-
-
 @pytest.mark.parametrize("error", ["BrokenPipeError(32, 'no')", "OSError(28, 'no')"])
 def test_errors_that_are_not_of_its_output_are_not_taken_for_it(error):
     code = f"from speechattn import program\ndef main(): raise {error}\nprogram.run(main, 'x')"
-    done = python(code, stdout=subprocess.PIPE)
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, check=False, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" in done.stderr
-
-
-def test_output_that_is_written_piece_by_piece_to_a_reader_that_left():
-    read, write = os.pipe()
-    os.close(read)
-    code = "from speechattn import program; import sys\nprogram.run(lambda: print('a', flush=True), 'x')"
-    done = python(code, stdout=write)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes files as a POSIX shell does")
