@@ -27,6 +27,7 @@ with a beam of some 12 nats is rare. Edge cases, by definition:
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -40,6 +41,8 @@ BLOCK_FRAMES = 8192  # frames checked and copied at a time
 ROOM = 4096  # history nodes at first; grows only while hypotheses disagree about a long past
 TOKENS = 512  # at first; grows where more hypotheses are kept apart
 LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
+# Of each phone model: slots for all states (speechattn.viterbi.advance), all NONE, in nobody's use.
+_IDLE_SLOTS: WeakKeyDictionary[PhoneModel, list[np.ndarray]] = WeakKeyDictionary()
 
 
 class Decoder:
@@ -77,8 +80,11 @@ class Decoder:
         known = model.words is not None and options.word_scale > 0
         self._network = model.words.network if known else Network.empty()
         price = options.word_scale * options.unknown_word
-        settings = options.word_scale, price, model.words.silence if known else 0, self._num_spelled
+        silence = model.words.silence if known else 0
+        most = np.diff(self._network.jump_first).max(initial=0)
+        settings = options.word_scale, price, silence, self._num_spelled, most
         self._words = np.array(settings, dtype=np.float64)
+        self._started = False
         self._reset()
 
     @property
@@ -175,6 +181,10 @@ class Decoder:
 
     def _reset(self) -> None:
         num_phones = self._model.num_phones
+        if self._started:  # give the slots back as they were
+            states = self._token[: self._num_tokens, self._names.STATE]
+            self._slot[states, self._names.HELD] = self._names.NONE
+            _IDLE_SLOTS.setdefault(self._model, []).append(self._slot)
         self._started = False
         self._head = np.empty((0, num_phones), np.float32)  # frames before the search begins
         self._count = np.zeros(4, np.int64)
@@ -182,17 +192,26 @@ class Decoder:
     def _start(self, min_frames: np.ndarray) -> None:
         """Set up the search; the arrays are described in :func:`speechattn.viterbi.advance`."""
         num_phones = self._model.num_phones
-        num_states = self._num_spelled + self._network.num_states
         self._started = True
         self._min_frames = np.ascontiguousarray(min_frames)
+        self._seen = np.zeros(num_phones)
         room = max(TOKENS, num_phones)
         self._token = np.empty((room, 6), np.int64)
         self._score, self._before = np.empty(room), np.empty(room)
-        self._held = np.full(num_states, self._names.NONE, np.int32)
-        self._entry = self._held.copy()
-        self._seen = np.zeros(num_phones)
+        self._slot = self._borrow_slots()
         room = max(ROOM, 4 * num_phones)
         self._nodes, self._confidence = np.empty((room, 4), np.int64), np.empty(room)
+
+    def _borrow_slots(self) -> np.ndarray:
+        """Those of a decoder that has come to an end, or new ones: to fill them takes a while."""
+        num_states = self._num_spelled + self._network.num_states
+        try:
+            slots = _IDLE_SLOTS[self._model].pop()
+        except LookupError:
+            slots = None
+        if slots is None or len(slots) != num_states:
+            slots = np.full((num_states, 2), self._names.NONE, np.int32)
+        return slots
 
     def _check(self, frames: np.ndarray) -> None:
         num_phones = self._model.num_phones
@@ -223,7 +242,7 @@ class Decoder:
                 used = self._pass_tokens(
                     *(block, *self._tables, self._scale, *self._network, self._words),
                     *(self._log_prior, self._leave, self._stay, self._min_frames, self._initial),
-                    *(self._beam, self._token, self._score, self._before, self._held, self._entry),
+                    *(self._beam, self._token, self._score, self._before, self._slot),
                     *(self._seen, self._nodes, self._confidence, self._count),
                 )
                 block = block[used:]

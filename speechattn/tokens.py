@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from speechattn.compiled import FLOATS, INT_TABLE, INTS, STATE_TABLE, STATES, TABLES, compiled
+from speechattn.compiled import FLOATS, INT_TABLE, INTS, STATE_TABLE, TABLES, compiled
 
 FLOOR = -1000.0  # nats; lower log posteriors, -inf included, count as this, so no token dies of one
 NONE = -1  # no node, or no token
@@ -31,6 +31,8 @@ PHONE, START, END, PARENT = 0, 1, 2, 3
 # Columns of a token: its state, the phone of that, the frames it lacks, the first frame of the
 # phone, its last node, and the node for those that leave it in this frame.
 STATE, SPOKEN, LACKS, BEGIN, NODE, LEFT = 0, 1, 2, 3, 4, 5
+# Columns of a state's slot: its ready token, and the entry into it in this frame, if any.
+HELD, ENTRY = 0, 1
 # What the decoder counts: frames, nodes and tokens, and how often there was no room for a token.
 FRAME, NODES, TOKENS, SHORT = 0, 1, 2, 3
 
@@ -64,7 +66,7 @@ def foremost(stay, emission, beam, token, score, tokens):
 @compiled(
     "int64",
     *(TABLES, STATE_TABLE, FLOATS, "float64", FLOATS, FLOATS),
-    *(FLOATS, "float64", INT_TABLE, FLOATS, STATES, FLOATS, "int64"),
+    *(FLOATS, "float64", INT_TABLE, FLOATS, STATE_TABLE, FLOATS, "int64"),
 )
 def enter(
     log_prob,
@@ -77,7 +79,7 @@ def enter(
     beam,
     token,
     score,
-    entry,
+    slot,
     values,
     tokens,
 ):
@@ -87,7 +89,6 @@ def enter(
 
     Args:
         emission: log scores of the frame, shape (P,).
-        entry: ``NONE``, as it is left behind; int32, shape (S,).
         values: room for P scores.
         tokens: how many there are.
         the others: as in :func:`speechattn.viterbi.advance`.
@@ -116,14 +117,14 @@ def enter(
             if value + emission[q] < bound:
                 continue
             target = following[state, q]
-            e = entry[target]
+            e = slot[target, ENTRY]
             if e == NONE:
                 if end == len(score):
                     for e in range(tokens, end):
-                        entry[token[e, STATE]] = NONE
+                        slot[token[e, STATE], ENTRY] = NONE
                     return NONE
                 e = end
-                entry[target] = e
+                slot[target, ENTRY] = e
                 token[e, STATE] = target
                 token[e, SPOKEN] = q
                 end += 1
@@ -138,16 +139,16 @@ def enter(
             for e in range(tokens, end):
                 worst = min(worst, score[e])
     for e in range(tokens, end):
-        entry[token[e, STATE]] = NONE
+        slot[token[e, STATE], ENTRY] = NONE
     return end
 
 
 @compiled(
     "int64",
-    *(FLOATS, INTS, INT_TABLE, FLOATS, FLOATS, STATES, FLOATS, INT_TABLE, FLOATS),
+    *(FLOATS, INTS, INT_TABLE, FLOATS, FLOATS, STATE_TABLE, FLOATS, INT_TABLE, FLOATS),
     *(INTS, "int64"),
 )
-def begin(stay, min_frames, token, score, before, held, seen, nodes, confidence, count, end):
+def begin(stay, min_frames, token, score, before, slot, seen, nodes, confidence, count, end):
     """Make tokens of the entries behind the tokens, and a node for each token that they follow.
 
     Args:
@@ -162,7 +163,7 @@ def begin(stay, min_frames, token, score, before, held, seen, nodes, confidence,
     for e in range(tokens, end):
         state, p, source = token[e, STATE], token[e, SPOKEN], token[e, NODE]
         # An entry that the token already there will beat when it gets ready is none.
-        other = held[state]
+        other = slot[state, HELD]
         if other != NONE and score[e] <= score[other] + min_frames[p] * stay[p]:
             continue
         k = token[source, LEFT]
@@ -192,9 +193,9 @@ def begin(stay, min_frames, token, score, before, held, seen, nodes, confidence,
 @compiled(
     "int64",
     *(FLOATS, FLOATS, FLOATS, "float64"),
-    *(INT_TABLE, FLOATS, FLOATS, STATES, FLOATS, "int64"),
+    *(INT_TABLE, FLOATS, FLOATS, STATE_TABLE, FLOATS, "int64"),
 )
-def hear(log_posterior, emission, stay, beam, token, score, before, held, seen, tokens):
+def hear(log_posterior, emission, stay, beam, token, score, before, slot, seen, tokens):
     """Take tokens through a frame; give up those that another one of their state or the beam beats.
 
     Args:
@@ -222,17 +223,17 @@ def hear(log_posterior, emission, stay, beam, token, score, before, held, seen, 
         state, p, lacks = token[k, STATE], token[k, SPOKEN], token[k, LACKS]
         if score[k] < bound and (lacks > 1 or score[k] < best_ready):
             if lacks == 0:
-                held[state] = NONE
+                slot[state, HELD] = NONE
             continue
         to = kept
         if lacks == 1:  # gets ready now; another one in its state began earlier and comes before
-            other = held[state]
+            other = slot[state, HELD]
             if other != NONE and score[k] <= score[other]:
                 continue
             if other != NONE:
                 to = other
         if lacks <= 1:
-            held[state] = to
+            slot[state, HELD] = to
         if log_posterior[p] < np.inf:
             seen[p] += min(1.0, math.exp(log_posterior[p]))
             log_posterior[p] = np.inf

@@ -55,7 +55,7 @@ def rebase(score, tokens):
     *("float32[:,::1]", TABLES, STATE_TABLE, FLOATS, "float64"),
     *(STATES, STATE_TABLE, SCORES, STATES, STATES, SCORES, FLOATS),
     *(FLOATS, FLOATS, FLOATS, INTS, FLOATS, "float64"),
-    *(INT_TABLE, FLOATS, FLOATS, STATES, STATES, FLOATS, INT_TABLE, FLOATS, INTS),
+    *(INT_TABLE, FLOATS, FLOATS, STATE_TABLE, FLOATS, INT_TABLE, FLOATS, INTS),
 )
 def advance(
     frames,
@@ -79,8 +79,7 @@ def advance(
     token,
     score,
     before,
-    held,
-    entry,
+    slot,
     seen,
     nodes,
     confidence,
@@ -108,8 +107,8 @@ def advance(
         token: int64, shape (room, 6).
         score: log score of each token, shape (room,).
         before: ``seen`` of its phone when that began, shape (room,).
-        held: the ready token of each state or ``NONE``, int32, shape (S,).
-        entry: ``NONE``, int32, shape (S,).
+        slot: the ready token of each state, and ``NONE`` for its entry, int32, shape (S, 2); see
+            :mod:`speechattn.tokens`.
         seen: sum of each phone's posterior over the frames so far in which a token had that phone,
             shape (P,).
         nodes: phone, start, end and parent of finished segments, int64, shape (room, 4).
@@ -132,7 +131,7 @@ def advance(
             emission[q] = log_posterior[q] - log_prior[q]
         if t > 0:
             known = log_prob, following, best, scale, leave, stay
-            there = emission, beam, token, score, entry
+            there = emission, beam, token, score, slot
             if with_words:
                 network = arc_first, arcs, arc_score, jump_first, jumps, jump_score
                 end = enter_words(*network, words, *known, *there, tokens)
@@ -142,7 +141,7 @@ def advance(
                 count[SHORT] += 1
                 return i
             tokens = begin(
-                stay, min_frames, token, score, before, held, seen, nodes, confidence, count, end
+                stay, min_frames, token, score, before, slot, seen, nodes, confidence, count, end
             )
         else:
             for q in range(num_phones):
@@ -152,7 +151,7 @@ def advance(
                     tokens += 1
             if with_words:
                 tokens = begin_words(
-                    arc_first, arcs, arc_score, words, initial, token, score, entry, tokens
+                    arc_first, arcs, arc_score, words, initial, token, score, slot, tokens
                 )
                 if tokens == NONE:
                     count[SHORT] += 1
@@ -163,7 +162,7 @@ def advance(
                 token[k, NODE] = NONE
                 before[k] = 0.0
         count[TOKENS] = hear(
-            log_posterior, emission, stay, beam, token, score, before, held, seen, tokens
+            log_posterior, emission, stay, beam, token, score, before, slot, seen, tokens
         )
         count[FRAME] = t + 1
         if (t + 1) % REBASE_FRAMES == 0:  # at fixed frames, so that chunks do not matter

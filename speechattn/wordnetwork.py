@@ -25,7 +25,8 @@ class Network(NamedTuple):
     Attributes:
         arc_first: the first arc that leaves each state, and behind the last state their number,
             int32, shape (S + 1,).
-        arcs: the phone and the state that each leads to, int32, shape (A, 2).
+        arcs: the phone and the state that each leads to, int32, shape (A, 2); those that leave a
+            state in the order of their scores, the highest first.
         arc_score: log probabilities, float32, shape (A,).
         jump_first: like ``arc_first``, of jumps: moves that take no phone, from where a word ends
             to the root behind it, and from a root to root 0.
@@ -166,17 +167,17 @@ class _Tree:
         behind = (-1 - ends) // PHONES
         self.jump(self._states + np.arange(len(ends)), behind, np.zeros(len(ends)))
         states = self._states + len(ends)
-        order, arc_first = _by_state(source, states)
+        order, arc_first = _by_state(source, -score, states)
         arcs = np.stack([phone, target], 1)[order].astype(np.int32)
         arc_score = score[order].astype(np.float32)
         source, target, score = (np.concatenate(x) for x in zip(*self._jumps))
-        order, jump_first = _by_state(source, states)
+        order, jump_first = _by_state(source, np.zeros(len(source)), states)
         jumps = target[order].astype(np.int32), score[order].astype(np.float32)
         return Network(arc_first, arcs, arc_score, jump_first, *jumps)
 
 
-def _by_state(source: np.ndarray, states: int) -> tuple[np.ndarray, np.ndarray]:
-    """The order that puts what leaves one state together, and where each state's begin."""
-    order = np.argsort(source, kind="stable")
+def _by_state(source: np.ndarray, rank: np.ndarray, states: int) -> tuple[np.ndarray, np.ndarray]:
+    """The order that puts what leaves one state together, by rank, and where each state's begin."""
+    order = np.lexsort((rank, source))
     first = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=states))])
     return order, first.astype(np.int32)

@@ -11,38 +11,37 @@ from __future__ import annotations
 import numpy as np
 
 from speechattn.compiled import FLOATS, INT_TABLE, SCORES, STATE_TABLE, STATES, TABLES, compiled
-from speechattn.tokens import LACKS, NODE, NONE, SPOKEN, STATE, foremost
+from speechattn.tokens import ENTRY, LACKS, NODE, NONE, SPOKEN, STATE, foremost
 from speechattn.wordnetwork import ANY, SENTENCE
 
-DEEPEST = 64  # jumps that may wait for their turn; a word end and a fallback need a handful
 # Settings of the words: weight of their log probabilities, price of what is none, the phone of
-# silence, and the first state.
-SCALE, UNKNOWN, SILENCE, FIRST = 0, 1, 2, 3
+# silence, the first state, and the most jumps that leave a state.
+SCALE, UNKNOWN, SILENCE, FIRST, MOST = 0, 1, 2, 3, 4
 
 
 @compiled(
     "int64",
     *("int64", "int64", "float64", "int64", "int64"),
-    *(INT_TABLE, FLOATS, STATES),
+    *(INT_TABLE, FLOATS, STATE_TABLE),
 )
-def put(target, phone, value, source, end, token, score, entry):
+def put(target, phone, value, source, end, token, score, slot):
     """Make an entry into a state, or better the one that is there.
 
     Args:
         target, phone, value: the state, its phone, and the score of the entry.
         source: the token that enters, or ``NONE``.
         end: tokens and entries so far.
-        token, score, entry: as in :func:`speechattn.viterbi.advance`.
+        token, score, slot: as in :func:`speechattn.viterbi.advance`.
 
     Returns:
         Tokens and entries; ``NONE`` if there is no room.
     """
-    e = entry[target]
+    e = slot[target, ENTRY]
     if e == NONE:
         if end == len(score):
             return NONE
         e = end
-        entry[target] = e
+        slot[target, ENTRY] = e
         token[e, STATE] = target
         token[e, SPOKEN] = phone
         end += 1
@@ -53,16 +52,18 @@ def put(target, phone, value, source, end, token, score, entry):
     return end
 
 
-@compiled("int64", INT_TABLE, STATES, "int64", "int64")
-def forget(token, entry, tokens, end):
-    """Leave ``entry`` as it was before there were entries from ``tokens`` to ``end``; gives NONE."""
+@compiled("int64", INT_TABLE, STATE_TABLE, "int64", "int64")
+def forget(token, slot, tokens, end):
+    """Clear the slots of the entries from ``tokens`` to ``end``; gives NONE."""
     for e in range(tokens, end):
-        entry[token[e, STATE]] = NONE
+        slot[token[e, STATE], ENTRY] = NONE
     return NONE
 
 
-@compiled("int64", STATES, STATE_TABLE, SCORES, FLOATS, FLOATS, INT_TABLE, FLOATS, STATES, "int64")
-def begin_words(arc_first, arcs, arc_score, words, initial, token, score, entry, tokens):
+@compiled(
+    "int64", STATES, STATE_TABLE, SCORES, FLOATS, FLOATS, INT_TABLE, FLOATS, STATE_TABLE, "int64"
+)
+def begin_words(arc_first, arcs, arc_score, words, initial, token, score, slot, tokens):
     """Put the words that a recording may begin with behind the tokens that spell its first phone.
 
     Args:
@@ -85,10 +86,10 @@ def begin_words(arc_first, arcs, arc_score, words, initial, token, score, entry,
             if initial[phone] > -np.inf:
                 target = int(words[FIRST]) + arcs[a, 1]
                 value = words[SCALE] * arc_score[a]
-                end = put(target, phone, value, NONE, end, token, score, entry)
+                end = put(target, phone, value, NONE, end, token, score, slot)
                 if end == NONE:
-                    return forget(token, entry, tokens, len(score))
-    forget(token, entry, tokens, end)
+                    return forget(token, slot, tokens, len(score))
+    forget(token, slot, tokens, end)
     return end
 
 
@@ -96,7 +97,7 @@ def begin_words(arc_first, arcs, arc_score, words, initial, token, score, entry,
     "int64",
     *(STATES, STATE_TABLE, SCORES, STATES, STATES, SCORES, FLOATS),
     *(TABLES, STATE_TABLE, FLOATS, "float64", FLOATS, FLOATS),
-    *(FLOATS, "float64", INT_TABLE, FLOATS, STATES, "int64"),
+    *(FLOATS, "float64", INT_TABLE, FLOATS, STATE_TABLE, "int64"),
 )
 def enter_words(
     arc_first,
@@ -116,14 +117,18 @@ def enter_words(
     beam,
     token,
     score,
-    entry,
+    slot,
     tokens,
 ):
     """Let the ready tokens enter the phones that may follow, in words and outside them.
 
+    First it is written down where they may go on, and where many meet, only the best of them; then
+    entries are made from there.
+
     Args:
         arc_first ... jump_score: see :class:`speechattn.wordnetwork.Network`.
-        words: scale, price of the unknown (not below 0), silence and first state, shape (4,).
+        words: scale, price of the unknown (not below 0), silence, first state and most jumps,
+            shape (5,).
         the others: as in :func:`speechattn.tokens.enter`.
 
     Returns:
@@ -132,54 +137,75 @@ def enter_words(
     lead, bound = foremost(stay, emission, beam, token, score, tokens)
     if lead == NONE:
         return tokens
-    silence, first = int(words[SILENCE]), int(words[FIRST])
-    loudest = emission.max()
-    waiting, sums = np.empty(DEEPEST, np.int64), np.empty(DEEPEST)
-    end = tokens
+    silence, first, most = int(words[SILENCE]), int(words[FIRST]), int(words[MOST])
+    num_phones, loudest = len(emission), emission.max()
+    # Places in the network: which, at which score, and the token that is there. The first two are
+    # the roots ANY and SENTENCE.
+    places = 2
+    room = places + tokens * (1 + most)
+    place, value, source = np.empty(room, np.int64), np.empty(room), np.empty(room, np.int64)
+    # After which states something may be spelled; a pause has a score of its own. The first are
+    # those of the phones alone, after a word that ends in them.
+    spellings = num_phones
+    room = spellings + tokens
+    after, by = np.empty(room, np.int64), np.empty(room, np.int64)
+    spelled, pause = np.empty(room), np.empty(room)
+    for root in range(places):
+        place[root], value[root], source[root] = root, -np.inf, NONE
+    for phone in range(spellings):
+        after[phone], spelled[phone], pause[phone] = phone, -np.inf, -np.inf
     for turn in range(-1, tokens):
         k = turn if turn >= 0 else lead
         if token[k, LACKS] > 0 or turn == lead:
             continue
-        spoken = token[k, SPOKEN]
+        state, spoken = token[k, STATE], token[k, SPOKEN]
         out = score[k] + leave[spoken]
         if out + loudest < bound:
             continue
-        # What may be spelled: after which state, at which score, and at which one a pause.
-        row, spelled, pause = NONE, -np.inf, -np.inf
-        waiting[0], sums[0], depth = ANY, out, 1
-        if token[k, STATE] >= first:
-            waiting[0] = token[k, STATE] - first
-        else:
-            row, spelled, pause = token[k, STATE], out, out
+        if state < first:
+            begun = out
+            after[spellings], by[spellings] = state, k
+            spelled[spellings] = pause[spellings] = out
             if spoken == silence:
-                spelled -= words[UNKNOWN]
-                waiting[1], sums[1], depth = SENTENCE, out, 2
-        while depth > 0:
-            depth -= 1
-            place, value = waiting[depth], sums[depth]
-            if place == ANY and token[k, STATE] >= first:
-                row = spoken
-                spelled, pause = max(spelled, value - words[UNKNOWN]), max(pause, value)
-            for j in range(jump_first[place], jump_first[place + 1]):
-                there = value + words[SCALE] * jump_score[j]
-                if there + loudest >= bound and depth < DEEPEST:
-                    waiting[depth], sums[depth] = jumps[j], there
-                    depth += 1
-            for a in range(arc_first[place], arc_first[place + 1]):
-                phone = arcs[a, 0]
-                there = value + words[SCALE] * arc_score[a]
-                if there + emission[phone] >= bound:
-                    end = put(first + arcs[a, 1], phone, there, k, end, token, score, entry)
-                    if end == NONE:
-                        return forget(token, entry, tokens, len(score))
-        if row == NONE or max(spelled, pause) + scale * best[row] + loudest < bound:
+                spelled[spellings] -= words[UNKNOWN]
+                if out > value[SENTENCE]:
+                    value[SENTENCE], source[SENTENCE] = out, k
+            spellings += 1
+        else:
+            begun, state = -np.inf, state - first
+            place[places], value[places], source[places] = state, out, k
+            places += 1
+            for j in range(jump_first[state], jump_first[state + 1]):
+                root, there = jumps[j], out + words[SCALE] * jump_score[j]
+                if root != ANY:
+                    place[places], value[places], source[places] = root, there, k
+                    places += there + loudest >= bound
+                    there += words[SCALE] * jump_score[jump_first[root]]
+                begun = max(begun, there)
+            if begun > pause[spoken]:
+                pause[spoken], spelled[spoken], by[spoken] = begun, begun - words[UNKNOWN], k
+        if begun > value[ANY]:
+            value[ANY], source[ANY] = begun, k
+    end = tokens
+    for i in range(places):
+        for a in range(arc_first[place[i]], arc_first[place[i] + 1]):
+            phone, there = arcs[a, 0], value[i] + words[SCALE] * arc_score[a]
+            if there + loudest < bound:
+                break  # nor will those after it be of use
+            if there + emission[phone] >= bound:
+                end = put(first + arcs[a, 1], phone, there, source[i], end, token, score, slot)
+                if end == NONE:
+                    return forget(token, slot, tokens, len(score))
+    for i in range(spellings):
+        row = after[i]
+        if max(spelled[i], pause[i]) + scale * best[row] + loudest < bound:
             continue
-        for phone in range(len(emission)):
-            there = pause if phone == silence else spelled
+        for phone in range(num_phones):
+            there = pause[i] if phone == silence else spelled[i]
             there += scale * log_prob[row, phone]
             if there + emission[phone] >= bound:
-                end = put(following[row, phone], phone, there, k, end, token, score, entry)
+                end = put(following[row, phone], phone, there, by[i], end, token, score, slot)
                 if end == NONE:
-                    return forget(token, entry, tokens, len(score))
-    forget(token, entry, tokens, end)
+                    return forget(token, slot, tokens, len(score))
+    forget(token, slot, tokens, end)
     return end

@@ -440,3 +440,25 @@ def test_the_partial_result_is_the_best_open_segmentation(
     assert runs + again == found  # looking changes nothing
     assert places(runs + decoder.finish()) == places(decode(x, model, options))
     assert decoder.partial() == []
+
+
+def test_decoders_of_one_model_do_not_disturb_each_other():
+    # What is set up for all states is handed on from a decoder that has come to an end.
+    rng = np.random.default_rng(5)
+    model = with_ngrams(rng, random_model(rng, 6), length=300)
+    recordings = [random_posteriors(rng, n, 6, sharpness=1.0) for n in (60, 90, 2, 70)]
+    options = DecoderOptions(beam=8.0)
+    alone = [decode(x, PhoneModel(**vars(model)), options) for x in recordings]
+    assert [decode(x, model, options) for x in recordings] == alone
+    first, second, left = Decoder(model, options), Decoder(model, options), Decoder(model, options)
+    runs = [], []
+    for i in range(0, 60, 10):
+        left.push(recordings[3][i : i + 10])  # and never finished
+        runs[0].extend(first.push(recordings[0][i : i + 10]))
+        runs[1].extend(second.push(recordings[1][i : i + 10]))
+    runs[0].extend(first.finish())
+    assert runs[0] == alone[0]
+    assert first.push(recordings[3]) + first.finish() == alone[3]
+    assert runs[1] + second.push(recordings[1][60:]) + second.finish() == alone[1]
+    bigram = PhoneModel(**{**vars(model), "ngrams": None})
+    assert decode(recordings[0], bigram, options) == decode(recordings[0], bigram, options)
