@@ -40,7 +40,7 @@ def run(main: Callable[[], int], name: str) -> NoReturn:
         main: the command; returns its exit status.
         name: what its messages begin with.
     """
-    gc.set_threshold(SELDOM)
+    settle()
     _open_standard_files()
     try:
         status = main()
@@ -58,6 +58,11 @@ def run(main: Callable[[], int], name: str) -> NoReturn:
                 file=sys.stderr,
             )
     os._exit(status)
+
+
+def settle() -> None:
+    """Have Python seldom look for cycles, which slows down imports; in a process of our own only."""
+    gc.set_threshold(SELDOM)
 
 
 def _open_standard_files() -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
 from speechattn.errors import SpeechattnError
+from speechattn.program import settle
 
 # A function for tasks: takes one, and another function to tell of its progress, from 0 to 1.
 Do = Callable[[Any, Callable[[float], None]], Any]
@@ -61,6 +62,7 @@ def work() -> NoReturn:
     """Serve the caller until it closes the pipe, or is no more; ends the process."""
     status = 1
     try:
+        settle()
         _serve()
         status = 0
     except SystemExit as leaving:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from speechattn.program import settle
+
 START_UP, OTHER = "start-up", "other"
 # Part → (module, class or None, names) of what belongs to it.
 PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
@@ -129,5 +131,6 @@ def main(config: dict) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    settle()
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="ascii"))
     Path(settings["result"]).write_text(json.dumps(main(settings)), encoding="ascii")
