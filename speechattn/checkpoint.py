@@ -2,8 +2,8 @@
 
 ``config.json`` holds the shape of the encoder, the front end, the phone set and the decoder, with
 the version of the program that wrote it. Weights are safetensors, and beside them lie the phone
-n-grams and the words of a model that has some, as ``grammar.*`` and ``words.*``; nothing is ever
-unpickled.
+n-grams and the words of a model that has some, as ``grammar.*`` and ``words.*``, and the ranges of
+its layers' inputs, as ``ranges.*``; nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -33,14 +32,16 @@ from speechattn.modelfiles import CARD, CONFIG, WEIGHTS
 from speechattn.ngrams import PhoneNgrams
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
+from speechattn.quantized import check_ranges
 from speechattn.text import one_line
 from speechattn.words import WordBigrams
 
 FORMAT = "speechattn-model"
-FORMAT_VERSION = 4  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 5  # raised when an older program could not run what a newer one writes
 
 # How the names of what lies beside the weights begin, and what it is.
 BESIDE = {"grammar.": ("ngrams", PhoneNgrams), "words.": ("words", WordBigrams)}
+RANGES = "ranges."
 
 
 @dataclass
@@ -56,6 +57,8 @@ class Checkpoint:
         decoding: weights of the decoder.
         training: how it was made, for the curious; not needed to run it.
         card: its model card, a text for people; None without one. It is not saved with it.
+        ranges: of the inputs of its linear layers, as :func:`speechattn.quantized.input_ranges`
+            gives them; empty if they are not known.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Checkpoint:
     decoding: DecoderOptions
     training: dict = field(default_factory=dict)
     card: str | None = None
+    ranges: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """Write the folder, whole or not at all; a model that is there is replaced.
@@ -87,7 +91,7 @@ class Checkpoint:
             "training": self.training,
             "phone_model": self.phone_model.to_dict(),
         }
-        beside = {}
+        beside = {f"{RANGES}{name}": values for name, values in self.ranges.items()}
         for begin, (part, _) in BESIDE.items():
             if (found := getattr(self.phone_model, part)) is not None:
                 tensors = found.tensors().items()
@@ -116,28 +120,34 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
-        weights = read_weights(folder / WEIGHTS, shapes, tuple(BESIDE))
+        weights = read_weights(folder / WEIGHTS, shapes, (*BESIDE, RANGES))
         try:
             parts = {
-                part: kind.from_tensors(arrays)
+                part: kind.from_tensors({name: values.numpy() for name, values in found.items()})
                 for begin, (part, kind) in BESIDE.items()
-                if (arrays := _taken(weights, begin))
+                if (found := _taken(weights, begin))
             }
             phone_model = replace(phone_model, **parts)
         except (ModelError, TypeError) as error:  # NumPy has not all types that a file may hold
             raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
+        ranges = _taken(weights, RANGES)
         classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
+        try:
+            check_ranges(ranges, classifier)
+        except ModelError as error:
+            raise ModelError(f"{folder / WEIGHTS}: {error}") from None
         classifier.load_state_dict(weights)
         classifier.eval().requires_grad_(False).to(device)
         name, training = config.get("name", folder.name), config.get("training", {})
         card = _read_card(folder / CARD)
-        return cls(name, classifier, front_end, phones, phone_model, decoding, training, card)
+        parts = classifier, front_end, phones, phone_model, decoding, training, card
+        return cls(name, *parts, ranges)
 
 
-def _taken(weights: dict[str, torch.Tensor], begin: str) -> dict[str, np.ndarray]:
+def _taken(weights: dict[str, torch.Tensor], begin: str) -> dict[str, torch.Tensor]:
     """Take out what has a name that begins so; by the rest of their names."""
     names = [name for name in weights if name.startswith(begin)]
-    return {name.removeprefix(begin): weights.pop(name).numpy() for name in names}
+    return {name.removeprefix(begin): weights.pop(name) for name in names}
 
 
 def pick_device(device: str = "auto") -> torch.device:

@@ -1,28 +1,20 @@
 """Linear layers with their weights laid out beforehand for the processor, for inference.
 
 A product of a few rows with a matrix spends much of its time bringing the matrix into the order
-that the processor multiplies in. oneDNN, which PyTorch has for CPUs, can do that once. What comes out is the
-same to rounding. Where it is not there, or for weights that are not 32-bit floats on a CPU, layers
-stay as they are. Processors with instructions for bfloat16 can multiply in 16 bits (sums stay in 32),
-nearly twice as fast.
+that the processor multiplies in. oneDNN, which PyTorch has for CPUs, can do that once. What comes
+out is the same to rounding. Processors with instructions for bfloat16 can multiply in 16 bits (sums
+stay in 32), nearly twice as fast.
 """
 
 from __future__ import annotations
 
-import copy
-from typing import TypeVar
-
 import torch
 from torch import Tensor, nn
 
-from speechattn.errors import ConfigError
-from speechattn.kernels import fast_bfloat16
 from speechattn.layers import FeedForward
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROWS = 16  # that the layout is chosen for: a few hundred milliseconds of speech
-
-Module = TypeVar("Module", bound=nn.Module)
 
 
 class PackedLinear(nn.Module):
@@ -43,7 +35,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: shape (..., in_features); returns (..., out_features), without gradients."""
-        return self.product(_whole_tiles(x, self._dtype))[..., : x.shape[-2], :].to(x.dtype)
+        return self.product(whole_tiles(x, self._dtype))[..., : x.shape[-2], :].to(x.dtype)
 
     def product(self, whole: Tensor, then: str = "none") -> Tensor:
         """Of whole tiles in the layer's type, and so what comes out; ``then``: ``"relu"``."""
@@ -76,13 +68,13 @@ class PackedFeedForward(nn.Module):
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         """x: shape (..., frames, width); the same comes out, without gradients."""
-        inner = self.expand.product(_whole_tiles(x, self._dtype), "relu")
+        inner = self.expand.product(whole_tiles(x, self._dtype), "relu")
         return self.contract.product(inner)[..., : x.shape[-2], :].to(x.dtype)
 
     advance = together = forward  # every frame for itself
 
 
-def _whole_tiles(x: Tensor, dtype: torch.dtype) -> Tensor:
+def whole_tiles(x: Tensor, dtype: torch.dtype) -> Tensor:
     """In another type, with zero rows at the end, up to a multiple of ``ROWS``.
 
     oneDNN makes a program for every number of rows, which takes longer than to run it, and keeps it.
@@ -100,41 +92,3 @@ def _whole_tiles(x: Tensor, dtype: torch.dtype) -> Tensor:
 def _packed(weight: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():
         return torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
-
-
-def fastest_precision(device: torch.device) -> str:
-    """What ``"auto"`` stands for on a device: bf16 on a processor with instructions for it."""
-    return "bf16" if device.type == "cpu" and fast_bfloat16() else "fp32"
-
-
-def with_packed_linears(model: Module, precision: str = "fp32") -> Module:
-    """A copy of a model for inference whose linear layers are packed.
-
-    Everything else is shared with the model. The model itself, where packing is not possible.
-
-    Args:
-        model: any module.
-        precision: ``"fp32"``, or ``"bf16"`` to multiply matrices in 16 bits.
-
-    Raises:
-        ConfigError: for another precision, or one that this processor or device does not have.
-    """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision: {precision!r}; choose from {', '.join(PRECISIONS)}")
-    linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    possible = torch.backends.mkldnn.is_available() and all(
-        (m.weight.device.type, m.weight.dtype) == ("cpu", torch.float32) for m in linears
-    )
-    if precision == "bf16" and not (possible and fast_bfloat16()):
-        raise ConfigError(
-            "precision: bf16; this processor or device has no such products here; use fp32"
-        )
-    if not possible:
-        return model
-    kept = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    whole = [m for m in model.modules() if isinstance(m, FeedForward)]
-    inside = {id(linear) for layer in whole for linear in (layer.expand, layer.contract)}
-    dtype = PRECISIONS[precision]
-    packed = {id(m): PackedLinear(m, dtype) for m in linears if id(m) not in inside}
-    packed |= {id(m): PackedFeedForward(m, dtype) for m in whole}
-    return copy.deepcopy(model, {**kept, **packed}).eval()

@@ -19,8 +19,8 @@ from speechattn.describe import describe
 from speechattn.errors import UsageError
 from speechattn.frontend import FrontEnd
 from speechattn.modelfiles import find_model
-from speechattn.packed_linear import fastest_precision, with_packed_linears
 from speechattn.phones import PhoneSet
+from speechattn.precision import fastest_precision, with_packed_linears
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.segments import FrameRun, Segment, segments_from_runs
 from speechattn.streaming import (
@@ -65,16 +65,18 @@ class Recognizer:
 
     Attributes:
         device: likewise.
-        precision: ``"fp32"`` or ``"bf16"``.
+        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "fp32"):
         self.checkpoint = checkpoint
         self.device = device
-        self.precision = fastest_precision(device) if precision == "auto" else precision
+        if precision == "auto":
+            precision = fastest_precision(device, checkpoint.ranges)
+        self.precision = precision
         self._front_end = FrontEnd(checkpoint.front_end)
         # For use; the checkpoint keeps its weights as they were saved.
-        ready = with_packed_linears(checkpoint.classifier, self.precision)
+        ready = with_packed_linears(checkpoint.classifier, precision, checkpoint.ranges)
         self._ready = replace(checkpoint, classifier=ready)
 
     @property
@@ -298,9 +300,9 @@ def load_model(
         name_or_dir: a model folder, or the name of a model that comes with the package; by default
             the English one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
-        precision: ``"fp32"``, or ``"bf16"`` to multiply matrices in 16 bits on a processor with
-            instructions for it: faster, and probabilities differ in the third decimal;
-            ``"auto"`` for whichever is faster here.
+        precision: ``"fp32"``, or ``"bf16"`` and ``"int8"`` to multiply matrices in 16 or 8 bits on
+            a processor with instructions for it: faster, and probabilities differ in the third
+            or second decimal; ``"auto"`` for whichever is fastest here.
         window: ``(left, right)`` in 10 ms frames that every block of the encoder looks through,
             of a model trained for any (``encoder.any_window``); None for its own.
         lm_scale: what the model's knowledge of the order of phones (n-grams, words) counts

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from speechattn.atomic import atomic_write_text
@@ -18,6 +19,7 @@ from speechattn.errors import ConfigError
 from speechattn.kernels import fast_bfloat16
 from speechattn.learnphones import learn_phones
 from speechattn.prepare import PreparedSet
+from speechattn.quantized import input_ranges
 from speechattn.recipe_data import RecipeData
 from speechattn.stages import fingerprint
 from speechattn.start import interpolated, load_start
@@ -26,6 +28,7 @@ from speechattn.train import WITHOUT_EFFECT, Trainer
 from speechattn.tune import tune_decoder
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
+SAMPLES = 300  # recordings that ranges are taken from
 
 
 def check_reach(limit: int | None, name: str, prepared: PreparedSet) -> None:
@@ -94,8 +97,18 @@ def train_model(
         "history": trainer.history,
         "decoding": tried,
     }
-    model = Checkpoint(config.name, classifier, config.front_end, phones, phone_model, decoding)
+    model = Checkpoint(
+        *(config.name, classifier, config.front_end, phones, phone_model, decoding),
+        ranges=input_ranges(classifier, _samples(train, config.training.crop_frames)),
+    )
     return model, history
+
+
+def _samples(prepared: PreparedSet, most: int) -> Iterator[np.ndarray]:
+    """The first frames, ``most`` of each, of recordings spread evenly over a set."""
+    entries = prepared.entries
+    for i in range(min(SAMPLES, len(entries))):
+        yield prepared.frames(entries[i * len(entries) // min(SAMPLES, len(entries))])[:most]
 
 
 class TrainStage:

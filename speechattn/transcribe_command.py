@@ -148,11 +148,11 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
     )
     transcribe.add_argument(
         "--precision",
-        choices=("auto", "fp32", "bf16"),
+        choices=("auto", "fp32", "bf16", "int8"),
         default="auto",
-        help="bf16 multiplies matrices in 16 bits, on processors with instructions for it: faster, "
-        "and probabilities differ in the third decimal; fp32 is the same everywhere (default: auto, "
-        "bf16 where there are such instructions; run.json says which)",
+        help="bf16 and int8 multiply matrices in 16 and 8 bits, on processors with instructions for "
+        "it: faster, and probabilities differ in the third or second decimal; fp32 is the same "
+        "everywhere (default: auto, the fastest there is; run.json says which)",
     )
     transcribe.add_argument(
         "--ray",

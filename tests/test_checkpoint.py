@@ -107,6 +107,17 @@ def test_ngrams_and_words_come_back_the_same(folder, dtype):
     assert len(pickle.loads(pickle.dumps(model.phone_model)).ngrams.tables.best)
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_ranges_come_back_the_same(folder, dtype):
+    before = Checkpoint.load(folder)
+    assert before.ranges == {}
+    ranges = {"enter": torch.rand(before.classifier.enter.in_features).half()}
+    dataclasses.replace(before, ranges=ranges).save(folder, dtype=dtype)
+    found = Checkpoint.load(folder).ranges
+    assert found.keys() == ranges.keys() and torch.equal(found["enter"], ranges["enter"])
+    assert found["enter"].dtype == torch.float16
+
+
 def test_the_folder_holds_two_files_and_a_config_that_people_can_read(tiny_model_dir):
     assert sorted(p.name for p in tiny_model_dir.iterdir()) == [CONFIG, WEIGHTS]
     assert [p.name for p in tiny_model_dir.parent.iterdir()] == [tiny_model_dir.name]
@@ -208,7 +219,7 @@ DAMAGED_CONFIGS = {
     "number_too_large": (_set("phone_model", "log_prior", [10**400] * 40), "too large"),
     "another program's": (_set("format", "llama"), "give another folder"),
     "no format": (lambda c: c.pop("format"), "give another folder"),
-    "newer": (_set("format_version", 5), "format version 5", "upgrade speechattn"),
+    "newer": (_set("format_version", 6), "format version 6", "upgrade speechattn"),
     "odd version": (_set("format_version", "1"), "format version '1'"),
     "no encoder": (lambda c: c.pop("encoder"), "no key 'encoder'", "export the model again"),
     "no phone names": (_pop("phones", "names"), "no key 'names'"),
@@ -282,6 +293,18 @@ DAMAGED_WEIGHTS = {
     "of another shape": (lambda w: w.update(mean=torch.zeros(80)), "mean has shape (80,)", "(40,)"),
     "NaN": (lambda w: w["std"].fill_(float("nan")), "std holds NaN or Inf"),
     "infinite": (lambda w: w["enter.bias"].fill_(float("inf")), "enter.bias holds NaN or Inf"),
+    "ranges of no layer": (
+        lambda w: w.update({"ranges.exit": torch.ones(40)}),
+        "ranges.exit: there is no such layer",
+    ),
+    "ranges of another shape": (
+        lambda w: w.update({"ranges.enter": torch.ones(3)}),
+        "ranges.enter: torch.float32 of shape (3,)",
+    ),
+    "ranges below 0": (
+        lambda w: w.update({"ranges.classify": -torch.ones(w["classify.weight"].shape[1])}),
+        "ranges.classify: not all finite and above 0",
+    ),
 }
 
 

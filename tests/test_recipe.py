@@ -526,9 +526,14 @@ def test_a_start_trained_anew_is_trained_on_from_anew(place, capsys):
     assert "training afresh" not in capsys.readouterr().out
     begun = load_file(place / "first/model/model.safetensors")
     mixed = load_file(place / "work/model/model.safetensors")
+    assert {"ranges.enter", "ranges.classify"} <= old.keys()
     for name, after in old.items():
+        if name.startswith("ranges."):  # measured, of each model for itself
+            assert (after >= 0).all() and mixed[name].shape == after.shape
+            continue
         assert torch.allclose(mixed[name], 0.75 * after + 0.25 * begun[name], atol=1e-6)
     assert any(not torch.equal(old[name], begun[name]) for name in old)
+    assert any(not torch.equal(old[k], mixed[k]) for k in old if k.startswith("ranges."))
     assert main(second) == 0
     assert main([*first, "decoding.prior_scale=[0.5]"]) == 0  # the weights stay
     capsys.readouterr()

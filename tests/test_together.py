@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from speechattn import together
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.encoderkinds import CnnConfig
-from speechattn.packed_linear import with_packed_linears
+from speechattn.precision import with_packed_linears
 from speechattn.together import can_be_together, scores_together
 
 needs_onednn = pytest.mark.skipif(

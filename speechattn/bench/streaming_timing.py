@@ -13,9 +13,9 @@ from speechattn.checkpoint import Checkpoint
 from speechattn.decoder_options import DecoderOptions
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.frontend import FrontEnd, FrontEndConfig
-from speechattn.packed_linear import with_packed_linears
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import arpabet
+from speechattn.precision import with_packed_linears
 from speechattn.recognizer import Recognizer
 from speechattn.timing import SAMPLE_RATE, SHIFT_MS
 

@@ -1,0 +1,94 @@
+"""A model as it is used: its linear layers laid out for the processor, in a precision of choice."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from speechattn.errors import ConfigError
+from speechattn.kernels import fast_bfloat16
+from speechattn.layers import FeedForward
+from speechattn.packed_linear import PRECISIONS, PackedFeedForward, PackedLinear
+from speechattn.quantized import Int8FeedForward, Int8Linear, fast_int8
+
+INT8 = "int8"
+CHOICES = (*PRECISIONS, INT8)
+WITHIN = "layers."  # how layers are named that may be in 8 bits: not the first, not the last
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def fastest_precision(device: torch.device, ranges: Mapping[str, Tensor] | None = None) -> str:
+    """What ``"auto"`` stands for on a device.
+
+    Args:
+        device: where the model computes.
+        ranges: of the model's inputs, see :func:`speechattn.quantized.input_ranges`; None for none.
+    """
+    if device.type != "cpu":
+        return "fp32"
+    if ranges and fast_int8():
+        return INT8
+    return "bf16" if fast_bfloat16() else "fp32"
+
+
+def with_packed_linears(
+    model: Module, precision: str = "fp32", ranges: Mapping[str, Tensor] | None = None
+) -> Module:
+    """A copy of a model for inference whose linear layers are packed.
+
+    Everything else is shared with the model. The model itself, where packing is not possible:
+    without oneDNN, or for weights that are not 32-bit floats on a CPU.
+
+    Args:
+        model: any module.
+        precision: ``"fp32"``, ``"bf16"`` to multiply matrices in 16 bits, or ``"int8"`` for those
+            within the encoder in 8.
+        ranges: of inputs, by the names of linear layers; ``"int8"`` needs them.
+
+    Raises:
+        ConfigError: for another precision, or one that this processor, device or model does not
+            have.
+    """
+    if precision not in CHOICES:
+        raise ConfigError(f"precision: {precision!r}; choose from {', '.join(CHOICES)}")
+    linears = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    possible = torch.backends.mkldnn.is_available() and all(
+        (m.weight.device.type, m.weight.dtype) == ("cpu", torch.float32) for m in linears.values()
+    )
+    there = {"bf16": fast_bfloat16, INT8: fast_int8}.get(precision)
+    if there is not None and not (possible and there()):
+        raise ConfigError(
+            f"precision: {precision}; this processor or device has no such products here; use fp32"
+        )
+    if not possible:
+        return model
+    whole = {}
+    if precision == INT8:
+        if not ranges:
+            raise ConfigError(
+                "precision: int8; the model does not say in which ranges its numbers lie, which "
+                "training writes into it now; train it again, or use bf16 or fp32"
+            )
+        whole = {n: r for n, r in ranges.items() if n.startswith(WITHIN)}
+        precision = "bf16" if fast_bfloat16() else "fp32"
+    dtype = PRECISIONS[precision]
+    replaced: dict[int, object] = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    for name, layer in model.named_modules():
+        if isinstance(layer, FeedForward):
+            inner = [whole.get(f"{name}.{part}") for part in ("expand", "contract")]
+            replaced[id(layer)] = (
+                PackedFeedForward(layer, dtype)
+                if any(each is None for each in inner)
+                else Int8FeedForward(layer, *inner)
+            )
+            linears.pop(f"{name}.expand"), linears.pop(f"{name}.contract")
+    for name, layer in linears.items():
+        replaced[id(layer)] = (
+            Int8Linear(layer, whole[name]) if name in whole else PackedLinear(layer, dtype)
+        )
+    return copy.deepcopy(model, replaced).eval()

@@ -1,0 +1,208 @@
+"""Linear layers in whole numbers of 8 bits, for inference: inputs, weights, and sums in 32 bits.
+
+Processors that multiply such numbers (VNNI) do so nearly twice as fast as in bfloat16. A number of a
+layer's input is told by where it lies between the ends of its own *range*, the largest magnitude
+that it had in training speech, and is cut off there; a row of weights has a step of its own (Krishnamoorthi
+2018, "Quantizing deep convolutional networks for efficient inference"). As every number of the
+input has its own step, that one channel is a hundred times as loud as another costs nothing; its
+weights make up for it (Xiao et al. 2023, "SmoothQuant").
+
+What comes out does not depend on what stands beside a row: steps are fixed, whole numbers exact.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechattn.encoder import PhoneClassifier
+from speechattn.errors import ModelError
+from speechattn.layers import FeedForward
+from speechattn.packed_linear import ROWS, whole_tiles
+
+LARGEST = 127  # of weights, and of inputs on either side of ZERO
+ZERO = 128  # what stands for 0 in an input, which has no sign
+LARGEST_POSITIVE = 255  # of inputs that are never below 0, for which 0 stands for 0
+QUIETEST = (
+    0.01  # least range, relative to the mean one: what was silent in training may not stay so
+)
+
+
+class Int8Linear(nn.Module):
+    """What a linear layer computes, to rounding; with a copy of its weights.
+
+    Args:
+        linear: with weights in float32.
+        ranges: of each input, shape (in_features,).
+    """
+
+    def __init__(self, linear: nn.Linear, ranges: Tensor):
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        step = _steps(ranges, LARGEST)
+        self._per_step = 1 / step
+        self._matrix = _Matrix(linear.weight.detach() * step)
+        self._bias = None if linear.bias is None else linear.bias.detach().clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: shape (..., in_features); returns (..., out_features), without gradients."""
+        whole = whole_numbers(whole_tiles(x, x.dtype), self._per_step)
+        return self._matrix.product(whole, ZERO, self._bias, torch.float32)[..., : x.shape[-2], :]
+
+
+class Int8FeedForward(nn.Module):
+    """What a feed-forward layer computes, in whole numbers between its two products as well.
+
+    Args:
+        layer: with weights in float32.
+        outer: range of each input of its first product.
+        inner: of its second product.
+    """
+
+    right = FeedForward.right
+
+    def __init__(self, layer: FeedForward, outer: Tensor, inner: Tensor):
+        super().__init__()
+        step, inner_step = _steps(outer, LARGEST), _steps(inner, LARGEST_POSITIVE)
+        self._per_step = 1 / step
+        # The first product gives numbers of inner steps, so that they need only be rounded.
+        expand, contract = layer.expand, layer.contract
+        self._expand = _Matrix(expand.weight.detach() * step / inner_step[:, None])
+        self._inner_bias = expand.bias.detach() / inner_step
+        self._contract = _Matrix(contract.weight.detach() * inner_step)
+        self._bias = contract.bias.detach().clone()
+
+    def forward(self, x: Tensor, *_: object) -> Tensor:
+        """x: shape (..., frames, width); the same comes out, without gradients."""
+        whole = whole_numbers(whole_tiles(x, x.dtype), self._per_step)
+        inner = self._expand.product(whole, ZERO, self._inner_bias, torch.uint8, "relu")
+        return self._contract.product(inner, 0, self._bias, torch.float32)[..., : x.shape[-2], :]
+
+    advance = together = forward  # every frame for itself
+
+
+class _Matrix:
+    """A matrix in 8 bits, laid out for the processor."""
+
+    def __init__(self, weight: Tensor):
+        self._step = (weight.abs().amax(1) / LARGEST).clamp_min(torch.finfo(torch.float32).tiny)
+        self._whole = (weight / self._step[:, None]).round().to(torch.int8)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        shape = [1, ROWS, self._whole.shape[1]]
+        self._packed = torch.ops.onednn.qlinear_prepack(self._whole, shape)
+        self._zeros = torch.zeros(len(self._whole), dtype=torch.int32)
+
+    def product(
+        self, x: Tensor, zero: int, bias: Tensor | None, dtype: torch.dtype, then: str = "none"
+    ) -> Tensor:
+        """Of whole numbers, ``zero`` standing for 0; ``then``: ``"relu"``."""
+        shape = *x.shape[:-1], len(self._whole)
+        if not x.numel():
+            return torch.zeros(shape, dtype=dtype)
+        weight = self._packed, self._step, self._zeros, bias
+        return torch.ops.onednn.qlinear_pointwise(
+            x.flatten(0, -2), 1.0, zero, *weight, 1.0, 0, dtype, then, [], ""
+        ).view(shape)
+
+    def __getstate__(self) -> dict:
+        """For copies and other processes: what is laid out cannot be copied, but made again."""
+        return {"_step": self._step, "_whole": self._whole}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._lay_out()
+
+
+def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
+    """The nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255, uint8."""
+    near = (x * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
+    return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
+
+
+def _steps(ranges: Tensor, largest: int) -> Tensor:
+    ranges = ranges.float()
+    least = (QUIETEST * ranges.mean()).clamp_min(torch.finfo(torch.float16).tiny)
+    return ranges.maximum(least) / largest
+
+
+@functools.cache
+def fast_int8() -> bool:
+    """Whether this processor multiplies such numbers, exactly, and PyTorch lets it."""
+    try:
+        if not (torch.backends.mkldnn.is_available() and _has_vnni()):
+            return False
+        # The largest ones, whose sums some processors without VNNI cut off.
+        whole = torch.full((1, 16, 64), LARGEST_POSITIVE, dtype=torch.uint8)
+        matrix = _Matrix(torch.ones(16, 64))
+        found = matrix.product(whole, 0, None, torch.float32)
+        return bool((found - 64 * LARGEST_POSITIVE).abs().max() < 1)
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False  # another version of PyTorch
+
+
+def _has_vnni() -> bool:
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_vnni") or able.get("avx_vnni"))
+
+
+@torch.inference_mode()
+def input_ranges(
+    classifier: PhoneClassifier, recordings: Iterable[np.ndarray]
+) -> dict[str, Tensor]:
+    """The largest magnitude of every input of every linear layer, over recordings.
+
+    Args:
+        classifier: in float32.
+        recordings: frames of each, shape (frames, input_dim).
+
+    Returns:
+        Name of the layer → float16, shape (in_features,), rounded up. Layers that were not used have none.
+    """
+    found: dict[str, Tensor] = {}
+
+    def see(name: str, x: Tensor) -> None:
+        largest = x.detach().abs().flatten(0, -2).amax(0)
+        found[name] = largest.maximum(found[name]) if name in found else largest
+
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs, name=name: see(name, inputs[0]))
+        for name, layer in classifier.named_modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    device = classifier.mean.device
+    try:
+        for frames in recordings:
+            if len(frames):
+                x = torch.from_numpy(np.array(frames, dtype=np.float32))
+                classifier(x[None].to(device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    highest = torch.finfo(torch.float16).max
+    return {k: (v.float() * 1.001).clamp(max=highest).half().cpu() for k, v in found.items()}
+
+
+def check_ranges(ranges: dict[str, Tensor], classifier: nn.Module) -> None:
+    """See that ranges read from a file are those of a model.
+
+    Raises:
+        ModelError: if one is of no layer, has another shape, or is impossible.
+    """
+    layers = {n: m for n, m in classifier.named_modules() if isinstance(m, nn.Linear)}
+    for name, values in ranges.items():
+        if name not in layers:
+            raise ModelError(f"ranges.{name}: there is no such layer; export the model again")
+        shape = (layers[name].in_features,)
+        if tuple(values.shape) != shape or not values.is_floating_point():
+            raise ModelError(
+                f"ranges.{name}: {values.dtype} of shape {tuple(values.shape)}, not floating point "
+                f"of shape {shape}; export the model again"
+            )
+        if not (torch.isfinite(values).all() and (values >= 0).all()):
+            raise ModelError(f"ranges.{name}: not all finite and above 0; export the model again")
