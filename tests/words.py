@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from speechattn.phonemodel import PhoneModel
@@ -86,6 +88,7 @@ def best_reading(model: PhoneModel, options, phones: list[int], follows) -> floa
     def any_word(word):
         return float(words.log_unigram[word])
 
+    @functools.cache  # or the readings of an unlucky string would take for ever
     def after_word(i, word):
         if i == len(phones):
             return 0.0
@@ -94,11 +97,13 @@ def best_reading(model: PhoneModel, options, phones: list[int], follows) -> floa
         paid = 0.0 if phones[i] == SILENCE else price
         return max(words_from(i, cost), out - paid + spelled(i, i - 1))
 
+    @functools.cache
     def spelled(i, begin):
         """Of phones[i:] if phones[i] is spelled, with phones from ``begin`` before it."""
         value = follows(model, phones[begin : i + 1])
         return options.bigram_scale * value + after_spelled(i + 1, begin)
 
+    @functools.cache
     def after_spelled(i, begin):
         if i == len(phones):
             return 0.0
