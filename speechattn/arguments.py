@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from speechattn.errors import UsageError
 
+PRECISIONS = ("fp32", "bf16", "int8")
+
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """A type of argument: a whole number from ``low`` to ``high``."""

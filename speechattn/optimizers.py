@@ -15,7 +15,7 @@ from torch import Tensor
 from speechattn.config_sections import TrainingConfig
 from speechattn.encoder import Encoder
 from speechattn.muon import Muon
-from speechattn.packed_linear import PRECISIONS
+from speechattn.packed_linear import DTYPES
 
 MOMENTS = {"optimizer": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
 
@@ -52,7 +52,7 @@ class Optimizers:
             "optimizer": torch.optim.AdamW(rest, betas=(0.9, 0.98), fused=True, **rates)
         }
         if matrices:
-            self.parts["muon"] = Muon(matrices, **rates, dtype=PRECISIONS[settings.precision])
+            self.parts["muon"] = Muon(matrices, **rates, dtype=DTYPES[settings.precision])
 
     def step(self, learning_rate: float) -> None:
         """Update all weights by their gradients."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from speechattn.layers import FeedForward
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROWS = 16  # that the layout is chosen for: a few hundred milliseconds of speech
 
 

@@ -9,14 +9,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from speechattn.arguments import PRECISIONS
 from speechattn.errors import ConfigError
 from speechattn.kernels import fast_bfloat16
 from speechattn.layers import FeedForward
-from speechattn.packed_linear import PRECISIONS, PackedFeedForward, PackedLinear
+from speechattn.packed_linear import DTYPES, PackedFeedForward, PackedLinear
 from speechattn.quantized import Int8FeedForward, Int8Linear, fast_int8
 
 INT8 = "int8"
-CHOICES = (*PRECISIONS, INT8)
 WITHIN = "layers."  # how layers are named that may be in 8 bits: not the first, not the last
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -54,8 +54,8 @@ def with_packed_linears(
         ConfigError: for another precision, or one that this processor, device or model does not
             have.
     """
-    if precision not in CHOICES:
-        raise ConfigError(f"precision: {precision!r}; choose from {', '.join(CHOICES)}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: {precision!r}; choose from {', '.join(PRECISIONS)}")
     linears = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
     possible = torch.backends.mkldnn.is_available() and all(
         (m.weight.device.type, m.weight.dtype) == ("cpu", torch.float32) for m in linears.values()
@@ -76,7 +76,7 @@ def with_packed_linears(
             )
         whole = {n: r for n, r in ranges.items() if n.startswith(WITHIN)}
         precision = "bf16" if fast_bfloat16() else "fp32"
-    dtype = PRECISIONS[precision]
+    dtype = DTYPES[precision]
     replaced: dict[int, object] = {id(t): t for t in (*model.parameters(), *model.buffers())}
     for name, layer in model.named_modules():
         if isinstance(layer, FeedForward):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from speechattn.account import Summary
-from speechattn.arguments import add_model_settings, whole_number
+from speechattn.arguments import PRECISIONS, add_model_settings, whole_number
 from speechattn.batch import run_batch, write_errors
 from speechattn.bench.command import MOST_THREADS
 from speechattn.crew import WORKERS_ON_CUDA, pick_crew
@@ -148,7 +148,7 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
     )
     transcribe.add_argument(
         "--precision",
-        choices=("auto", "fp32", "bf16", "int8"),
+        choices=("auto", *PRECISIONS),
         default="auto",
         help="bf16 and int8 multiply matrices in 16 and 8 bits, on processors with instructions for "
         "it: faster, and probabilities differ in the third or second decimal; fp32 is the same "

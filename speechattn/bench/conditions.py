@@ -15,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speechattn.arguments import PRECISIONS
 from speechattn.errors import UsageError
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
     from speechattn.bench.conditions_measure import Found
+    from speechattn.recognizer import Recognizer
 
 SETS = "kathleen/test,speechocean762/test,kokoro/test,asterisk/all"
 CONDITIONS = ("noise", "room", "8khz", "telephone")
@@ -57,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="utterances of a set, evenly spread over it (default: 0, all)",
+    )
+    add(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="fp32",
+        help="of the encoder's products of matrices, as for transcribe (default: fp32)",
     )
     add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
     add("--output-dir", metavar="DIR", help=f"folder for {NAME}.md, .csv, .json and pictures")
@@ -103,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     from speechattn.recognizer import load_model
 
     corpora = Path(arguments.corpora)
-    recognizer = load_model(arguments.model, "cpu")
+    recognizer = load_model(arguments.model, "cpu", precision=arguments.precision)
     noises = Noises(arguments.noise or corpora / "noise") if "noise" in conditions else None
     bench = ConditionsBench(recognizer, corpora, sets, conditions, noises, arguments.limit)
     before = torch.get_num_threads()
@@ -112,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = bench.measure()
     finally:
         torch.set_num_threads(before)
-    report = markdown_report(found, _facts(arguments, recognizer.describe(), found))
+    report = markdown_report(found, _facts(arguments, recognizer, found))
     print(report, end="")
     if folder is not None:
         _write(folder, report, found)
@@ -123,13 +131,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if found.failures else 0
 
 
-def _facts(arguments: argparse.Namespace, model: dict, found: Found) -> dict[str, str]:
+def _facts(arguments: argparse.Namespace, recognizer: Recognizer, found: Found) -> dict[str, str]:
     from speechattn import __version__
 
+    model = recognizer.describe()
     chosen = f"{arguments.limit} of each set, evenly spread" if arguments.limit else "all"
     facts = {
         "model": model["name"],
         "weights": f"{model['weights']:,}",
+        "precision": recognizer.precision,
         "speechattn": __version__,
         "utterances": chosen,
         "left out": str(len(found.problems)),
