@@ -80,8 +80,7 @@ class Decoder:
         known = model.words is not None and options.word_scale > 0
         self._network = model.words.network if known else Network.empty()
         price = options.word_scale * options.unknown_word
-        silence = model.words.silence if known else 0
-        most = np.diff(self._network.jump_first).max(initial=0)
+        silence, most = (model.words.silence, model.words.most_jumps) if known else (0, 0)
         settings = options.word_scale, price, silence, self._num_spelled, most
         self._words = np.array(settings, dtype=np.float64)
         self._started = False

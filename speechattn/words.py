@@ -95,6 +95,11 @@ class WordBigrams:
         """All pronunciations of all words, as the decoder walks through them."""
         return word_network(self)
 
+    @functools.cached_property
+    def most_jumps(self) -> int:
+        """That leave a state of the network."""
+        return int(np.diff(self.network.jump_first).max())
+
     def tensors(self) -> dict[str, np.ndarray]:
         """As compact arrays for a file: float16, and the smallest whole numbers that hold all.
 
