@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from speechattn.atomic import atomic_write_text
+from speechattn.batches import TrainingBatches
 from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
 from speechattn.encoder import PhoneClassifier
@@ -28,7 +29,7 @@ from speechattn.train import WITHOUT_EFFECT, Trainer
 from speechattn.tune import tune_decoder
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
-SAMPLES = 300  # recordings that ranges are taken from
+SAMPLES = 16  # batches that ranges are taken from
 
 
 def check_reach(limit: int | None, name: str, prepared: PreparedSet) -> None:
@@ -99,16 +100,17 @@ def train_model(
     }
     model = Checkpoint(
         *(config.name, classifier, config.front_end, phones, phone_model, decoding),
-        ranges=input_ranges(classifier, _samples(train, config.training.crop_frames)),
+        ranges=input_ranges(classifier, heard(trainer.batches)),
     )
     return model, history
 
 
-def _samples(prepared: PreparedSet, most: int) -> Iterator[np.ndarray]:
-    """The first frames, ``most`` of each, of recordings spread evenly over a set."""
-    entries = prepared.entries
-    for i in range(min(SAMPLES, len(entries))):
-        yield prepared.frames(entries[i * len(entries) // min(SAMPLES, len(entries))])[:most]
+def heard(batches: TrainingBatches) -> Iterator[np.ndarray]:
+    """Frames of some utterances as training heard them: in noise, in rooms, at 8 kHz."""
+    for step in range(SAMPLES):
+        batch = batches.draft(step).batch
+        for frames, length in zip(batch.frames, batch.lengths.tolist()):
+            yield frames[:length].numpy()
 
 
 class TrainStage:
