@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NoReturn, TextIO
 
 NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
-SELDOM = 50_000  # new objects before Python looks for cycles: imports leave 200,000
+SELDOM = 500_000  # new objects before Python looks for cycles: imports leave 200,000
 _STANDARD_OUTPUT = "standard output"
 
 

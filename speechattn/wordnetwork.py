@@ -130,7 +130,7 @@ def _table(words: WordBigrams) -> np.ndarray:
 def _shared(root: np.ndarray, sounds: np.ndarray) -> np.ndarray:
     """Phones that each entry has in common with the one before it, from their root on."""
     same = (sounds[1:] == sounds[:-1]) & (sounds[1:] >= 0)
-    count = np.cumprod(same, axis=1).sum(1) * (root[1:] == root[:-1])
+    count = np.where(same.all(1), sounds.shape[1], same.argmin(1)) * (root[1:] == root[:-1])
     return np.concatenate([[0], count])
 
 
