@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
+
 import numba
+
+from speechattn import program
 
 # Numba's names for C-contiguous arrays of one and two dimensions.
 FLOATS, FLOAT_TABLE = "float64[::1]", "float64[:,::1]"
@@ -25,10 +31,28 @@ def compiled(result: str, *arguments: str | tuple[str, ...]):
 
     def compile_function(function):
         try:
-            return numba.njit(signatures, cache=True, nogil=True)(function)
+            with _without_blas():
+                return numba.njit(signatures, cache=True, nogil=True)(function)
         # No folder can be written, the disk is full, a cached file is broken: do without. Should
         # the function itself be at fault, the next line raises the same again.
         except Exception:  # noqa: BLE001
             return numba.njit(signatures, nogil=True)(function)
 
     return compile_function
+
+
+@contextlib.contextmanager
+def _without_blas() -> Iterator[None]:
+    """Keep Numba from SciPy, where it looks for products of matrices, which are not needed here.
+
+    To import that takes a quarter of a second. In a process of our own only: others in this one
+    might want Numba to know such products, and it looks only once.
+    """
+    kept = program.is_ours() and "scipy.linalg" not in sys.modules
+    if kept:
+        sys.modules["scipy.linalg"] = None  # importing it fails
+    try:
+        yield
+    finally:
+        if kept:
+            del sys.modules["scipy.linalg"]

@@ -17,6 +17,7 @@ from typing import NoReturn, TextIO
 NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
 SELDOM = 500_000  # new objects before Python looks for cycles: imports leave 200,000
 _STANDARD_OUTPUT = "standard output"
+_ours = False
 
 
 class _Output(io.FileIO):
@@ -61,8 +62,18 @@ def run(main: Callable[[], int], name: str) -> NoReturn:
 
 
 def settle() -> None:
-    """Have Python seldom look for cycles, which slows down imports; in a process of our own only."""
+    """Have this process, which is to be our own, start as fast as it can.
+
+    Python looks for cycles seldom, and Numba for nothing that we do not use.
+    """
+    global _ours
+    _ours = True
     gc.set_threshold(SELDOM)
+
+
+def is_ours() -> bool:
+    """Whether this process is our own, and nobody else's code runs in it."""
+    return _ours
 
 
 def _open_standard_files() -> None:
