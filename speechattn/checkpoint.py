@@ -121,7 +121,10 @@ class Checkpoint:
                 f"{phone_model.num_phones}; export the model again"
             )
         weights = read_weights(folder / WEIGHTS, shapes, (*BESIDE, RANGES))
+        ranges = _taken(weights, RANGES)
+        classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
         try:
+            check_ranges(ranges, classifier)
             parts = {
                 part: kind.from_tensors({name: values.numpy() for name, values in found.items()})
                 for begin, (part, kind) in BESIDE.items()
@@ -130,12 +133,6 @@ class Checkpoint:
             phone_model = replace(phone_model, **parts)
         except (ModelError, TypeError) as error:  # NumPy has not all types that a file may hold
             raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
-        ranges = _taken(weights, RANGES)
-        classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
-        try:
-            check_ranges(ranges, classifier)
-        except ModelError as error:
-            raise ModelError(f"{folder / WEIGHTS}: {error}") from None
         classifier.load_state_dict(weights)
         classifier.eval().requires_grad_(False).to(device)
         name, training = config.get("name", folder.name), config.get("training", {})

@@ -83,7 +83,6 @@ class Decoder:
         silence, most = (model.words.silence, model.words.most_jumps) if known else (0, 0)
         settings = options.word_scale, price, silence, self._num_spelled, most
         self._words = np.array(settings, dtype=np.float64)
-        self._started = False
         self._reset()
 
     @property
@@ -155,6 +154,8 @@ class Decoder:
             ended = scores + self._final[phones]
             scores = scores if np.isneginf(ended).all() else ended
             runs += self._trace_back(int(ready[np.argmax(scores)]))
+            self._slot[token[:, self._names.STATE], self._names.HELD] = self._names.NONE
+            _IDLE_SLOTS.setdefault(self._model, []).append(self._slot)
         self._reset()
         return runs
 
@@ -180,10 +181,6 @@ class Decoder:
 
     def _reset(self) -> None:
         num_phones = self._model.num_phones
-        if self._started:  # give the slots back as they were
-            states = self._token[: self._num_tokens, self._names.STATE]
-            self._slot[states, self._names.HELD] = self._names.NONE
-            _IDLE_SLOTS.setdefault(self._model, []).append(self._slot)
         self._started = False
         self._head = np.empty((0, num_phones), np.float32)  # frames before the search begins
         self._count = np.zeros(4, np.int64)
@@ -207,10 +204,10 @@ class Decoder:
         try:
             slots = _IDLE_SLOTS[self._model].pop()
         except LookupError:
-            slots = None
-        if slots is None or len(slots) != num_states:
-            slots = np.full((num_states, 2), self._names.NONE, np.int32)
-        return slots
+            slots = ()
+        if len(slots) == num_states:  # of the words or without them, as here
+            return slots
+        return np.full((num_states, 2), self._names.NONE, np.int32)
 
     def _check(self, frames: np.ndarray) -> None:
         num_phones = self._model.num_phones

@@ -94,25 +94,9 @@ class Convolution(Neighbourhood):
 
     def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
         """See the module; ``sizes``: vectors of each sequence."""
-        y = torch.empty_like(x)
-        for part, out in zip(x.split(list(sizes), 1), y.split(list(sizes), 1)):
-            self._weigh_alone(part, out)
-        return self.mix(F.silu(y, inplace=True))
-
-    def _weigh_alone(self, x: Tensor, y: Tensor) -> None:
-        """:meth:`_weighed` of a whole sequence into ``y``, without the zeros on either side of it."""
-        weight, bias = self.depthwise.weight[:, 0].T, self.depthwise.bias
-        count = x.shape[1]
-        for shift in range(len(weight)):
-            # Row i of y sees row i + shift - left of x, if there is one.
-            begin = min(count, max(0, self.left - shift))
-            end = max(begin, min(count, count + self.left - shift))
-            seen = x[:, begin + shift - self.left : end + shift - self.left]
-            if shift == 0:
-                y[:, :begin] = bias
-                torch.addcmul(bias, seen, weight[0], out=y[:, begin:end])
-            else:
-                y[:, begin:end].addcmul_(seen, weight[shift])
+        parts = [F.pad(part, (0, 0, self.left, self.right)) for part in x.split(list(sizes), 1)]
+        y = [self._weighed(part, size) for part, size in zip(parts, sizes)]
+        return self.mix(F.silu(torch.cat(y, 1)))
 
 
 class SequenceDropout(nn.Module):

@@ -80,13 +80,13 @@ def with_packed_linears(
     replaced: dict[int, object] = {id(t): t for t in (*model.parameters(), *model.buffers())}
     for name, layer in model.named_modules():
         if isinstance(layer, FeedForward):
-            inner = [whole.get(f"{name}.{part}") for part in ("expand", "contract")]
+            inside = [f"{name}.{part}" for part in ("expand", "contract")]
+            linears = {n: m for n, m in linears.items() if n not in inside}
             replaced[id(layer)] = (
-                PackedFeedForward(layer, dtype)
-                if any(each is None for each in inner)
-                else Int8FeedForward(layer, *inner)
+                Int8FeedForward(layer, *(whole[n] for n in inside))
+                if all(n in whole for n in inside)
+                else PackedFeedForward(layer, dtype)
             )
-            linears.pop(f"{name}.expand"), linears.pop(f"{name}.contract")
     for name, layer in linears.items():
         replaced[id(layer)] = (
             Int8Linear(layer, whole[name]) if name in whole else PackedLinear(layer, dtype)

@@ -1,11 +1,11 @@
 """Linear layers in whole numbers of 8 bits, for inference: inputs, weights, and sums in 32 bits.
 
-Processors that multiply such numbers (VNNI) do so nearly twice as fast as in bfloat16. A number of a
-layer's input is told by where it lies between the ends of its own *range*, the largest magnitude
-that it had in training speech, and is cut off there; a row of weights has a step of its own (Krishnamoorthi
-2018, "Quantizing deep convolutional networks for efficient inference"). As every number of the
-input has its own step, that one channel is a hundred times as loud as another costs nothing; its
-weights make up for it (Xiao et al. 2023, "SmoothQuant").
+Processors that multiply such numbers (VNNI) do so nearly twice as fast as in bfloat16. A number of
+a layer's input is told by where it lies between the ends of its own *range*, the largest magnitude
+that it had in training speech, and is cut off there; a row of weights has a step of its own
+(Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient inference"). As every
+number of the input has its own step, that one channel is a hundred times as loud as another costs
+nothing; its weights make up for it (Xiao et al. 2023, "SmoothQuant").
 
 What comes out does not depend on what stands beside a row: steps are fixed, whole numbers exact.
 """
@@ -27,9 +27,7 @@ from speechattn.packed_linear import ROWS, whole_tiles
 LARGEST = 127  # of weights, and of inputs on either side of ZERO
 ZERO = 128  # what stands for 0 in an input, which has no sign
 LARGEST_POSITIVE = 255  # of inputs that are never below 0, for which 0 stands for 0
-QUIETEST = (
-    0.01  # least range, relative to the mean one: what was silent in training may not stay so
-)
+QUIETEST = 0.01  # least range, relative to the mean one: what was silent may not stay so
 
 
 class Int8Linear(nn.Module):
@@ -153,7 +151,7 @@ def _has_vnni() -> bool:
 
 @torch.inference_mode()
 def input_ranges(
-    classifier: PhoneClassifier, recordings: Iterable[np.ndarray]
+    classifier: PhoneClassifier, recordings: Iterable[Tensor | np.ndarray]
 ) -> dict[str, Tensor]:
     """The largest magnitude of every input of every linear layer, over recordings.
 
@@ -162,7 +160,8 @@ def input_ranges(
         recordings: frames of each, shape (frames, input_dim).
 
     Returns:
-        Name of the layer → float16, shape (in_features,), rounded up. Layers that were not used have none.
+        Name of the layer → float16, shape (in_features,), rounded up. Layers that were not used
+        have none.
     """
     found: dict[str, Tensor] = {}
 
@@ -179,8 +178,7 @@ def input_ranges(
     try:
         for frames in recordings:
             if len(frames):
-                x = torch.from_numpy(np.array(frames, dtype=np.float32))
-                classifier(x[None].to(device))
+                classifier(torch.as_tensor(frames, dtype=torch.float32, device=device)[None])
     finally:
         for hook in hooks:
             hook.remove()

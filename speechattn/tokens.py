@@ -63,6 +63,14 @@ def foremost(stay, emission, beam, token, score, tokens):
     return lead, max(LOWEST, bound - beam)
 
 
+@compiled("int64", INT_TABLE, STATE_TABLE, "int64", "int64")
+def forget(token, slot, tokens, end):
+    """Clear the slots of the entries from ``tokens`` to ``end``; gives NONE."""
+    for e in range(tokens, end):
+        slot[token[e, STATE], ENTRY] = NONE
+    return NONE
+
+
 @compiled(
     "int64",
     *(TABLES, STATE_TABLE, FLOATS, "float64", FLOATS, FLOATS),
@@ -120,9 +128,7 @@ def enter(
             e = slot[target, ENTRY]
             if e == NONE:
                 if end == len(score):
-                    for e in range(tokens, end):
-                        slot[token[e, STATE], ENTRY] = NONE
-                    return NONE
+                    return forget(token, slot, tokens, end)
                 e = end
                 slot[target, ENTRY] = e
                 token[e, STATE] = target
@@ -138,8 +144,7 @@ def enter(
             worst = np.inf
             for e in range(tokens, end):
                 worst = min(worst, score[e])
-    for e in range(tokens, end):
-        slot[token[e, STATE], ENTRY] = NONE
+    forget(token, slot, tokens, end)
     return end
 
 

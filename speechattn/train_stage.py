@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from speechattn.atomic import atomic_write_text
@@ -105,12 +104,12 @@ def train_model(
     return model, history
 
 
-def heard(batches: TrainingBatches) -> Iterator[np.ndarray]:
+def heard(batches: TrainingBatches) -> Iterator[torch.Tensor]:
     """Frames of some utterances as training heard them: in noise, in rooms, at 8 kHz."""
     for step in range(SAMPLES):
         batch = batches.draft(step).batch
         for frames, length in zip(batch.frames, batch.lengths.tolist()):
-            yield frames[:length].numpy()
+            yield frames[:length]
 
 
 class TrainStage:

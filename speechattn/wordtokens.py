@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from speechattn.compiled import FLOATS, INT_TABLE, SCORES, STATE_TABLE, STATES, TABLES, compiled
-from speechattn.tokens import ENTRY, LACKS, NODE, NONE, SPOKEN, STATE, foremost
+from speechattn.tokens import ENTRY, LACKS, NODE, NONE, SPOKEN, STATE, foremost, forget
 from speechattn.wordnetwork import ANY, SENTENCE
 
 # Settings of the words: weight of their log probabilities, price of what is none, the phone of
@@ -50,14 +50,6 @@ def put(target, phone, value, source, end, token, score, slot):
     score[e] = value
     token[e, NODE] = source
     return end
-
-
-@compiled("int64", INT_TABLE, STATE_TABLE, "int64", "int64")
-def forget(token, slot, tokens, end):
-    """Clear the slots of the entries from ``tokens`` to ``end``; gives NONE."""
-    for e in range(tokens, end):
-        slot[token[e, STATE], ENTRY] = NONE
-    return NONE
 
 
 @compiled(
