@@ -3,7 +3,8 @@
 ``config.json`` holds the shape of the encoder, the front end, the phone set and the decoder, with
 the version of the program that wrote it. Weights are safetensors, and beside them lie the phone
 n-grams and the words of a model that has some, as ``grammar.*`` and ``words.*``, and the ranges of
-its layers' inputs, as ``ranges.*``; nothing is ever unpickled.
+its layers' inputs, as ``ranges.*``; with these, weights may be whole numbers of 8 bits in steps that
+are given as ``steps.*``. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ from speechattn.modelfiles import CARD, CONFIG, WEIGHTS
 from speechattn.ngrams import PhoneNgrams
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
-from speechattn.quantized import check_ranges
+from speechattn.quantized import STEPS, check_ranges, restore_weights, whole_weights
 from speechattn.text import one_line
-from speechattn.words import WordBigrams
+from speechattn.words import WordNgrams
 
 FORMAT = "speechattn-model"
-FORMAT_VERSION = 5  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 6  # raised when an older program could not run what a newer one writes
 
 # How the names of what lies beside the weights begin, and what it is.
-BESIDE = {"grammar.": ("ngrams", PhoneNgrams), "words.": ("words", WordBigrams)}
+BESIDE = {"grammar.": ("ngrams", PhoneNgrams), "words.": ("words", WordNgrams)}
 RANGES = "ranges."
 
 
@@ -76,8 +77,10 @@ class Checkpoint:
 
         Args:
             folder: where to.
-            dtype: of the weights in the file; None for their own. Statistics of the frames stay in
-                float32, and so does everything when it is loaded.
+            dtype: of the weights in the file; None for their own. ``torch.int8`` for whole numbers
+                where the ranges of inputs are known, as ``int8`` multiplies with, and bfloat16 for
+                the others. Statistics of the frames stay in float32, and everything is loaded as
+                that.
 
         Raises:
             ModelError: if the name is taken by something that is no model folder.
@@ -96,6 +99,9 @@ class Checkpoint:
             if (found := getattr(self.phone_model, part)) is not None:
                 tensors = found.tensors().items()
                 beside |= {f"{begin}{name}": torch.from_numpy(v) for name, v in tensors}
+        if dtype == torch.int8:
+            dtype = torch.bfloat16
+            beside |= whole_weights(self.classifier, self.ranges)
         write_model(folder, FORMAT, config, self.classifier, dtype, beside)
 
     @classmethod
@@ -120,8 +126,8 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
-        weights = read_weights(folder / WEIGHTS, shapes, (*BESIDE, RANGES))
-        ranges = _taken(weights, RANGES)
+        weights = read_weights(folder / WEIGHTS, shapes, (*BESIDE, RANGES, STEPS))
+        ranges, steps = _taken(weights, RANGES), _taken(weights, STEPS)
         classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
         try:
             check_ranges(ranges, classifier)
@@ -131,6 +137,7 @@ class Checkpoint:
                 if (found := _taken(weights, begin))
             }
             phone_model = replace(phone_model, **parts)
+            restore_weights(weights, steps, ranges)
         except (ModelError, TypeError) as error:  # NumPy has not all types that a file may hold
             raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
         classifier.load_state_dict(weights)
@@ -192,7 +199,7 @@ def write_model(
         config: all else it takes to make the model, JSON values.
         model: whose weights are written.
         dtype: of its parameters in the file; None for their own.
-        beside: more to write into the same file, as it is.
+        beside: more to write into the same file, as it is; of the same name, instead.
 
     Raises:
         ModelError: if the name is taken by something that is no model folder.

@@ -193,8 +193,8 @@ class DecodingConfig:
         english_words: that are drawn from a word trigram of US English and counted into the
             n-grams as well; 0 for none. They need pocketsphinx and ARPAbet.
         english_weight: what one of them counts as.
-        word_least: words and pairs of words that were drawn as often are known to the decoder; 0
-            for no words.
+        word_pairs: of that trigram that the decoder knows, the best ones; 0 for no words.
+        word_triples: of it that the decoder knows beside them.
         beam: of the decoder, in nats; null for none.
     """
 
@@ -208,24 +208,27 @@ class DecodingConfig:
     ngram_least: float = 2.0
     english_words: int = 0
     english_weight: float = 0.2
-    word_least: int = 0
+    word_pairs: int = 0
+    word_triples: int = 0
     beam: float | None = None
 
     def __post_init__(self) -> None:
         order = f"from 2 to {LONGEST_ORDER}"
         check("decoding.", self, ("ngram_order",), lambda v: 2 <= v <= LONGEST_ORDER, order)
         check("decoding.", self, ("ngram_least", "english_weight"), lambda v: v > 0, "above 0")
-        check("decoding.", self, ("english_words", "word_least"), lambda v: v >= 0, "from 0 on")
-        if self.word_least and not self.english_words:
+        counts = "english_words", "word_pairs", "word_triples"
+        check("decoding.", self, counts, lambda v: v >= 0, "from 0 on")
+        if self.word_triples and not self.word_pairs:
             raise ConfigError(
-                f"decoding.word_least: {self.word_least}, but no words are drawn; "
-                "set decoding.english_words to 100000 or more"
+                f"decoding.word_triples: {self.word_triples}, but no pairs, which they build on; "
+                "set decoding.word_pairs to 100000 or more"
             )
-        if self.english_words and self.ngram_order == 2:
-            raise ConfigError(
-                f"decoding.english_words: {self.english_words}, which bigrams take no account of; "
-                "set decoding.ngram_order to 3 or more"
-            )
+        for name in ("english_words", "word_pairs"):
+            if getattr(self, name) and self.ngram_order == 2:
+                raise ConfigError(
+                    f"decoding.{name}: {getattr(self, name)}, which bigrams take no account of; "
+                    "set decoding.ngram_order to 3 or more"
+                )
         check(
             "decoding.",
             self,

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from speechattn.lexicon import POCKETSPHINX, Lexicon, packaged_file
 from speechattn.phones import PhoneSet
+from speechattn.trigram import BEGIN, END, LEAST_LOG_PROB, WordTrigram, read_trigram
 
 DRAWN = 40  # words drawn for each that is kept
 FLATTER = 0.9  # power of a word's frequency when drawing, so that rare words get their turn
 PAUSE = 0.06  # share of the gaps between words where there is silence
 LONGEST = 40  # words of a sentence
-LEAST_LOG_PROB = -25.0  # nats; what is no word of the trigram has less
-BEGIN, END = "<s>", "</s>"
+TRIGRAM, WHAT = "en-us.lm.bin", "language model"  # its file in the wheel, and what it is
 
 
 def english_lexicon(phones: PhoneSet) -> Lexicon:
@@ -36,6 +36,15 @@ def english_lexicon(phones: PhoneSet) -> Lexicon:
         UsageError: if pocketsphinx is not installed.
     """
     return Lexicon([POCKETSPHINX], phones)
+
+
+def english_trigram() -> WordTrigram:
+    """All that is known of how words follow each other.
+
+    Raises:
+        UsageError: if pocketsphinx is not installed.
+    """
+    return read_trigram(packaged_file(TRIGRAM, WHAT))
 
 
 def english_sentences(
@@ -82,7 +91,7 @@ class _Sentences:
     """
 
     def __init__(self, words: list[str], random: np.random.Generator):
-        self._trigram, self._unit = _trigram()
+        self._trigram, self._unit = _asked()
         known = [*words, END]
         frequency = np.array([self._log_prob([word]) for word in known])
         kept = np.flatnonzero(frequency > LEAST_LOG_PROB)
@@ -115,9 +124,9 @@ class _Sentences:
         return self._trigram.prob(newest_first) * self._unit
 
 
-def _trigram() -> tuple[object, float]:
-    """The word trigram, and the nats that its logarithms are counted in."""
-    path = packaged_file("en-us.lm.bin", "language model")
+def _asked() -> tuple[object, float]:
+    """The word trigram to ask word by word, and the nats that its logarithms are counted in."""
+    path = packaged_file(TRIGRAM, WHAT)
     from pocketsphinx import Config, LogMath, NGramModel
 
     logarithms = LogMath()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from speechattn.config_sections import DecodingConfig
-from speechattn.english_text import english_lexicon, english_sentences
+from speechattn.english_text import english_lexicon, english_sentences, english_trigram
 from speechattn.ngramcounts import count_ngrams, estimate_ngrams, neighbours
 from speechattn.phonemodel import PhoneModel
 from speechattn.phones import PhoneSet
 from speechattn.prepare import PreparedSet
-from speechattn.words import estimate_words
+from speechattn.wordchoice import choose_words
 
 
 def learn_phones(train: PreparedSet, phones: PhoneSet, settings: DecodingConfig) -> PhoneModel:
@@ -19,8 +19,8 @@ def learn_phones(train: PreparedSet, phones: PhoneSet, settings: DecodingConfig)
     Args:
         train: the labelled utterances.
         phones: their classes.
-        settings: ``ngram_order``, 2 for no n-grams beside the bigram, and what goes into them and
-            into the words.
+        settings: ``ngram_order``, 2 for no n-grams beside the bigram, what goes into them, and how
+            much is to be known of words.
 
     Raises:
         ConfigError, UsageError: as :func:`speechattn.english_text.english_lexicon`.
@@ -32,13 +32,14 @@ def learn_phones(train: PreparedSet, phones: PhoneSet, settings: DecodingConfig)
     parts = (part for entry in train.entries for part in neighbours(train.runs(entry)))
     counts = count_ngrams(parts, order)
     words = None
-    if settings.english_words:
+    if settings.english_words or settings.word_pairs:
         lexicon = english_lexicon(phones)
-        sentences = list(english_sentences(settings.english_words, lexicon))
+    if settings.english_words:
+        sentences = english_sentences(settings.english_words, lexicon)
         text = (labels for _, labels in sentences)
         counts = count_ngrams(text, order, settings.english_weight, counts)
-        if settings.word_least:
-            said = (sentence for sentence, _ in sentences)
-            words = estimate_words(said, lexicon, settings.word_least)
+    if settings.word_pairs:
+        trigram = english_trigram()
+        words = choose_words(trigram, lexicon, settings.word_pairs, settings.word_triples)
     ngrams = estimate_ngrams(counts, len(phones), order, settings.ngram_least)
     return replace(model, ngrams=ngrams, words=words)

@@ -25,6 +25,7 @@ from speechattn.modelarrays import check_names, checked_array, hold, within
 LONGEST_ORDER = 10
 MOST_CONTEXTS = 2**62  # of one length that can be told apart
 OWNER = "phone n-grams"  # in messages
+MOST_PHONES = 1 << 16
 
 
 class Tables(NamedTuple):
@@ -188,13 +189,16 @@ class PhoneNgrams:
     def tensors(self) -> dict[str, np.ndarray]:
         """As compact arrays for a file: float16, int32, and uint8 where phones fit.
 
-        What :func:`speechattn.ngramcounts.estimate_ngrams` gave comes back the same.
+        In the place of ``arc_state`` stands ``arcs``, how many leave each state. What :func:`speechattn.ngramcounts.estimate_ngrams` gave comes back the same.
         """
-        small = np.uint8 if self.num_phones <= 256 else np.int32
-        types = {"oldest": small, "arc_phone": small, "back": np.int32, "arc_state": np.int32}
+        small = np.uint8 if self.num_phones < 256 else np.int32
+        types = {"oldest": small, "arc_phone": small, "back": np.int32, "arcs": small}
+        arcs = np.bincount(self.arc_state, minlength=self.num_states)
         return {
-            field.name: getattr(self, field.name).astype(types.get(field.name, np.float16))
-            for field in fields(self)
+            name: (arcs if name == "arcs" else getattr(self, name)).astype(
+                types.get(name, np.float16)
+            )
+            for name in _in_file()
         }
 
     @classmethod
@@ -204,5 +208,13 @@ class PhoneNgrams:
         Raises:
             ModelError: if one is missing or unknown, or a value is impossible.
         """
-        check_names(OWNER, set(tensors), {field.name for field in fields(cls)})
-        return cls(**tensors)
+        check_names(OWNER, set(tensors), _in_file())
+        arcs = checked_array(OWNER, "arcs", tensors["arcs"], None)
+        within(OWNER, "arcs", arcs, 0, MOST_PHONES)
+        others = {name: values for name, values in tensors.items() if name != "arcs"}
+        return cls(**others, arc_state=np.repeat(np.arange(len(arcs)), arcs))
+
+
+def _in_file() -> set[str]:
+    names = {field.name for field in fields(PhoneNgrams)}
+    return names - {"arc_state"} | {"arcs"}

@@ -16,7 +16,7 @@ import numpy as np
 from speechattn.errors import ConfigError, CorpusError, ModelError
 from speechattn.ngrams import PhoneNgrams
 from speechattn.segments import FrameRun
-from speechattn.words import WordBigrams
+from speechattn.words import WordNgrams
 
 LONGEST_MINIMUM = 100  # frames; a minimum duration above one second is a mistake
 SMALLEST_PRIOR = 1e-4  # share of frames; keeps the decoder from favouring phones never trained on
@@ -60,7 +60,7 @@ class PhoneModel:
     log_leave: np.ndarray
     log_prior: np.ndarray
     ngrams: PhoneNgrams | None = None
-    words: WordBigrams | None = None
+    words: WordNgrams | None = None
 
     def __post_init__(self) -> None:
         for name in _arrays():

@@ -14,10 +14,9 @@ from speechattn.errors import ConfigError
 from speechattn.kernels import fast_bfloat16
 from speechattn.layers import FeedForward
 from speechattn.packed_linear import DTYPES, PackedFeedForward, PackedLinear
-from speechattn.quantized import Int8FeedForward, Int8Linear, fast_int8
+from speechattn.quantized import WITHIN, Int8FeedForward, Int8Linear, fast_int8
 
 INT8 = "int8"
-WITHIN = "layers."  # how layers are named that may be in 8 bits: not the first, not the last
 
 Module = TypeVar("Module", bound=nn.Module)
 

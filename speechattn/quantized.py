@@ -13,7 +13,7 @@ What comes out does not depend on what stands beside a row: steps are fixed, who
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -25,9 +25,11 @@ from speechattn.layers import FeedForward
 from speechattn.packed_linear import ROWS, whole_tiles
 
 LARGEST = 127  # of weights, and of inputs on either side of ZERO
+STEPS = "steps."  # how the names of steps begin in a file
 ZERO = 128  # what stands for 0 in an input, which has no sign
 LARGEST_POSITIVE = 255  # of inputs that are never below 0, for which 0 stands for 0
 QUIETEST = 0.01  # least range, relative to the mean one: what was silent may not stay so
+WITHIN = "layers."  # how layers are named that may be in 8 bits: not the first, not the last
 
 
 class Int8Linear(nn.Module):
@@ -87,8 +89,7 @@ class _Matrix:
     """A matrix in 8 bits, laid out for the processor."""
 
     def __init__(self, weight: Tensor):
-        self._step = (weight.abs().amax(1) / LARGEST).clamp_min(torch.finfo(torch.float32).tiny)
-        self._whole = (weight / self._step[:, None]).round().to(torch.int8)
+        self._whole, self._step = _by_rows(weight)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -121,6 +122,53 @@ def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
     """The nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255, uint8."""
     near = (x * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
     return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
+
+
+def _by_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers from -LARGEST to LARGEST, int8, and the step of each row."""
+    step = (weight.abs().amax(1) / LARGEST).clamp_min(torch.finfo(torch.float32).tiny)
+    return (weight / step[:, None]).round().to(torch.int8), step
+
+
+def whole_weights(classifier: nn.Module, ranges: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as a file may hold them: those that :class:`Int8Linear` multiplies with, exactly.
+
+    Returns:
+        For each layer within the encoder whose ranges are known ``NAME.weight`` in whole numbers,
+        int8, and ``steps.NAME``, the step of each row, float32.
+    """
+    found = {}
+    for name, layer in classifier.named_modules():
+        if isinstance(layer, nn.Linear) and name.startswith(WITHIN) and name in ranges:
+            weight = layer.weight.detach().float().cpu() * _steps(ranges[name], LARGEST)
+            found[f"{name}.weight"], found[f"{STEPS}{name}"] = _by_rows(weight)
+    return found
+
+
+def restore_weights(
+    weights: dict[str, Tensor], steps: Mapping[str, Tensor], ranges: Mapping[str, Tensor]
+) -> None:
+    """Turn whole numbers from a file into the weights that they stand for, in float32.
+
+    Args:
+        weights: of a classifier, in the shapes that it has; changed.
+        steps: by name of the layer.
+        ranges: of a model, checked.
+
+    Raises:
+        ModelError: if whole numbers have no steps or ranges, or steps no whole numbers.
+    """
+    whole = {name for name, value in weights.items() if not value.is_floating_point()}
+    for name, step in steps.items():
+        weight = weights.get(f"{name}.weight")
+        fits = weight is not None and weight.dtype == torch.int8 and name in ranges
+        if not (fits and step.is_floating_point() and step.shape == weight.shape[:1]):
+            raise ModelError(f"{STEPS}{name}: there is no such layer; export the model again")
+        back = weight.float() * step[:, None].float() / _steps(ranges[name], LARGEST)
+        weights[f"{name}.weight"] = back
+        whole.discard(f"{name}.weight")
+    for name in sorted(whole):
+        raise ModelError(f"{name}: whole numbers without steps; export the model again")
 
 
 def _steps(ranges: Tensor, largest: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The release stage of a recipe: the trained model as it comes with the package.
 
-Weights are stored as bfloat16, half the size; they are computed with in float32 as before. The
-model card is a text with a line ``{{name}}`` where the table ``name.md`` of the run belongs.
+Weights are stored in 8 bits where the model knows the ranges of what they are multiplied with, and in
+16 elsewhere. The model card is a text with a line ``{{name}}`` where the table ``name.md`` of the run belongs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def release(work: Path, folder: Path, card: Path | None) -> None:
         ModelError: if the folder holds something else.
     """
     text = None if card is None else _filled(card, work / "evaluate")
-    Checkpoint.load(work / "model").save(folder, dtype=torch.bfloat16)
+    Checkpoint.load(work / "model").save(folder, dtype=torch.int8)
     shutil.copyfile(work / "train" / HISTORY, folder / HISTORY)
     if text is not None:
         atomic_write_text(folder / CARD, text)

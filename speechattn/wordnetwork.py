@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from speechattn.words import WordBigrams
+    from speechattn.words import WordNgrams
 
 ANY, SENTENCE = 0, 1  # roots
-PHONES = 1 << 16  # more than there are
 
 
 class Network(NamedTuple):
@@ -53,131 +52,108 @@ class Network(NamedTuple):
         return cls(np.zeros(1, np.int32), np.zeros((0, 2), np.int32), scores, none, none, scores)
 
 
-def word_network(words: WordBigrams) -> Network:
+def word_network(words: WordNgrams) -> Network:
     """Build the automaton of some words."""
-    root_of, num_roots = _roots(words.followers)
-    table = _table(words)
-    root, way, score, behind = _entries(words, table, root_of)
-    sounds = table[way]
-    lengths = words.lengths[way]
-    shared = _shared(root, sounds)
-    tree = _Tree(num_roots)
-    state, paid = root, np.zeros(len(root))
-    for depth in range(1, sounds.shape[1] + 1):
-        inside = lengths >= depth
-        sounds, lengths, shared = sounds[inside], lengths[inside], shared[inside]
-        score, behind, state, paid = score[inside], behind[inside], state[inside], paid[inside]
-        new = shared < depth
-        begin = np.flatnonzero(new)
-        best = np.maximum.reduceat(score, begin)
-        count = np.diff(np.append(begin, len(score)))
-        phone = sounds[begin, depth - 1]
-        alone = (count == 1) & (lengths[begin] == depth)
-        node = tree.add(phone, alone, behind[begin])
-        tree.arc(state[begin], phone, node, best - paid[begin])
-        group = np.cumsum(new) - 1
-        state, paid = node[group], best[group]
-        ends = (lengths == depth) & ~alone[group]
-        tree.jump(state[ends], behind[ends], score[ends] - paid[ends])
-    rooted = np.flatnonzero(root_of != ANY)
-    tree.jump(root_of[rooted], np.full(len(rooted), ANY), words.back_off[rooted])
-    return tree.network()
+    from speechattn import wordtree  # here: it imports Numba, which takes most of a second
+
+    rows = _Rows(words)
+    number, suffix = wordtree.suffixes(words.phones, words.lengths)
+    ways = words.phones, _sums(words.lengths), _sums(words.ways)
+    return Network(
+        *wordtree.grow(
+            *_entries(words, rows), rows.spoken, *rows.back_offs(), *ways, number, suffix
+        )
+    )
 
 
-def _roots(followers: np.ndarray) -> tuple[np.ndarray, int]:
-    """The root behind each word, and last that of a sentence's beginning; how many there are."""
-    root = np.full(len(followers), ANY)
-    root[-1] = SENTENCE
-    own = np.flatnonzero(followers[:-1])
-    root[own] = np.arange(2, 2 + len(own))
-    return root, 2 + len(own)
+def _sums(counts: np.ndarray) -> np.ndarray:
+    """Where each of so many begins, and last where they end, int32."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
 
-def _entries(words: WordBigrams, table: np.ndarray, root_of: np.ndarray) -> tuple[np.ndarray, ...]:
+class _Rows:
+    """The roots behind words and pairs, and at a sentence's beginning.
+
+    Attributes:
+        count: of roots.
+        after_word: root behind each word, and last that of a sentence's beginning.
+        after_pair: root behind each pair: its own, or else that of its second word.
+        after_triple: root behind the last word of each triple.
+        own: root of each of the triples' histories.
+        spoken: the word that each root is behind, -1 for none.
+        of_pair, of_triple: root that each of them is an entry of.
+    """
+
+    def __init__(self, words: WordNgrams):
+        followed = np.flatnonzero(words.followers[:-1])
+        self.after_word = np.full(words.num_words + 1, ANY)
+        self.after_word[-1] = SENTENCE
+        self.after_word[followed] = 2 + np.arange(len(followed))
+        self.own = 2 + len(followed) + np.arange(len(words.histories))
+        self.count = 2 + len(followed) + len(words.histories)
+        self.after_pair = self.after_word[words.second]
+        self.spoken = np.full(self.count, -1, np.int32)
+        self.spoken[self.after_word[followed]] = followed
+        self.spoken[self.own] = words.second[words.histories]
+        self._words = words
+        self._shorter = self.after_pair[words.histories]
+        self.after_pair[words.histories] = self.own
+        first = np.repeat(np.arange(words.num_words + 1), words.followers)
+        self.of_pair = self.after_word[first]
+        self.of_triple = np.repeat(self.own, words.pair_followers)
+        size = words.num_words
+        middle = np.repeat(words.second[words.histories], words.pair_followers)
+        keys, last = first * size + words.second, middle.astype(np.int64) * size + words.third
+        place = np.searchsorted(keys, last)
+        there = np.append(keys, -1)[place] == last
+        self.after_triple = np.where(
+            there, np.append(self.after_pair, ANY)[place], self.after_word[words.third]
+        )
+
+    def back_offs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The root that each falls back to, -1 for none, and the log weight of that."""
+        words = self._words
+        back, weight = np.full(self.count, ANY, np.int32), np.zeros(self.count, np.float32)
+        back[ANY] = -1
+        back[self.own] = self._shorter
+        weight[self.after_word] = words.back_off
+        weight[self.own] = words.pair_back_off
+        return back, weight
+
+
+def _entries(words: WordNgrams, rows: _Rows) -> tuple[np.ndarray, ...]:
     """What may be said at each root, in order of root and pronunciation.
 
-    Args:
-        words: of which.
-        table: see :func:`_table`.
-        root_of: see :func:`_roots`.
-
     Returns:
-        Root, pronunciation, log probability, and the root behind it.
+        The first entry of each root, and behind the last root their number; pronunciation of each
+        entry, its log probability, and the root behind it.
     """
     size = words.num_words
-    root = np.concatenate([np.zeros(size, np.int64), np.repeat(root_of, words.followers)])
-    word = np.concatenate([np.arange(size), words.second])
-    score = np.concatenate([words.log_unigram, words.log_pair]).astype(np.float64)
-    first = np.concatenate([[0], np.cumsum(words.ways)[:-1]])
+    root = np.concatenate([np.full(size, ANY), rows.of_pair, rows.of_triple])
+    word = np.concatenate([np.arange(size), words.second, words.third])
+    score = np.concatenate([words.log_unigram, words.log_pair, words.log_triple])
+    behind = np.concatenate([rows.after_word[:-1], rows.after_pair, rows.after_triple])
+    first = _sums(words.ways)[:-1]
     times = words.ways[word]
-    root, score, behind = (np.repeat(x, times) for x in (root, score, root_of[word]))
+    root, score, behind = (np.repeat(x, times) for x in (root, score, behind))
     within = np.arange(len(root)) - np.repeat(np.cumsum(times) - times, times)
     way = np.repeat(first[word], times) + within
-    place = np.empty(len(table), np.int64)  # of each pronunciation, in the order of their phones
-    place[np.lexsort(table.T[::-1])] = np.arange(len(place))
+    place = _places(words)
     order = np.argsort(root * len(place) + place[way], kind="stable")
-    return root[order], way[order], score[order], behind[order]
+    entry_first = np.searchsorted(root[order], np.arange(rows.count + 1))
+    return (
+        entry_first.astype(np.int32),
+        way[order].astype(np.int32),
+        score[order].astype(np.float32),
+        behind[order].astype(np.int32),
+    )
 
 
-def _table(words: WordBigrams) -> np.ndarray:
-    """Phones of each pronunciation in a row, -1 behind its end."""
-    longest = int(words.lengths.max())
-    table = np.full((len(words.lengths), longest), -1, np.int32)
-    table[np.arange(longest) < words.lengths[:, None]] = words.phones
-    return table
-
-
-def _shared(root: np.ndarray, sounds: np.ndarray) -> np.ndarray:
-    """Phones that each entry has in common with the one before it, from their root on."""
-    same = (sounds[1:] == sounds[:-1]) & (sounds[1:] >= 0)
-    count = np.where(same.all(1), sounds.shape[1], same.argmin(1)) * (root[1:] == root[:-1])
-    return np.concatenate([[0], count])
-
-
-class _Tree:
-    """Collects states, arcs and jumps.
-
-    The last phone of a word that no other one shares ends in a state for all words with that phone
-    and that root behind them: whatever led there, it goes on in the same way.
-    """
-
-    def __init__(self, num_roots: int):
-        self._states = num_roots
-        self._arcs: list[tuple[np.ndarray, ...]] = []
-        self._jumps: list[tuple[np.ndarray, ...]] = []
-
-    def add(self, phone: np.ndarray, alone: np.ndarray, behind: np.ndarray) -> np.ndarray:
-        """States for nodes; those that stand alone get a number below 0, which says what it ends."""
-        node = np.empty(len(phone), np.int64)
-        node[~alone] = self._states + np.arange((~alone).sum())
-        self._states += int((~alone).sum())
-        node[alone] = -1 - (behind[alone] * PHONES + phone[alone])
-        return node
-
-    def arc(self, source, phone, target, score) -> None:
-        self._arcs.append((source, phone, target, score))
-
-    def jump(self, source, target, score) -> None:
-        self._jumps.append((source, target, score))
-
-    def network(self) -> Network:
-        source, phone, target, score = (np.concatenate(x) for x in zip(*self._arcs))
-        ends, place = np.unique(target[target < 0], return_inverse=True)
-        target[target < 0] = self._states + place
-        behind = (-1 - ends) // PHONES
-        self.jump(self._states + np.arange(len(ends)), behind, np.zeros(len(ends)))
-        states = self._states + len(ends)
-        order, arc_first = _by_state(source, -score, states)
-        arcs = np.stack([phone, target], 1)[order].astype(np.int32)
-        arc_score = score[order].astype(np.float32)
-        source, target, score = (np.concatenate(x) for x in zip(*self._jumps))
-        order, jump_first = _by_state(source, np.zeros(len(source)), states)
-        jumps = target[order].astype(np.int32), score[order].astype(np.float32)
-        return Network(arc_first, arcs, arc_score, jump_first, *jumps)
-
-
-def _by_state(source: np.ndarray, rank: np.ndarray, states: int) -> tuple[np.ndarray, np.ndarray]:
-    """The order that puts what leaves one state together, by rank, and where each state's begin."""
-    order = np.lexsort((rank, source))
-    first = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=states))])
-    return order, first.astype(np.int32)
+def _places(words: WordNgrams) -> np.ndarray:
+    """Where each pronunciation stands in the order of their phones; the shorter come first."""
+    table = np.zeros((len(words.lengths), int(words.lengths.max())), ">i4")
+    table[np.arange(table.shape[1]) < words.lengths[:, None]] = words.phones + 1
+    keys = table.view(f"V{table.shape[1] * table.itemsize}").ravel()
+    place = np.empty(len(table), np.int64)
+    place[np.argsort(keys, kind="stable")] = np.arange(len(place))
+    return place

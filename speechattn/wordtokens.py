@@ -17,6 +17,7 @@ from speechattn.wordnetwork import ANY, SENTENCE
 # Settings of the words: weight of their log probabilities, price of what is none, the phone of
 # silence, the first state, and the most jumps that leave a state.
 SCALE, UNKNOWN, SILENCE, FIRST, MOST = 0, 1, 2, 3, 4
+LONGEST_FALL = 2  # roots on the way from one to root ANY, itself among them
 
 
 @compiled(
@@ -134,7 +135,7 @@ def enter_words(
     # Places in the network: which, at which score, and the token that is there. The first two are
     # the roots ANY and SENTENCE.
     places = 2
-    room = places + tokens * (1 + most)
+    room = places + tokens * (1 + LONGEST_FALL * most)
     place, value, source = np.empty(room, np.int64), np.empty(room), np.empty(room, np.int64)
     # After which states something may be spelled; a pause has a score of its own. The first are
     # those of the phones alone, after a word that ends in them.
@@ -169,10 +170,11 @@ def enter_words(
             places += 1
             for j in range(jump_first[state], jump_first[state + 1]):
                 root, there = jumps[j], out + words[SCALE] * jump_score[j]
-                if root != ANY:
+                while root != ANY:
                     place[places], value[places], source[places] = root, there, k
                     places += there + loudest >= bound
                     there += words[SCALE] * jump_score[jump_first[root]]
+                    root = jumps[jump_first[root]]
                 begun = max(begun, there)
             if begun > pause[spoken]:
                 pause[spoken], spelled[spoken], by[spoken] = begun, begun - words[UNKNOWN], k

@@ -17,12 +17,13 @@ from safetensors.torch import load_file, save_file
 from words import random_words
 
 import speechattn.modelfiles
+from speechattn import quantized
 from speechattn.checkpoint import Checkpoint, pick_device
 from speechattn.errors import ConfigError, ModelError
 from speechattn.modelfiles import CONFIG, WEIGHTS, find_model
 from speechattn.ngramcounts import count_ngrams, estimate_ngrams
 from speechattn.phonemodel import PhoneModel
-from speechattn.words import WordBigrams
+from speechattn.words import WordNgrams
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
 
@@ -81,14 +82,14 @@ def add_grammar(folder: Path) -> PhoneModel:
     phones = random.integers(0, len(model.phones), (20, 50))
     ngrams = estimate_ngrams(count_ngrams(phones, 3), len(model.phones), 3)
     words = random_words(random, len(model.phones), 300)
-    words = WordBigrams.from_tensors(words.tensors())  # rounded as in a file
+    words = WordNgrams.from_tensors(words.tensors())  # rounded as in a file
     model.phone_model = dataclasses.replace(model.phone_model, ngrams=ngrams, words=words)
     model.decoding = dataclasses.replace(model.decoding, beam=12.0)
     model.save(folder)
     return model.phone_model
 
 
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.int8])
 def test_ngrams_and_words_come_back_the_same(folder, dtype):
     before = Checkpoint.load(folder)
     assert before.phone_model.ngrams is None and before.phone_model.words is None
@@ -107,7 +108,7 @@ def test_ngrams_and_words_come_back_the_same(folder, dtype):
     assert len(pickle.loads(pickle.dumps(model.phone_model)).ngrams.tables.best)
 
 
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.int8])
 def test_ranges_come_back_the_same(folder, dtype):
     before = Checkpoint.load(folder)
     assert before.ranges == {}
@@ -116,6 +117,75 @@ def test_ranges_come_back_the_same(folder, dtype):
     found = Checkpoint.load(folder).ranges
     assert found.keys() == ranges.keys() and torch.equal(found["enter"], ranges["enter"])
     assert found["enter"].dtype == torch.float16
+
+
+def save_in_8_bits(folder: Path) -> Checkpoint:
+    """Write the model anew, with random ranges; returns what was written."""
+    model = Checkpoint.load(folder)
+    linears = {n: m for n, m in model.classifier.named_modules() if isinstance(m, torch.nn.Linear)}
+    ranges = {name: torch.rand(m.in_features).half() * 3 for name, m in linears.items()}
+    model = dataclasses.replace(model, ranges=ranges)
+    model.save(folder, dtype=torch.int8)
+    return model
+
+
+def test_weights_in_8_bits_are_near_and_come_back_the_same(folder):
+    before = save_in_8_bits(folder).classifier.state_dict()
+    stored = load_file(folder / WEIGHTS)
+    whole = [name for name, value in stored.items() if value.dtype == torch.int8]
+    assert whole and all(name.startswith("layers.") for name in whole)
+    once = Checkpoint.load(folder)
+    for name, value in once.classifier.state_dict().items():
+        assert value.dtype == torch.float32
+        if name in whole:
+            # A number of 127 steps, of which the largest of a row has all.
+            scale = quantized._steps(once.ranges[name.removesuffix(".weight")], 127)
+            off, most = (value - before[name]) * scale, (before[name] * scale).abs().amax(1)
+            assert (off.abs().amax(1) <= most / 127 * 0.501).all() and off.any()
+        else:
+            torch.testing.assert_close(value, before[name], rtol=2**-8, atol=0)
+    once.save(folder, dtype=torch.int8)
+    for name, value in load_file(folder / WEIGHTS).items():
+        assert value.dtype == stored[name].dtype
+        if name.startswith("steps."):
+            torch.testing.assert_close(value, stored[name])
+        else:
+            assert torch.equal(value, stored[name])
+
+
+def _first_whole(weights: dict) -> str:
+    return next(n for n, v in weights.items() if v.dtype == torch.int8).removesuffix(".weight")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w, name: w.pop(f"steps.{name}"), "whole numbers without steps"),
+        (lambda w, name: w.pop(f"ranges.{name}"), "steps.{name}: there is no such layer"),
+        (lambda w, name: w.update({"steps.more": torch.ones(3)}), "steps.more: there is no such"),
+        (
+            lambda w, name: w.update({f"steps.{name}": torch.ones(3)}),
+            "steps.{name}: there is no such layer",
+        ),
+        (
+            lambda w, name: w.update({f"{name}.weight": w[f"{name}.weight"].float()}),
+            "steps.{name}: there is no such layer",
+        ),
+        (
+            lambda w, name: w.update({f"{name}.weight": w[f"{name}.weight"].int()}),
+            "steps.{name}: there is no such layer",
+        ),
+    ],
+)
+def test_weights_in_8_bits_that_make_no_sense_are_refused(folder, change, said):
+    save_in_8_bits(folder)
+    weights = load_file(folder / WEIGHTS)
+    name = _first_whole(weights)
+    change(weights, name)
+    save_file(weights, folder / WEIGHTS)
+    with pytest.raises(ModelError) as caught:
+        Checkpoint.load(folder)
+    assert said.format(name=name) in str(caught.value) and WEIGHTS in str(caught.value)
 
 
 def test_the_folder_holds_two_files_and_a_config_that_people_can_read(tiny_model_dir):
@@ -219,7 +289,7 @@ DAMAGED_CONFIGS = {
     "number_too_large": (_set("phone_model", "log_prior", [10**400] * 40), "too large"),
     "another program's": (_set("format", "llama"), "give another folder"),
     "no format": (lambda c: c.pop("format"), "give another folder"),
-    "newer": (_set("format_version", 6), "format version 6", "upgrade speechattn"),
+    "newer": (_set("format_version", 7), "format version 7", "upgrade speechattn"),
     "odd version": (_set("format_version", "1"), "format version '1'"),
     "no encoder": (lambda c: c.pop("encoder"), "no key 'encoder'", "export the model again"),
     "no phone names": (_pop("phones", "names"), "no key 'names'"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from helpers import PHONES, make_prepared
+from words import small_lexicon, small_trigram
 
 from speechattn import learnphones
 from speechattn.config import DecodingConfig
@@ -15,6 +14,7 @@ from speechattn.learnphones import learn_phones
 from speechattn.ngramcounts import count_ngrams, estimate_ngrams
 from speechattn.ngrams import PhoneNgrams
 from speechattn.phonemodel import PhoneModel
+from speechattn.wordchoice import choose_words
 
 LABELS = [[0, 0, 1, 1, 2, 2, 2], [1, 1, 0, 0, 1]]
 RUNS = [[0, 1, 2], [1, 0, 1]]
@@ -43,22 +43,20 @@ def test_from_the_training_labels(train, order):
         assert same(model.ngrams, estimate_ngrams(counts, len(PHONES), 3))
 
 
-TEXT = [("a a b c", [0, 3, 1, 0]), ("a b b", [0, 2, 2, 0])]
+TEXT = [[0, 3, 1, 0], [0, 2, 2, 0]]
 
 
 @pytest.fixture
 def english(monkeypatch):
     """A language of three words; returns what it was asked for."""
-    lexicon = SimpleNamespace(
-        phones=PHONES, variants={"A": [(1,)], "B": [(2, 3), (2,)], "C": [(4, 4)]}
-    )
-    asked = []
+    lexicon, asked = small_lexicon(PHONES), []
 
     def sentences(words, given):
         assert given is lexicon
         asked.append(words)
-        return ((text.split(), labels) for text, labels in TEXT)
+        return ((None, labels) for labels in TEXT)
 
+    monkeypatch.setattr(learnphones, "english_trigram", small_trigram)
     monkeypatch.setattr(learnphones, "english_lexicon", lambda phones: lexicon)
     monkeypatch.setattr(learnphones, "english_sentences", sentences)
     return asked
@@ -67,18 +65,19 @@ def english(monkeypatch):
 def test_english_text_is_counted_with_its_weight(train, english):
     settings = DecodingConfig(ngram_order=4, english_words=7, english_weight=0.5, ngram_least=0.4)
     model = learn_phones(train, PHONES, settings)
-    labels = [labels for _, labels in TEXT]
-    counts = count_ngrams(labels, 4, 0.5, count_ngrams(RUNS, 4))
+    counts = count_ngrams(TEXT, 4, 0.5, count_ngrams(RUNS, 4))
     assert same(model.ngrams, estimate_ngrams(counts, len(PHONES), 4, 0.4))
     assert model.words is None and english == [7]
 
 
-def test_words_come_from_the_same_text(train, english):
-    settings = DecodingConfig(ngram_order=3, english_words=7, word_least=2)
-    words = learn_phones(train, PHONES, settings).words
-    assert words.num_words == 2  # c was drawn once
-    assert words.ways.tolist() == [1, 2] and words.phones.tolist() == [1, 2, 3, 2]
-    assert english == [7]
+def test_words_come_from_the_trigram(train, english):
+    settings = DecodingConfig(ngram_order=3, word_pairs=2, word_triples=1)
+    model = learn_phones(train, PHONES, settings)
+    right = choose_words(small_trigram(), small_lexicon(PHONES), 2, 1).tensors()
+    for name, values in model.words.tensors().items():
+        np.testing.assert_array_equal(values, right[name])
+    assert same(model.ngrams, estimate_ngrams(count_ngrams(RUNS, 3), len(PHONES), 3))
+    assert english == []
 
 
 @pytest.mark.parametrize(
@@ -89,8 +88,9 @@ def test_words_come_from_the_same_text(train, english):
         {"english_weight": 0},
         {"ngram_least": -1.0},
         {"ngram_order": 1},
-        {"word_least": -1},
-        {"word_least": 2, "ngram_order": 3},
+        {"word_pairs": -1},
+        {"word_pairs": 5},
+        {"word_triples": 2, "ngram_order": 3},
     ],
 )
 def test_what_cannot_be_is_refused(settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -35,8 +36,9 @@ def test_tensors_are_small_and_come_back_the_same():
     assert ngrams.num_arcs > 60_000
     assert sum(values.nbytes for values in tensors.values()) < 16 * ngrams.num_arcs
     again = PhoneNgrams.from_tensors(tensors)
+    for field in dataclasses.fields(PhoneNgrams):
+        assert np.array_equal(getattr(ngrams, field.name), getattr(again, field.name))
     for name, values in tensors.items():
-        assert np.array_equal(getattr(ngrams, name), getattr(again, name))
         assert np.array_equal(values, again.tensors()[name])
     for one, two in zip(ngrams.tables, again.tables):
         assert np.array_equal(one, two)
@@ -85,9 +87,11 @@ DAMAGED = {
         lambda t: t.update({n: np.r_[t[n], t[n][-1:]] for n in ("oldest", "back", "back_off")}),
         "a context is there twice",
     ),
-    "arc of no state": (_change("arc_state", -1, 1000), "arc_state has the value 1000"),
+    "arcs below none": (_change("arcs", -1, -1), "arcs has the value -1"),
+    "an arc more": (_change("arcs", 0, 300), "arc_phone has shape"),
+    "arcs of no state": (lambda t: t.update(arcs=np.r_[t["arcs"], 1]), "arc_phone has shape"),
     "arc of no phone": (_change("arc_phone", -1, -1), "arc_phone has the value -1"),
-    "arcs": (lambda t: t.update(arc_state=t["arc_state"][::-1]), "arcs are not in order"),
+    "arcs": (lambda t: t.update(arc_phone=t["arc_phone"][::-1]), "arcs are not in order"),
     "probability": (_change("arc_log_prob", 0, 0.5), "arc_log_prob has the value 0.5"),
     "NaN": (_change("log_unigram", 0, np.nan), "log_unigram has the value nan"),
     "weight": (_change("back_off", 0, -np.inf), "back_off has the value -inf"),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from words import pairs_of, random_words, said_as
+from words import Follow, random_words, said_as
 
-from speechattn.wordnetwork import ANY, SENTENCE, Network, word_network
+from speechattn.wordnetwork import ANY, Network, word_network
 
 
 def arcs_of(network: Network, state: int):
@@ -39,36 +39,42 @@ def words_at(network: Network, root: int, num_roots: int):
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(1, 12))
 def test_every_root_holds_its_words_at_their_prices(seed, num_phones, num_words):
     words = random_words(np.random.default_rng(seed), num_phones, num_words)
-    network = word_network(words)
-    own = [w for w in range(num_words) if words.followers[w]]
-    root_of = {w: 2 + i for i, w in enumerate(own)} | {num_words: SENTENCE}
-    num_roots = 2 + len(own)
-    ways, pairs = said_as(words), pairs_of(words)
-    expected: dict[int, list] = {root: [] for root in range(num_roots)}
-    for word in range(num_words):
-        for way in ways[word]:
-            behind = root_of.get(word, ANY)
-            expected[ANY].append((way, behind, float(words.log_unigram[word])))
-            for first, root in root_of.items():
-                if (first, word) in pairs:
-                    expected[root].append((way, behind, pairs[first, word]))
-    for root, wanted in expected.items():
-        found = sorted(words_at(network, root, num_roots))
-        wanted = sorted(wanted)
-        assert len(found) <= len(wanted)
+    network, follow, ways = word_network(words), Follow(words), said_as(words)
+    own = [(w,) for w in range(num_words) if words.followers[w]]
+    histories = [(), follow.sentence, *own, *follow.after_pair]  # in the order of their roots
+    root_of = {history: root for root, history in enumerate(histories)}
+    for history, root in root_of.items():
         # Words of the same sound with the same root behind are one; the likelier one counts.
         best: dict = {}
-        for way, behind, value in found:
+        for way, behind, value in words_at(network, root, len(histories)):
             best[way, behind] = max(value, best.get((way, behind), -np.inf))
         right: dict = {}
-        for way, behind, value in wanted:
-            right[way, behind] = max(value, right.get((way, behind), -np.inf))
+        for word, value, then in follow.next(history):
+            for way in ways[word]:
+                key = way, root_of[then]
+                right[key] = max(value, right.get(key, -np.inf))
         assert best.keys() == right.keys()
         for key, value in right.items():
             assert best[key] == pytest.approx(value, abs=1e-4)
-    for first, root in root_of.items():
-        assert list(jumps_of(network, root)) == [(ANY, pytest.approx(words.back_off[first]))]
+        if history:
+            weight, shorter = follow.fall(history)
+            expected = [(root_of[shorter], pytest.approx(weight))]
+            assert list(jumps_of(network, root)) == expected
     assert not list(jumps_of(network, ANY))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_every_arc_and_jump_leads_somewhere(seed, num_words):
+    network = word_network(random_words(np.random.default_rng(seed), 4, num_words))
+    for first, targets in (
+        (network.arc_first, network.arcs[:, 1]),
+        (network.jump_first, network.jumps),
+    ):
+        assert first[0] == 0 and first[-1] == len(targets) and (np.diff(first) >= 0).all()
+        assert ((targets >= 0) & (targets < network.num_states)).all()
+    for state in range(network.num_states):
+        scores = [score for _, _, score in arcs_of(network, state)]
+        assert scores == sorted(scores, reverse=True)
 
 
 def test_a_network_is_made_once_and_none_is_empty():

@@ -1,0 +1,150 @@
+"""The word trigram that the wheel of pocketsphinx carries, number by number.
+
+Its file is a trie by the newest word first, in whole bits (Heafield 2011, "KenLM: faster and smaller
+language model queries", and as pocketsphinx writes it): what is in it can be asked for word by word
+through pocketsphinx, but listed only from the file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from speechattn.errors import ConfigError
+from speechattn.text import one_line
+
+BEGIN, END = "<s>", "</s>"  # of sentences, among the words
+LEAST_LOG_PROB = -25.0  # nats; what is no word has less
+HEAD = b"Trie Language Model"
+ORDER = 3
+TABLE = 1 << 16  # log probabilities that pairs and triples have a number of
+BITS = 16  # of that number
+UNIT = math.log(1.0001)  # nats of the file's unit
+PADDING = 8  # bytes behind each array of bits
+UNIGRAM = np.dtype([("log_prob", "<f4"), ("back_off", "<f4"), ("pairs", "<u4")])
+
+
+@dataclass(frozen=True, eq=False)
+class WordTrigram:
+    """V words, D pairs of them and T triples, with back-off (Katz 1987); log probabilities in nats.
+
+    Attributes:
+        words: their names.
+        log_unigram: log probability of each, shape (V,).
+        back_off: log weight of it after each word, shape (V,).
+        first, second: the words of each pair, in order of both, shape (D,).
+        log_pair: log probability of the second after the first, shape (D,).
+        pair_back_off: log weight of the pairs' probabilities after each pair, shape (D,).
+        pair: that each triple begins with, in order, shape (T,).
+        third: its last word, in order, shape (T,).
+        log_triple: log probability of that word after the pair, shape (T,).
+    """
+
+    words: list[str]
+    log_unigram: np.ndarray
+    back_off: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    log_pair: np.ndarray
+    pair_back_off: np.ndarray
+    pair: np.ndarray
+    third: np.ndarray
+    log_triple: np.ndarray
+
+
+def read_trigram(path: Path) -> WordTrigram:
+    """Read a trigram as pocketsphinx keeps it.
+
+    Raises:
+        ConfigError: if the file cannot be read or is something else.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{one_line(path)}: cannot be read ({error.strerror})") from None
+    try:
+        return _parsed(_Bytes(data))
+    except (ValueError, IndexError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{one_line(path)}: is no word trigram of pocketsphinx; install that package again"
+        ) from None
+
+
+class _Bytes:
+    """A file, read from its beginning on."""
+
+    def __init__(self, data: bytes):
+        self._data, self._at = data, 0
+
+    def take(self, dtype: np.dtype | str, count: int) -> np.ndarray:
+        values = np.frombuffer(self._data, dtype, count, self._at)  # ValueError if there are fewer
+        self._at += values.nbytes
+        return values
+
+    def rest(self) -> bytes:
+        return self._data[self._at :]
+
+
+def _parsed(data: _Bytes) -> WordTrigram:
+    if data.take(np.uint8, len(HEAD)).tobytes() != HEAD or data.take(np.uint8, 1)[0] != ORDER:
+        raise ValueError
+    num_words, num_pairs, num_triples = data.take("<u4", ORDER).tolist()
+    data.take("<u4", 1)  # once a choice, now always 16 bits
+    log_pair, pair_back_off, log_triple = (
+        UNIT * data.take("<f4", TABLE).astype(np.float64) for _ in range(3)
+    )
+    unigrams = data.take(UNIGRAM, num_words + 1)
+    word, pointer = num_words.bit_length(), num_triples.bit_length()
+    # Of pairs: the first word, the numbers of back-off and probability, the first triple.
+    first, back, prob, begin = _fields(data, num_pairs, (word, BITS, BITS, pointer))
+    # Of triples: the first word, the number of the probability.
+    oldest, number = _fields(data, num_triples, (word, BITS))
+    names = data.rest()[4:].decode().split("\0")  # behind their length
+    of_words = unigrams["pairs"].astype(np.int64)
+    num_pairs = int(of_words[-1])  # fewer than there is room for
+    of_pairs = begin[: num_pairs + 1]
+    num_triples = int(of_pairs[-1])
+    first, oldest = first[:num_pairs], oldest[:num_triples]
+    if of_words[0] or of_pairs[0] or len(names) < num_words:
+        raise ValueError
+    second = np.repeat(np.arange(num_words), np.diff(of_words))  # ValueError for a step back
+    third, middle = (np.repeat(x, np.diff(of_pairs)) for x in (second, first))
+    order = np.lexsort((second, first))
+    place = np.searchsorted((first * num_words + second)[order], oldest * num_words + middle)
+    found = order[place.clip(max=num_pairs - 1)]
+    if not ((first[found] == oldest) & (second[found] == middle)).all() or (
+        first.max(initial=0) >= num_words
+    ):
+        raise ValueError  # a triple whose first pair is none, a pair whose first word is none
+    by_pair = np.lexsort((third, place))
+    return WordTrigram(
+        names[:num_words],
+        UNIT * unigrams["log_prob"][:num_words].astype(np.float64),
+        UNIT * unigrams["back_off"][:num_words].astype(np.float64),
+        first[order],
+        second[order],
+        log_pair[prob[:num_pairs]][order],
+        pair_back_off[back[:num_pairs]][order],
+        place[by_pair],
+        third[by_pair],
+        log_triple[number[:num_triples]][by_pair],
+    )
+
+
+def _fields(data: _Bytes, count: int, widths: tuple[int, ...]) -> list[np.ndarray]:
+    """Whole numbers of so many bits one after the other, for each of ``count`` + 1 entries."""
+    total = sum(widths)
+    size = ((1 + count) * total + 7) // 8 + PADDING
+    raw = data.take(np.uint8, size)
+    fields, begin = [], 0
+    for width in widths:
+        bit = np.arange(count + 1) * total + begin
+        at = bit >> 3
+        value = sum(raw[at + i].astype(np.uint64) << np.uint64(8 * i) for i in range(5))
+        value = value >> (bit & 7).astype(np.uint64)
+        fields.append((value & np.uint64((1 << width) - 1)).astype(np.int64))
+        begin += width
+    return fields

@@ -1,0 +1,181 @@
+"""The states of :mod:`speechattn.wordnetwork`.
+
+First the roots, and below each the branches of its tree that hold several words. Where a branch holds
+one word only, its phones from there on are states of their own kind, one for each phone of the word and
+root behind it: whatever led there, it goes on in the same way. Of words with root ``ANY`` behind them
+even different ones share these, by *suffix*, the end of a pronunciation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from speechattn.compiled import SCORES, STATE_TABLE, STATES, compiled
+
+NONE = -1
+ANY = 0  # the root of any word
+PHONE, REST = 0, 1  # columns of suffixes
+LOW, HIGH, DEPTH = 0, 1, 2  # columns of branches: their entries, and phones before them
+
+
+@compiled(f"Tuple(({STATES}, {STATE_TABLE}))", STATES, STATES)
+def suffixes(phones, lengths):
+    """Number the ends of pronunciations.
+
+    Args:
+        phones: of all pronunciations, one after the other, shape (N,).
+        lengths: of each.
+
+    Returns:
+        For each phone the number of what begins with it, int32, shape (N,); and of each of these its
+        first phone and the number of the rest, ``NONE`` if it is the last phone, shape (numbers, 2).
+    """
+    number = np.empty(len(phones), np.int32)
+    suffix = np.empty((len(phones), 2), np.int32)
+    # The suffixes with one phone more before them, as lists; last those of one phone.
+    longer = np.full(len(phones) + 1, NONE, np.int32)
+    beside = np.empty(len(phones), np.int32)
+    count, end = 0, 0
+    for length in lengths:
+        end += length
+        rest = NONE
+        for i in range(end - 1, end - 1 - length, -1):
+            found = longer[rest]
+            while found != NONE and suffix[found, PHONE] != phones[i]:
+                found = beside[found]
+            if found == NONE:
+                found = count
+                suffix[found, PHONE], suffix[found, REST] = phones[i], rest
+                beside[found], longer[rest] = longer[rest], found
+                count += 1
+            number[i] = rest = found
+    return number, suffix[:count].copy()
+
+
+@compiled(
+    f"Tuple(({STATES}, {STATE_TABLE}, {SCORES}, {STATES}, {STATES}, {SCORES}))",
+    *(STATES, STATES, SCORES, STATES, STATES, STATES, SCORES),
+    *(STATES, STATES, STATES, STATES, STATE_TABLE),
+)
+def grow(
+    entry_first,
+    way,
+    score,
+    behind,
+    spoken,
+    back,
+    back_score,
+    phones,
+    begins,
+    first_way,
+    number,
+    suffix,
+):
+    """Build the network.
+
+    Args:
+        entry_first: the first entry of each root, and behind the last root their number.
+        way, score, behind: pronunciation of each entry, its log probability, and the root behind it;
+            those of a root in the order of their phones.
+        spoken: the word that each root is behind, ``NONE`` for none.
+        back, back_score: the root that each falls back to, ``NONE`` for none, and the log weight.
+        phones, begins: of all pronunciations; where each begins, and last where the last one ends.
+        first_way: the first pronunciation of each word, and last how many there are.
+        number, suffix: see :func:`suffixes`.
+
+    Returns:
+        As in :class:`speechattn.wordnetwork.Network`.
+    """
+    roots = len(back)
+    # Room for all: memory that is never written costs nothing.
+    most = 0
+    for k in range(len(way)):
+        most += begins[way[k] + 1] - begins[way[k]]
+    states = roots + len(suffix)
+    block = np.full(roots, NONE, np.int32)  # where the states of the word before a root begin
+    for root in range(roots):
+        if spoken[root] != NONE:
+            block[root] = states
+            states += begins[first_way[spoken[root] + 1]] - begins[first_way[spoken[root]]]
+    first_branch, room = states, states + most
+    arc_first, jump_first = np.empty(room + 1, np.int32), np.empty(room + 1, np.int32)
+    branch, paid = np.empty((most, 3), np.int32), np.empty(most, np.float32)
+    arcs, arc_score = np.empty((room, 2), np.int32), np.empty(room, np.float32)
+    jumps, jump_score = np.empty(room, np.int32), np.empty(room, np.float32)
+    state, num_arcs, num_jumps = 0, 0, 0
+    while state < states:
+        if state == roots:  # those of single words, which lie between the roots and the branches
+            for rest in range(len(suffix)):
+                arc_first[state], jump_first[state] = num_arcs, num_jumps
+                if suffix[rest, REST] == NONE:
+                    jumps[num_jumps], jump_score[num_jumps] = ANY, 0.0
+                    num_jumps += 1
+                else:
+                    target = roots + suffix[rest, REST]
+                    arcs[num_arcs, 0], arcs[num_arcs, 1] = suffix[suffix[rest, REST], PHONE], target
+                    arc_score[num_arcs] = 0.0
+                    num_arcs += 1
+                state += 1
+            for root in range(roots):
+                if spoken[root] == NONE:
+                    continue
+                for w in range(first_way[spoken[root]], first_way[spoken[root] + 1]):
+                    for i in range(begins[w], begins[w + 1]):
+                        arc_first[state], jump_first[state] = num_arcs, num_jumps
+                        if i + 1 == begins[w + 1]:
+                            jumps[num_jumps], jump_score[num_jumps] = root, 0.0
+                            num_jumps += 1
+                        else:
+                            arcs[num_arcs, 0], arcs[num_arcs, 1] = phones[i + 1], state + 1
+                            arc_score[num_arcs] = 0.0
+                            num_arcs += 1
+                        state += 1
+            continue
+        arc_first[state], jump_first[state] = num_arcs, num_jumps
+        if state < roots:
+            k, high, depth, due = entry_first[state], entry_first[state + 1], 0, np.float32(0)
+            if back[state] != NONE:
+                jumps[num_jumps], jump_score[num_jumps] = back[state], back_score[state]
+                num_jumps += 1
+        else:
+            b = state - first_branch
+            k, high, depth, due = branch[b, LOW], branch[b, HIGH], branch[b, DEPTH], paid[b]
+        while k < high and begins[way[k]] + depth == begins[way[k] + 1]:  # the shortest come first
+            jumps[num_jumps], jump_score[num_jumps] = behind[k], score[k] - due
+            num_jumps += 1
+            k += 1
+        while k < high:
+            begin, best = k, score[k]
+            at = begins[way[k]] + depth
+            phone = phones[at]
+            k += 1
+            while k < high and phones[begins[way[k]] + depth] == phone:
+                best = max(best, score[k])
+                k += 1
+            if k > begin + 1:
+                target, b = states, states - first_branch
+                branch[b, LOW], branch[b, HIGH], branch[b, DEPTH] = begin, k, depth + 1
+                paid[b] = best
+                states += 1
+            elif behind[begin] == ANY:
+                target = roots + number[at]
+            else:
+                target = block[behind[begin]] + at - begins[first_way[spoken[behind[begin]]]]
+            # In the order of scores: the likelier ones move up.
+            value, a = best - due, num_arcs
+            while a > arc_first[state] and arc_score[a - 1] < value:
+                arcs[a, 0], arcs[a, 1] = arcs[a - 1, 0], arcs[a - 1, 1]
+                arc_score[a] = arc_score[a - 1]
+                a -= 1
+            arcs[a, 0], arcs[a, 1], arc_score[a] = phone, target, value
+            num_arcs += 1
+        state += 1
+    arc_first[states], jump_first[states] = num_arcs, num_jumps
+    return (
+        arc_first[: states + 1].copy(),
+        arcs[:num_arcs].copy(),
+        arc_score[:num_arcs].copy(),
+        jump_first[: states + 1].copy(),
+        jumps[:num_jumps].copy(),
+        jump_score[:num_jumps].copy(),
+    )
