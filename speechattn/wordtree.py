@@ -52,6 +52,79 @@ def suffixes(phones, lengths):
     return number, suffix[:count].copy()
 
 
+@compiled(STATES, STATES, STATES, STATES, STATES, STATES, STATES, STATES)
+def roots_behind_triples(
+    histories, first_triple, third, first_pair, second, after_pair, after_word
+):
+    """The root behind the last word of each triple: that of its last pair, if that is known.
+
+    Args:
+        histories: the pairs that triples begin with.
+        first_triple: the first triple of each of these, and last how many there are.
+        third: last words.
+        first_pair: the first pair of each word, and last how many there are.
+        second: second words of the pairs.
+        after_pair, after_word: roots behind these.
+    """
+    behind = np.empty(len(third), np.int32)
+    for h in range(len(histories)):
+        middle = second[histories[h]]
+        begin, end = first_pair[middle], first_pair[middle + 1]
+        for k in range(first_triple[h], first_triple[h + 1]):
+            word = third[k]
+            found = begin + np.searchsorted(second[begin:end], word)
+            there = found < end and second[found] == word
+            behind[k] = after_pair[found] if there else after_word[word]
+    return behind
+
+
+@compiled(
+    f"Tuple(({STATES}, {STATES}, {SCORES}, {STATES}))",
+    *(STATES, STATES, SCORES, STATES, SCORES, STATES, STATES, STATES),
+)
+def entries(first, word, log_prob, after, log_unigram, after_word, first_way, order):
+    """What may be said at each root: words in all their ways.
+
+    Args:
+        first: the first word of each root but ``ANY``, and last the number of these words.
+        word, log_prob, after: these words, their log probabilities, and the roots behind them.
+        log_unigram, after_word: log probability of each word at ``ANY``, and the root behind it.
+        first_way: the first pronunciation of each word, and last how many there are.
+        order: all pronunciations, in the order of their phones.
+
+    Returns:
+        The first entry of each root, and behind the last root their number; pronunciation of each
+        entry, its log probability and the root behind it, in the order of phones at each root.
+    """
+    end = len(order)
+    place, owner = np.empty(end, np.int32), np.empty(end, np.int32)
+    for w in range(len(first_way) - 1):
+        owner[first_way[w] : first_way[w + 1]] = w
+    room = end
+    for w in word:
+        room += first_way[w + 1] - first_way[w]
+    begin = np.empty(len(first) + 1, np.int32)
+    way, behind = np.empty(room, np.int32), np.empty(room, np.int32)
+    score = np.empty(room, np.float32)
+    begin[0] = 0
+    for i in range(end):
+        place[order[i]] = i
+        way[i], w = order[i], owner[order[i]]
+        score[i], behind[i] = log_unigram[w], after_word[w]
+    for row in range(len(first) - 1):
+        begin[1 + row] = end
+        for k in range(first[row], first[row + 1]):
+            for q in range(first_way[word[k]], first_way[word[k] + 1]):
+                i = end
+                while i > begin[1 + row] and place[way[i - 1]] > place[q]:  # few are out of order
+                    way[i], score[i], behind[i] = way[i - 1], score[i - 1], behind[i - 1]
+                    i -= 1
+                way[i], score[i], behind[i] = q, log_prob[k], after[k]
+                end += 1
+    begin[-1] = end
+    return begin, way, score, behind
+
+
 @compiled(
     f"Tuple(({STATES}, {STATE_TABLE}, {SCORES}, {STATES}, {STATES}, {SCORES}))",
     *(STATES, STATES, SCORES, STATES, STATES, STATES, SCORES),
@@ -172,10 +245,10 @@ def grow(
         state += 1
     arc_first[states], jump_first[states] = num_arcs, num_jumps
     return (
-        arc_first[: states + 1].copy(),
-        arcs[:num_arcs].copy(),
-        arc_score[:num_arcs].copy(),
-        jump_first[: states + 1].copy(),
-        jumps[:num_jumps].copy(),
-        jump_score[:num_jumps].copy(),
+        arc_first[: states + 1],
+        arcs[:num_arcs],
+        arc_score[:num_arcs],
+        jump_first[: states + 1],
+        jumps[:num_jumps],
+        jump_score[:num_jumps],
     )

@@ -396,7 +396,8 @@ DAMAGED_NGRAMS = {
                 "grammar.oldest": torch.zeros(1),
                 "grammar.back": -torch.ones(1),
                 "grammar.back_off": torch.zeros(1),
-                **{f"grammar.arc_{n}": torch.empty(0) for n in ("state", "phone", "log_prob")},
+                "grammar.arcs": torch.zeros(1),
+                **{f"grammar.arc_{n}": torch.empty(0) for n in ("phone", "log_prob")},
             }
         ),
         "of 40 phones, but n-grams of 1",
