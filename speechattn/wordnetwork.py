@@ -1,9 +1,10 @@
-"""The words as an automaton: a tree of pronunciations after every word that something follows.
+"""The words as an automaton: a tree of pronunciations after all that something is known to follow.
 
-A *root* is where a word may begin. Root 0 is for any word; other ones, after the words of which
-pairs were learned and at a sentence's beginning, hold these pairs only and fall back to root 0.
-Below a root lies the tree of the pronunciations that begin there; what a word costs is paid as soon
-as possible, along the way to it (Ortmanns, Ney and Eiden 1996, "Language-model look-ahead").
+A *root* is where a word may begin. Root 0 is for any word; other ones, at a sentence's beginning, after
+words and after pairs of words, hold only what is known to follow there, and fall back to what is known
+after the last word alone, in the end to root 0. Below a root lies the tree of the pronunciations that
+begin there; what a word costs is paid as soon as possible, along the way to it (Ortmanns, Ney and
+Eiden 1996, "Language-model look-ahead").
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Network(NamedTuple):
             state in the order of their scores, the highest first.
         arc_score: log probabilities, float32, shape (A,).
         jump_first: like ``arc_first``, of jumps: moves that take no phone, from where a word ends
-            to the root behind it, and from a root to root 0.
+            to the root behind it, and from a root to the one that it falls back to.
         jumps: the state that each leads to, int32, shape (J,).
         jump_score: log probabilities, float32, shape (J,).
     """
@@ -56,47 +57,71 @@ def word_network(words: WordNgrams) -> Network:
     """Build the automaton of some words."""
     from speechattn import wordtree  # here: it imports Numba, which takes most of a second
 
-    size, rows = words.num_words, len(words.histories)
-    # Root ANY, that of a sentence's beginning, those behind words and those behind pairs.
+    roots = _roots(words)
+    first_pair, first_triple = _sums(words.followers), _sums(words.pair_followers)
+    triples = words.histories, first_triple, words.third
+    pairs = first_pair, words.second, roots.after_pair
+    after_triple = wordtree.roots_behind_triples(*triples, *pairs, roots.after_word)
+    # What may follow at each root but the first, in their order: pairs at a sentence's beginning,
+    # which come last among the pairs, then those after words, then triples.
+    last = first_pair[-2]
+    told = [
+        np.concatenate([pair[last:], pair[:last], triple])
+        for pair, triple in (
+            (words.second, words.third),
+            (words.log_pair, words.log_triple),
+            (roots.after_pair, after_triple),
+        )
+    ]
+    counts = words.followers[-1:], words.followers[roots.followed], words.pair_followers
+    first_way = _sums(words.ways)
+    entries = wordtree.entries(
+        *(_sums(np.concatenate(counts)), *told),
+        *(words.log_unigram, roots.after_word, first_way, _order(words)),
+    )
+    return Network(
+        *wordtree.grow(
+            *(*entries, roots.spoken, roots.back, roots.back_score),
+            *(words.phones, _sums(words.lengths), first_way),
+            *wordtree.suffixes(words.phones, words.lengths),
+        )
+    )
+
+
+class _Roots(NamedTuple):
+    """Root ``ANY``, that of a sentence's beginning, those after words, and those after pairs.
+
+    Attributes:
+        followed: words that have a root.
+        after_word: root after each word, and last that of a sentence's beginning.
+        after_pair: root after each pair: its own, or else that after its second word.
+        spoken: the word that each root comes after, -1 for none.
+        back: the root that each falls back to, -1 for none.
+        back_score: the log weight of that.
+    """
+
+    followed: np.ndarray
+    after_word: np.ndarray
+    after_pair: np.ndarray
+    spoken: np.ndarray
+    back: np.ndarray
+    back_score: np.ndarray
+
+
+def _roots(words: WordNgrams) -> _Roots:
     followed = np.flatnonzero(words.followers[:-1])
-    own = 2 + len(followed) + np.arange(rows, dtype=np.int32)
-    roots = 2 + len(followed) + rows
-    after_word = np.full(size + 1, ANY, np.int32)
+    own = 2 + len(followed) + np.arange(len(words.histories))  # roots after pairs
+    count = 2 + len(followed) + len(own)
+    after_word = np.full(words.num_words + 1, ANY, np.int32)
     after_word[-1], after_word[followed] = SENTENCE, 2 + np.arange(len(followed))
     after_pair = after_word[words.second]
-    shorter = after_pair[words.histories]  # behind a history without its first word
+    spoken = np.full(count, -1, np.int32)
+    spoken[after_word[followed]], spoken[own] = followed, words.second[words.histories]
+    back, back_score = np.full(count, ANY, np.int32), np.zeros(count, np.float32)
+    back_score[after_word], back_score[own] = words.back_off, words.pair_back_off
+    back[ANY], back[own] = -1, after_pair[words.histories]
     after_pair[words.histories] = own
-    first_pair, first_triple = _sums(words.followers), _sums(words.pair_followers)
-    pairs = words.second, after_pair, after_word
-    triples = words.histories, first_triple, words.third
-    after_triple = wordtree.roots_behind_triples(*triples, first_pair, *pairs)
-
-    # The pairs at a sentence's beginning come last, their root second.
-    last = first_pair[size]
-
-    def turned(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([values[last:], values[:last]])
-
-    counts = np.concatenate([words.followers[-1:], words.followers[followed]])
-    entries = wordtree.entries(
-        _sums(np.concatenate([counts, words.pair_followers])),
-        np.concatenate([turned(words.second), words.third]),
-        np.concatenate([turned(words.log_pair), words.log_triple]),
-        np.concatenate([turned(after_pair), after_triple]),
-        words.log_unigram,
-        after_word,
-        _sums(words.ways),
-        _order(words),
-    )
-    spoken = np.full(roots, -1, np.int32)
-    spoken[after_word[followed]] = followed
-    spoken[own] = words.second[words.histories]
-    back, weight = np.full(roots, ANY, np.int32), np.zeros(roots, np.float32)
-    back[ANY], back[own] = -1, shorter
-    weight[after_word], weight[own] = words.back_off, words.pair_back_off
-    number, suffix = wordtree.suffixes(words.phones, words.lengths)
-    ways = words.phones, _sums(words.lengths), _sums(words.ways)
-    return Network(*wordtree.grow(*entries, spoken, back, weight, *ways, number, suffix))
+    return _Roots(followed, after_word, after_pair, spoken, back, back_score)
 
 
 def _sums(counts: np.ndarray) -> np.ndarray:
