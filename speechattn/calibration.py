@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from speechattn.metrics import ratio
 
+LITTLE = 1e-4  # what the square of a weight costs, in nats a phone
 RELIABILITY_BINS = 10  # of equal width between confidence 0 and 1
 
 
@@ -78,30 +79,34 @@ class Calibration:
 
 
 def fit_confidence(
-    confidences: Sequence[float], right: Sequence[bool], weights: Sequence[float]
-) -> tuple[float, float]:
-    """Slope and offset that make confidences probabilities of being right.
+    evidence: Sequence[Sequence[float]], right: Sequence[bool], weights: Sequence[float]
+) -> tuple[float, ...]:
+    """Weights of evidence, and an offset, that make confidences probabilities of being right.
 
-    Maximises the likelihood of ``sigmoid(slope * logit(confidence) + offset)`` (Platt, 1999).
+    Maximises the likelihood of ``sigmoid(weights @ evidence + offset)`` (Platt, 1999), less a little
+    for weights of what is not the phone itself.
 
     Args:
-        confidences: between 0 and 1.
+        evidence: of each phone K numbers, of which the first is the logit of what it has been given.
         right: whether each phone is right.
         weights: how much each counts.
 
     Returns:
-        ``(1.0, 0.0)``, which changes nothing, where there is nothing to learn from: all phones
-        right, all wrong, or more often wrong the surer they are.
+        K weights and the offset: 1 and zeros, which change nothing, where there is nothing to learn
+        from: no phones, all right, all wrong, or more often wrong the surer they are.
     """
-    values = np.clip(np.asarray(confidences, dtype=np.float64), 1e-4, 1 - 1e-4)
-    logits, hits = np.log(values / (1 - values)), np.asarray(right, dtype=np.float64)
-    weights = np.asarray(weights, dtype=np.float64)
-    if len(values) == 0 or hits.min() == hits.max():
+    hits, counts = (np.asarray(x, dtype=np.float64) for x in (right, weights))
+    if not len(hits):
         return 1.0, 0.0
+    facts = np.column_stack([np.asarray(evidence, dtype=np.float64), np.ones(len(hits))])
+    start = np.eye(facts.shape[1])[0]
+    if hits.min() == hits.max():
+        return tuple(start.tolist())
 
     def cost(parameters: np.ndarray) -> float:
-        z = parameters[0] * logits + parameters[1]
-        return float((weights * (np.logaddexp(0, z) - hits * z)).sum() / weights.sum())
+        z = facts @ parameters
+        loss = (counts * (np.logaddexp(0, z) - hits * z)).sum() / counts.sum()
+        return float(loss + LITTLE * np.square(parameters[1:-1]).sum())
 
-    slope, offset = minimize(cost, [1.0, 0.0], method="BFGS").x
-    return (round(float(slope), 4), round(float(offset), 4)) if slope > 0.01 else (1.0, 0.0)
+    found = minimize(cost, start, method="BFGS").x
+    return tuple(round(float(x), 4) for x in found) if found[0] > 0.01 else tuple(start.tolist())

@@ -26,11 +26,13 @@ with a beam of some 12 nats is rare. Edge cases, by definition:
 
 from __future__ import annotations
 
+import copy
 import math
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from speechattn.confidence import Evidence, with_confidences
 from speechattn.decoder_options import DecoderOptions
 from speechattn.ngrams import Tables
 from speechattn.phonemodel import PhoneModel
@@ -114,8 +116,8 @@ class Decoder:
             log_posteriors: natural logarithms of the posteriors, shape (frames, P).
 
         Returns:
-            Runs that follow those returned before and can no longer change. Confidences are
-            the mean posteriors of their frames, as :meth:`DecoderOptions.confidence` takes them.
+            Runs that follow those returned before and can no longer change. Confidences come
+            out of the mean posteriors of their frames (:mod:`speechattn.confidence`).
 
         Raises:
             ValueError: for another shape, NaN, or values above 0; nothing is taken in then.
@@ -184,6 +186,7 @@ class Decoder:
         self._started = False
         self._head = np.empty((0, num_phones), np.float32)  # frames before the search begins
         self._count = np.zeros(4, np.int64)
+        self._evidence = Evidence(self._model.silence)
 
     def _start(self, min_frames: np.ndarray) -> None:
         """Set up the search; the arrays are described in :func:`speechattn.viterbi.advance`."""
@@ -258,23 +261,21 @@ class Decoder:
         )
         while 2 * self.num_pending + self._num_tokens > len(self._nodes):
             self._nodes, self._confidence = map(_doubled, (self._nodes, self._confidence))
-        runs = zip(final[:number, :3].tolist(), final_confidence[:number].tolist())
-        return [self._run(*place, confidence) for place, confidence in runs]
-
-    def _run(self, phone: int, start: int, end: int, mean_posterior: float) -> FrameRun:
-        return FrameRun(phone, start, end, self._options.confidence(mean_posterior))
+        places = zip(final[:number, :3].tolist(), final_confidence[:number].tolist())
+        runs = [FrameRun(*place, confidence) for place, confidence in places]
+        return with_confidences(runs, self._evidence, self._options)
 
     def _trace_back(self, token: int) -> list[FrameRun]:
         """The pending runs of a token, in order of time."""
         end = self.num_frames
         _, phone, _, start, k, _ = self._token[token].tolist()
         seen = self._seen[phone] - self._before[token]
-        runs = [self._run(phone, start, end, float(seen) / (end - start))]
+        runs = [FrameRun(phone, start, end, float(seen) / (end - start))]
         while k != self._names.NONE:
             phone, start, end, parent = self._nodes[k].tolist()
-            runs.append(self._run(phone, start, end, float(self._confidence[k])))
+            runs.append(FrameRun(phone, start, end, float(self._confidence[k])))
             k = parent
-        return runs[::-1]
+        return with_confidences(runs[::-1], copy.copy(self._evidence), self._options)
 
 
 def decode(

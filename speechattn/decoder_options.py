@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from speechattn.errors import ConfigError
+
+CONFIDENCE = ("confidence_slope", "confidence_context", "confidence_length", "confidence_offset")
+MAY_BE_NEGATIVE = ("insertion_penalty", *CONFIDENCE[1:])
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,17 @@ class DecoderOptions:
         insertion_penalty: nats taken off for every phone after the first; positive values give
             fewer phones, negative ones more.
         duration_scale: weight of the durations past the minimum; at least 0.
-        word_scale: weight of the word bigram, where the phone model has words; at least 0. At 0
+        word_scale: weight of the words' n-grams, where the phone model has words; at least 0. At 0
             there are no words.
         unknown_word: nats, times ``word_scale``, that it costs to begin what is none of the
             words; at least 0.
-        confidence_slope: above 0, and
-        confidence_offset: how a confidence comes out of the mean posterior p of a phone's frames:
-            its logit is ``slope * logit(p) + offset`` (Platt, 1999).
+        confidence_slope: above 0,
+        confidence_offset:
+        confidence_context:
+        confidence_length: how a confidence comes out of the mean posterior p of a phone's frames:
+            its logit is ``slope * logit(p) + context * m + length * log(d) + offset``, m being
+            the mean of logit(p) over the phones until then, d frames its length; see
+            :class:`speechattn.confidence.Evidence` (logistic regression, as Platt 1999).
         beam: nats, above 0; readings whose score is lower than the best one's by more are given
             up. None keeps all, and so finds the best for certain.
     """
@@ -39,6 +47,8 @@ class DecoderOptions:
     unknown_word: float = 2.5
     confidence_slope: float = 1.0
     confidence_offset: float = 0.0
+    confidence_context: float = 0.0
+    confidence_length: float = 0.0
     beam: float | None = None
 
     def __post_init__(self) -> None:
@@ -48,7 +58,7 @@ class DecoderOptions:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not number or not math.isfinite(value):
                 raise ConfigError(f"decoder: {name} is {value!r}; give a finite number")
-            if value < 0 and name not in ("insertion_penalty", "confidence_offset"):
+            if value < 0 and name not in MAY_BE_NEGATIVE:
                 raise ConfigError(f"decoder: {name} is {value}; give 0 or more")
         for name in ("confidence_slope", "beam"):
             if getattr(self, name) == 0:
@@ -56,12 +66,17 @@ class DecoderOptions:
         if self.prior_scale > 1:
             raise ConfigError(f"decoder: prior_scale is {self.prior_scale}; give 0 to 1")
 
-    def confidence(self, mean_posterior: float) -> float:
-        """How sure it is, 0 to 1, that a phone is right whose frames have this mean posterior."""
-        p = min(1.0, max(0.0, mean_posterior))  # rounding may have left the range
-        if (self.confidence_slope, self.confidence_offset) == (1.0, 0.0) or p in (0.0, 1.0):
-            return p
-        logit = self.confidence_slope * math.log(p / (1 - p)) + self.confidence_offset
+    def confidence(self, mean_posterior: float, evidence: Sequence[float]) -> float:
+        """How sure it is, 0 to 1, that a phone is right.
+
+        Args:
+            mean_posterior: of its frames; the confidence itself where nothing else is known.
+            evidence: as :meth:`speechattn.confidence.Evidence.take` gives it.
+        """
+        *weights, offset = (getattr(self, name) for name in CONFIDENCE)
+        if (*weights, offset) == (1.0, 0.0, 0.0, 0.0):
+            return min(1.0, max(0.0, mean_posterior))  # rounding may have left the range
+        logit = offset + sum(weight * value for weight, value in zip(weights, evidence))
         return 1 / (1 + math.exp(-min(max(logit, -700.0), 700.0)))
 
     def with_lm_scale(self, scale: float) -> DecoderOptions:

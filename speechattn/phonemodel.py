@@ -96,6 +96,11 @@ class PhoneModel:
         """P."""
         return len(self.log_initial)
 
+    @property
+    def silence(self) -> int | None:
+        """The class of pauses, as far as the model knows: as its words have it."""
+        return self.words.silence if self.words is not None else None
+
     @classmethod
     def uniform(cls, num_phones: int, *, min_frames: int = 1) -> PhoneModel:
         """A model that knows nothing but a minimum duration.

@@ -5,6 +5,7 @@ Every corpus of dev counts alike, however large it is: a decoder is not to suit 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections import Counter
@@ -14,10 +15,11 @@ import torch
 from tqdm import tqdm
 
 from speechattn.calibration import fit_confidence
+from speechattn.confidence import Evidence
 from speechattn.config import DecodingConfig
 from speechattn.config_sections import TUNED
 from speechattn.decoder import decode
-from speechattn.decoder_options import DecoderOptions
+from speechattn.decoder_options import CONFIDENCE, DecoderOptions
 from speechattn.encoder import PhoneClassifier
 from speechattn.metrics import phone_errors, phones_right
 from speechattn.phonemodel import PhoneModel
@@ -76,22 +78,30 @@ def tune_decoder(
         (entry.corpus, decode(scores, phone_model, best), dev.labels(entry))
         for entry, scores, _ in utterances
     ]
-    slope, offset = _fitted_confidence(found, silence)
-    return dataclasses.replace(best, confidence_slope=slope, confidence_offset=offset), rows
+    fitted = _fitted_confidence(found, silence, Evidence(phone_model.silence))
+    return dataclasses.replace(best, **dict(zip(CONFIDENCE, fitted))), rows
 
 
 def _fitted_confidence(
-    found: list[tuple[str, list[FrameRun], np.ndarray]], silence: int
-) -> tuple[float, float]:
-    """Slope and offset of confidences on runs by corpus and their reference labels."""
-    confidences, right, corpora = [], [], []
+    found: list[tuple[str, list[FrameRun], np.ndarray]], silence: int, evidence: Evidence
+) -> tuple[float, ...]:
+    """Weights of evidence on runs of mean posteriors, by corpus, and their reference labels.
+
+    Args:
+        found: corpus, runs and labels of each utterance.
+        silence: class of pauses.
+        evidence: as it is where a recording begins.
+    """
+    facts, right, corpora = [], [], []
     for corpus, runs, labels in found:
+        so_far = copy.copy(evidence)
+        taken = [(run, so_far.take(run)) for run in runs]
+        facts += [values for run, values in taken if run.phone != silence]
         said = [run for run in runs if run.phone != silence]
-        confidences += [run.confidence for run in said]
         right += phones_right(said, labels)
         corpora += [corpus] * len(said)
     sizes = Counter(corpora)
-    return fit_confidence(confidences, right, [1 / sizes[corpus] for corpus in corpora])
+    return fit_confidence(facts, right, [1 / sizes[corpus] for corpus in corpora])
 
 
 def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:

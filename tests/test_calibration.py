@@ -52,15 +52,27 @@ def test_a_fit_finds_how_confidences_were_bent():
     truth = random.uniform(0.02, 0.98, 40_000)
     right = random.uniform(size=len(truth)) < truth
     bent = 1 / (1 + np.exp(-(np.log(truth / (1 - truth)) - 0.8) / 1.7))  # slope 1.7, offset 0.8
-    slope, offset = fit_confidence(bent, right, np.ones(len(bent)))
+    logits = np.log(bent / (1 - bent))
+    noise = random.normal(size=len(bent))
+    slope, none, offset = fit_confidence(np.stack([logits, noise], 1), right, np.ones(len(bent)))
+    assert abs(none) < 0.05
     assert slope == pytest.approx(1.7, abs=0.06) and offset == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_fit_finds_what_else_counts():
+    random = np.random.default_rng(1)
+    facts = random.normal(size=(40_000, 3))
+    right = random.uniform(size=len(facts)) < 1 / (1 + np.exp(-(facts @ [0.8, 1.5, -0.7] + 0.4)))
+    found = fit_confidence(facts, right, np.ones(len(facts)))
+    assert found == pytest.approx((0.8, 1.5, -0.7, 0.4), abs=0.06)
 
 
 def test_weights_count():
     """Two corpora disagree; the one that weighs all decides."""
     confidences = [0.6] * 200
     right = [True] * 90 + [False] * 10 + [True] * 20 + [False] * 80
-    slope, offset = fit_confidence(confidences, right, [1.0] * 100 + [0.0] * 100)
+    logits = [[np.log(1.5)] for _ in confidences]
+    slope, offset = fit_confidence(logits, right, [1.0] * 100 + [0.0] * 100)
     assert 1 / (1 + np.exp(-(slope * np.log(1.5) + offset))) == pytest.approx(0.9, abs=0.01)
 
 
@@ -70,4 +82,6 @@ def test_weights_count():
     ids=["nothing", "all right", "surer is worse"],
 )
 def test_where_nothing_can_be_learned_confidences_stay(confidences, right):
-    assert fit_confidence(confidences, right, [1.0] * len(right)) == (1.0, 0.0)
+    facts = [(np.log(p / (1 - p)), 1.0, 2.0) for p in confidences]
+    expected = (1.0, 0.0, 0.0, 0.0) if facts else (1.0, 0.0)
+    assert fit_confidence(facts, right, [1.0] * len(right)) == expected

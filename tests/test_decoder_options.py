@@ -8,28 +8,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.decoder_options import DecoderOptions
+from speechattn.decoder_options import CONFIDENCE, DecoderOptions
 from speechattn.errors import ConfigError
 
 UNIT = st.floats(0, 1)
 REAL = st.floats(-50, 50)
 
 
-@given(UNIT)
-def test_without_calibration_a_confidence_is_the_mean_posterior(p):
-    assert DecoderOptions().confidence(p) == p
+@given(UNIT, REAL, REAL, REAL)
+def test_without_calibration_a_confidence_is_the_mean_posterior(p, logit, mean, length):
+    assert DecoderOptions().confidence(p, (logit, mean, length)) == p
 
 
-@given(st.floats(-1e-6, 1 + 1e-6), st.floats(0.01, 50), REAL)
-def test_confidences_are_between_0_and_1_and_keep_the_order(p, slope, offset):
-    options = DecoderOptions(confidence_slope=slope, confidence_offset=offset)
-    assert 0 <= options.confidence(p) <= options.confidence(p + 0.1) <= 1
+@given(UNIT, st.floats(0.01, 50), REAL, REAL, REAL, REAL)
+def test_confidences_are_between_0_and_1_and_keep_the_order(p, slope, offset, context, mean, logit):
+    options = DecoderOptions(
+        confidence_slope=slope, confidence_offset=offset, confidence_context=context
+    )
+    one, two = (options.confidence(p, (value, mean, 1.0)) for value in (logit, logit + 0.1))
+    assert 0 <= one <= two <= 1
 
 
-@pytest.mark.parametrize(("p", "expected"), [(0.5, math.e / (1 + math.e)), (0.0, 0.0), (1.0, 1.0)])
-def test_the_logit_is_scaled_and_moved(p, expected):
-    options = DecoderOptions(confidence_slope=2.0, confidence_offset=1.0)
-    assert options.confidence(p) == pytest.approx(expected)
+def test_evidence_is_weighed():
+    options = DecoderOptions(
+        confidence_slope=2.0,
+        confidence_context=0.5,
+        confidence_length=-1.0,
+        confidence_offset=0.3,
+    )
+    logit = 2.0 * 0.7 + 0.5 * 1.1 - 1.0 * 0.9 + 0.3
+    assert options.confidence(0.5, (0.7, 1.1, 0.9)) == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
 @pytest.mark.parametrize("slope", [0, -1.0, math.nan, "steep"])
@@ -40,7 +48,7 @@ def test_a_slope_that_loses_the_order_is_refused(slope):
 
 def test_options_of_early_models_have_no_calibration():
     options = DecoderOptions.from_dict({"bigram_scale": 0.5})
-    assert (options.confidence_slope, options.confidence_offset) == (1.0, 0.0)
+    assert [getattr(options, name) for name in CONFIDENCE] == [1.0, 0.0, 0.0, 0.0]
 
 
 @given(st.floats(0.1, 5), st.floats(0, 5), st.floats(0, 9))

@@ -15,10 +15,11 @@ from words import random_words
 
 import speechattn.tune
 from speechattn.calibration import fit_confidence
+from speechattn.confidence import Evidence
 from speechattn.config import DecodingConfig
 from speechattn.config_sections import TUNED
 from speechattn.decoder import decode
-from speechattn.decoder_options import DecoderOptions
+from speechattn.decoder_options import CONFIDENCE, DecoderOptions
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
 from speechattn.metrics import phones_right
@@ -92,16 +93,19 @@ def weights(options: DecoderOptions) -> tuple:
 def test_confidences_are_fitted_on_dev(dev, phone_model):
     only = DecodingConfig((0.0,), (0.0,), (-9.0,), (0.0,))
     best, _ = tune_decoder(Given(), phone_model, dev, only, SIL, CPU)
-    confidences, right = [], []
+    facts, right = [], []
     for entry in dev.entries:
         scores = torch.from_numpy(dev.frames(entry)).log_softmax(-1).numpy()
         runs = decode(scores, phone_model, DecoderOptions(0.0, 0.0, -9.0, 0.0))
-        said = [run for run in runs if run.phone != SIL]
-        confidences += [run.confidence for run in said]
-        right += phones_right(said, dev.labels(entry))
-    fitted = fit_confidence(confidences, right, [1.0] * len(right))
-    assert (best.confidence_slope, best.confidence_offset) == pytest.approx(fitted, abs=1e-3)
-    assert fitted != (1.0, 0.0)
+        evidence = Evidence(None)  # without words nobody knows which phone is silence
+        facts += [
+            values for run, values in [(r, evidence.take(r)) for r in runs] if run.phone != SIL
+        ]
+        right += phones_right([run for run in runs if run.phone != SIL], dev.labels(entry))
+    fitted = fit_confidence(facts, right, [1.0] * len(right))
+    found = [getattr(best, name) for name in CONFIDENCE]
+    assert found == pytest.approx(fitted, abs=1e-3)
+    assert fitted != (1.0, 0.0, 0.0, 0.0)
 
 
 def test_the_best_combination_wins(dev, phone_model):
