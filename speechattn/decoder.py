@@ -8,7 +8,7 @@ The score of a segmentation into phones p1 ... pn of d1 ... dn frames, in nats, 
   up to n - 1 phones before it takes the place of ``log_bigram[p, q]``
   (:mod:`speechattn.ngrams`);
 - where the phone model has words (:mod:`speechattn.words`), ``word_scale`` times the log probability
-  of each after the one before takes the place of that, but for what is spelled: phones that are no
+  of each after those before takes the place of that, but for what is spelled: phones that are no
   word cost ``word_scale * unknown_word`` once, and then what the n-grams say;
 - ``duration_scale * ((d - m) * log_stay[p] + log_leave[p])`` for each phone, m its minimum;
 - ``-insertion_penalty`` for each phone after the first.

@@ -17,7 +17,10 @@ def describe(checkpoint: Checkpoint, device: torch.device) -> dict:
     ngrams = checkpoint.phone_model.ngrams
     order = 2 if ngrams is None else ngrams.order
     words = checkpoint.phone_model.words
-    grammar = {"ngram_order": order, **({"words": words.num_words} if words else {})}
+    grammar = {"ngram_order": order}
+    if words:
+        counts = words.num_words, len(words.second), len(words.third)
+        grammar |= dict(zip(("words", "word_pairs", "word_triples"), counts))
     return {
         "name": checkpoint.name,
         "weights": checkpoint.classifier.num_weights,
