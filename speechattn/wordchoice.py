@@ -36,67 +36,75 @@ def choose_words(
         if value < 0:
             raise ConfigError(f"words: {name} is {value}; give 0 or more")
     number = _numbers(trigram, lexicon)
-    known = np.argsort(number)[(number < 0).sum() :]  # of the trigram's words, in order
-    size = len(known)
-    if not size:
+    known = np.argsort(number)[
+        (number < 0).sum() :
+    ]  # words of the trigram, in the order of numbers
+    if not len(known):
         raise CorpusError("words: none that the lexicon lists; give another lexicon")
-    # Of what may be before a word: a number, size for a sentence's beginning, and how likely it is.
-    begin, end = (trigram.words.index(name) for name in (BEGIN, END))
+    told, kept = _best_of(trigram, number, pairs, triples)
+    size = len(known)
+    # Of what may be before a word: its number, size for a sentence's beginning.
     head = number.copy()
-    head[begin] = size
-    likely = trigram.log_unigram.copy()
-    likely[begin] = likely[end]
+    head[trigram.words.index(BEGIN)] = size
 
-    first, second, third = trigram.first, trigram.second, trigram.third
-    log_pair, log_unigram = trigram.log_pair, trigram.log_unigram
-    pair = trigram.pair
-    ends = _pair_of(trigram, second[pair], third)  # the pair at the end of each triple, or -1
-    behind = np.where(ends < 0, trigram.back_off[second[pair]] + log_unigram[third], log_pair[ends])
-    possible = (head[first] >= 0) & (number[second] >= 0)
-    gain = trigram.log_triple - trigram.pair_back_off[pair] - behind
-    weight = np.exp((likely[first] + log_pair)[pair] + trigram.log_triple)
-    kept = _best(weight * gain, possible[pair] & (number[third] >= 0), triples)
+    before, second = head[trigram.first[told]], number[trigram.second[told]]
+    order = np.lexsort((second, before))
+    told, before, second = told[order], before[order], second[order]
+    log_pair, log_unigram = trigram.log_pair[told], trigram.log_unigram[known]
+    back_off = _back_off(before, log_pair, log_unigram[second], size + 1)
 
-    gain = log_pair - trigram.back_off[first] - log_unigram[second]
-    chosen = _best(np.exp(likely[first] + log_pair) * gain, possible, pairs)
-    chosen = np.union1d(chosen, pair[kept])
-    before, after = head[first[chosen]], number[second[chosen]]
-    order = np.lexsort((after, before))
-    chosen, before, after = chosen[order], before[order], after[order]
-    log_prob, unigram = log_pair[chosen], log_unigram[known]
-    back_off = _back_off(before, log_prob, unigram[after], size + 1)
-
-    place = np.full(len(first), -1)
-    place[chosen] = np.arange(len(chosen))
-    history, last = place[pair[kept]], number[third[kept]]
-    order = np.lexsort((last, history))
-    kept, history, last = kept[order], history[order], last[order]
-    lower = place[ends[kept]]
-    lower = np.where(
-        (ends[kept] < 0) | (lower < 0), back_off[after[history]] + unigram[last], log_prob[lower]
-    )
-    histories, row, followers = np.unique(history, return_inverse=True, return_counts=True)
+    place = np.full(len(trigram.first), -1)  # of each pair of the trigram among those told
+    place[told] = np.arange(len(told))
+    history, third = place[trigram.pair[kept]], number[trigram.third[kept]]
+    order = np.lexsort((third, history))
+    kept, history, third = kept[order], history[order], third[order]
     log_triple = trigram.log_triple[kept]
+    end = np.append(place, -1)[_last_pair(trigram)[kept]]
+    lower = np.where(end < 0, back_off[second[history]] + log_unigram[third], log_pair[end])
+    histories, row, followers = np.unique(history, return_inverse=True, return_counts=True)
     said = [list(dict.fromkeys(lexicon.variants[trigram.words[i].upper()])) for i in known]
     ways = [way for variants in said for way in variants]
     return rounded(
         WordNgrams(
-            np.concatenate([np.array(way) for way in ways]),
-            np.array([len(way) for way in ways]),
-            np.array([len(variants) for variants in said]),
-            unigram,
-            back_off,
-            np.bincount(before, minlength=size + 1),
-            after,
-            log_prob,
-            histories,
-            _back_off(row, log_triple, lower, len(histories)),
-            followers,
-            last,
-            log_triple,
-            lexicon.phones.silence_index,
+            phones=np.concatenate([np.array(way) for way in ways]),
+            lengths=np.array([len(way) for way in ways]),
+            ways=np.array([len(variants) for variants in said]),
+            log_unigram=log_unigram,
+            back_off=back_off,
+            followers=np.bincount(before, minlength=size + 1),
+            second=second,
+            log_pair=log_pair,
+            histories=histories,
+            pair_back_off=_back_off(row, log_triple, lower, len(histories)),
+            pair_followers=followers,
+            third=third,
+            log_triple=log_triple,
+            silence=lexicon.phones.silence_index,
         )
     )
+
+
+def _best_of(
+    trigram: WordTrigram, number: np.ndarray, pairs: int, triples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, in the trigram, of the best pairs, those that triples begin with among them, and triples."""
+    first, second, third, pair = trigram.first, trigram.second, trigram.third, trigram.pair
+    begin, end = (trigram.words.index(name) for name in (BEGIN, END))
+    likely = trigram.log_unigram.copy()
+    likely[begin] = likely[end]  # as many sentences begin as end
+    before = likely[first] + trigram.log_pair  # of a pair
+    possible = ((number[first] >= 0) | (first == begin)) & (number[second] >= 0)
+
+    last = _last_pair(trigram)
+    without = trigram.back_off[second[pair]] + trigram.log_unigram[third]
+    without = np.where(last < 0, without, trigram.log_pair[last])
+    gain = trigram.log_triple - trigram.pair_back_off[pair] - without
+    gain *= np.exp(before[pair] + trigram.log_triple)
+    kept = _best(gain, possible[pair] & (number[third] >= 0), triples)
+
+    gain = trigram.log_pair - trigram.back_off[first] - trigram.log_unigram[second]
+    told = _best(np.exp(before) * gain, possible, pairs)
+    return np.union1d(told, pair[kept]), kept
 
 
 def _numbers(trigram: WordTrigram, lexicon: Lexicon) -> np.ndarray:
@@ -118,13 +126,13 @@ def _numbers(trigram: WordTrigram, lexicon: Lexicon) -> np.ndarray:
     return number
 
 
-def _pair_of(trigram: WordTrigram, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The number of each pair in the trigram, -1 for those that it lacks."""
+def _last_pair(trigram: WordTrigram) -> np.ndarray:
+    """The number of the pair that each triple ends with, -1 where the trigram lacks it."""
     size = len(trigram.words)
-    keys, wanted = trigram.first * size + trigram.second, first * size + second
+    keys = trigram.first * size + trigram.second
+    wanted = trigram.second[trigram.pair] * size + trigram.third
     found = np.searchsorted(keys, wanted)
-    there = np.append(keys, -1)[found] == wanted
-    return np.where(there, found, -1)
+    return np.where(np.append(keys, -1)[found] == wanted, found, -1)
 
 
 def _best(gain: np.ndarray, possible: np.ndarray, most: int) -> np.ndarray:
