@@ -211,6 +211,9 @@ class PhoneNgrams:
         check_names(OWNER, set(tensors), _in_file())
         arcs = checked_array(OWNER, "arcs", tensors["arcs"], None)
         within(OWNER, "arcs", arcs, 0, MOST_PHONES)
+        # Before anything of their number is made: it may be any.
+        found, right = np.shape(tensors["arc_phone"]), (int(arcs.sum()),)
+        hold(OWNER, found == right, f"arc_phone has shape {found}, not {right}")
         others = {name: values for name, values in tensors.items() if name != "arcs"}
         return cls(**others, arc_state=np.repeat(np.arange(len(arcs)), arcs))
 

@@ -167,8 +167,8 @@ def restore_weights(
         back = weight.float() * step[:, None].float() / _steps(ranges[name], LARGEST)
         weights[f"{name}.weight"] = back
         whole.discard(f"{name}.weight")
-    for name in sorted(whole):
-        raise ModelError(f"{name}: whole numbers without steps; export the model again")
+    if whole:
+        raise ModelError(f"{min(whole)}: whole numbers without steps; export the model again")
 
 
 def _steps(ranges: Tensor, largest: int) -> Tensor:

@@ -104,12 +104,13 @@ def _parsed(data: _Bytes) -> WordTrigram:
     oldest, number = _fields(data, num_triples, (word, BITS))
     names = data.rest()[4:].decode().split("\0")  # behind their length
     of_words = unigrams["pairs"].astype(np.int64)
-    num_pairs = int(of_words[-1])  # fewer than there is room for
-    of_pairs = begin[: num_pairs + 1]
-    num_triples = int(of_pairs[-1])
-    first, oldest = first[:num_pairs], oldest[:num_triples]
+    of_pairs = begin[: of_words[-1] + 1]
     if of_words[0] or of_pairs[0] or len(names) < num_words:
         raise ValueError
+    if of_words[-1] > num_pairs or of_pairs[-1] > num_triples:
+        raise ValueError
+    num_pairs, num_triples = int(of_words[-1]), int(of_pairs[-1])  # there is room for more
+    first, oldest = first[:num_pairs], oldest[:num_triples]
     second = np.repeat(np.arange(num_words), np.diff(of_words))  # ValueError for a step back
     third, middle = (np.repeat(x, np.diff(of_pairs)) for x in (second, first))
     order = np.lexsort((second, first))

@@ -5,7 +5,6 @@ Every corpus of dev counts alike, however large it is: a decoder is not to suit 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import itertools
 from collections import Counter
@@ -78,27 +77,27 @@ def tune_decoder(
         (entry.corpus, decode(scores, phone_model, best), dev.labels(entry))
         for entry, scores, _ in utterances
     ]
-    fitted = _fitted_confidence(found, silence, Evidence(phone_model.silence))
+    fitted = _fitted_confidence(found, silence, phone_model.silence)
     return dataclasses.replace(best, **dict(zip(CONFIDENCE, fitted))), rows
 
 
 def _fitted_confidence(
-    found: list[tuple[str, list[FrameRun], np.ndarray]], silence: int, evidence: Evidence
+    found: list[tuple[str, list[FrameRun], np.ndarray]], silence: int, pause: int | None
 ) -> tuple[float, ...]:
     """Weights of evidence on runs of mean posteriors, by corpus, and their reference labels.
 
     Args:
         found: corpus, runs and labels of each utterance.
         silence: class of pauses.
-        evidence: as it is where a recording begins.
+        pause: the same where the decoder knows it, or None.
     """
     facts, right, corpora = [], [], []
     for corpus, runs, labels in found:
-        so_far = copy.copy(evidence)
-        taken = [(run, so_far.take(run)) for run in runs]
-        facts += [values for run, values in taken if run.phone != silence]
-        said = [run for run in runs if run.phone != silence]
-        right += phones_right(said, labels)
+        evidence = Evidence(pause)
+        taken = [(run, evidence.take(run)) for run in runs]
+        said = [(run, values) for run, values in taken if run.phone != silence]
+        facts += [values for _, values in said]
+        right += phones_right([run for run, _ in said], labels)
         corpora += [corpus] * len(said)
     sizes = Counter(corpora)
     return fit_confidence(facts, right, [1 / sizes[corpus] for corpus in corpora])

@@ -36,12 +36,11 @@ def choose_words(
         if value < 0:
             raise ConfigError(f"words: {name} is {value}; give 0 or more")
     number = _numbers(trigram, lexicon)
-    known = np.argsort(number)[
-        (number < 0).sum() :
-    ]  # words of the trigram, in the order of numbers
+    known = np.argsort(number)[(number < 0).sum() :]  # by their numbers
     if not len(known):
         raise CorpusError("words: none that the lexicon lists; give another lexicon")
-    told, kept = _best_of(trigram, number, pairs, triples)
+    last_pair = _last_pair(trigram)
+    told, kept = _best_of(trigram, number, last_pair, pairs, triples)
     size = len(known)
     # Of what may be before a word: its number, size for a sentence's beginning.
     head = number.copy()
@@ -59,7 +58,7 @@ def choose_words(
     order = np.lexsort((third, history))
     kept, history, third = kept[order], history[order], third[order]
     log_triple = trigram.log_triple[kept]
-    end = np.append(place, -1)[_last_pair(trigram)[kept]]
+    end = np.append(place, -1)[last_pair[kept]]
     lower = np.where(end < 0, back_off[second[history]] + log_unigram[third], log_pair[end])
     histories, row, followers = np.unique(history, return_inverse=True, return_counts=True)
     said = [list(dict.fromkeys(lexicon.variants[trigram.words[i].upper()])) for i in known]
@@ -85,7 +84,7 @@ def choose_words(
 
 
 def _best_of(
-    trigram: WordTrigram, number: np.ndarray, pairs: int, triples: int
+    trigram: WordTrigram, number: np.ndarray, last_pair: np.ndarray, pairs: int, triples: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Numbers, in the trigram, of the best pairs, those that triples begin with among them, and triples."""
     first, second, third, pair = trigram.first, trigram.second, trigram.third, trigram.pair
@@ -95,9 +94,8 @@ def _best_of(
     before = likely[first] + trigram.log_pair  # of a pair
     possible = ((number[first] >= 0) | (first == begin)) & (number[second] >= 0)
 
-    last = _last_pair(trigram)
     without = trigram.back_off[second[pair]] + trigram.log_unigram[third]
-    without = np.where(last < 0, without, trigram.log_pair[last])
+    without = np.where(last_pair < 0, without, trigram.log_pair[last_pair])
     gain = trigram.log_triple - trigram.pair_back_off[pair] - without
     gain *= np.exp(before[pair] + trigram.log_triple)
     kept = _best(gain, possible[pair] & (number[third] >= 0), triples)

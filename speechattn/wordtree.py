@@ -126,6 +126,65 @@ def entries(first, word, log_prob, after, log_unigram, after_word, first_way, or
 
 
 @compiled(
+    "UniTuple(int64, 3)",
+    *(STATES, STATES, STATES, STATES, STATE_TABLE),
+    *(STATES, STATE_TABLE, SCORES, STATES, STATES, SCORES, "int64", "int64"),
+)
+def _single_words(
+    spoken,
+    phones,
+    begins,
+    first_way,
+    suffix,
+    arc_first,
+    arcs,
+    arc_score,
+    jump_first,
+    jumps,
+    jump_score,
+    num_arcs,
+    num_jumps,
+):
+    """Write the states where one word is left: by suffix, and then for every root behind a word.
+
+    Args:
+        num_arcs, num_jumps: written so far.
+        the others: as in :func:`grow`, which they are written for.
+
+    Returns:
+        The state behind them, arcs and jumps written so far.
+    """
+    roots = len(spoken)
+    state = roots
+    for rest in range(len(suffix)):
+        arc_first[state], jump_first[state] = num_arcs, num_jumps
+        state += 1
+        left = suffix[rest, REST]
+        if left == NONE:
+            jumps[num_jumps], jump_score[num_jumps] = ANY, 0.0
+            num_jumps += 1
+        else:
+            arcs[num_arcs, 0], arcs[num_arcs, 1] = suffix[left, PHONE], roots + left
+            arc_score[num_arcs] = 0.0
+            num_arcs += 1
+    for root in range(roots):
+        if spoken[root] == NONE:
+            continue
+        for w in range(first_way[spoken[root]], first_way[spoken[root] + 1]):
+            for i in range(begins[w], begins[w + 1]):
+                arc_first[state], jump_first[state] = num_arcs, num_jumps
+                state += 1
+                if i + 1 == begins[w + 1]:
+                    jumps[num_jumps], jump_score[num_jumps] = root, 0.0
+                    num_jumps += 1
+                else:
+                    arcs[num_arcs, 0], arcs[num_arcs, 1] = phones[i + 1], state
+                    arc_score[num_arcs] = 0.0
+                    num_arcs += 1
+    return state, num_arcs, num_jumps
+
+
+@compiled(
     f"Tuple(({STATES}, {STATE_TABLE}, {SCORES}, {STATES}, {STATES}, {SCORES}))",
     *(STATES, STATES, SCORES, STATES, STATES, STATES, SCORES),
     *(STATES, STATES, STATES, STATES, STATE_TABLE),
@@ -177,32 +236,11 @@ def grow(
     jumps, jump_score = np.empty(room, np.int32), np.empty(room, np.float32)
     state, num_arcs, num_jumps = 0, 0, 0
     while state < states:
-        if state == roots:  # those of single words, which lie between the roots and the branches
-            for rest in range(len(suffix)):
-                arc_first[state], jump_first[state] = num_arcs, num_jumps
-                if suffix[rest, REST] == NONE:
-                    jumps[num_jumps], jump_score[num_jumps] = ANY, 0.0
-                    num_jumps += 1
-                else:
-                    target = roots + suffix[rest, REST]
-                    arcs[num_arcs, 0], arcs[num_arcs, 1] = suffix[suffix[rest, REST], PHONE], target
-                    arc_score[num_arcs] = 0.0
-                    num_arcs += 1
-                state += 1
-            for root in range(roots):
-                if spoken[root] == NONE:
-                    continue
-                for w in range(first_way[spoken[root]], first_way[spoken[root] + 1]):
-                    for i in range(begins[w], begins[w + 1]):
-                        arc_first[state], jump_first[state] = num_arcs, num_jumps
-                        if i + 1 == begins[w + 1]:
-                            jumps[num_jumps], jump_score[num_jumps] = root, 0.0
-                            num_jumps += 1
-                        else:
-                            arcs[num_arcs, 0], arcs[num_arcs, 1] = phones[i + 1], state + 1
-                            arc_score[num_arcs] = 0.0
-                            num_arcs += 1
-                        state += 1
+        if state == roots:  # those of single words lie between the roots and the branches
+            state, num_arcs, num_jumps = _single_words(
+                *(spoken, phones, begins, first_way, suffix),
+                *(arc_first, arcs, arc_score, jump_first, jumps, jump_score, num_arcs, num_jumps),
+            )
             continue
         arc_first[state], jump_first[state] = num_arcs, num_jumps
         if state < roots:
