@@ -5,16 +5,12 @@
 (scaled dot product: Vaswani et al., 2017; truncated to a window: Povey et al., "A time-restricted
 self-attention layer for ASR", 2018).
 
-How it is made fast: queries are taken in blocks of ``b`` frames. All queries of a block together
-see ``b + left + right`` keys, and the keys of neighbouring blocks overlap, so they are *views* into
-one tensor, with a stride of ``b`` rows; nothing is copied. Within a block the window is a band, the
-same for every interior block: one attention call with one small mask does them all. The blocks that
-touch an end of the sequence become small calls of their own. A batch of sequences of different
-lengths is laid end to end, and every block gets its own mask, which keeps the sequences apart. A
-bias by distance (Shaw et al., 2018; Raffel et al., 2020) goes into the masks. How a call is computed
-is in :mod:`speechattn.kernels`; on CUDA, :mod:`speechattn.flex` does all of it instead. Time and
-memory are linear in the number of frames times the window; a window without limits costs the square
-of the frames, as it must.
+Three ways lead there. On CPUs, :mod:`speechattn.kernels` has code of its own for float32 and
+bfloat16; on CUDA, :mod:`speechattn.flex` does it; for every other device and type of number there are
+PyTorch's operations on blocks (:mod:`speechattn.blockwise`). A batch of sequences of different lengths
+costs no more than their frames. A bias by distance (Shaw et al., 2018; Raffel et al., 2020) is added
+to the scores. Time and memory are linear in the number of frames times the window; a window without
+limits costs the square of the frames, as it must.
 
 NaN and infinity are not looked for here, but in :func:`speechattn.family.attend` and in the layers:
 they would spread from a key to queries that share a block with those that see it.
@@ -23,17 +19,11 @@ they would spread from a key to queries that share a block with those that see i
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
-from speechattn import flex
-from speechattn.blocks import Call
+from speechattn import flex, kernels
+from speechattn.blockwise import by_blocks
 from speechattn.checks import check_lengths, check_vectors, whole_number
-from speechattn.kept import keep
-from speechattn.kernels import run_calls
-from speechattn.packing import lay_end_to_end, take_apart
-
-HIDDEN = float("-inf")  # added to the score of a key that a query must not see
-LARGEST_KEPT = 1 << 14  # numbers in a mask that is kept for the next call
+from speechattn.visibility import Window
 
 
 def truncated_attention(
@@ -76,146 +66,29 @@ def truncated_attention(
         bias = bias[:, left - min(left, keys) : left + min(right, keys) + 1]
     left = keys if left is None else min(left, keys)
     right = keys if right is None else min(right, keys)
-    if batch == 1 and lengths is None:
-        if flex.is_offered(q):
-            return flex.attend(q, k, v, left, right, offset=offset, bias=bias)
-        calls = sequence_calls(queries, keys, left, right, offset, q.device, q.dtype, bias)
-        return run_calls(q[0], k[0], v[0], calls)[None]
-    if offset or queries != keys:
+    if (offset or queries != keys) and (batch > 1 or lengths is not None):
         raise ValueError(
             f"offset {offset}, {queries} queries, {keys} keys in a batch of {batch}: "
             "a batch has as many queries as keys and no offset; stream one sequence at a time"
         )
-    if not flex.is_offered(q) and left + right < keys:
-        return _packed(q, k, v, left, right, lengths, bias)
-    run = flex.attend if flex.is_offered(q) else _padded
-    if lengths is None:
-        return run(q, k, v, left, right, bias=bias)
-    lengths = lengths.to(q.device)
-    beyond = ~valid_frames(lengths, keys)[:, :, None, None]
-    q, k, v = (x.masked_fill(beyond, 0) for x in (q, k, v))  # NaN in padding must not spread
-    return run(q, k, v, left, right, lengths=lengths, bias=bias).masked_fill(beyond, 0)
+    place = {"offset": offset, "lengths": lengths, "bias": bias}
+    if kernels.is_offered(q):
+        return kernels.attend(q, k, v, left, right, **place)
+    if lengths is not None:
+        lengths = place["lengths"] = lengths.to(q.device)
+        beyond = ~valid_frames(lengths, keys)[:, :, None, None]
+        q, k, v = (x.masked_fill(beyond, 0) for x in (q, k, v))  # NaN in padding must not spread
+    if flex.is_offered(q):
+        out = flex.attend(q, k, v, left, right, **place)
+        return out if lengths is None else out.masked_fill(beyond, 0)
+    if bias is not None:
+        place["bias"] = lambda distance: bias[:, (distance[..., 0] + left).clamp(0, left + right)]
+    return by_blocks(q, k, v, Window(left, right), **place)
 
 
 def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
     """True where a frame lies within its sequence, shape (batch, frames)."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
-
-
-def block_rows(left: int, right: int, dtype: torch.dtype = torch.float32) -> int:
-    """Queries in a block. Few compute few scores outside the window, many make products fast."""
-    window = left + right
-    if window <= 32 and dtype is not torch.bfloat16:
-        return 16
-    return 32 if window <= 128 else 64
-
-
-def sequence_calls(
-    queries: int,
-    keys: int,
-    left: int,
-    right: int,
-    offset: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    bias: torch.Tensor | None = None,
-) -> list[Call]:
-    """The calls that make up attention over one sequence: first edge, interior, last edge."""
-    rows = block_rows(left, right, dtype)
-    span = rows + left + right
-    # Interior: every block whose keys all exist.
-    first = max(0, -(-(left - offset) // rows))
-    last = min(queries // rows, (keys - offset - right) // rows)
-    calls = []
-    if last > first:
-        start = first * rows
-        mask = _shared_mask(rows, span, left, left, right, device, dtype, bias)
-        calls.append(Call(start, start + offset - left, last - first, rows, span, mask))
-        edges = [(0, start), (last * rows, queries)]
-    else:
-        edges = [(0, queries)]
-    for begin, end in edges:
-        # An edge may be long when the window is (None, None): then it is one full call.
-        if end > begin:
-            low = max(0, begin + offset - left)
-            high = min(keys, end + offset + right)
-            size = end - begin, high - low
-            if left >= keys and right >= keys and bias is None:
-                mask = None
-            else:
-                mask = _shared_mask(*size, begin + offset - low, left, right, device, dtype, bias)
-            calls.append(Call(begin, low, 1, *size, mask))
-    return calls
-
-
-def _packed(q, k, v, left, right, lengths, bias) -> torch.Tensor:
-    """A batch laid end to end as one sequence, without padding, with a mask for every block."""
-    batch, time = q.shape[:2]
-    sizes = [time] * batch if lengths is None else lengths.tolist()
-    total = sum(sizes)
-    rows = block_rows(left, right, q.dtype)
-    span = rows + left + right
-    count = max(1, -(-total // rows))
-    extra = count * rows - total
-
-    number = torch.arange(batch, dtype=torch.int32).repeat_interleave(torch.tensor(sizes))
-    number = F.pad(number, (left, extra + right), value=-1).to(q.device)
-    of_query = number[left : left + count * rows].view(count, 1, rows, 1)
-    of_key = number.as_strided((count, 1, 1, span), (rows, span, span, 1))
-    mask = _mask(_distance(rows, span, left, q.device), left, right, q.dtype, bias)
-    mask = mask.expand(count, -1, -1, -1).masked_fill(of_query != of_key, HIDDEN)
-
-    q = lay_end_to_end(q, sizes, 0, extra)
-    k, v = (lay_end_to_end(x, sizes, left, extra + right) for x in (k, v))
-    return take_apart(run_calls(q, k, v, [Call(0, 0, count, rows, span, mask)]), sizes, time)
-
-
-def _padded(q, k, v, left, right, *, lengths=None, bias=None) -> torch.Tensor:
-    """A batch whose window spans most of it: one call with a mask for every sequence."""
-    time = q.shape[1]
-    distance = _distance(time, time, 0, q.device)
-    mask = _mask(distance, left, right, q.dtype, bias)[None]
-    if lengths is not None:
-        # Padding sees itself, so that no row is without keys; the caller zeroes it.
-        apart = ~valid_frames(lengths, time)[:, None] & (distance != 0)
-        mask = mask.expand(len(q), -1, -1, -1).masked_fill(apart[:, None], HIDDEN)
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
-
-
-def _distance(rows: int, keys: int, before: int, device) -> torch.Tensor:
-    """Position of key j relative to query i, shape (rows, keys); key 0 lies ``before`` query 0."""
-    query = torch.arange(rows, device=device)[:, None]
-    key = torch.arange(keys, device=device)
-    return key - query - before
-
-
-def _shared_mask(rows, keys, before, left, right, device, dtype, bias) -> torch.Tensor:
-    """The mask of blocks in which key 0 lies ``before`` query 0; small ones are kept.
-
-    To make a mask takes longer than the attention of a streamed chunk of 100 ms.
-    """
-    if bias is None and rows * keys <= LARGEST_KEPT:
-        return _kept_mask(rows, keys, before, left, right, device, dtype)
-    return _mask(_distance(rows, keys, before, device), left, right, dtype, bias)
-
-
-@keep(64)
-def _kept_mask(rows, keys, before, left, right, device, dtype) -> torch.Tensor:
-    return _mask(_distance(rows, keys, before, device), left, right, dtype, None)
-
-
-def _mask(distance, left, right, dtype, bias) -> torch.Tensor:
-    """What is added to scores at distances: the bias, and minus infinity outside the window.
-
-    Shape (1 or heads, rows, keys).
-    """
-    hidden = (distance < -left) | (distance > right)
-    if bias is None:
-        mask = torch.zeros(distance.shape, dtype=dtype, device=distance.device)
-        return mask.masked_fill_(hidden, HIDDEN)[None]
-    column = (distance + left).clamp(0, left + right)
-    return bias[:, column].masked_fill(hidden, HIDDEN).to(dtype)
 
 
 def _check(q, k, v, left, right, offset, lengths, bias) -> None:

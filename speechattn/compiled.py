@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 
 import numba
+from numba import types
+from numba.core import sigutils
 
 from speechattn import program
 
@@ -18,16 +20,16 @@ SCORES = "float32[::1]"
 TABLES = FLOAT_TABLE, "float32[:,::1]"  # of a bigram, of longer n-grams
 
 
-def compiled(result: str, *arguments: str | tuple[str, ...]):
+def compiled(result: str, *arguments: str | types.Type | tuple[str, ...]):
     """Decorator: compile for these types now, and keep the machine code on disk if possible.
 
     Where an argument has a tuple of types, the function is compiled for each of them.
     """
-    several = max(len(types) if isinstance(types, tuple) else 1 for types in arguments)
+    several = max(len(kinds) if isinstance(kinds, tuple) else 1 for kinds in arguments)
     signatures = []
     for i in range(several):
-        types = (types[i] if isinstance(types, tuple) else types for types in arguments)
-        signatures.append(f"{result}({','.join(types)})")
+        kinds = (kinds[i] if isinstance(kinds, tuple) else kinds for kinds in arguments)
+        signatures.append(_type(result)(*map(_type, kinds)))
 
     def compile_function(function):
         try:
@@ -39,6 +41,11 @@ def compiled(result: str, *arguments: str | tuple[str, ...]):
             return numba.njit(signatures, nogil=True)(function)
 
     return compile_function
+
+
+def _type(kind: str | types.Type) -> types.Type:
+    """The type of a name."""
+    return sigutils.normalize_signature(f"{kind}()")[1] if isinstance(kind, str) else kind
 
 
 @contextlib.contextmanager

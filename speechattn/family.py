@@ -17,20 +17,18 @@ as the blocks that do everything else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from speechattn.attention import truncated_attention
+from speechattn.blockwise import by_blocks
 from speechattn.checks import check_choice, check_finite, check_lengths, check_vectors, whole_number
-from speechattn.visibility import Block, Visibility, Window
+from speechattn.visibility import Visibility, Window
 
 SCORES = ("dot", "additive")
 WEIGHTS = ("softmax", "relu")
-_NUMBERS_AT_ONCE = 1 << 24  # of the largest tensor inside: 64 MiB in float32
 
 
 def attend(
@@ -86,7 +84,7 @@ def attend(
         one = q.shape[0] == 1 and lengths is None
         if one or q.shape[1] == k.shape[1]:
             return _truncated(q, k, v, visibility, bias, offset, lengths)
-    return _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengths)
+    return by_blocks(q, k, v, visibility, weights, energy, bias, offset, lengths)
 
 
 def _truncated(q, k, v, window, bias, offset, lengths) -> Tensor:
@@ -97,50 +95,6 @@ def _truncated(q, k, v, window, bias, offset, lengths) -> Tensor:
         left, right = (k.shape[1] if side is None else side for side in (left, right))
         table = bias(torch.arange(-left, right + 1, device=q.device)[:, None])
     return truncated_attention(q, k, v, left, right, offset=offset, lengths=lengths, bias=table)
-
-
-def _by_blocks(q, k, v, visibility, scores, weights, energy, bias, offset, lengths) -> Tensor:
-    """Attention of any kind, block by block."""
-    batch, queries, heads, d = q.shape
-    keys = k.shape[1]
-    out = v.new_zeros(batch, queries, heads, v.shape[-1])
-    place = visibility.coordinates(keys, q.device)
-    many = batch * heads * (d if scores == "additive" else 1)
-    for block in visibility.blocks(keys, q.device, offset=offset, queries=queries):
-        for piece in block.pieces(max(1, _NUMBERS_AT_ONCE // max(1, many))):
-            score = _scores(q[:, piece.queries], k[:, piece.keys], energy)
-            if bias is not None:
-                to, at = place[piece.keys][:, None], place[piece.queries + offset][:, :, None]
-                score = score + bias(to - at)
-            weight = _weights(score, _seen(piece, offset, lengths), weights)
-            mixed = torch.einsum("bhcrk,bckhd->bcrhd", weight.to(v.dtype), v[:, piece.keys])
-            out[:, piece.queries] = mixed.to(out.dtype)
-    return out
-
-
-def _scores(q: Tensor, k: Tensor, energy: Tensor | None) -> Tensor:
-    """Scores (batch, heads, count, rows, keys) of blocks (batch, count, rows or keys, heads, d)."""
-    if energy is None:
-        return torch.einsum("bcrhd,bckhd->bhcrk", q, k) / math.sqrt(q.shape[-1])
-    sums = torch.tanh(q[:, :, :, None] + k[:, :, None])
-    return (sums * energy).sum(-1).permute(0, 4, 1, 2, 3)
-
-
-def _seen(block: Block, offset: int, lengths: Tensor | None) -> Tensor:
-    """What is seen in a block within the lengths, shape (batch or 1, 1, count, rows, keys)."""
-    if lengths is None:
-        return block.seen[None, None]
-    lengths = lengths.to(block.seen.device)[:, None, None]
-    there = (block.keys < lengths)[:, :, None] & (block.queries + offset < lengths)[..., None]
-    return (block.seen & there)[:, None]
-
-
-def _weights(score: Tensor, seen: Tensor, weights: str) -> Tensor:
-    if weights == "relu":
-        return F.relu(score) * seen / seen.sum(-1, keepdim=True).clamp(min=1)
-    # The lowest number instead of -inf: a row that sees nothing has no NaN, nor has its gradient.
-    hidden = score.masked_fill(~seen, torch.finfo(score.dtype).min)
-    return hidden.softmax(-1) * seen
 
 
 def _check(q, k, v, visibility, scores, weights, energy, offset, lengths) -> None:

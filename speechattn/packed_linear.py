@@ -8,6 +8,8 @@ stay in 32), nearly twice as fast.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -72,6 +74,12 @@ class PackedFeedForward(nn.Module):
         return self.contract.product(inner)[..., : x.shape[-2], :].to(x.dtype)
 
     advance = together = forward  # every frame for itself
+
+
+@functools.cache
+def fast_bfloat16() -> bool:
+    """Whether oneDNN multiplies bfloat16 on this processor; if not, it goes number by number."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def whole_tiles(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from speechattn.arguments import PRECISIONS
 from speechattn.errors import ConfigError
-from speechattn.kernels import fast_bfloat16
 from speechattn.layers import FeedForward
-from speechattn.packed_linear import DTYPES, PackedFeedForward, PackedLinear
+from speechattn.packed_linear import (
+    DTYPES,
+    PackedFeedForward,
+    PackedLinear,
+    fast_bfloat16,
+)
 from speechattn.quantized import WITHIN, Int8FeedForward, Int8Linear, fast_int8
 
 INT8 = "int8"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from speechattn.attention import valid_frames
-from speechattn.kernels import fast_bfloat16
+from speechattn.packed_linear import fast_bfloat16
 
 
 class Recurrent(nn.Module):

@@ -16,8 +16,8 @@ from speechattn.checkpoint import Checkpoint
 from speechattn.config import RecipeConfig
 from speechattn.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
-from speechattn.kernels import fast_bfloat16
 from speechattn.learnphones import learn_phones
+from speechattn.packed_linear import fast_bfloat16
 from speechattn.prepare import PreparedSet
 from speechattn.quantized import input_ranges
 from speechattn.recipe_data import RecipeData

@@ -3,7 +3,7 @@
 A sequence with a window, all of a sequence, the edges of a graph and the neighbourhood in an image
 differ in nothing but this. Each is a :class:`Visibility`, and each says it in the same form: blocks
 of queries that look at the same keys, with a mask inside the block. What is computed is then
-proportional to the pairs that see each other, and one loop in :mod:`speechattn.family` does all.
+proportional to the pairs that see each other, and one loop in :mod:`speechattn.blockwise` does all.
 Sequences are here, graphs and images in :mod:`speechattn.neighbourhoods`.
 """
 
@@ -15,9 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from speechattn.attention import block_rows
 from speechattn.checks import whole_number
 from speechattn.kept import can_be_kept, plain
+
+
+def block_rows(left: int, right: int) -> int:
+    """Queries in a block. Few compute few scores outside the window, many make products fast."""
+    return 32 if left + right <= 128 else 64
 
 
 class Block(NamedTuple):

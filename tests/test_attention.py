@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from speechattn import attention, kernels
-from speechattn.attention import block_rows, sequence_calls, truncated_attention
-from speechattn.kernels import run_anywhere
+from speechattn import kernels
+from speechattn.attention import truncated_attention
+from speechattn.simd import LANES
+from speechattn.windowpass import KEYS, STRETCH
 
 WINDOW = st.one_of(st.none(), st.integers(0, 8), st.integers(0, 200))
 
@@ -78,14 +79,18 @@ def test_a_batch_of_equal_lengths(batch, frames, left, right):
 
 
 @pytest.mark.parametrize("window", [(0, 0), (31, 32), (32, 33), (64, 5), (65, 0), (3, 129)])
-def test_around_the_boundaries_of_blocks(window):
-    rows = block_rows(*window)
-    for found in (1, 2, 5):
-        for frames in (found * rows + n for n in (-1, 0, 1)):
+def test_around_the_boundaries_of_groups_and_stretches(window):
+    for size in (LANES, STRETCH):
+        for frames in (found * size + n for found in (1, 2) for n in (-1, 0, 1)):
             check(*tensors(1, frames, d=2), *window)
-    # The lengths at which the first interior block appears and disappears.
-    for frames in range(rows + sum(window) - 1, rows + sum(window) + 2):
+
+
+@pytest.mark.parametrize("window", [(None, None), (None, 0), (KEYS + 3, 2), (5, 2 * KEYS)])
+def test_more_keys_than_are_met_at_a_time(window):
+    for frames in (KEYS - 1, KEYS, KEYS + 1, 2 * KEYS + STRETCH + 5):
         check(*tensors(1, frames, d=2), *window)
+    q, k, v = tensors(1, 150, 3 * KEYS, d=2)
+    check(q, k, v, *window, offset=KEYS + 7)
 
 
 def test_every_query_of_every_small_case():
@@ -204,15 +209,14 @@ def test_gradients_by_finite_differences(lengths):
     assert torch.autograd.gradcheck(function, inputs, fast_mode=True)
 
 
-# --- the path of other devices --------------------------------------------------------------------
+# --- PyTorch's operations, for other devices and types of number --------------------------------------------------------------------
 
 
-def through_torch(q, k, v, left, right, offset=0, lengths=None):
-    """Truncated attention as a GPU does it, with plain tensors' numbers."""
+def through_torch(*arguments, **options):
+    """Truncated attention as other devices do it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "run_calls", run_anywhere)
-        patch.setattr(kernels, "run_calls", None)
-        return truncated_attention(q, k, v, left, right, offset=offset, lengths=lengths)
+        patch.setattr(kernels, "is_offered", lambda q: False)
+        return truncated_attention(*arguments, **options)
 
 
 @pytest.mark.parametrize("window", [(0, 0), (5, 3), (40, 0), (70, 30), (None, 4), (None, None)])
@@ -264,34 +268,6 @@ def test_memory_grows_with_the_length_and_no_faster(batch):
     # A matrix of scores would be 1024 * 1024 floats, 128 times the input, and grow sixteenfold.
     assert largest[0] <= 20 * batch * 1024 * 8 * 4
     assert largest[1] <= 4.2 * largest[0]
-
-
-@given(
-    queries=st.integers(1, 5000),
-    left=st.integers(0, 300),
-    right=st.integers(0, 300),
-    offset=st.integers(0, 400),
-    after=st.integers(0, 400),
-)
-@settings(max_examples=80)
-def test_calls_cover_every_query_once_and_stay_inside_the_keys(queries, left, right, offset, after):
-    keys = offset + queries + after
-    calls = sequence_calls(queries, keys, left, right, offset, torch.device("cpu"), torch.float32)
-    covered = [
-        query for call in calls for query in range(call.query, call.query + call.count * call.rows)
-    ]
-    assert sorted(covered) == list(range(queries))
-    largest = block_rows(left, right) + left + right
-    for call in calls:
-        assert call.key >= 0
-        assert call.key + (call.count - 1) * call.rows + call.keys <= keys
-        # One small mask, however long the sequence; every row of it sees something.
-        assert call.rows <= 2 * largest and call.keys <= 3 * largest
-        if min(left, right) >= keys:
-            assert call.mask is None  # every query sees every key
-        else:
-            assert call.mask.shape == (1, call.rows, call.keys)
-            assert (call.mask == 0).any(2).all()
 
 
 # --- arguments ------------------------------------------------------------------------------------

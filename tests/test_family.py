@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn import family
+from speechattn import blockwise, family
 from speechattn.convolution_attention import AttentionConvolution
 from speechattn.family import SCORES, WEIGHTS, attend
 from speechattn.multihead import MultiHeadAttention
@@ -222,7 +222,7 @@ def test_in_pieces(monkeypatch, scores, weights):
     kind["energy"] = numbers(2, 4) if scores == "additive" else None
     for visibility in (Window(4, 4), Grid(5, 8), Everything()):
         whole = attend(q, k, v, visibility, **kind)
-        monkeypatch.setattr(family, "_NUMBERS_AT_ONCE", 500)
+        monkeypatch.setattr(blockwise, "_NUMBERS_AT_ONCE", 500)
         torch.testing.assert_close(attend(q, k, v, visibility, **kind), whole, rtol=0, atol=1e-6)
         monkeypatch.undo()
 

@@ -10,7 +10,7 @@ from attention_reference import brute_force, tensors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from speechattn import attention, flex
+from speechattn import flex, kernels
 from speechattn.attention import truncated_attention
 from speechattn.flex import TILE, block_mask, is_offered, tiles
 
@@ -77,7 +77,7 @@ def test_the_mask_is_the_window(lengths):
 def as_on_a_gpu(monkeypatch):
     monkeypatch.setattr(flex, "is_offered", lambda q: True)
     monkeypatch.setattr(flex, "_compiled", flex._eager)
-    monkeypatch.setattr(attention, "run_calls", None)
+    monkeypatch.setattr(kernels, "is_offered", lambda q: False)
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")

@@ -6,7 +6,7 @@ import torch
 from attention_reference import brute_force, tensors
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from speechattn.attention import _kept_mask, truncated_attention
+from speechattn.attention import truncated_attention
 from speechattn.kept import keep
 from speechattn.neighbourhoods import Grid
 
@@ -53,7 +53,6 @@ def test_nothing_is_kept_of_a_dry_run():
 
 def test_attention_after_a_dry_run():
     q, k, v = tensors(1, 90)
-    _kept_mask.cache_clear()
     grid = Grid(3, 4)
     with FakeTensorMode():
         fake = torch.empty(1, 90, 2, 4)

@@ -12,8 +12,7 @@ from torch import nn
 from speechattn import precision as precision_module
 from speechattn.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
-from speechattn.kernels import fast_bfloat16
-from speechattn.packed_linear import PackedLinear
+from speechattn.packed_linear import PackedLinear, fast_bfloat16
 from speechattn.precision import fastest_precision, with_packed_linears
 from speechattn.quantized import Int8FeedForward, Int8Linear, fast_int8, input_ranges
 from speechattn.together import can_be_together

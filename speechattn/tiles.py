@@ -1,0 +1,319 @@
+"""What attention is made of: small products, softmax, rows in and out, on vectors of the processor.
+
+Functions for code that Numba compiles; :mod:`speechattn.windowpass` strings them together. Every
+argument is a whole number of 64 bits unless said otherwise; matrices are told by their address and
+the bytes from one row to the next. A *group* is ``LANES`` queries: what belongs to one, such as its
+scores, lies with the queries side by side in one vector and the keys one below the other, so that a
+softmax goes down the vectors and never across them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite.ir import IRBuilder
+from numba import types
+from numba.extending import intrinsic
+
+from speechattn import simd
+from speechattn.simd import BYTES, LANES, WIDE, floats, ints, load, long, loop, spread, step, store
+
+TILE_ROWS, TILE_VECTORS = (8, 2) if WIDE else (4, 2)  # sums of a tile: as many as registers hold
+NARROW_ROWS = 8  # of a tile that is one vector wide
+NOTHING = float("-inf")
+
+
+def _of(count: int, code: Callable, *more: types.Type):
+    """Types and code of an intrinsic with ``count`` whole numbers and ``more`` that gives nothing."""
+
+    def generate(context, builder, signature, arguments):
+        code(builder, *arguments)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * count, *more), generate
+
+
+# --- products -------------------------------------------------------------------------------------
+
+
+def _tile(rows: int, vectors: int):
+    """A tile of a product, ``rows`` by ``vectors`` vectors, its sums in registers.
+
+    out[r, c] = (out[r, c] if ``add`` else 0) + sum over t < n of a[r, t] * x[t, c]; numbers of a lie
+    ``across`` bytes from row to row and ``along`` from t to t, rows of x next to each other.
+    """
+    places = [(r, c) for r in range(rows) for c in range(vectors)]
+
+    def code(b: IRBuilder, out, out_row, a, across, along, x, x_row, n, add):
+        at = [b.add(step(b, out, r, out_row), long(c * BYTES)) for r, c in places]
+        before = b.block
+        with b.if_then(b.icmp_signed("!=", add, long(0))):
+            there = [load(b, address) for address in at]
+            loaded = b.block
+        sums = []
+        for value in there:
+            start = b.phi(simd.FLOATS)
+            start.add_incoming(floats(0.0), before)
+            start.add_incoming(value, loaded)
+            sums.append(start)
+        rows_of_a = [step(b, a, r, across) for r in range(rows)]
+
+        def more(t, values):
+            column = step(b, x, t, x_row)
+            columns = [load(b, b.add(column, long(c * BYTES))) for c in range(vectors)]
+            shift = b.mul(t, along)
+            ones = [spread(b, load(b, b.add(row, shift), simd.FLOAT)) for row in rows_of_a]
+            return [
+                simd.call(b, "fma", ones[r], columns[c], value)
+                for (r, c), value in zip(places, values)
+            ]
+
+        for address, value in zip(at, loop(b, n, sums, more)):
+            store(b, value, address)
+
+    @intrinsic
+    def tile(context, out, out_row, a, across, along, x, x_row, n, add):
+        return _of(9, code)
+
+    return tile
+
+
+whole_tile = _tile(TILE_ROWS, TILE_VECTORS)
+narrow_tile = _tile(NARROW_ROWS, 1)
+flat_tile = _tile(1, TILE_VECTORS)
+single_tile = _tile(1, 1)
+
+
+# --- rows in and out ------------------------------------------------------------------------------
+
+
+@intrinsic
+def turn(context, out, a, row, rows, size, factor):
+    """out[t, i] = factor * a[i, t] for a group: ``size`` numbers, a multiple of LANES, of each row.
+
+    Of ``rows`` < LANES rows, lanes without one get numbers of the first. ``factor``: float32.
+    """
+
+    def code(b: IRBuilder, out, a, row, rows, size, factor):
+        factor = spread(b, factor)
+        begins = [
+            b.select(b.icmp_signed("<", long(r), rows), step(b, a, r, row), a) for r in range(LANES)
+        ]
+
+        def square(number, _):
+            shift = b.mul(number, long(BYTES))
+            read = [b.fmul(load(b, b.add(begin, shift)), factor) for begin in begins]
+            to = step(b, out, number, LANES * BYTES)
+            for i, column in enumerate(simd.transpose(b, read)):
+                store(b, column, b.add(to, long(i * BYTES)))
+            return ()
+
+        loop(b, b.sdiv(size, long(LANES)), [], square)
+
+    return _of(5, code, types.float32)
+
+
+@intrinsic
+def widen(context, out, a, count):
+    """``count`` floats, a multiple of LANES, from bfloat16."""
+
+    def code(b: IRBuilder, out, a, count):
+        def vector(number, _):
+            half = load(b, step(b, a, number, BYTES // 2), simd.HALVES)
+            store(b, simd.from_half(b, half), step(b, out, number, BYTES))
+            return ()
+
+        loop(b, b.sdiv(count, long(LANES)), [], vector)
+
+    return _of(3, code)
+
+
+@intrinsic
+def scale_row(context, out, a, count, half, factor):
+    """out = factor * a, of ``count`` floats, a multiple of LANES; as bfloat16 if ``half``.
+
+    ``factor``: float32.
+    """
+
+    def code(b: IRBuilder, out, a, count, half, factor):
+        factor = spread(b, factor)
+        vectors = b.sdiv(count, long(LANES))
+
+        def scaled(number):
+            return b.fmul(load(b, step(b, a, number, BYTES)), factor)
+
+        def as_half(number, _):
+            store(b, simd.to_half(b, scaled(number)), step(b, out, number, BYTES // 2))
+            return ()
+
+        def as_float(number, _):
+            store(b, scaled(number), step(b, out, number, BYTES))
+            return ()
+
+        with b.if_else(b.icmp_signed("!=", half, long(0))) as (then, otherwise):
+            with then:
+                loop(b, vectors, [], as_half)
+            with otherwise:
+                loop(b, vectors, [], as_float)
+
+    return _of(4, code, types.float32)
+
+
+@intrinsic
+def number_at(context, address):
+    """The float at an address."""
+
+    def generate(context, b, signature, arguments):
+        return load(b, arguments[0], simd.FLOAT)
+
+    return types.float32(types.int64), generate
+
+
+@intrinsic
+def dot(context, out, a, x, count):
+    """out[0] = sum of a * x, over ``count`` floats, a multiple of LANES."""
+
+    def code(b: IRBuilder, out, a, x, count):
+        def vector(number, values):
+            pair = (load(b, step(b, start, number, BYTES)) for start in (a, x))
+            return (simd.call(b, "fma", *pair, values[0]),)
+
+        (total,) = loop(b, b.sdiv(count, long(LANES)), [floats(0.0)], vector)
+        width = LANES
+        while width > 1:  # halves of the vector, added until one number is left
+            width //= 2
+            other = [(n + width) % LANES for n in range(LANES)]
+            total = b.fadd(total, b.shuffle_vector(total, total, ints(other)))
+        store(b, b.extract_element(total, simd.INT(0)), out)
+
+    return _of(4, code)
+
+
+# --- softmax --------------------------------------------------------------------------------------
+
+
+def _seen(b: IRBuilder, key, low, high):
+    """Which queries of a group see a key: query i sees those from low + i to high + i."""
+    lane = ints(range(LANES))
+    key, low, high = (spread(b, b.trunc(x, simd.INT)) for x in (key, low, high))
+    after = b.icmp_signed(">=", key, b.add(low, lane))
+    return b.and_(after, b.icmp_signed("<=", key, b.add(high, lane)))
+
+
+@intrinsic
+def weigh(context, scores, keys, low, high, top, total, change):
+    """Scores of a group with so many keys, to the base 2, become 2^(score - top), unseen ones 0.
+
+    ``top`` and ``total``, vectors of the group, hold the highest score and the sum of such weights
+    over keys before, and go on; by ``change`` must be multiplied what was summed with them before.
+    """
+
+    def code(b: IRBuilder, scores, keys, low, high, top, total, change):
+        first = load(b, top)
+
+        def hide(key, values):
+            at = step(b, scores, key, BYTES)
+            score = b.select(_seen(b, key, low, high), load(b, at), floats(NOTHING))
+            store(b, score, at)
+            return (b.select(b.fcmp_ordered(">", score, values[0]), score, values[0]),)
+
+        (highest,) = loop(b, keys, [first], hide)
+
+        def power(score):
+            hidden = b.fcmp_ordered("==", score, floats(NOTHING))
+            return b.select(hidden, floats(0.0), simd.exp2(b, b.fsub(score, highest)))
+
+        factor = power(first)
+
+        def weight(key, values):
+            at = step(b, scores, key, BYTES)
+            value = power(load(b, at))
+            store(b, value, at)
+            return (b.fadd(values[0], value),)
+
+        (sums,) = loop(b, keys, [b.fmul(load(b, total), factor)], weight)
+        store(b, highest, top)
+        store(b, sums, total)
+        store(b, factor, change)
+
+    return _of(7, code)
+
+
+@intrinsic
+def invert(context, vector, rows):
+    """1 / x for every number of a group of ``rows`` queries; 0 for lanes without one."""
+
+    def code(b: IRBuilder, vector, rows):
+        there = b.icmp_signed("<", ints(range(LANES)), spread(b, b.trunc(rows, simd.INT)))
+        over = b.fdiv(floats(1.0), load(b, vector))
+        store(b, b.select(there, over, floats(0.0)), vector)
+
+    return _of(2, code)
+
+
+@intrinsic
+def weigh_again(context, scores, keys, low, high, top, over):
+    """Scores become the weights of a softmax whose highest score and whose 1 / sum are known."""
+
+    def code(b: IRBuilder, scores, keys, low, high, top, over):
+        top, over = load(b, top), load(b, over)
+
+        def weight(key, _):
+            at = step(b, scores, key, BYTES)
+            value = b.fmul(simd.exp2(b, b.fsub(load(b, at), top)), over)
+            store(b, b.select(_seen(b, key, low, high), value, floats(0.0)), at)
+            return ()
+
+        loop(b, keys, [], weight)
+
+    return _of(6, code)
+
+
+@intrinsic
+def gradient_of_scores(context, weights, gradient, keys, mean, scale):
+    """The gradient of a softmax's scores: scale * weight * (gradient of the weight - their mean).
+
+    ``scale``: float32.
+    """
+
+    def code(b: IRBuilder, weights, gradient, keys, mean, scale):
+        mean, scale = load(b, mean), spread(b, scale)
+
+        def score(key, _):
+            at = step(b, gradient, key, BYTES)
+            weight = b.fmul(load(b, step(b, weights, key, BYTES)), scale)
+            store(b, b.fmul(weight, b.fsub(load(b, at), mean)), at)
+            return ()
+
+        loop(b, keys, [], score)
+
+    return _of(4, code, types.float32)
+
+
+@intrinsic
+def add_along(context, to, to_row, a, a_row, rows):
+    """to[r] += a[r] for vectors, the next one so many bytes further on, before or after."""
+
+    def code(b: IRBuilder, to, to_row, a, a_row, rows):
+        def vector(number, _):
+            at = step(b, to, number, to_row)
+            store(b, b.fadd(load(b, at), load(b, step(b, a, number, a_row))), at)
+            return ()
+
+        loop(b, rows, [], vector)
+
+    return _of(5, code)
+
+
+@intrinsic
+def fill(context, out, vectors, value):
+    """Vectors of one number, float32."""
+
+    def code(b: IRBuilder, out, vectors, value):
+        def vector(number, _):
+            store(b, spread(b, value), step(b, out, number, BYTES))
+            return ()
+
+        loop(b, vectors, [], vector)
+
+    return _of(2, code, types.float32)

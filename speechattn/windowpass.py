@@ -1,0 +1,316 @@
+"""Attention in a window, forward and backward, as Numba compiles it for the processor at hand.
+
+Queries go in groups of ``LANES`` (:mod:`speechattn.tiles`): few compute few scores outside the
+window, and what is within fits in the fastest memory. Several groups make a *stretch*, which meets
+its keys ``KEYS`` at a time; a window of everything is therefore no different from a small one (the
+order of Dao et al., 2022, "FlashAttention", whose running softmax this is). Nothing is kept for the
+backward pass but the highest score and the sum of each query.
+
+All sums are in 32 bits. Queries, keys and values in bfloat16 are widened a stretch at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from speechattn import tiles
+from speechattn.compiled import INT_TABLE, compiled
+from speechattn.simd import BYTES, LANES
+
+GROUPS = 8  # of a stretch
+STRETCH = GROUPS * LANES
+KEYS = 512
+FLOAT, HALF = 4, 2  # bytes
+LOG2_E = math.log2(math.e)
+
+
+class Task(NamedTuple):
+    """Where everything lies and how large it is: addresses, and bytes from row to row.
+
+    Vectors of a head lie ``head * dim`` numbers into a row; ``dim`` is a multiple of LANES.
+
+    Attributes:
+        q, k, v, out: rows of queries, keys, values and results, of bfloat16 if ``half`` is 1.
+        sums: highest scores, float32, shape (sequences, heads, ``padded``), LANES divide ``padded``;
+            one over the sums, as many, ``sums_size`` bytes further on; 0 to forget them.
+        bias: to the base 2, float32, shape (heads, LANES + left + 1 + right + LANES); its number
+            LANES + n is for keys ``right - n`` positions after the query; 0 for none.
+        left, right, offset: see :func:`speechattn.attention.truncated_attention`.
+        of_out: gradient of the results, in the type of ``out``.
+        of_q, of_k, of_v: gradients in rows of ``heads * dim`` numbers, q in its type, the others in
+            float32, zeros at the beginning.
+        of_bias: those of the bias, float32, a table of zeros for every sequence.
+    """
+
+    q: int
+    q_row: int
+    k: int
+    k_row: int
+    v: int
+    v_row: int
+    out: int
+    out_row: int
+    heads: int
+    dim: int
+    half: int
+    left: int
+    right: int
+    offset: int
+    sums: int
+    sums_size: int
+    padded: int
+    bias: int
+    of_out: int
+    of_out_row: int
+    of_q: int
+    of_k: int
+    of_v: int
+    of_bias: int
+
+
+TASK = types.NamedUniTuple(types.int64, len(Task._fields), Task)
+
+
+@compiled("void", *["int64"] * 11)
+def product(out, out_row, a, across, along, x, x_row, rows, size, n, add):
+    """out = a x, or out += a x if ``add``: ``rows`` by ``size`` numbers, LANES dividing ``size``.
+
+    See :func:`speechattn.tiles._tile`.
+    """
+    column = 0
+    while column < size:
+        wide = size - column >= tiles.TILE_VECTORS * LANES
+        tall = tiles.TILE_ROWS if wide else tiles.NARROW_ROWS
+        at, shift = x + FLOAT * column, out + FLOAT * column
+        row = 0
+        while row < rows:
+            if row + tall > rows >= tall and not add:
+                row = rows - tall  # some of them once more, rather than one by one
+            to, of = shift + row * out_row, a + row * across
+            if row + tall > rows:
+                tall = 1
+            if tall == 1 and wide:
+                tiles.flat_tile(to, out_row, of, across, along, at, x_row, n, add)
+            elif tall == 1:
+                tiles.single_tile(to, out_row, of, across, along, at, x_row, n, add)
+            elif wide:
+                tiles.whole_tile(to, out_row, of, across, along, at, x_row, n, add)
+            else:
+                tiles.narrow_tile(to, out_row, of, across, along, at, x_row, n, add)
+            row += tall
+        column += tiles.TILE_VECTORS * LANES if wide else LANES
+
+
+@compiled("UniTuple(int64, 2)", *["int64"] * 8)
+def _rows(start, row, first, count, head, dim, half, wide):
+    """Address and row of ``count`` rows of a head, from ``first`` on; if ``half``, widened."""
+    if not half:
+        return start + first * row + FLOAT * head * dim, row
+    at = start + first * row + HALF * head * dim
+    for i in range(count):
+        tiles.widen(wide + i * FLOAT * dim, at + i * row, dim)
+    return wide, FLOAT * dim
+
+
+@compiled("int64", TASK, "int64", "int64", "int64")
+def _bias_place(task, table, query, key):
+    """Bytes to the number of a bias for a query and a key."""
+    width = task.left + 1 + task.right + 2 * LANES
+    return FLOAT * (table * width + LANES + query + task.right - key)
+
+
+@compiled("void", TASK, *["int64"] * 8)
+def _scores(task, head, query, a, z, k, k_row, turned, scores):
+    """Scores of a group, the first of which is ``query``, with keys ``a`` to ``z``."""
+    product(scores, BYTES, k, k_row, FLOAT, turned, BYTES, z - a, LANES, task.dim, 0)
+    if task.bias:
+        at = task.bias + _bias_place(task, head, query, a)
+        tiles.add_along(scores, BYTES, at, -FLOAT, z - a)
+
+
+@compiled("void", TASK, "float64", INT_TABLE, "int64", "int64", "int64", "int64")
+def _forward(task, scale, sequences, sequence, head, first, room):
+    """One head of the stretch that begins with query ``first``."""
+    q_first, queries, k_first, keys = sequences[sequence]
+    dim = task.dim
+    row = FLOAT * dim
+    count = min(STRETCH, queries - first)
+    groups = (count + LANES - 1) // LANES
+
+    turned = room
+    result = turned + STRETCH * row
+    scores = result + STRETCH * row
+    change = scores + KEYS * BYTES
+    top = change + GROUPS * BYTES
+    over = top + GROUPS * BYTES
+    wide = over + GROUPS * BYTES
+    if task.sums:
+        top = task.sums + FLOAT * ((sequence * task.heads + head) * task.padded + first)
+        over = top + task.sums_size
+
+    q, q_row = _rows(task.q, task.q_row, q_first + first, count, head, dim, task.half, wide)
+    wide += STRETCH * row
+    for group in range(groups):
+        here = min(LANES, count - group * LANES)
+        at = q + group * LANES * q_row
+        factor = np.float32(scale * LOG2_E)
+        tiles.turn(turned + group * LANES * row, at, q_row, here, dim, factor)
+    tiles.fill(top, groups, np.float32(-np.inf))
+    tiles.fill(over, groups, np.float32(0))
+
+    low = max(0, first + task.offset - task.left)
+    high = min(keys, first + count + task.offset + task.right)
+    for start in range(low, high, KEYS):
+        stop = min(high, start + KEYS)
+        size = stop - start
+        k, k_row = _rows(task.k, task.k_row, k_first + start, size, head, dim, task.half, wide)
+        more = wide + KEYS * row
+        v, v_row = _rows(task.v, task.v_row, k_first + start, size, head, dim, task.half, more)
+        for group in range(groups):
+            here = min(LANES, count - group * LANES)
+            query = first + group * LANES + task.offset  # among the keys
+            a, z = max(start, query - task.left), min(stop, query + here + task.right)
+            if a >= z:
+                continue
+            of_group = turned + group * LANES * row
+            _scores(task, head, query, a, z, k + (a - start) * k_row, k_row, of_group, scores)
+            limits = query - task.left - a, query + task.right - a
+            place = group * BYTES
+            tiles.weigh(scores, z - a, limits[0], limits[1], top + place, over + place, change)
+            again = a > max(0, query - task.left)  # keys before have been summed
+            to = result + group * LANES * row
+            if again:
+                for i in range(here):
+                    factor = tiles.number_at(change + FLOAT * i)
+                    tiles.scale_row(to + i * row, to + i * row, dim, 0, factor)
+            values = v + (a - start) * v_row
+            product(to, row, scores, FLOAT, BYTES, values, v_row, LANES, dim, z - a, again)
+
+    size = HALF if task.half else FLOAT
+    for group in range(groups):
+        tiles.invert(over + group * BYTES, min(LANES, count - group * LANES))
+    for i in range(count):
+        to = task.out + (q_first + first + i) * task.out_row + size * head * dim
+        factor = tiles.number_at(over + FLOAT * i)
+        tiles.scale_row(to, result + i * row, dim, task.half, factor)
+
+
+@compiled("void", TASK, "float64", INT_TABLE, "int64", "int64")
+def forward(task, scale, sequences, begin, end):
+    """Compute the results of stretches ``begin`` to ``end``, counted over all sequences.
+
+    Args:
+        task: what to do.
+        scale: that scores are multiplied by.
+        sequences: first query row, queries, first key row and keys of each.
+        begin, end: numbers of stretches.
+    """
+    vectors = task.dim * (STRETCH + STRETCH) // LANES + KEYS + 3 * GROUPS
+    vectors += task.half * task.dim * (STRETCH + 2 * KEYS) // LANES
+    memory = np.empty((vectors + 1) * LANES, np.float32)
+    room = (memory.ctypes.data + BYTES - 1) // BYTES * BYTES
+    number = 0
+    for sequence in range(len(sequences)):
+        for first in range(0, sequences[sequence, 1], STRETCH):
+            if begin <= number < end:
+                for head in range(task.heads):
+                    _forward(task, scale, sequences, sequence, head, first, room)
+            number += 1
+
+
+@compiled("void", TASK, "float64", INT_TABLE, "int64", "int64", "int64", "int64")
+def _backward(task, scale, sequences, sequence, head, first, room):
+    """Add what the stretch that begins with query ``first`` gives to the gradients of a head."""
+    q_first, queries, k_first, keys = sequences[sequence]
+    dim = task.dim
+    row = FLOAT * dim
+    count = min(STRETCH, queries - first)
+    groups = (count + LANES - 1) // LANES
+
+    turned = room
+    turned_gradient = turned + STRETCH * row
+    result = turned_gradient + STRETCH * row
+    scores = result + STRETCH * row
+    gradient = scores + KEYS * BYTES
+    mean = gradient + KEYS * BYTES
+    wide = mean + GROUPS * BYTES
+    top = task.sums + FLOAT * ((sequence * task.heads + head) * task.padded + first)
+    over = top + task.sums_size
+
+    place = q_first + first
+    q, q_row = _rows(task.q, task.q_row, place, count, head, dim, task.half, wide)
+    wide += STRETCH * row
+    g, g_row = _rows(task.of_out, task.of_out_row, place, count, head, dim, task.half, wide)
+    wide += STRETCH * row
+    out, out_row = _rows(task.out, task.out_row, place, count, head, dim, task.half, wide)
+    wide += STRETCH * row
+    tiles.fill(mean, groups, np.float32(0))
+    for i in range(count):
+        tiles.dot(mean + FLOAT * i, out + i * out_row, g + i * g_row, dim)
+    for group in range(groups):
+        here = min(LANES, count - group * LANES)
+        to = group * LANES * row
+        factor = np.float32(scale * LOG2_E)
+        tiles.turn(turned + to, q + group * LANES * q_row, q_row, here, dim, factor)
+        at = g + group * LANES * g_row
+        tiles.turn(turned_gradient + to, at, g_row, here, dim, np.float32(1))
+
+    low = max(0, first + task.offset - task.left)
+    high = min(keys, first + count + task.offset + task.right)
+    sums_row = task.heads * row
+    for start in range(low, high, KEYS):
+        stop = min(high, start + KEYS)
+        size = stop - start
+        k, k_row = _rows(task.k, task.k_row, k_first + start, size, head, dim, task.half, wide)
+        more = wide + KEYS * row
+        v, v_row = _rows(task.v, task.v_row, k_first + start, size, head, dim, task.half, more)
+        for group in range(groups):
+            here = min(LANES, count - group * LANES)
+            query = first + group * LANES + task.offset  # among the keys
+            a, z = max(start, query - task.left), min(stop, query + here + task.right)
+            if a >= z:
+                continue
+            n = z - a
+            of_group = group * LANES * row
+            at = k + (a - start) * k_row
+            _scores(task, head, query, a, z, at, k_row, turned + of_group, scores)
+            limits = query - task.left - a, query + task.right - a
+            lanes = group * BYTES
+            tiles.weigh_again(scores, n, limits[0], limits[1], top + lanes, over + lanes)
+            values = v + (a - start) * v_row
+            turn = turned_gradient + of_group
+            product(gradient, BYTES, values, v_row, FLOAT, turn, BYTES, n, LANES, dim, 0)
+            tiles.gradient_of_scores(scores, gradient, n, mean + lanes, np.float32(scale))
+            if task.of_bias:
+                number = sequence * task.heads + head
+                to = task.of_bias + _bias_place(task, number, query, a)
+                tiles.add_along(to, -FLOAT, gradient, BYTES, n)
+            again = a > max(0, query - task.left)
+            product(result + of_group, row, gradient, FLOAT, BYTES, at, k_row, LANES, dim, n, again)
+            to = (k_first + a) * sums_row + head * row
+            at = g + group * LANES * g_row
+            product(task.of_v + to, sums_row, scores, BYTES, FLOAT, at, g_row, n, dim, here, 1)
+            at = q + group * LANES * q_row
+            product(task.of_k + to, sums_row, gradient, BYTES, FLOAT, at, q_row, n, dim, here, 1)
+
+    size = HALF if task.half else FLOAT
+    for i in range(count):
+        to = task.of_q + size * ((q_first + first + i) * task.heads + head) * dim
+        tiles.scale_row(to, result + i * row, dim, task.half, np.float32(1))
+
+
+@compiled("void", TASK, "float64", INT_TABLE, "int64", "int64")
+def backward(task, scale, sequences, begin, end):
+    """Compute gradients, after :func:`forward`; ``begin``, ``end``: of heads over all sequences."""
+    vectors = task.dim * 3 * STRETCH // LANES + 2 * KEYS + GROUPS
+    vectors += task.half * task.dim * (3 * STRETCH + 2 * KEYS) // LANES
+    memory = np.empty((vectors + 1) * LANES, np.float32)
+    room = (memory.ctypes.data + BYTES - 1) // BYTES * BYTES
+    for number in range(begin, end):
+        sequence, head = number // task.heads, number % task.heads
+        for first in range(0, sequences[sequence, 1], STRETCH):
+            _backward(task, scale, sequences, sequence, head, first, room)
