@@ -8,12 +8,7 @@ number of them.
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -21,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from speechattn.sharing import share
 from speechattn.simd import LANES
 from speechattn.windowpass import STRETCH, Task, backward, forward
 
 TYPES = (torch.float32, torch.bfloat16)
-WORTHWHILE = 1 << 22  # products of numbers, of which a core does so many in some 0.1 ms
 
 
 def is_offered(q: Tensor) -> bool:
@@ -100,7 +95,7 @@ class _Windowed(torch.autograd.Function):
             of_bias=_address(of_bias),
         )
         work = q.numel() * (left + 1 + right)
-        _share(lambda *part: backward(task, scale, sequences, *part), batch * heads, work)
+        share(lambda *part: backward(task, scale, sequences, *part), batch * heads, work)
         if of_bias is not None:
             of_bias = of_bias.sum(0)[:, LANES:-LANES].flip(1).div(scale).to(bias.dtype)
         return of_q, of_k.to(k.dtype), of_v.to(v.dtype), of_bias, None
@@ -117,7 +112,7 @@ def _forward(q, k, v, bias, place, sums=None) -> tuple[Tensor, Tensor, Tensor, T
     task = _task(q, k, v, out, left, right, offset, table, sums)
     stretches = int((-(-sequences[:, 1] // STRETCH)).sum())
     work = q.numel() * (left + 1 + right)
-    _share(lambda *part: forward(task, scale, sequences, *part), stretches, work)
+    share(lambda *part: forward(task, scale, sequences, *part), stretches, work)
     return out, q, k, v
 
 
@@ -183,23 +178,3 @@ def _table(bias: Tensor | None) -> Tensor | None:
     if bias is None:
         return None
     return F.pad(bias.detach().float() * math.log2(math.e), (LANES, LANES)).flip(1).contiguous()
-
-
-def _share(run: Callable[[int, int], None], count: int, work: int) -> None:
-    """``run(begin, end)`` for parts of ``count`` on as many cores as PyTorch uses, if worthwhile."""
-    cores = min(torch.get_num_threads(), count, 1 + work // WORTHWHILE)
-    if cores <= 1:
-        run(0, count)
-        return
-    ends = [count * part // cores for part in range(cores + 1)]
-    pool = _pool(os.getpid(), torch.get_num_threads())
-    others = [pool.submit(run, *part) for part in itertools.pairwise(ends[1:])]
-    run(*ends[:2])
-    for other in others:
-        other.result()
-
-
-@functools.lru_cache(1)
-def _pool(process: int, cores: int) -> ThreadPoolExecutor:
-    """Threads of this process; a fork has none of those of its parent."""
-    return ThreadPoolExecutor(max(1, cores - 1), "attention")

@@ -163,9 +163,13 @@ class Residual(nn.Module):
     def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
         """x: shape (1, new frames, width); returns the outputs that are now complete."""
         branch = self.layer.advance(self.norm(x), state.setdefault("layer", {}), last)
-        if "waiting" in state:
-            x = torch.cat([state["waiting"], x], 1)
+        waiting = state.get("waiting")
+        if waiting is not None and waiting.shape[1]:
+            x = torch.cat([waiting, x], 1)
         ready = branch.shape[1]
+        if ready == x.shape[1]:
+            state["waiting"] = None
+            return x + branch
         state["waiting"] = x[:, ready:]
         return x[:, :ready] + branch
 

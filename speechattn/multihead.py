@@ -195,11 +195,13 @@ class MultiHeadAttention(nn.Module):
 
     def _turned(self, projected: Tensor, visibility: Visibility, first: int):
         """Queries, keys and values, rotated where positions are rotary."""
-        q, k, v = projected.unflatten(-1, (3, self.heads, self.head_width)).unbind(2)
+        heads = self.heads
+        vectors = projected.unflatten(-1, (3 * heads, self.head_width))
+        turned, v = vectors[:, :, : 2 * heads], vectors[:, :, 2 * heads :]
         if self.positions == "rotary":
-            cos, sin = self._rotation(visibility, first, q)
-            q, k = (rotate(vectors, cos, sin, visibility.axes) for vectors in (q, k))
-        return q, k, v
+            cos, sin = self._rotation(visibility, first, turned)
+            turned = rotate(turned, cos, sin, visibility.axes)
+        return turned[:, :, :heads], turned[:, :, heads:], v
 
     def _rotation(self, visibility: Visibility, first: int, q: Tensor) -> tuple[Tensor, Tensor]:
         count = q.shape[1]

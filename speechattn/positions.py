@@ -82,14 +82,26 @@ def rotation(coordinates: Tensor, d: int) -> tuple[Tensor, Tensor]:
     return angles.cos().view(-1, 1, d), angles.sin().view(-1, 1, d)
 
 
-@keep(64)
 def line_rotation(
     first: int, count: int, d: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """:func:`rotation` of ``count`` positions on a line from ``first`` on, kept for other layers."""
-    place = first + torch.arange(count, device=device)[:, None]
-    cos, sin = rotation(place, d)
-    return cos.to(dtype), sin.to(dtype)
+    """:func:`rotation` of up to ``MOST_KEPT`` positions on a line from ``first`` on.
+
+    Parts of tables that are kept: layers of a stream, and streams, are at any position.
+    """
+    table = first // MOST_KEPT
+    begin = first - table * MOST_KEPT
+    return tuple(x[begin : begin + count] for x in _table_of_rotation(table, d, dtype, device))
+
+
+@keep(8)
+def _table_of_rotation(
+    number: int, d: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The rotation of ``2 * MOST_KEPT`` positions, half of which are in the next table too."""
+    first = number * MOST_KEPT
+    place = torch.arange(first, first + 2 * MOST_KEPT, device=device)[:, None]
+    return tuple(turn.to(dtype) for turn in rotation(place, d))
 
 
 @keep(64)

@@ -44,8 +44,8 @@ def with_packed_linears(
 ) -> Module:
     """A copy of a model for inference whose linear layers are packed.
 
-    Everything else is shared with the model. The model itself, where packing is not possible:
-    without oneDNN, or for weights that are not 32-bit floats on a CPU.
+    Everything else is shared with the model. The model itself, where packing is not possible: for
+    weights that are not 32-bit floats on a CPU.
 
     Args:
         model: any module.
@@ -60,7 +60,7 @@ def with_packed_linears(
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: {precision!r}; choose from {', '.join(PRECISIONS)}")
     linears = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    possible = torch.backends.mkldnn.is_available() and all(
+    possible = all(
         (m.weight.device.type, m.weight.dtype) == ("cpu", torch.float32) for m in linears.values()
     )
     there = {"bf16": fast_bfloat16, INT8: fast_int8}.get(precision)

@@ -18,8 +18,10 @@ from numba.extending import intrinsic
 from speechattn import simd
 from speechattn.simd import BYTES, LANES, WIDE, floats, ints, load, long, loop, spread, step, store
 
-TILE_ROWS, TILE_VECTORS = (8, 2) if WIDE else (4, 2)  # sums of a tile: as many as registers hold
-NARROW_ROWS = 8  # of a tile that is one vector wide
+WIDE_TILE = 2  # vectors of a tile
+# Rows that a tile may have: so many that its sums and two vectors more are in registers, and fewer.
+WIDE_ROWS = (12, 8, 4, 2, 1) if WIDE else (6, 4, 2, 1)
+NARROW_ROWS = (16, 8, 4, 2, 1) if WIDE else (8, 4, 2, 1)  # if it is one vector wide
 NOTHING = float("-inf")
 
 
@@ -36,19 +38,27 @@ def _of(count: int, code: Callable, *more: types.Type):
 # --- products -------------------------------------------------------------------------------------
 
 
-def _tile(rows: int, vectors: int):
-    """A tile of a product, ``rows`` by ``vectors`` vectors, its sums in registers.
+def _tile(vectors: int, heights: tuple[int, ...]) -> Callable:
+    """Tiles of a product, ``rows`` of ``heights`` by ``vectors`` vectors, their sums in registers.
 
-    out[r, c] = (out[r, c] if ``add`` else 0) + sum over t < n of a[r, t] * x[t, c]; numbers of a lie
-    ``across`` bytes from row to row and ``along`` from t to t, rows of x next to each other.
+    out[r, c] = begin[r, c] + sum over t < n of a[r, t] * x[t, c]; numbers of a lie ``across`` bytes
+    from row to row and ``along`` from t to t. ``begin``: 0 for zeros; it may be ``out`` itself.
     """
-    places = [(r, c) for r in range(rows) for c in range(vectors)]
 
-    def code(b: IRBuilder, out, out_row, a, across, along, x, x_row, n, add):
-        at = [b.add(step(b, out, r, out_row), long(c * BYTES)) for r, c in places]
+    def code(b: IRBuilder, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
+        for number in heights:
+            with b.if_then(b.icmp_signed("==", rows, long(number))):
+                _tile_of(number, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row)
+
+    def _tile_of(rows, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row):
+        places = [(r, c) for r in range(rows) for c in range(vectors)]
+
+        def at(start, r, row, c):
+            return b.add(step(b, start, r, row), long(c * BYTES))
+
         before = b.block
-        with b.if_then(b.icmp_signed("!=", add, long(0))):
-            there = [load(b, address) for address in at]
+        with b.if_then(b.icmp_signed("!=", begin, long(0))):
+            there = [load(b, at(begin, r, begin_row, c)) for r, c in places]
             loaded = b.block
         sums = []
         for value in there:
@@ -68,20 +78,18 @@ def _tile(rows: int, vectors: int):
                 for (r, c), value in zip(places, values)
             ]
 
-        for address, value in zip(at, loop(b, n, sums, more)):
-            store(b, value, address)
+        for (r, c), value in zip(places, loop(b, n, sums, more)):
+            store(b, value, at(out, r, out_row, c))
 
     @intrinsic
-    def tile(context, out, out_row, a, across, along, x, x_row, n, add):
-        return _of(9, code)
+    def tile(context, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
+        return _of(11, code)
 
     return tile
 
 
-whole_tile = _tile(TILE_ROWS, TILE_VECTORS)
-narrow_tile = _tile(NARROW_ROWS, 1)
-flat_tile = _tile(1, TILE_VECTORS)
-single_tile = _tile(1, 1)
+wide_tile = _tile(WIDE_TILE, WIDE_ROWS)
+narrow_tile = _tile(1, NARROW_ROWS)
 
 
 # --- rows in and out ------------------------------------------------------------------------------
@@ -303,6 +311,24 @@ def add_along(context, to, to_row, a, a_row, rows):
         loop(b, rows, [], vector)
 
     return _of(5, code)
+
+
+@intrinsic
+def at_least(context, out, vectors, value):
+    """Numbers below one, float32, become it; NaN stays NaN."""
+
+    def code(b: IRBuilder, out, vectors, value):
+        value = spread(b, value)
+
+        def vector(number, _):
+            at = step(b, out, number, BYTES)
+            there = load(b, at)
+            store(b, b.select(b.fcmp_ordered("<", there, value), value, there), at)
+            return ()
+
+        loop(b, vectors, [], vector)
+
+    return _of(2, code, types.float32)
 
 
 @intrinsic

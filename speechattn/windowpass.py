@@ -19,12 +19,13 @@ from numba import types
 
 from speechattn import tiles
 from speechattn.compiled import INT_TABLE, compiled
+from speechattn.products import FLOAT, product
 from speechattn.simd import BYTES, LANES
 
 GROUPS = 8  # of a stretch
 STRETCH = GROUPS * LANES
 KEYS = 512
-FLOAT, HALF = 4, 2  # bytes
+HALF = 2  # bytes
 LOG2_E = math.log2(math.e)
 
 
@@ -75,36 +76,6 @@ class Task(NamedTuple):
 TASK = types.NamedUniTuple(types.int64, len(Task._fields), Task)
 
 
-@compiled("void", *["int64"] * 11)
-def product(out, out_row, a, across, along, x, x_row, rows, size, n, add):
-    """out = a x, or out += a x if ``add``: ``rows`` by ``size`` numbers, LANES dividing ``size``.
-
-    See :func:`speechattn.tiles._tile`.
-    """
-    column = 0
-    while column < size:
-        wide = size - column >= tiles.TILE_VECTORS * LANES
-        tall = tiles.TILE_ROWS if wide else tiles.NARROW_ROWS
-        at, shift = x + FLOAT * column, out + FLOAT * column
-        row = 0
-        while row < rows:
-            if row + tall > rows >= tall and not add:
-                row = rows - tall  # some of them once more, rather than one by one
-            to, of = shift + row * out_row, a + row * across
-            if row + tall > rows:
-                tall = 1
-            if tall == 1 and wide:
-                tiles.flat_tile(to, out_row, of, across, along, at, x_row, n, add)
-            elif tall == 1:
-                tiles.single_tile(to, out_row, of, across, along, at, x_row, n, add)
-            elif wide:
-                tiles.whole_tile(to, out_row, of, across, along, at, x_row, n, add)
-            else:
-                tiles.narrow_tile(to, out_row, of, across, along, at, x_row, n, add)
-            row += tall
-        column += tiles.TILE_VECTORS * LANES if wide else LANES
-
-
 @compiled("UniTuple(int64, 2)", *["int64"] * 8)
 def _rows(start, row, first, count, head, dim, half, wide):
     """Address and row of ``count`` rows of a head, from ``first`` on; if ``half``, widened."""
@@ -126,7 +97,7 @@ def _bias_place(task, table, query, key):
 @compiled("void", TASK, *["int64"] * 8)
 def _scores(task, head, query, a, z, k, k_row, turned, scores):
     """Scores of a group, the first of which is ``query``, with keys ``a`` to ``z``."""
-    product(scores, BYTES, k, k_row, FLOAT, turned, BYTES, z - a, LANES, task.dim, 0)
+    product(scores, BYTES, k, k_row, FLOAT, turned, BYTES, z - a, LANES, task.dim, 0, 0)
     if task.bias:
         at = task.bias + _bias_place(task, head, query, a)
         tiles.add_along(scores, BYTES, at, -FLOAT, z - a)
@@ -188,7 +159,8 @@ def _forward(task, scale, sequences, sequence, head, first, room):
                     factor = tiles.number_at(change + FLOAT * i)
                     tiles.scale_row(to + i * row, to + i * row, dim, 0, factor)
             values = v + (a - start) * v_row
-            product(to, row, scores, FLOAT, BYTES, values, v_row, LANES, dim, z - a, again)
+            begin = to if again else 0
+            product(to, row, scores, FLOAT, BYTES, values, v_row, LANES, dim, z - a, begin, row)
 
     size = HALF if task.half else FLOAT
     for group in range(groups):
@@ -283,19 +255,20 @@ def _backward(task, scale, sequences, sequence, head, first, room):
             tiles.weigh_again(scores, n, limits[0], limits[1], top + lanes, over + lanes)
             values = v + (a - start) * v_row
             turn = turned_gradient + of_group
-            product(gradient, BYTES, values, v_row, FLOAT, turn, BYTES, n, LANES, dim, 0)
+            product(gradient, BYTES, values, v_row, FLOAT, turn, BYTES, n, LANES, dim, 0, 0)
             tiles.gradient_of_scores(scores, gradient, n, mean + lanes, np.float32(scale))
             if task.of_bias:
                 number = sequence * task.heads + head
                 to = task.of_bias + _bias_place(task, number, query, a)
                 tiles.add_along(to, -FLOAT, gradient, BYTES, n)
-            again = a > max(0, query - task.left)
-            product(result + of_group, row, gradient, FLOAT, BYTES, at, k_row, LANES, dim, n, again)
-            to = (k_first + a) * sums_row + head * row
-            at = g + group * LANES * g_row
-            product(task.of_v + to, sums_row, scores, BYTES, FLOAT, at, g_row, n, dim, here, 1)
-            at = q + group * LANES * q_row
-            product(task.of_k + to, sums_row, gradient, BYTES, FLOAT, at, q_row, n, dim, here, 1)
+            to = result + of_group
+            begin = to if a > max(0, query - task.left) else 0  # keys before have been summed
+            product(to, row, gradient, FLOAT, BYTES, at, k_row, LANES, dim, n, begin, row)
+            place = (k_first + a) * sums_row + head * row
+            to, at = task.of_v + place, g + group * LANES * g_row
+            product(to, sums_row, scores, BYTES, FLOAT, at, g_row, n, dim, here, to, sums_row)
+            to, at = task.of_k + place, q + group * LANES * q_row
+            product(to, sums_row, gradient, BYTES, FLOAT, at, q_row, n, dim, here, to, sums_row)
 
     size = HALF if task.half else FLOAT
     for i in range(count):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from attention_reference import brute_force, check_gradients, tensors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from speechattn import kernels
+from speechattn import sharing
 from speechattn.attention import truncated_attention
 from speechattn.simd import LANES
 from speechattn.windowpass import KEYS, STRETCH
@@ -143,7 +142,7 @@ def test_a_constant_bias_changes_nothing_but_a_bias_does():
 
 @pytest.mark.parametrize("dtype", BOTH, ids=str)
 def test_any_number_of_cores_gives_the_same_bits(dtype, monkeypatch):
-    monkeypatch.setattr(kernels, "WORTHWHILE", 1)
+    monkeypatch.setattr(sharing, "WORTHWHILE", 1)
     inputs = tensors(1, 700, dtype=dtype), tensors(5, 350, dtype=dtype)
     lengths = torch.tensor([350, 170, 0, 1, 300])
 
@@ -161,38 +160,6 @@ def test_any_number_of_cores_gives_the_same_bits(dtype, monkeypatch):
     for cores in (2, 3, 64):
         for one, other in zip(results(cores), alone, strict=True):
             assert torch.equal(one, other)
-
-
-def test_what_one_core_cannot_do_is_told(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    done = []
-
-    def run(begin, end):
-        if begin:
-            raise MemoryError("no room")
-        done.append((begin, end))
-
-    with pytest.raises(MemoryError, match="no room"):
-        kernels._share(run, 10, 1 << 40)
-    assert done == [(0, 5)]
-
-
-def test_a_forked_process_computes_too(monkeypatch):
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork on this system")
-    monkeypatch.setattr(kernels, "WORTHWHILE", 1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    q, k, v = tensors(1, 500)
-    expected = truncated_attention(q, k, v, 5, 5)  # the threads of this process exist now
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks where there are threads
-        child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if torch.equal(truncated_attention(q, k, v, 5, 5), expected) else 1)
-        finally:
-            os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_nothing_beyond_the_window_or_the_length_is_read():

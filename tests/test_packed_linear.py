@@ -9,12 +9,7 @@ from torch import nn
 from speechattn.layers import FeedForward
 from speechattn.packed_linear import PackedFeedForward, PackedLinear
 
-needs_onednn = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN to pack with"
-)
 
-
-@needs_onednn
 @pytest.mark.parametrize("rows", [1, 16, 333])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_packed_layer_computes_what_the_layer_does(rows, bias):
@@ -25,7 +20,6 @@ def test_a_packed_layer_computes_what_the_layer_does(rows, bias):
         torch.testing.assert_close(PackedLinear(layer)(x), layer(x), rtol=1e-5, atol=1e-5)
 
 
-@needs_onednn
 @pytest.mark.parametrize("rows", [0, 1, 16, 333])
 def test_a_packed_feed_forward_layer_computes_what_the_layer_does(rows):
     torch.manual_seed(0)

@@ -17,9 +17,6 @@ from speechattn.precision import fastest_precision, with_packed_linears
 from speechattn.quantized import Int8FeedForward, Int8Linear, fast_int8, input_ranges
 from speechattn.together import can_be_together
 
-needs_onednn = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN to pack with"
-)
 needs_int8 = pytest.mark.skipif(
     not fast_int8(), reason="this processor has no products of 8-bit numbers"
 )
@@ -31,7 +28,6 @@ def classifier(**changes) -> PhoneClassifier:
     return PhoneClassifier(8, 5, config).eval()
 
 
-@needs_onednn
 def test_a_packed_model_gives_the_scores_of_the_model_whole_and_in_chunks():
     model = classifier(conv_kernel=3, stack=2)
     packed = with_packed_linears(model)
@@ -46,7 +42,6 @@ def test_a_packed_model_gives_the_scores_of_the_model_whole_and_in_chunks():
     torch.testing.assert_close(torch.cat(chunks), expected[0], rtol=1e-5, atol=1e-5)
 
 
-@needs_onednn
 def test_the_model_stays_as_it_is_and_can_be_trained():
     model = classifier()
     before = {name: p.clone() for name, p in model.named_parameters()}
@@ -57,7 +52,6 @@ def test_the_model_stays_as_it_is_and_can_be_trained():
     assert all(p.grad is not None for p in model.parameters())
 
 
-@needs_onednn
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_a_packed_model_can_be_copied_and_sent_to_another_process(copied):
     packed, x = with_packed_linears(classifier()), torch.randn(1, 20, 8)
@@ -67,12 +61,6 @@ def test_a_packed_model_can_be_copied_and_sent_to_another_process(copied):
 
 def test_other_weights_are_left_as_they_are():
     model = classifier().double()
-    assert with_packed_linears(model) is model
-
-
-def test_without_onednn_the_model_is_used_as_it_is(monkeypatch):
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    model = classifier()
     assert with_packed_linears(model) is model
 
 
@@ -156,7 +144,8 @@ def test_the_fastest_precision_is_that_of_the_device(
 def test_a_precision_that_is_not_there(monkeypatch):
     with pytest.raises(ConfigError, match="precision: 'int4'; choose from fp32, bf16, int8"):
         with_packed_linears(classifier(), "int4")
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    for name in ("fast_bfloat16", "fast_int8"):
+        monkeypatch.setattr(precision_module, name, lambda: False)
     for precision in ("bf16", "int8"):
         with pytest.raises(ConfigError, match=f"precision: {precision}; .* use fp32"):
             with_packed_linears(classifier(), precision)

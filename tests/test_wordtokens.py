@@ -97,8 +97,8 @@ def test_words_without_weight_are_none():
 
 def test_room_for_tokens_grows(monkeypatch):
     rng = np.random.default_rng(5)
-    model, options = random_setting(rng, 8, 300, longest=5)
-    x = random_posteriors(rng, 80, 8, sharpness=0.5)
+    model, options = random_setting(rng, 8, 60, longest=5)
+    x = random_posteriors(rng, 40, 8, sharpness=0.5)
     whole = decode(x, model, options)
     monkeypatch.setattr(decoder_module, "TOKENS", 8)
     assert decode(x, model, options) == whole

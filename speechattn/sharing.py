@@ -1,0 +1,42 @@
+"""Compiled code on several cores: as many as PyTorch is told to use.
+
+Such code does not hold Python's lock, so that threads do.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+WORTHWHILE = 1 << 22  # products of numbers, of which a core does so many in some 0.1 ms
+
+
+def share(run: Callable[[int, int], None], count: int, work: int) -> None:
+    """``run(begin, end)`` for parts of ``count``, side by side where that is worthwhile.
+
+    Args:
+        run: does the part from ``begin`` to ``end``.
+        count: of what there is to do.
+        work: products of numbers in all of it, roughly.
+    """
+    cores = min(torch.get_num_threads(), count, 1 + work // WORTHWHILE)
+    if cores <= 1:
+        run(0, count)
+        return
+    ends = [count * part // cores for part in range(cores + 1)]
+    pool = _pool(os.getpid(), torch.get_num_threads())
+    others = [pool.submit(run, *part) for part in itertools.pairwise(ends[1:])]
+    run(*ends[:2])
+    for other in others:
+        other.result()
+
+
+@functools.lru_cache(1)
+def _pool(process: int, cores: int) -> ThreadPoolExecutor:
+    """Threads of this process; a fork has none of those of its parent."""
+    return ThreadPoolExecutor(max(1, cores - 1), "attention")
