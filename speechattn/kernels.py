@@ -150,9 +150,9 @@ def _sequences(q: Tensor, k: Tensor, lengths: Tensor | None) -> np.ndarray:
     batch, queries = q.shape[:2]
     keys = k.shape[1]
     if batch == 1 and lengths is None:
-        return np.array([[0, queries, 0, keys]])
-    number = np.arange(batch)
-    here = (queries, keys) if lengths is None else (lengths.numpy(),) * 2
+        return np.array([[0, queries, 0, keys]], np.int64)
+    number = np.arange(batch, dtype=np.int64)
+    here = (queries, keys) if lengths is None else (lengths.cpu().numpy().astype(np.int64),) * 2
     return np.stack(np.broadcast_arrays(number * queries, here[0], number * keys, here[1]), 1)
 
 
