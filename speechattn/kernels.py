@@ -8,7 +8,9 @@ number of them.
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -55,12 +57,24 @@ def attend(
     extra = -d % LANES
     if extra:
         q, k, v = (F.pad(x, (0, extra)) for x in (q, k, v))
-    place = left, right, offset, 1 / math.sqrt(d), _sequences(q, k, lengths)
+    padded = lengths is not None
+    place = _Place(left, right, offset, 1 / math.sqrt(d), _sequences(q, k, lengths), padded)
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias)):
         out = _Windowed.apply(q, k, v, bias, place)
     else:
         out = _forward(q, k, v, bias, place)[0]
     return out[..., :d] if extra else out
+
+
+class _Place(NamedTuple):
+    """Who sees whom, and what scores are multiplied by; ``padded``: some rows are of no sequence."""
+
+    left: int
+    right: int
+    offset: int
+    scale: float
+    sequences: np.ndarray
+    padded: bool
 
 
 class _Windowed(torch.autograd.Function):
@@ -77,16 +91,14 @@ class _Windowed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         q, k, v, bias, out, sums = ctx.saved_tensors
-        left, right, offset, scale, sequences = ctx.place
+        place = ctx.place
         batch, _, heads, _ = q.shape
         grad = _in_rows(grad)
-        of_q = torch.empty(q.shape, dtype=q.dtype)
-        if len(sequences) > 1 or sequences[0, 1] < q.shape[1]:
-            of_q.zero_()
+        of_q = _rows_like(q, place)
         of_k, of_v = (torch.zeros(x.shape, dtype=torch.float32) for x in (k, v))
         table = _table(bias)
         of_bias = None if bias is None else torch.zeros(batch, *table.shape)
-        task = _task(q, k, v, out, left, right, offset, table, sums)._replace(
+        task = _task(q, k, v, out, place, table, sums)._replace(
             of_out=grad.data_ptr(),
             of_out_row=_row(grad),
             of_q=of_q.data_ptr(),
@@ -94,29 +106,34 @@ class _Windowed(torch.autograd.Function):
             of_v=of_v.data_ptr(),
             of_bias=_address(of_bias),
         )
-        work = q.numel() * (left + 1 + right)
-        share(lambda *part: backward(task, scale, sequences, *part), batch * heads, work)
+        code = functools.partial(backward, task, place.scale, place.sequences)
+        share(code, batch * heads, _work(q, place))
         if of_bias is not None:
-            of_bias = of_bias.sum(0)[:, LANES:-LANES].flip(1).div(scale).to(bias.dtype)
+            of_bias = of_bias.sum(0)[:, LANES:-LANES].flip(1).div(place.scale).to(bias.dtype)
         return of_q, of_k.to(k.dtype), of_v.to(v.dtype), of_bias, None
 
 
 def _forward(q, k, v, bias, place, sums=None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The result, and queries, keys and values as they were taken."""
-    left, right, offset, scale, sequences = place
     q, k, v = _in_rows(q), _in_rows(k), _in_rows(v)
-    out = torch.empty(q.shape, dtype=q.dtype)
-    if len(sequences) > 1 or sequences[0, 1] < q.shape[1]:
-        out.zero_()
-    table = _table(bias)
-    task = _task(q, k, v, out, left, right, offset, table, sums)
-    stretches = int((-(-sequences[:, 1] // STRETCH)).sum())
-    work = q.numel() * (left + 1 + right)
-    share(lambda *part: forward(task, scale, sequences, *part), stretches, work)
+    out, table = _rows_like(q, place), _table(bias)  # kept while their addresses are used
+    task = _task(q, k, v, out, place, table, sums)
+    code = functools.partial(forward, task, place.scale, place.sequences)
+    share(code, int((-(-place.sequences[:, 1] // STRETCH)).sum()), _work(q, place))
     return out, q, k, v
 
 
-def _task(q, k, v, out, left, right, offset, table, sums) -> Task:
+def _rows_like(q: Tensor, place: _Place) -> Tensor:
+    """Room for rows like those of q; zeros for those that nothing is computed of."""
+    make = torch.zeros if place.padded else torch.empty
+    return make(q.shape, dtype=q.dtype)
+
+
+def _work(q: Tensor, place: _Place) -> int:
+    return q.numel() * (place.left + 1 + place.right)
+
+
+def _task(q, k, v, out, place: _Place, table, sums) -> Task:
     return Task(
         q=q.data_ptr(),
         q_row=_row(q),
@@ -129,9 +146,9 @@ def _task(q, k, v, out, left, right, offset, table, sums) -> Task:
         heads=q.shape[2],
         dim=q.shape[3],
         half=int(q.dtype == torch.bfloat16),
-        left=left,
-        right=right,
-        offset=offset,
+        left=place.left,
+        right=place.right,
+        offset=place.offset,
         sums=_address(sums),
         sums_size=0 if sums is None else 4 * sums[0].numel(),
         padded=0 if sums is None else sums.shape[-1],
