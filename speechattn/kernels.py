@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ def attend(
     *,
     offset: int = 0,
     lengths: Tensor | None = None,
+    sizes: Sequence[int] | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
     """As :func:`speechattn.attention.truncated_attention`, which checks the arguments.
@@ -51,6 +53,7 @@ def attend(
         left, right: frames that are seen.
         offset: position of query 0 among the keys.
         lengths: shape (batch,), or None.
+        sizes: frames of sequences laid end to end in a batch of one, or None.
         bias: shape (heads, left + right + 1), or None.
     """
     d = q.shape[-1]
@@ -58,7 +61,7 @@ def attend(
     if extra:
         q, k, v = (F.pad(x, (0, extra)) for x in (q, k, v))
     padded = lengths is not None
-    place = _Place(left, right, offset, 1 / math.sqrt(d), _sequences(q, k, lengths), padded)
+    place = _Place(left, right, offset, 1 / math.sqrt(d), _sequences(q, k, lengths, sizes), padded)
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias)):
         out = _Windowed.apply(q, k, v, bias, place)
     else:
@@ -162,8 +165,14 @@ def _task(q, k, v, out, place: _Place, table, sums) -> Task:
     )
 
 
-def _sequences(q: Tensor, k: Tensor, lengths: Tensor | None) -> np.ndarray:
+def _sequences(
+    q: Tensor, k: Tensor, lengths: Tensor | None, sizes: Sequence[int] | None
+) -> np.ndarray:
     """First query row, queries, first key row and keys of each sequence."""
+    if sizes is not None:
+        here = np.array(sizes, np.int64)
+        first = here.cumsum() - here
+        return np.stack([first, here, first, here], 1)
     batch, queries = q.shape[:2]
     keys = k.shape[1]
     if batch == 1 and lengths is None:

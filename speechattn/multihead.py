@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from speechattn import kernels, rowwise
 from speechattn.checks import check_choice, check_finite, check_lengths, whole_number
 from speechattn.family import SCORES, WEIGHTS, attend, without_padding
 from speechattn.layers import ready_frames
@@ -162,16 +163,25 @@ class MultiHeadAttention(nn.Module):
         Returns:
             Shape (1, all positions, width_out).
         """
-        projected = self.project(x) if self.positions != "sinusoidal" else None
-        begin, outs = 0, []
-        for size in sizes:
-            if projected is None:
-                heads = self._heads(x[:, begin : begin + size], self.visibility, 0)
-            else:
-                heads = self._turned(projected[:, begin : begin + size], self.visibility, 0)
-            outs.append(self._mixed(*heads, self.visibility))
-            begin += size
-        return self.join(torch.cat(outs, 1))
+        if self.positions == "sinusoidal":
+            parts = x.split(list(sizes), 1)
+            heads = (self._heads(part, self.visibility, 0) for part in parts)
+            outs = [self._mixed(*part, self.visibility) for part in heads]
+            return self.join(torch.cat(outs, 1))
+        heads = self._turned(self.project(x), self.visibility, sizes=sizes)
+        if self._is_plain and kernels.is_offered(heads[0]):
+            longest = max(sizes)
+            sides = self.visibility.left, self.visibility.right
+            window = (longest if side is None else min(side, longest) for side in sides)
+            return self.join(kernels.attend(*heads, *window, sizes=sizes).flatten(2))
+        parts = zip(*(vectors.split(list(sizes), 1) for vectors in heads))
+        return self.join(torch.cat([self._mixed(*part, self.visibility) for part in parts], 1))
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it is dot products with softmax in a window, and nothing more."""
+        plain = self.scores == "dot" and self.weights == "softmax" and self.bias is None
+        return plain and isinstance(self.visibility, Window)
 
     def _heads(self, x: Tensor, visibility: Visibility, first: int, lengths=None):
         width = self.project.in_features
@@ -193,18 +203,28 @@ class MultiHeadAttention(nn.Module):
             x = x + self.learned(first, x.shape[1])
         return self._turned(self.project(x), visibility, first)
 
-    def _turned(self, projected: Tensor, visibility: Visibility, first: int):
-        """Queries, keys and values, rotated where positions are rotary."""
+    def _turned(self, projected: Tensor, visibility: Visibility, first: int = 0, sizes=None):
+        """Queries, keys and values, rotated where positions are rotary; from ``first`` on, or of
+        sequences of these sizes laid end to end."""
         heads = self.heads
         vectors = projected.unflatten(-1, (3 * heads, self.head_width))
         turned, v = vectors[:, :, : 2 * heads], vectors[:, :, 2 * heads :]
         if self.positions == "rotary":
-            cos, sin = self._rotation(visibility, first, turned)
-            turned = rotate(turned, cos, sin, visibility.axes)
+            sizes = [projected.shape[1]] if sizes is None else sizes
+            turned = self._rotated(turned, visibility, first, sizes)
         return turned[:, :, :heads], turned[:, :, heads:], v
 
-    def _rotation(self, visibility: Visibility, first: int, q: Tensor) -> tuple[Tensor, Tensor]:
-        count = q.shape[1]
+    def _rotated(self, x: Tensor, visibility: Visibility, first: int, sizes) -> Tensor:
+        cos, sin = self._rotation(visibility, first, max(sizes), x)
+        if visibility.axes == 1 and len(x) == 1 and rowwise.rotate_in_place(x, cos, sin, sizes):
+            return x
+        if len(sizes) > 1:
+            cos, sin = (torch.cat([table[:size] for size in sizes]) for table in (cos, sin))
+        return rotate(x, cos, sin, visibility.axes)
+
+    def _rotation(
+        self, visibility: Visibility, first: int, count: int, q: Tensor
+    ) -> tuple[Tensor, Tensor]:
         if isinstance(visibility, Window) and count <= MOST_KEPT:
             return line_rotation(first, count, self.head_width, q.dtype, q.device)
         place = first + visibility.coordinates(count, q.device)

@@ -23,6 +23,9 @@ from speechattn.encoder import PhoneClassifier
 from speechattn.errors import ModelError
 from speechattn.layers import FeedForward
 from speechattn.packed_linear import ROWS, whole_tiles
+from speechattn.products import FLOAT
+from speechattn.rowtiles import round_rows
+from speechattn.simd import LANES
 
 LARGEST = 127  # of weights, and of inputs on either side of ZERO
 STEPS = "steps."  # how the names of steps begin in a file
@@ -50,7 +53,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: shape (..., in_features); returns (..., out_features), without gradients."""
-        whole = whole_numbers(whole_tiles(x, x.dtype), self._per_step)
+        whole = whole_numbers(x, self._per_step)
         return self._matrix.product(whole, ZERO, self._bias, torch.float32)[..., : x.shape[-2], :]
 
 
@@ -78,7 +81,7 @@ class Int8FeedForward(nn.Module):
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         """x: shape (..., frames, width); the same comes out, without gradients."""
-        whole = whole_numbers(whole_tiles(x, x.dtype), self._per_step)
+        whole = whole_numbers(x, self._per_step)
         inner = self._expand.product(whole, ZERO, self._inner_bias, torch.uint8, "relu")
         return self._contract.product(inner, 0, self._bias, torch.float32)[..., : x.shape[-2], :]
 
@@ -119,9 +122,24 @@ class _Matrix:
 
 
 def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
-    """The nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255, uint8."""
-    near = (x * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
-    return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
+    """The nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255, in whole tiles.
+
+    Args:
+        x: float32, shape (..., rows, numbers).
+        per_step: shape (numbers,).
+
+    Returns:
+        uint8, as many rows as fill tiles of ``ROWS``; those at the end are of no use.
+    """
+    *before, rows, count = x.shape
+    all_rows = rows + -rows % ROWS
+    if count < LANES or before not in ([], [1]):
+        near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
+        return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
+    x, out = x.contiguous(), torch.empty(*before, all_rows, count, dtype=torch.uint8)
+    place = x.data_ptr(), FLOAT * count, rows, per_step.data_ptr()
+    round_rows(*place, count, ZERO, out.data_ptr(), all_rows)
+    return out
 
 
 def _by_rows(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ NARROW_ROWS = (16, 8, 4, 2, 1) if WIDE else (8, 4, 2, 1)  # if it is one vector 
 NOTHING = float("-inf")
 
 
-def _of(count: int, code: Callable, *more: types.Type):
+def of_whole_numbers(count: int, code: Callable, *more: types.Type):
     """Types and code of an intrinsic with ``count`` whole numbers and ``more`` that gives nothing."""
 
     def generate(context, builder, signature, arguments):
@@ -48,9 +48,13 @@ def _tile(vectors: int, heights: tuple[int, ...]) -> Callable:
     def code(b: IRBuilder, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
         for number in heights:
             with b.if_then(b.icmp_signed("==", rows, long(number))):
-                _tile_of(number, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row)
+                _tileof_whole_numbers(
+                    number, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row
+                )
 
-    def _tile_of(rows, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row):
+    def _tileof_whole_numbers(
+        rows, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row
+    ):
         places = [(r, c) for r in range(rows) for c in range(vectors)]
 
         def at(start, r, row, c):
@@ -83,7 +87,7 @@ def _tile(vectors: int, heights: tuple[int, ...]) -> Callable:
 
     @intrinsic
     def tile(context, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
-        return _of(11, code)
+        return of_whole_numbers(11, code)
 
     return tile
 
@@ -118,7 +122,7 @@ def turn(context, out, a, row, rows, size, factor):
 
         loop(b, b.sdiv(size, long(LANES)), [], square)
 
-    return _of(5, code, types.float32)
+    return of_whole_numbers(5, code, types.float32)
 
 
 @intrinsic
@@ -133,7 +137,7 @@ def widen(context, out, a, count):
 
         loop(b, b.sdiv(count, long(LANES)), [], vector)
 
-    return _of(3, code)
+    return of_whole_numbers(3, code)
 
 
 @intrinsic
@@ -164,7 +168,7 @@ def scale_row(context, out, a, count, half, factor):
             with otherwise:
                 loop(b, vectors, [], as_float)
 
-    return _of(4, code, types.float32)
+    return of_whole_numbers(4, code, types.float32)
 
 
 @intrinsic
@@ -194,7 +198,7 @@ def dot(context, out, a, x, count):
             total = b.fadd(total, b.shuffle_vector(total, total, ints(other)))
         store(b, b.extract_element(total, simd.INT(0)), out)
 
-    return _of(4, code)
+    return of_whole_numbers(4, code)
 
 
 # --- softmax --------------------------------------------------------------------------------------
@@ -244,7 +248,7 @@ def weigh(context, scores, keys, low, high, top, total, change):
         store(b, sums, total)
         store(b, factor, change)
 
-    return _of(7, code)
+    return of_whole_numbers(7, code)
 
 
 @intrinsic
@@ -256,7 +260,7 @@ def invert(context, vector, rows):
         over = b.fdiv(floats(1.0), load(b, vector))
         store(b, b.select(there, over, floats(0.0)), vector)
 
-    return _of(2, code)
+    return of_whole_numbers(2, code)
 
 
 @intrinsic
@@ -274,7 +278,7 @@ def weigh_again(context, scores, keys, low, high, top, over):
 
         loop(b, keys, [], weight)
 
-    return _of(6, code)
+    return of_whole_numbers(6, code)
 
 
 @intrinsic
@@ -295,7 +299,7 @@ def gradient_of_scores(context, weights, gradient, keys, mean, scale):
 
         loop(b, keys, [], score)
 
-    return _of(4, code, types.float32)
+    return of_whole_numbers(4, code, types.float32)
 
 
 @intrinsic
@@ -310,7 +314,7 @@ def add_along(context, to, to_row, a, a_row, rows):
 
         loop(b, rows, [], vector)
 
-    return _of(5, code)
+    return of_whole_numbers(5, code)
 
 
 @intrinsic
@@ -328,7 +332,7 @@ def at_least(context, out, vectors, value):
 
         loop(b, vectors, [], vector)
 
-    return _of(2, code, types.float32)
+    return of_whole_numbers(2, code, types.float32)
 
 
 @intrinsic
@@ -342,4 +346,4 @@ def fill(context, out, vectors, value):
 
         loop(b, vectors, [], vector)
 
-    return _of(2, code, types.float32)
+    return of_whole_numbers(2, code, types.float32)

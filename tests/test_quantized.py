@@ -93,11 +93,14 @@ def test_copies(copied):
         assert torch.equal(copied(layer)(x), layer(x))
 
 
-def test_whole_numbers_are_the_nearest_and_cut_off():
-    x = torch.tensor([[-1e9, -1.0, -0.26, -0.24, 0.0, 0.24, 0.26, 1.0, 63.4, 63.6, 1e9]])
-    found = whole_numbers(x, torch.full((11,), 2.0))
-    assert found.dtype == torch.uint8
-    assert found[0].tolist() == [0, 126, 127, 128, 128, 128, 129, 130, 255, 255, 255]
+@pytest.mark.parametrize("times", [1, 3])  # fewer than a vector, more
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (2, 1)])
+def test_whole_numbers_are_the_nearest_and_cut_off(times, shape):
+    x = torch.tensor([-1e9, -1.0, -0.26, -0.24, 0.0, 0.24, 0.26, 1.0, 63.4, 63.6, 1e9] * times)
+    found = whole_numbers(x.expand(*shape, -1), torch.full((11 * times,), 2.0))
+    assert found.dtype == torch.uint8 and found.shape == (*shape[:-1], 16, 11 * times)
+    expected = [0, 126, 127, 128, 128, 128, 129, 130, 255, 255, 255] * times
+    assert (found[..., 0, :] == torch.tensor(expected)).all()
 
 
 @pytest.mark.parametrize("missing", ["vnni", "onednn", "the operator"])
