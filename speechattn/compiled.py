@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numba
 from numba import types
@@ -41,6 +41,15 @@ def compiled(result: str, *arguments: str | types.Type | tuple[str, ...]):
             return numba.njit(signatures, nogil=True)(function)
 
     return compile_function
+
+
+def part(function: Callable) -> Callable:
+    """Decorator: a function that compiled ones call, for whatever types they have.
+
+    It is compiled with each of them; by itself it is neither kept on disk nor loaded from there,
+    which takes a hundredth of a second each.
+    """
+    return numba.njit(nogil=True)(function)
 
 
 def _type(kind: str | types.Type) -> types.Type:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.compiled import FLOATS, INT_TABLE, INTS, compiled
+from speechattn.compiled import FLOATS, INT_TABLE, INTS, compiled, part
 from speechattn.tokens import NODE, NODES, NONE, PARENT, TOKENS
 
 
-@compiled("void", INT_TABLE, FLOATS, "int64", INT_TABLE, FLOATS, "int64")
+@part
 def copy_node(nodes, confidence, k, to_nodes, to_confidence, to_k):
     """Copy node ``k`` of one list of nodes to place ``to_k`` of another, or of the same."""
     for column in range(nodes.shape[1]):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechattn import tiles
-from speechattn.compiled import compiled
+from speechattn.compiled import compiled, part
 from speechattn.products import FLOAT, WIDE, product
 from speechattn.sharing import share
 from speechattn.simd import LANES
@@ -24,7 +24,7 @@ from speechattn.simd import LANES
 STRIP = 96  # rows that stay in the cache, and what is made of them, while all panels go by
 
 
-@compiled("void", *["int64"] * 10)
+@part
 def _times(x, x_row, rows, panels, bias, inputs, outputs, relu, out, out_row):
     """out = x W + bias, none of it below 0 if ``relu``; panels divide ``outputs``."""
     for column in range(0, outputs, WIDE):

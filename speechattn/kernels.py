@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from speechattn.sharing import share
 from speechattn.simd import LANES
-from speechattn.windowpass import STRETCH, Task, backward, forward
+from speechattn.windowpass import STRETCH, Task, forward
 
 TYPES = (torch.float32, torch.bfloat16)
 
@@ -93,6 +93,8 @@ class _Windowed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
+        from speechattn.windowgradient import backward  # its compilation takes a while
+
         q, k, v, bias, out, sums = ctx.saved_tensors
         place = ctx.place
         batch, _, heads, _ = q.shape

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from speechattn import tiles
-from speechattn.compiled import compiled
+from speechattn.compiled import part
 from speechattn.simd import LANES
 
 FLOAT = 4  # bytes
 WIDE = tiles.WIDE_TILE * LANES  # numbers of a tile's row
 
 
-@compiled("void", *["int64"] * 12)
+@part
 def product(out, out_row, a, across, along, x, x_row, rows, size, n, begin, begin_row):
     """out = begin + a x: ``rows`` by ``size`` numbers, LANES dividing ``size``.
 

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from speechattn.compiled import FLOATS, INT_TABLE, INTS, STATE_TABLE, TABLES, compiled
+from speechattn.compiled import part
 
 FLOOR = -1000.0  # nats; lower log posteriors, -inf included, count as this, so no token dies of one
 NONE = -1  # no node, or no token
@@ -37,7 +37,7 @@ HELD, ENTRY = 0, 1
 FRAME, NODES, TOKENS, SHORT = 0, 1, 2, 3
 
 
-@compiled("Tuple((int64, float64))", FLOATS, FLOATS, "float64", INT_TABLE, FLOATS, "int64")
+@part
 def foremost(stay, emission, beam, token, score, tokens):
     """The best of the ready tokens, and what an entry must reach with the frame to be of use.
 
@@ -63,7 +63,7 @@ def foremost(stay, emission, beam, token, score, tokens):
     return lead, max(LOWEST, bound - beam)
 
 
-@compiled("int64", INT_TABLE, STATE_TABLE, "int64", "int64")
+@part
 def forget(token, slot, tokens, end):
     """Clear the slots of the entries from ``tokens`` to ``end``; gives NONE."""
     for e in range(tokens, end):
@@ -71,11 +71,7 @@ def forget(token, slot, tokens, end):
     return NONE
 
 
-@compiled(
-    "int64",
-    *(TABLES, STATE_TABLE, FLOATS, "float64", FLOATS, FLOATS),
-    *(FLOATS, "float64", INT_TABLE, FLOATS, STATE_TABLE, FLOATS, "int64"),
-)
+@part
 def enter(
     log_prob,
     following,
@@ -148,11 +144,7 @@ def enter(
     return end
 
 
-@compiled(
-    "int64",
-    *(FLOATS, INTS, INT_TABLE, FLOATS, FLOATS, STATE_TABLE, FLOATS, INT_TABLE, FLOATS),
-    *(INTS, "int64"),
-)
+@part
 def begin(stay, min_frames, token, score, before, slot, seen, nodes, confidence, count, end):
     """Make tokens of the entries behind the tokens, and a node for each token that they follow.
 
@@ -195,11 +187,7 @@ def begin(stay, min_frames, token, score, before, slot, seen, nodes, confidence,
     return kept
 
 
-@compiled(
-    "int64",
-    *(FLOATS, FLOATS, FLOATS, "float64"),
-    *(INT_TABLE, FLOATS, FLOATS, STATE_TABLE, FLOATS, "int64"),
-)
+@part
 def hear(log_posterior, emission, stay, beam, token, score, before, slot, seen, tokens):
     """Take tokens through a frame; give up those that another one of their state or the beam beats.
 

@@ -13,6 +13,7 @@ from speechattn.compiled import (
     STATES,
     TABLES,
     compiled,
+    part,
 )
 from speechattn.tokens import (
     BEGIN,
@@ -35,7 +36,7 @@ from speechattn.wordtokens import begin_words, enter_words
 REBASE_FRAMES = 256  # frames between subtractions of the best score, against loss of precision
 
 
-@compiled("void", FLOATS, "int64")
+@part
 def rebase(score, tokens):
     """Subtract the best score from all; a recording of hours loses no precision that way.
 

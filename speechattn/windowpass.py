@@ -1,10 +1,10 @@
-"""Attention in a window, forward and backward, as Numba compiles it for the processor at hand.
+"""Attention in a window, as Numba compiles it for the processor at hand.
 
 Queries go in groups of ``LANES`` (:mod:`speechattn.tiles`): few compute few scores outside the
 window, and what is within fits in the fastest memory. Several groups make a *stretch*, which meets
 its keys ``KEYS`` at a time; a window of everything is therefore no different from a small one (the
-order of Dao et al., 2022, "FlashAttention", whose running softmax this is). Nothing is kept for the
-backward pass but the highest score and the sum of each query.
+order of Dao et al., 2022, "FlashAttention", whose running softmax this is). Nothing is kept for
+gradients (:mod:`speechattn.windowgradient`) but the highest score and the sum of each query.
 
 All sums are in 32 bits. Queries, keys and values in bfloat16 are widened a stretch at a time.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numba import types
 
 from speechattn import tiles
-from speechattn.compiled import INT_TABLE, compiled
+from speechattn.compiled import INT_TABLE, compiled, part
 from speechattn.products import FLOAT, product
 from speechattn.simd import BYTES, LANES
 
@@ -76,8 +76,8 @@ class Task(NamedTuple):
 TASK = types.NamedUniTuple(types.int64, len(Task._fields), Task)
 
 
-@compiled("UniTuple(int64, 2)", *["int64"] * 8)
-def _rows(start, row, first, count, head, dim, half, wide):
+@part
+def head_rows(start, row, first, count, head, dim, half, wide):
     """Address and row of ``count`` rows of a head, from ``first`` on; if ``half``, widened."""
     if not half:
         return start + first * row + FLOAT * head * dim, row
@@ -87,23 +87,23 @@ def _rows(start, row, first, count, head, dim, half, wide):
     return wide, FLOAT * dim
 
 
-@compiled("int64", TASK, "int64", "int64", "int64")
-def _bias_place(task, table, query, key):
+@part
+def bias_place(task, table, query, key):
     """Bytes to the number of a bias for a query and a key."""
     width = task.left + 1 + task.right + 2 * LANES
     return FLOAT * (table * width + LANES + query + task.right - key)
 
 
-@compiled("void", TASK, *["int64"] * 8)
-def _scores(task, head, query, a, z, k, k_row, turned, scores):
+@part
+def scores_of(task, head, query, a, z, k, k_row, turned, scores):
     """Scores of a group, the first of which is ``query``, with keys ``a`` to ``z``."""
     product(scores, BYTES, k, k_row, FLOAT, turned, BYTES, z - a, LANES, task.dim, 0, 0)
     if task.bias:
-        at = task.bias + _bias_place(task, head, query, a)
+        at = task.bias + bias_place(task, head, query, a)
         tiles.add_along(scores, BYTES, at, -FLOAT, z - a)
 
 
-@compiled("void", TASK, "float64", INT_TABLE, "int64", "int64", "int64", "int64")
+@part
 def _forward(task, scale, sequences, sequence, head, first, room):
     """One head of the stretch that begins with query ``first``."""
     q_first, queries, k_first, keys = sequences[sequence]
@@ -123,7 +123,7 @@ def _forward(task, scale, sequences, sequence, head, first, room):
         top = task.sums + FLOAT * ((sequence * task.heads + head) * task.padded + first)
         over = top + task.sums_size
 
-    q, q_row = _rows(task.q, task.q_row, q_first + first, count, head, dim, task.half, wide)
+    q, q_row = head_rows(task.q, task.q_row, q_first + first, count, head, dim, task.half, wide)
     wide += STRETCH * row
     for group in range(groups):
         here = min(LANES, count - group * LANES)
@@ -138,9 +138,9 @@ def _forward(task, scale, sequences, sequence, head, first, room):
     for start in range(low, high, KEYS):
         stop = min(high, start + KEYS)
         size = stop - start
-        k, k_row = _rows(task.k, task.k_row, k_first + start, size, head, dim, task.half, wide)
+        k, k_row = head_rows(task.k, task.k_row, k_first + start, size, head, dim, task.half, wide)
         more = wide + KEYS * row
-        v, v_row = _rows(task.v, task.v_row, k_first + start, size, head, dim, task.half, more)
+        v, v_row = head_rows(task.v, task.v_row, k_first + start, size, head, dim, task.half, more)
         for group in range(groups):
             here = min(LANES, count - group * LANES)
             query = first + group * LANES + task.offset  # among the keys
@@ -148,7 +148,7 @@ def _forward(task, scale, sequences, sequence, head, first, room):
             if a >= z:
                 continue
             of_group = turned + group * LANES * row
-            _scores(task, head, query, a, z, k + (a - start) * k_row, k_row, of_group, scores)
+            scores_of(task, head, query, a, z, k + (a - start) * k_row, k_row, of_group, scores)
             limits = query - task.left - a, query + task.right - a
             place = group * BYTES
             tiles.weigh(scores, z - a, limits[0], limits[1], top + place, over + place, change)
@@ -192,98 +192,3 @@ def forward(task, scale, sequences, begin, end):
                 for head in range(task.heads):
                     _forward(task, scale, sequences, sequence, head, first, room)
             number += 1
-
-
-@compiled("void", TASK, "float64", INT_TABLE, "int64", "int64", "int64", "int64")
-def _backward(task, scale, sequences, sequence, head, first, room):
-    """Add what the stretch that begins with query ``first`` gives to the gradients of a head."""
-    q_first, queries, k_first, keys = sequences[sequence]
-    dim = task.dim
-    row = FLOAT * dim
-    count = min(STRETCH, queries - first)
-    groups = (count + LANES - 1) // LANES
-
-    turned = room
-    turned_gradient = turned + STRETCH * row
-    result = turned_gradient + STRETCH * row
-    scores = result + STRETCH * row
-    gradient = scores + KEYS * BYTES
-    mean = gradient + KEYS * BYTES
-    wide = mean + GROUPS * BYTES
-    top = task.sums + FLOAT * ((sequence * task.heads + head) * task.padded + first)
-    over = top + task.sums_size
-
-    place = q_first + first
-    q, q_row = _rows(task.q, task.q_row, place, count, head, dim, task.half, wide)
-    wide += STRETCH * row
-    g, g_row = _rows(task.of_out, task.of_out_row, place, count, head, dim, task.half, wide)
-    wide += STRETCH * row
-    out, out_row = _rows(task.out, task.out_row, place, count, head, dim, task.half, wide)
-    wide += STRETCH * row
-    tiles.fill(mean, groups, np.float32(0))
-    for i in range(count):
-        tiles.dot(mean + FLOAT * i, out + i * out_row, g + i * g_row, dim)
-    for group in range(groups):
-        here = min(LANES, count - group * LANES)
-        to = group * LANES * row
-        factor = np.float32(scale * LOG2_E)
-        tiles.turn(turned + to, q + group * LANES * q_row, q_row, here, dim, factor)
-        at = g + group * LANES * g_row
-        tiles.turn(turned_gradient + to, at, g_row, here, dim, np.float32(1))
-
-    low = max(0, first + task.offset - task.left)
-    high = min(keys, first + count + task.offset + task.right)
-    sums_row = task.heads * row
-    for start in range(low, high, KEYS):
-        stop = min(high, start + KEYS)
-        size = stop - start
-        k, k_row = _rows(task.k, task.k_row, k_first + start, size, head, dim, task.half, wide)
-        more = wide + KEYS * row
-        v, v_row = _rows(task.v, task.v_row, k_first + start, size, head, dim, task.half, more)
-        for group in range(groups):
-            here = min(LANES, count - group * LANES)
-            query = first + group * LANES + task.offset  # among the keys
-            a, z = max(start, query - task.left), min(stop, query + here + task.right)
-            if a >= z:
-                continue
-            n = z - a
-            of_group = group * LANES * row
-            at = k + (a - start) * k_row
-            _scores(task, head, query, a, z, at, k_row, turned + of_group, scores)
-            limits = query - task.left - a, query + task.right - a
-            lanes = group * BYTES
-            tiles.weigh_again(scores, n, limits[0], limits[1], top + lanes, over + lanes)
-            values = v + (a - start) * v_row
-            turn = turned_gradient + of_group
-            product(gradient, BYTES, values, v_row, FLOAT, turn, BYTES, n, LANES, dim, 0, 0)
-            tiles.gradient_of_scores(scores, gradient, n, mean + lanes, np.float32(scale))
-            if task.of_bias:
-                number = sequence * task.heads + head
-                to = task.of_bias + _bias_place(task, number, query, a)
-                tiles.add_along(to, -FLOAT, gradient, BYTES, n)
-            to = result + of_group
-            begin = to if a > max(0, query - task.left) else 0  # keys before have been summed
-            product(to, row, gradient, FLOAT, BYTES, at, k_row, LANES, dim, n, begin, row)
-            place = (k_first + a) * sums_row + head * row
-            to, at = task.of_v + place, g + group * LANES * g_row
-            product(to, sums_row, scores, BYTES, FLOAT, at, g_row, n, dim, here, to, sums_row)
-            to, at = task.of_k + place, q + group * LANES * q_row
-            product(to, sums_row, gradient, BYTES, FLOAT, at, q_row, n, dim, here, to, sums_row)
-
-    size = HALF if task.half else FLOAT
-    for i in range(count):
-        to = task.of_q + size * ((q_first + first + i) * task.heads + head) * dim
-        tiles.scale_row(to, result + i * row, dim, task.half, np.float32(1))
-
-
-@compiled("void", TASK, "float64", INT_TABLE, "int64", "int64")
-def backward(task, scale, sequences, begin, end):
-    """Compute gradients, after :func:`forward`; ``begin``, ``end``: of heads over all sequences."""
-    vectors = task.dim * 3 * STRETCH // LANES + 2 * KEYS + GROUPS
-    vectors += task.half * task.dim * (3 * STRETCH + 2 * KEYS) // LANES
-    memory = np.empty((vectors + 1) * LANES, np.float32)
-    room = (memory.ctypes.data + BYTES - 1) // BYTES * BYTES
-    for number in range(begin, end):
-        sequence, head = number // task.heads, number % task.heads
-        for first in range(0, sequences[sequence, 1], STRETCH):
-            _backward(task, scale, sequences, sequence, head, first, room)

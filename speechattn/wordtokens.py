@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.compiled import FLOATS, INT_TABLE, SCORES, STATE_TABLE, STATES, TABLES, compiled
+from speechattn.compiled import (
+    part,
+)
 from speechattn.tokens import ENTRY, LACKS, NODE, NONE, SPOKEN, STATE, foremost, forget
 from speechattn.wordnetwork import ANY, SENTENCE
 
@@ -20,11 +22,7 @@ SCALE, UNKNOWN, SILENCE, FIRST, MOST = 0, 1, 2, 3, 4
 LONGEST_FALL = 2  # roots on the way from one to root ANY, itself among them
 
 
-@compiled(
-    "int64",
-    *("int64", "int64", "float64", "int64", "int64"),
-    *(INT_TABLE, FLOATS, STATE_TABLE),
-)
+@part
 def put(target, phone, value, source, end, token, score, slot):
     """Make an entry into a state, or better the one that is there.
 
@@ -53,9 +51,7 @@ def put(target, phone, value, source, end, token, score, slot):
     return end
 
 
-@compiled(
-    "int64", STATES, STATE_TABLE, SCORES, FLOATS, FLOATS, INT_TABLE, FLOATS, STATE_TABLE, "int64"
-)
+@part
 def begin_words(arc_first, arcs, arc_score, words, initial, token, score, slot, tokens):
     """Put the words that a recording may begin with behind the tokens that spell its first phone.
 
@@ -86,12 +82,7 @@ def begin_words(arc_first, arcs, arc_score, words, initial, token, score, slot, 
     return end
 
 
-@compiled(
-    "int64",
-    *(STATES, STATE_TABLE, SCORES, STATES, STATES, SCORES, FLOATS),
-    *(TABLES, STATE_TABLE, FLOATS, "float64", FLOATS, FLOATS),
-    *(FLOATS, "float64", INT_TABLE, FLOATS, STATE_TABLE, "int64"),
-)
+@part
 def enter_words(
     arc_first,
     arcs,
