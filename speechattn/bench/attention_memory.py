@@ -23,6 +23,9 @@ def peak_memory(case: Case) -> int | None:
     Raises:
         SpeechattnError: if the process fails.
     """
+    if case.backward:
+        # Compiled here, where it is kept for that process, whose memory should not be of that.
+        import speechattn.windowgradient  # noqa: F401
     dtype = str(case.dtype).removeprefix("torch.")
     numbers = case.length, case.left, case.right, case.heads, case.dim
     words = [*map(str, numbers), dtype, str(int(case.backward)), str(torch.get_num_threads())]
