@@ -49,12 +49,13 @@ def _two_layers(
     x, x_row, out, out_row, panels, bias, inputs, wide, panels_2, bias_2, inner, begin, end
 ):
     """Rows ``begin`` to ``end`` of a product, a ReLU and another product."""
-    room = np.empty(min(STRIP, end - begin) * wide, np.float32)
+    room = np.empty(STRIP * wide, np.float32)
     middle, row = room.ctypes.data, FLOAT * wide
     for first in range(begin, end, STRIP):
         rows, of, to = min(STRIP, end - first), x + first * x_row, out + first * out_row
         _times(of, x_row, rows, panels, bias, inputs, wide, 1, middle, row)
         _times(middle, row, rows, panels_2, bias_2, inner, out_row // FLOAT, 0, to, out_row)
+    room[0] = 0  # or Numba would let go of it where it is last named
 
 
 class Panels:

@@ -118,3 +118,4 @@ def backward(task, scale, sequences, begin, end):
         sequence, head = number // task.heads, number % task.heads
         for first in range(0, sequences[sequence, 1], STRETCH):
             _backward(task, scale, sequences, sequence, head, first, room)
+    memory[0] = 0  # or Numba would let go of it where it is last named

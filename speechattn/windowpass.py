@@ -192,3 +192,4 @@ def forward(task, scale, sequences, begin, end):
                 for head in range(task.heads):
                     _forward(task, scale, sequences, sequence, head, first, room)
             number += 1
+    memory[0] = 0  # or Numba would let go of it where it is last named

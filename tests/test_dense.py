@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -88,3 +90,13 @@ def test_the_matrix_is_a_copy_and_nan_is_not_hidden():
     x[1, 3] = torch.nan
     assert panels.product(x).isnan().any(1).tolist() == [False, True, False, False]
     assert panels.after_relu(x, Panels(*layer(48, 48)))[1].isnan().all()
+
+
+def test_many_threads_of_a_program_do_not_disturb_each_other():
+    first, second = Panels(*layer(64, 256)), Panels(*layer(256, 64))
+    inputs = [numbers(90, 64, seed=seed) for seed in range(16)]
+    alone = [second.after_relu(x, first) for x in inputs]
+    with ThreadPoolExecutor(len(inputs)) as pool:
+        for _ in range(60):
+            found = pool.map(lambda x: second.after_relu(x, first), inputs)
+            assert all(map(torch.equal, found, alone))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from attention_reference import brute_force, check_gradients, tensors
+from attention_reference import brute_force, check_gradients, gradients, tensors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -160,6 +161,22 @@ def test_any_number_of_cores_gives_the_same_bits(dtype, monkeypatch):
     for cores in (2, 3, 64):
         for one, other in zip(results(cores), alone, strict=True):
             assert torch.equal(one, other)
+
+
+def test_many_threads_of_a_program_do_not_disturb_each_other():
+    inputs = [tensors(1, 200, d=4 * LANES, seed=seed) for seed in range(12)]
+
+    def results(q, k, v):
+        return [
+            truncated_attention(q, k, v, 40, 10),
+            *gradients(truncated_attention, q, k, v, 40, 10),
+        ]
+
+    alone = [results(*qkv) for qkv in inputs]
+    with ThreadPoolExecutor(len(inputs)) as pool:
+        for _ in range(6):
+            for found, expected in zip(pool.map(lambda qkv: results(*qkv), inputs), alone):
+                assert all(map(torch.equal, found, expected))
 
 
 def test_nothing_beyond_the_window_or_the_length_is_read():
