@@ -76,13 +76,26 @@ class Panels:
         self._bias = F.pad(bias, (0, extra)).clone()
 
     def product(self, x: Tensor) -> Tensor:
-        """x: float32, shape (..., inputs); returns (..., outputs), without gradients."""
+        """x: float32, shape (..., inputs); returns (..., outputs), without gradients.
+
+        Raises:
+            ValueError: for another shape or type.
+        """
+        self._check(x)
         return self._computed(_layer, x, self._place, self.inputs)
 
     def after_relu(self, x: Tensor, first: Panels) -> Tensor:
-        """The product of what ``first`` makes of x, but nothing below 0."""
+        """The product of what ``first`` makes of x, but nothing below 0; raises as it does."""
+        first._check(x)
         place = *first._place, first.width, *self._place
         return self._computed(_two_layers, x, place, first.inputs + self.inputs)
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[-1] != self.inputs or x.dtype != torch.float32 or x.device.type != "cpu":
+            raise ValueError(
+                f"x: {x.dtype} of shape {tuple(x.shape)} on {x.device}; float32 of shape "
+                f"(..., {self.inputs}) on the CPU"
+            )
 
     @property
     def _place(self) -> tuple[int, int, int]:

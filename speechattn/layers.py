@@ -81,12 +81,15 @@ class Convolution(Neighbourhood):
 
     def _compute(self, x: Tensor) -> Tensor:
         batch, rows, width = x.shape
-        if not rowwise.is_offered(x):
+        if not self._is_offered(x):
             return self.mix(F.silu(self.depthwise(x.transpose(1, 2)).transpose(1, 2)))
         count = rows - self.left - self.right
         number = np.arange(batch, dtype=np.int64)[:, None]
         sequences = number * (rows, 0, count, 0) + (0, rows, 0, count)
         return self.mix(self._convolved(x.flatten(0, 1), 0, sequences).view(batch, count, width))
+
+    def _is_offered(self, x: Tensor) -> bool:
+        return rowwise.is_offered(x, self.depthwise.weight, self.depthwise.bias)
 
     def _convolved(self, x: Tensor, before: int, sequences: np.ndarray) -> Tensor:
         weight, bias = self.depthwise.weight[:, 0].T, self.depthwise.bias
@@ -94,7 +97,7 @@ class Convolution(Neighbourhood):
 
     def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
         """See the module; ``sizes``: vectors of each sequence."""
-        if not rowwise.is_offered(x):
+        if not self._is_offered(x):
             parts = [F.pad(part, (0, 0, self.left, self.right)) for part in x.split(list(sizes), 1)]
             return torch.cat([self._compute(part) for part in parts], 1)
         size = np.array(sizes, np.int64)

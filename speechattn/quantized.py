@@ -132,8 +132,10 @@ def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
         uint8, as many rows as fill tiles of ``ROWS``; those at the end are of no use.
     """
     *before, rows, count = x.shape
+    if count != len(per_step):
+        raise ValueError(f"x: shape {tuple(x.shape)}; steps are known of {len(per_step)} numbers")
     all_rows = rows + -rows % ROWS
-    if count < LANES or before not in ([], [1]):
+    if count < LANES or before not in ([], [1]) or x.dtype != torch.float32:
         near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
         return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
     x, out = x.contiguous(), torch.empty(*before, all_rows, count, dtype=torch.uint8)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from speechattn.products import FLOAT
 from speechattn.rowtiles import convolve_rows, rotate_rows
@@ -14,10 +15,14 @@ from speechattn.sharing import share
 from speechattn.simd import LANES
 
 
-def is_offered(x: Tensor) -> bool:
-    """Whether rows like these, shape (..., numbers), are computed here."""
-    plain = x.device.type == "cpu" and x.dtype == torch.float32 and type(x) is Tensor
-    return plain and x.shape[-1] >= LANES and not torch.is_grad_enabled()
+def is_offered(x: Tensor, *others: Tensor) -> bool:
+    """Whether rows like these, shape (..., numbers), are computed here, with other tensors."""
+    if torch.is_grad_enabled() or x.shape[-1] < LANES or torch.compiler.is_compiling():
+        return False
+    return all(
+        y.device.type == "cpu" and y.dtype == torch.float32 and type(y) in (Tensor, Parameter)
+        for y in (x, *others)
+    )
 
 
 def rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]) -> bool:
@@ -32,7 +37,7 @@ def rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]) -
         Whether it was done.
     """
     _, _, heads, d = x.shape
-    if not is_offered(x) or d % (2 * LANES) or x.stride()[2:] != (d, 1):
+    if not is_offered(x, cos, sin) or d % (2 * LANES) or x.stride()[2:] != (d, 1):
         return False
     place = x.data_ptr(), FLOAT * x.stride(1), heads, d, cos.data_ptr(), sin.data_ptr()
     share(
@@ -57,8 +62,13 @@ def convolved(
 
     Returns:
         Shape (rows, channels).
+
+    Raises:
+        ValueError: if the rows have another width than the weights.
     """
     taps, channels = weight.shape
+    if x.shape[-1] != channels:
+        raise ValueError(f"x: shape {tuple(x.shape)}; {channels} channels have weights")
     x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
     rows = int(sequences[:, 3].sum())
     out = torch.empty(rows, channels)

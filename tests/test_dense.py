@@ -61,6 +61,18 @@ def test_shapes(shape):
     check(found, expected(x, *weights))
 
 
+@pytest.mark.parametrize(
+    "x, message",
+    [(numbers(3, 47), r"\(3, 47\)"), (numbers(3, 48).double(), "torch.float64")],
+)
+def test_what_does_not_fit_is_named(x, message):
+    panels = Panels(*layer(48, 33))
+    with pytest.raises(ValueError, match=message):
+        panels.product(x)
+    with pytest.raises(ValueError, match=message):
+        Panels(*layer(33, 48)).after_relu(x, panels)
+
+
 def test_views():
     weights = layer(48, 33)
     for x in (

@@ -103,6 +103,11 @@ def test_whole_numbers_are_the_nearest_and_cut_off(times, shape):
     assert (found[..., 0, :] == torch.tensor(expected)).all()
 
 
+def test_rows_of_another_width_than_the_steps_are_named():
+    with pytest.raises(ValueError, match=r"x: shape \(3, 40\)"):
+        whole_numbers(torch.zeros(3, 40), torch.ones(20))
+
+
 @pytest.mark.parametrize("missing", ["vnni", "onednn", "the operator"])
 def test_where_there_are_no_such_products(missing, monkeypatch):
     if missing == "vnni":

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechattn.layers import Convolution
 from speechattn.positions import rotate, rotation
 from speechattn.rowwise import convolved, is_offered, rotate_in_place
 from speechattn.simd import LANES
@@ -79,3 +80,20 @@ def test_not_where_gradients_are_wanted():
     assert not is_offered(numbers(3, LANES))
     with torch.inference_mode():
         assert is_offered(numbers(3, LANES)) and not is_offered(numbers(3, LANES - 1))
+        assert not is_offered(numbers(3, LANES), numbers(LANES).double())
+
+
+def test_rows_of_another_width_than_the_weights_are_named():
+    x, weight = numbers(5, 2 * LANES), numbers(3, LANES)
+    with pytest.raises(ValueError, match=rf"x: shape \(5, {2 * LANES}\)"):
+        convolved(x, weight, weight[0], 1, np.array([[0, 5, 0, 5]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_convolution_with_other_weights_than_its_input(dtype):
+    layer, x = Convolution(LANES, 2, 1).to(dtype), numbers(1, 9, LANES)
+    with torch.inference_mode(), pytest.raises(RuntimeError):
+        layer(x, None)
+    with torch.inference_mode():
+        found = layer(x.to(dtype), None).float()
+        torch.testing.assert_close(found, layer.float()(x, None), rtol=0.05, atol=0.05)
