@@ -13,7 +13,7 @@ to the scores. Time and memory are linear in the number of frames times the wind
 limits costs the square of the frames, as it must.
 
 NaN and infinity are not looked for here, but in :func:`speechattn.family.attend` and in the layers:
-they would spread from a key to queries that share a block with those that see it.
+they would spread from a key to queries that are computed beside those that see it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def truncated_attention(
             "a batch has as many queries as keys and no offset; stream one sequence at a time"
         )
     place = {"offset": offset, "lengths": lengths, "bias": bias}
-    if kernels.is_offered(q):
+    if kernels.is_offered(q, k, v, bias):
         return kernels.attend(q, k, v, left, right, **place)
     if lengths is not None:
         lengths = place["lengths"] = lengths.to(q.device)

@@ -1,4 +1,4 @@
-"""Functions compiled by Numba for known types, once for every machine."""
+"""Functions compiled by Numba, once for every machine."""
 
 from __future__ import annotations
 

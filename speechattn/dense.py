@@ -8,6 +8,7 @@ beside it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechattn import tiles
+from speechattn.addresses import addressable
 from speechattn.compiled import compiled, part
 from speechattn.products import FLOAT, WIDE, product
 from speechattn.sharing import share
@@ -70,9 +72,10 @@ class Panels:
         self.outputs, self.inputs = weight.shape
         extra = -self.outputs % WIDE
         self.width = self.outputs + extra
-        panels = F.pad(weight.detach(), (0, 0, 0, extra)).unflatten(0, (-1, WIDE))
+        weight = weight.detach().float()
+        panels = F.pad(weight, (0, 0, 0, extra)).unflatten(0, (-1, WIDE))
         self._panels = panels.mT.clone(memory_format=torch.contiguous_format)
-        bias = weight.new_zeros(self.outputs) if bias is None else bias.detach()
+        bias = weight.new_zeros(self.outputs) if bias is None else bias.detach().float()
         self._bias = F.pad(bias, (0, extra)).clone()
 
     def product(self, x: Tensor) -> Tensor:
@@ -82,35 +85,43 @@ class Panels:
             ValueError: for another shape or type.
         """
         self._check(x)
-        return self._computed(_layer, x, self._place, self.inputs)
+        if not addressable(x):
+            return F.linear(x, *self._laid_back())
+        return self._computed(_layer, x, self._place, self.inputs, self)
 
     def after_relu(self, x: Tensor, first: Panels) -> Tensor:
         """The product of what ``first`` makes of x, but nothing below 0; raises as it does."""
         first._check(x)
+        if not addressable(x):
+            return F.linear(F.linear(x, *first._laid_back()).relu(), *self._laid_back())
         place = *first._place, first.width, *self._place
-        return self._computed(_two_layers, x, place, first.inputs + self.inputs)
+        return self._computed(_two_layers, x, place, first.inputs + self.inputs, (first, self))
 
     def _check(self, x: Tensor) -> None:
-        if x.shape[-1] != self.inputs or x.dtype != torch.float32 or x.device.type != "cpu":
+        if x.shape[-1] != self.inputs or x.dtype != torch.float32:
             raise ValueError(
-                f"x: {x.dtype} of shape {tuple(x.shape)} on {x.device}; float32 of shape "
-                f"(..., {self.inputs}) on the CPU"
+                f"x: {x.dtype} of shape {tuple(x.shape)}; float32 of shape (..., {self.inputs})"
             )
+
+    def _laid_back(self) -> tuple[Tensor, Tensor]:
+        """The matrix and what is added, as they were."""
+        return self._panels.mT.flatten(0, 1)[: self.outputs], self._bias[: self.outputs]
 
     @property
     def _place(self) -> tuple[int, int, int]:
         return self._panels.data_ptr(), self._bias.data_ptr(), self.inputs
 
-    def _computed(self, code: Callable, x: Tensor, place: tuple, a_number: int) -> Tensor:
+    def _computed(self, code: Callable, x: Tensor, place: tuple, a_number: int, held) -> Tensor:
         """What the code makes of rows; ``a_number``: products of numbers for each that comes out."""
         *before, inputs = x.shape
         rows = x.reshape(-1, inputs)
         if rows.stride(1) != 1:
             rows = rows.contiguous()
         count = rows.shape[0]
-        out = torch.empty(count, self.width)
+        out = torch.empty(count, self.width, dtype=torch.float32, device="cpu")
         place = rows.data_ptr(), FLOAT * rows.stride(0), out.data_ptr(), FLOAT * self.width, *place
-        share(lambda *part: code(*place, *part), count, count * self.width * a_number)
+        work = count * self.width * a_number
+        share(functools.partial(code, *place), count, work, (rows, out, held))
         if self.width != self.outputs:
-            out = out[:, : self.outputs]
+            out = out[:, : self.outputs].contiguous()
         return out.view(*before, self.outputs)

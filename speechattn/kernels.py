@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from speechattn.addresses import addressable
 from speechattn.sharing import share
 from speechattn.simd import LANES
 from speechattn.windowpass import STRETCH, Task, forward
@@ -26,12 +27,9 @@ from speechattn.windowpass import STRETCH, Task, forward
 TYPES = (torch.float32, torch.bfloat16)
 
 
-def is_offered(q: Tensor) -> bool:
-    """Whether attention of queries like these is computed here."""
-    if q.device.type != "cpu" or q.dtype not in TYPES:
-        return False
-    # Not while tensors stand for others that are not there: the code needs their addresses.
-    return type(q) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+def is_offered(q: Tensor, *others: Tensor | None) -> bool:
+    """Whether attention of queries like these, with keys, values and a bias, is computed here."""
+    return q.dtype in TYPES and addressable(q, *others)
 
 
 def attend(
@@ -83,8 +81,9 @@ class _Place(NamedTuple):
 class _Windowed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, bias, place):
-        batch, frames, heads, _ = q.shape
-        sums = q.new_empty(2, batch, heads, frames + -frames % LANES, dtype=torch.float32)
+        frames, heads = q.shape[1:3]
+        room = 2, len(place.sequences), heads, frames + -frames % LANES
+        sums = torch.empty(room, dtype=torch.float32, device="cpu")
         out, *rows = _forward(q, k, v, bias, place, sums)
         ctx.place = place
         ctx.save_for_backward(*rows, bias, out, sums)
@@ -97,12 +96,12 @@ class _Windowed(torch.autograd.Function):
 
         q, k, v, bias, out, sums = ctx.saved_tensors
         place = ctx.place
-        batch, _, heads, _ = q.shape
+        count = len(place.sequences)
         grad = _in_rows(grad)
         of_q = _rows_like(q, place)
-        of_k, of_v = (torch.zeros(x.shape, dtype=torch.float32) for x in (k, v))
+        of_k, of_v = (_zeros(x.shape) for x in (k, v))
         table = _table(bias)
-        of_bias = None if bias is None else torch.zeros(batch, *table.shape)
+        of_bias = None if bias is None else _zeros((count, *table.shape))
         task = _task(q, k, v, out, place, table, sums)._replace(
             of_out=grad.data_ptr(),
             of_out_row=_row(grad),
@@ -112,7 +111,8 @@ class _Windowed(torch.autograd.Function):
             of_bias=_address(of_bias),
         )
         code = functools.partial(backward, task, place.scale, place.sequences)
-        share(code, batch * heads, _work(q, place))
+        held = q, k, v, out, sums, grad, of_q, of_k, of_v, table, of_bias
+        share(code, count * q.shape[2], _work(q, place), held)
         if of_bias is not None:
             of_bias = of_bias.sum(0)[:, LANES:-LANES].flip(1).div(place.scale).to(bias.dtype)
         return of_q, of_k.to(k.dtype), of_v.to(v.dtype), of_bias, None
@@ -121,17 +121,22 @@ class _Windowed(torch.autograd.Function):
 def _forward(q, k, v, bias, place, sums=None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The result, and queries, keys and values as they were taken."""
     q, k, v = _in_rows(q), _in_rows(k), _in_rows(v)
-    out, table = _rows_like(q, place), _table(bias)  # kept while their addresses are used
+    out, table = _rows_like(q, place), _table(bias)
     task = _task(q, k, v, out, place, table, sums)
     code = functools.partial(forward, task, place.scale, place.sequences)
-    share(code, int((-(-place.sequences[:, 1] // STRETCH)).sum()), _work(q, place))
+    stretches = int((-(-place.sequences[:, 1] // STRETCH)).sum())
+    share(code, stretches, _work(q, place), (q, k, v, out, table, sums))
     return out, q, k, v
 
 
 def _rows_like(q: Tensor, place: _Place) -> Tensor:
     """Room for rows like those of q; zeros for those that nothing is computed of."""
     make = torch.zeros if place.padded else torch.empty
-    return make(q.shape, dtype=q.dtype)
+    return make(q.shape, dtype=q.dtype, device="cpu")
+
+
+def _zeros(shape: Sequence[int]) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float32, device="cpu")
 
 
 def _work(q: Tensor, place: _Place) -> int:
@@ -190,7 +195,8 @@ def _in_rows(x: Tensor) -> Tensor:
     of_batch, of_frame, of_head, of_number = x.stride()
     whole = of_number == 1 and (heads == 1 or of_head == d)
     whole = whole and (batch == 1 or of_batch == frames * of_frame)
-    return x if whole else x.contiguous()
+    # contiguous() would leave the stride of a single frame as it is.
+    return x if whole else x.clone(memory_format=torch.contiguous_format)
 
 
 def _row(x: Tensor) -> int:

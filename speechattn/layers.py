@@ -4,7 +4,7 @@
 :mod:`speechattn.together` needs it: each as ``advance`` alone does, to the last bit.
 
 A layer that looks ``right`` frames ahead gives its output ``right`` frames late in a stream; what it
-must remember lies in a state dictionary of tensors, whose size does not grow with time as long as
+must remember lies in a state dictionary of tensors or None, whose size does not grow with time as long as
 the window has limits. Whole and streamed give the same numbers; streams are for evaluation (no
 dropout).
 """

@@ -169,7 +169,7 @@ class MultiHeadAttention(nn.Module):
             outs = [self._mixed(*part, self.visibility) for part in heads]
             return self.join(torch.cat(outs, 1))
         heads = self._turned(self.project(x), self.visibility, sizes=sizes)
-        if self._is_plain and kernels.is_offered(heads[0]):
+        if self._is_plain and kernels.is_offered(*heads):
             longest = max(sizes)
             sides = self.visibility.left, self.visibility.right
             window = (longest if side is None else min(side, longest) for side in sides)
@@ -216,8 +216,8 @@ class MultiHeadAttention(nn.Module):
 
     def _rotated(self, x: Tensor, visibility: Visibility, first: int, sizes) -> Tensor:
         cos, sin = self._rotation(visibility, first, max(sizes), x)
-        if visibility.axes == 1 and len(x) == 1 and rowwise.rotate_in_place(x, cos, sin, sizes):
-            return x
+        if visibility.axes == 1 and len(x) == 1 and rowwise.can_rotate(x, cos, sin):
+            return rowwise.rotated(x, cos, sin, sizes)
         if len(sizes) > 1:
             cos, sin = (torch.cat([table[:size] for size in sizes]) for table in (cos, sin))
         return rotate(x, cos, sin, visibility.axes)

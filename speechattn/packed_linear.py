@@ -70,11 +70,11 @@ class _Single(Panels):
 
     def taken_in(self, x: Tensor) -> Tensor:
         """Rows as the product takes them."""
-        return x
+        return x.float()
 
     def taken_out(self, y: Tensor, x: Tensor) -> Tensor:
-        """What comes out for the rows of x."""
-        return y
+        """What comes out for the rows of x, in the type of these."""
+        return y.to(x.dtype)
 
 
 class _Half:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from speechattn.addresses import addressable
 from speechattn.encoder import PhoneClassifier
 from speechattn.errors import ModelError
 from speechattn.layers import FeedForward
@@ -135,10 +136,12 @@ def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
     if count != len(per_step):
         raise ValueError(f"x: shape {tuple(x.shape)}; steps are known of {len(per_step)} numbers")
     all_rows = rows + -rows % ROWS
-    if count < LANES or before not in ([], [1]) or x.dtype != torch.float32:
+    plain = x.dtype == torch.float32 and addressable(x, per_step)
+    if count < LANES or before not in ([], [1]) or not plain:
         near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
         return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
-    x, out = x.contiguous(), torch.empty(*before, all_rows, count, dtype=torch.uint8)
+    x = x.contiguous()
+    out = torch.empty(*before, all_rows, count, dtype=torch.uint8, device="cpu")
     place = x.data_ptr(), FLOAT * count, rows, per_step.data_ptr()
     round_rows(*place, count, ZERO, out.data_ptr(), all_rows)
     return out

@@ -89,13 +89,13 @@ def round_row(context, out, x, per_step, count, zero):
 
 
 @intrinsic
-def rotate_pairs(context, x, cos, sin, half):
-    """x[i], x[i + half] = x[i] cos[i] + x[i + half] sin[i], x[i + half] cos[j] + x[i] sin[j].
+def rotate_pairs(context, out, x, cos, sin, half):
+    """out[i] = x[i] cos[i] + x[j] sin[i], and out[j] = x[j] cos[j] + x[i] sin[j], of j = i + half.
 
-    With j = i + half < 2 * half. LANES divide ``half``.
+    LANES divide ``half``.
     """
 
-    def code(b: IRBuilder, x, cos, sin, half):
+    def code(b: IRBuilder, out, x, cos, sin, half):
         def vector(number, _):
             first = b.mul(number, long(BYTES))
             second = step(b, first, half, FLOAT)
@@ -103,17 +103,17 @@ def rotate_pairs(context, x, cos, sin, half):
             for shift, own, other in ((first, low, high), (second, high, low)):
                 turned = b.fmul(own, load(b, b.add(cos, shift)))
                 turned = call(b, "fma", other, load(b, b.add(sin, shift)), turned)
-                store(b, turned, b.add(x, shift))
+                store(b, turned, b.add(out, shift))
             return ()
 
         loop(b, b.sdiv(half, long(LANES)), [], vector)
 
-    return of_whole_numbers(4, code)
+    return of_whole_numbers(5, code)
 
 
-@compiled("void", *["int64"] * 6, INTS, "int64", "int64")
-def rotate_rows(x, x_row, heads, d, cos, sin, sizes, begin, end):
-    """Rotate, where they lie, vectors of sequences ``begin`` to ``end``, laid end to end.
+@compiled("void", *["int64"] * 7, INTS, "int64", "int64")
+def rotate_rows(x, x_row, out, heads, d, cos, sin, sizes, begin, end):
+    """Rotate vectors of sequences ``begin`` to ``end``, laid end to end.
 
     Row n of each is turned by row n of the tables.
     """
@@ -123,7 +123,8 @@ def rotate_rows(x, x_row, heads, d, cos, sin, sizes, begin, end):
             shift = FLOAT * i * d
             for head in range(heads):
                 at = x + (first + i) * x_row + FLOAT * head * d
-                rotate_pairs(at, cos + shift, sin + shift, d // 2)
+                to = out + FLOAT * d * ((first + i) * heads + head)
+                rotate_pairs(to, at, cos + shift, sin + shift, d // 2)
         first += sizes[sequence]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
+from speechattn.addresses import addressable
 from speechattn.products import FLOAT
 from speechattn.rowtiles import convolve_rows, rotate_rows
 from speechattn.sharing import share
@@ -17,33 +18,34 @@ from speechattn.simd import LANES
 
 def is_offered(x: Tensor, *others: Tensor) -> bool:
     """Whether rows like these, shape (..., numbers), are computed here, with other tensors."""
-    if torch.is_grad_enabled() or x.shape[-1] < LANES or torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or x.shape[-1] < LANES:
         return False
-    return all(
-        y.device.type == "cpu" and y.dtype == torch.float32 and type(y) in (Tensor, Parameter)
-        for y in (x, *others)
-    )
+    return all(y.dtype == torch.float32 for y in (x, *others)) and addressable(x, *others)
 
 
-def rotate_in_place(x: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]) -> bool:
-    """What :func:`speechattn.positions.rotate` gives, in the place of x, if that can be done here.
+def can_rotate(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
+    """Whether :func:`rotated` can do it."""
+    return is_offered(x, cos, sin) and x.shape[-1] % (2 * LANES) == 0
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]) -> Tensor:
+    """What :func:`speechattn.positions.rotate` gives for every sequence.
 
     Args:
         x: shape (1, rows, heads, d), of sequences laid end to end.
         cos, sin: shape (rows of the longest or more, 1, d).
         sizes: rows of each sequence.
-
-    Returns:
-        Whether it was done.
     """
-    _, _, heads, d = x.shape
-    if not is_offered(x, cos, sin) or d % (2 * LANES) or x.stride()[2:] != (d, 1):
-        return False
-    place = x.data_ptr(), FLOAT * x.stride(1), heads, d, cos.data_ptr(), sin.data_ptr()
-    share(
-        lambda *part: rotate_rows(*place, np.array(sizes, np.int64), *part), len(sizes), x.numel()
-    )
-    return True
+    heads, d = x.shape[2:]
+    if x.stride()[2:] != (d, 1):
+        x = x.clone(memory_format=torch.contiguous_format)
+    cos, sin = cos.contiguous(), sin.contiguous()
+    out = torch.empty(x.shape, dtype=torch.float32, device="cpu")
+    table = np.array(sizes, np.int64)
+    place = x.data_ptr(), FLOAT * x.stride(1), out.data_ptr(), heads, d
+    code = functools.partial(rotate_rows, *place, cos.data_ptr(), sin.data_ptr(), table)
+    share(code, len(sizes), x.numel(), (x, out, cos, sin))
+    return out
 
 
 def convolved(
@@ -71,8 +73,8 @@ def convolved(
         raise ValueError(f"x: shape {tuple(x.shape)}; {channels} channels have weights")
     x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
     rows = int(sequences[:, 3].sum())
-    out = torch.empty(rows, channels)
+    out = torch.empty(rows, channels, dtype=torch.float32, device="cpu")
     place = x.data_ptr(), FLOAT * channels, out.data_ptr(), weight.data_ptr(), bias.data_ptr()
-    place += taps, channels, before, sequences
-    share(lambda *part: convolve_rows(*place, *part), len(sequences), rows * channels * taps)
+    code = functools.partial(convolve_rows, *place, taps, channels, before, sequences)
+    share(code, len(sequences), rows * channels * taps, (x, out, weight, bias))
     return out

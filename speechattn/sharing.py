@@ -16,13 +16,15 @@ import torch
 WORTHWHILE = 1 << 22  # products of numbers, of which a core does so many in some 0.1 ms
 
 
-def share(run: Callable[[int, int], None], count: int, work: int) -> None:
+def share(run: Callable[[int, int], None], count: int, work: int, held: object = None) -> None:
     """``run(begin, end)`` for parts of ``count``, side by side where that is worthwhile.
 
     Args:
         run: does the part from ``begin`` to ``end``.
         count: of what there is to do.
         work: products of numbers in all of it, roughly.
+        held: what must not go before all parts are done, though this call be interrupted: the
+            tensors whose addresses ``run`` has.
     """
     cores = min(torch.get_num_threads(), count, 1 + work // WORTHWHILE)
     if cores <= 1:
@@ -30,10 +32,19 @@ def share(run: Callable[[int, int], None], count: int, work: int) -> None:
         return
     ends = [count * part // cores for part in range(cores + 1)]
     pool = _pool(os.getpid(), torch.get_num_threads())
-    others = [pool.submit(run, *part) for part in itertools.pairwise(ends[1:])]
+    others = []
+    for part in itertools.pairwise(ends[1:]):
+        try:
+            others.append(pool.submit(_run, run, *part, held))
+        except RuntimeError:  # Python is about to end, and begins no more
+            run(*part)
     run(*ends[:2])
     for other in others:
         other.result()
+
+
+def _run(run: Callable[[int, int], None], begin: int, end: int, held: object) -> None:
+    run(begin, end)
 
 
 @functools.lru_cache(1)

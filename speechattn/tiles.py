@@ -48,13 +48,9 @@ def _tile(vectors: int, heights: tuple[int, ...]) -> Callable:
     def code(b: IRBuilder, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
         for number in heights:
             with b.if_then(b.icmp_signed("==", rows, long(number))):
-                _tileof_whole_numbers(
-                    number, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row
-                )
+                _tile_of(number, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row)
 
-    def _tileof_whole_numbers(
-        rows, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row
-    ):
+    def _tile_of(rows, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row):
         places = [(r, c) for r in range(rows) for c in range(vectors)]
 
         def at(start, r, row, c):

@@ -6,7 +6,7 @@ recordings are laid end to end: what is computed for every row alone is computed
 attention and convolutions, which mix rows, see the rows of one recording only.
 
 Bits are the same because every step is done in the same order for each row, whatever rows stand
-beside it. oneDNN's products do so on the processors tried; whether they do here is looked at when a
+beside it. The package's own products do so, and oneDNN's on the processors tried; whether they do here is looked at when a
 model is loaded (:func:`can_be_together`), and where not, recordings go one by one.
 """
 
@@ -83,7 +83,7 @@ def _laid_end_to_end(
     rows = [
         *rows,
         -sum(rows) % ROWS,
-    ]  # whole tiles: or every product would copy all to make them so
+    ]  # whole tiles: or every product of oneDNN's would copy all to make them so
     entered.append(entered[0].new_zeros(rows[-1], entered[0].shape[1]))
     x = model.enter(torch.cat(entered)[None])
     for layer in model.layers:

@@ -81,7 +81,7 @@ def _backward(task, scale, sequences, sequence, head, first, room):
             of_group = group * LANES * row
             at = k + (a - start) * k_row
             scores_of(task, head, query, a, z, at, k_row, turned + of_group, scores)
-            limits = query - task.left - a, query + task.right - a
+            limits = max(query - task.left - a, -LANES), min(query + task.right - a, KEYS)
             lanes = group * BYTES
             tiles.weigh_again(scores, n, limits[0], limits[1], top + lanes, over + lanes)
             values = v + (a - start) * v_row
@@ -109,7 +109,7 @@ def _backward(task, scale, sequences, sequence, head, first, room):
 
 @compiled("void", TASK, "float64", INT_TABLE, "int64", "int64")
 def backward(task, scale, sequences, begin, end):
-    """Compute gradients, after :func:`forward`; ``begin``, ``end``: of heads over all sequences."""
+    """Compute gradients, after :func:`speechattn.windowpass.forward`; ``begin``, ``end``: of heads over all sequences."""
     vectors = task.dim * 3 * STRETCH // LANES + 2 * KEYS + GROUPS
     vectors += task.half * task.dim * (3 * STRETCH + 2 * KEYS) // LANES
     memory = np.empty((vectors + 1) * LANES, np.float32)

@@ -149,7 +149,7 @@ def _forward(task, scale, sequences, sequence, head, first, room):
                 continue
             of_group = turned + group * LANES * row
             scores_of(task, head, query, a, z, k + (a - start) * k_row, k_row, of_group, scores)
-            limits = query - task.left - a, query + task.right - a
+            limits = max(query - task.left - a, -LANES), min(query + task.right - a, KEYS)
             place = group * BYTES
             tiles.weigh(scores, z - a, limits[0], limits[1], top + place, over + place, change)
             again = a > max(0, query - task.left)  # keys before have been summed

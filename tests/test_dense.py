@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
 
 from speechattn.dense import STRIP, Panels
 
@@ -112,3 +113,35 @@ def test_many_threads_of_a_program_do_not_disturb_each_other():
         for _ in range(60):
             found = pool.map(lambda x: second.after_relu(x, first), inputs)
             assert all(map(torch.equal, found, alone))
+
+
+def test_results_are_whole_tensors_of_their_own():
+    found = Panels(*layer(48, 33)).product(numbers(5, 48))
+    assert found.is_contiguous() and found.view(-1).shape == (165,)
+
+
+def test_other_defaults_of_pytorch_change_nothing():
+    weights, x = layer(48, 33), numbers(5, 48)
+    panels = Panels(*weights)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = panels.product(x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    check(found, expected(x, *weights))
+
+
+def test_a_matrix_in_other_types():
+    weights, x = layer(48, 33), numbers(5, 48)
+    check(Panels(*(w.double() for w in weights)).product(x), expected(x, *weights))
+
+
+def test_where_tensors_are_not_there():
+    first, second, x = Panels(*layer(48, 33)), Panels(*layer(33, 48)), numbers(5, 48)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = mode.from_tensor(x)
+        assert first.product(fake).shape == (5, 33)
+        assert second.after_relu(fake, first).shape == (5, 48)
+    traced = torch.jit.trace(first.product, x)
+    torch.testing.assert_close(traced(x), first.product(x))

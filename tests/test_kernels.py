@@ -13,8 +13,9 @@ import torch
 from attention_reference import brute_force, check_gradients, gradients, tensors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from speechattn import sharing
+from speechattn import kernels, sharing
 from speechattn.attention import truncated_attention
 from speechattn.simd import LANES
 from speechattn.windowpass import KEYS, STRETCH
@@ -161,6 +162,83 @@ def test_any_number_of_cores_gives_the_same_bits(dtype, monkeypatch):
     for cores in (2, 3, 64):
         for one, other in zip(results(cores), alone, strict=True):
             assert torch.equal(one, other)
+
+
+def test_views_of_single_frames():
+    q, k, v = (torch.randn(1, 30, 2, LANES).transpose(0, 1) for _ in range(3))
+    assert q.shape[1] == 1 and not torch.empty(1).is_cuda
+    check(q, k, v, 3, 3)
+    check_gradients(q, k, v, 3, 3, atol=1e-5)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_sequences_laid_end_to_end_and_their_gradients(biased):
+    sizes = [40, 0, 7, 90]
+    q, k, v = tensors(1, sum(sizes), d=LANES)
+    bias = random_bias(2, 9, 4) if biased else None
+
+    def laid(q, k, v, left, right, bias=None):
+        return kernels.attend(q, k, v, left, right, sizes=sizes, bias=bias)
+
+    def alone(q, k, v, left, right, bias=None):
+        parts = zip(*(x.split(sizes, 1) for x in (q, k, v)))
+        return torch.cat([brute_force(*part, left, right, bias=bias) for part in parts], 1)
+
+    options = {} if bias is None else {"bias": bias}
+    expected = alone(q, k, v, 9, 4, bias)
+    torch.testing.assert_close(laid(q, k, v, 9, 4, **options).double(), expected, rtol=0, atol=1e-5)
+    found = gradients(laid, q, k, v, 9, 4, **options)
+    for mine, theirs in zip(found, gradients(alone, q, k, v, 9, 4, **options)):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_defaults_of_pytorch_change_nothing(dtype):
+    q, k, v = tensors(2, 60, d=LANES)
+    options = {"bias": random_bias(2, 5, 3), "lengths": torch.tensor([60, 31])}
+    leaves = [x.requires_grad_() for x in (q, k, v, options["bias"])]
+
+    def results():
+        out = truncated_attention(q, k, v, 5, 3, **options)
+        return out, *torch.autograd.grad(out.square().sum(), leaves)
+
+    before = results()
+    torch.set_default_dtype(dtype)
+    try:
+        after = results()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(map(torch.equal, after, before))
+    with torch.device("meta"):
+        out = truncated_attention(q, k, v, 5, 3)
+    assert out.device.type == "cpu"
+
+
+def test_tensors_elsewhere_are_not_taken_for_numbers_here():
+    q, k, v = tensors(1, 30, d=LANES)
+    assert kernels.is_offered(q, k, v)
+    for wrong in ((q, k.to("meta"), v), (q, k, v.to("meta")), (q.double(), k, v)):
+        assert not kernels.is_offered(*wrong)
+    with pytest.raises((ValueError, RuntimeError)):
+        truncated_attention(q, k.to("meta"), v.to("meta"), 5, 3)
+
+
+def test_while_pytorch_watches_its_own_operations_are_used():
+    q, k, v = tensors(1, 30, d=LANES)
+    expected = truncated_attention(q, k, v, 5, 3)
+
+    def function(q, k, v):
+        return truncated_attention(q, k, v, 5, 3)
+
+    ways = {
+        "trace": lambda: torch.jit.trace(function, (q, k, v))(q, k, v),
+        "make_fx": lambda: make_fx(function)(q, k, v)(q, k, v),
+        "vmap": lambda: torch.vmap(function)(*(x[None] for x in (q, k, v)))[0],
+    }
+    for name, way in ways.items():
+        torch.testing.assert_close(way(), expected, rtol=1e-5, atol=1e-5, msg=name)
+    _, tangent = torch.func.jvp(lambda v: function(q, k, v), (v,), (v,))
+    torch.testing.assert_close(tangent, expected, rtol=1e-5, atol=1e-5)  # linear in the values
 
 
 def test_many_threads_of_a_program_do_not_disturb_each_other():

@@ -30,3 +30,12 @@ def test_a_packed_feed_forward_layer_computes_what_the_layer_does(rows):
         assert rows == 0 or (expected != layer.contract.bias).any()  # the ReLU lets something by
         for found in (packed(x), packed.advance(x, {}, True), packed.together(x, [rows])):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_rows_of_another_type_come_back_in_it(dtype):
+    layer, x = nn.Linear(48, 80), torch.randn(3, 48).to(dtype)
+    with torch.inference_mode():
+        found = PackedLinear(layer)(x)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.float(), layer(x.float()), rtol=0.02, atol=0.02)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+import weakref
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechattn import sharing
 from speechattn.sharing import WORTHWHILE, share
 
 
@@ -67,3 +69,40 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch):
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_is_held_lives_as_long_as_any_part(monkeypatch):
+    class Held:
+        pass
+
+    held, begun, ended = Held(), threading.Event(), threading.Event()
+    watched = weakref.ref(held)
+    alive = []
+
+    def run(begin, end):
+        if begin == 0:
+            begun.wait(10)
+            raise KeyboardInterrupt
+        begun.set()
+        ended.wait(10)
+        alive.append(watched() is not None)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(KeyboardInterrupt):
+        share(run, 2, 1 << 60, held)
+    del held
+    ended.set()
+    share(lambda *part: None, 2, 1 << 60)  # behind it
+    assert alive == [True]
+
+
+def test_at_the_end_of_python_one_core_does_it_all(monkeypatch):
+    class Ending:
+        def submit(self, *arguments):
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(sharing, "_pool", lambda *arguments: Ending())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    done = []
+    share(lambda *part: done.append(part), 9, 1 << 60)
+    assert sorted(done) == [(0, 3), (3, 6), (6, 9)]
