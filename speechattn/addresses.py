@@ -16,8 +16,9 @@ def addressable(*tensors: Tensor | None) -> bool:
     and not while what is done to them is written down or changed (``torch.compile``,
     ``torch.jit.trace``, ``torch.vmap``, forward-mode gradients).
     """
-    if any(x is not None and (type(x) not in TYPES or x.device.type != "cpu") for x in tensors):
-        return False
+    for x in tensors:
+        if x is not None and not (x.is_cpu and type(x) in TYPES):
+            return False
     return not (_is_watched() or torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 

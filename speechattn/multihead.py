@@ -140,7 +140,8 @@ class MultiHeadAttention(nn.Module):
         position = state.get("received", 0)
         q, k, v = self._heads(x, window, position)
         if "k" in state:
-            q, k, v = (torch.cat([state[n], new], 1) for n, new in zip("qkv", (q, k, v)))
+            q = torch.cat([state["q"], q], 1) if state["q"].shape[1] else q
+            k, v = (torch.cat([state[n], new], 1) for n, new in zip("kv", (k, v)))
         ready = q.shape[1] if last else ready_frames(q.shape[1], window.right)
         done = k.shape[1] - q.shape[1] + ready  # keys up to the last query that is ready
         keep = done if window.left is None else min(done, window.left)

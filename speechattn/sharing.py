@@ -26,8 +26,9 @@ def share(run: Callable[[int, int], None], count: int, work: int, held: object =
         held: what must not go before all parts are done, though this call be interrupted: the
             tensors whose addresses ``run`` has.
     """
-    cores = min(torch.get_num_threads(), count, 1 + work // WORTHWHILE)
-    if cores <= 1:
+    cores = min(count, 1 + work // WORTHWHILE)
+    cores = min(cores, torch.get_num_threads()) if cores > 1 else 1
+    if cores == 1:
         run(0, count)
         return
     ends = [count * part // cores for part in range(cores + 1)]
