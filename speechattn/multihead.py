@@ -170,19 +170,16 @@ class MultiHeadAttention(nn.Module):
             outs = [self._mixed(*part, self.visibility) for part in heads]
             return self.join(torch.cat(outs, 1))
         heads = self._turned(self.project(x), self.visibility, sizes=sizes)
-        if self._is_plain and kernels.is_offered(*heads):
-            longest = max(sizes)
-            sides = self.visibility.left, self.visibility.right
-            window = (longest if side is None else min(side, longest) for side in sides)
-            return self.join(kernels.attend(*heads, *window, sizes=sizes).flatten(2))
+        if self._is_plain(self.visibility, *heads):
+            return self.join(_through(self.visibility, *heads, sizes=sizes))
         parts = zip(*(vectors.split(list(sizes), 1) for vectors in heads))
         return self.join(torch.cat([self._mixed(*part, self.visibility) for part in parts], 1))
 
-    @property
-    def _is_plain(self) -> bool:
-        """Whether it is dot products with softmax in a window, and nothing more."""
+    def _is_plain(self, visibility: Visibility, q: Tensor, k: Tensor, v: Tensor) -> bool:
+        """Whether one call of :mod:`speechattn.kernels` does it, without more questions."""
         plain = self.scores == "dot" and self.weights == "softmax" and self.bias is None
-        return plain and isinstance(self.visibility, Window)
+        one = isinstance(visibility, Window) and q.shape[0] == 1
+        return plain and one and kernels.is_offered(q, k, v)
 
     def _heads(self, x: Tensor, visibility: Visibility, first: int, lengths=None):
         width = self.project.in_features
@@ -235,9 +232,18 @@ class MultiHeadAttention(nn.Module):
         return self.join(self._mixed(q, k, v, visibility, offset=offset, lengths=lengths))
 
     def _mixed(self, q, k, v, visibility, *, offset=0, lengths=None) -> Tensor:
+        if lengths is None and self._is_plain(visibility, q, k, v):
+            return _through(visibility, q, k, v, offset=offset)
         kind = {"scores": self.scores, "weights": self.weights, "energy": self.energy}
         place = {"bias": self.bias, "offset": offset, "lengths": lengths}
         return attend(q, k, v, visibility, **kind, **place, known_finite=True).flatten(2)
+
+
+def _through(window: Window, q: Tensor, k: Tensor, v: Tensor, **place) -> Tensor:
+    """Plain attention in a window; sees what :func:`speechattn.kernels.attend` is told."""
+    most = k.shape[1]
+    sides = (most if side is None else min(side, most) for side in (window.left, window.right))
+    return kernels.attend(q, k, v, *sides, **place).flatten(2)
 
 
 def _head_width(width: int, heads: int, head_width: int | None) -> int:
