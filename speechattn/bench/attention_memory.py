@@ -6,6 +6,7 @@ BACKWARD THREADS`` is that process.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 
@@ -23,12 +24,20 @@ def peak_memory(case: Case) -> int | None:
     Raises:
         SpeechattnError: if the process fails.
     """
-    if case.backward:
-        # Compiled here, where it is kept for that process, whose memory should not be of that.
-        import speechattn.windowgradient  # noqa: F401
     dtype = str(case.dtype).removeprefix("torch.")
+    _compile(case.backward)
     numbers = case.length, case.left, case.right, case.heads, case.dim
     words = [*map(str, numbers), dtype, str(int(case.backward)), str(torch.get_num_threads())]
+    return _peak(words)
+
+
+@functools.cache
+def _compile(backward: bool) -> None:
+    """Have such a process compile what is not yet kept on disk, which takes memory of its own."""
+    _peak(["1", "0", "0", "1", "16", "float32", str(int(backward)), "1"])
+
+
+def _peak(words: Sequence[str]) -> int | None:
     return peak_of_module(
         "speechattn.bench.attention_memory",
         words,
