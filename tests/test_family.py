@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn import blockwise, family
+from speechattn import blockwise, kernels
 from speechattn.convolution_attention import AttentionConvolution
 from speechattn.family import SCORES, WEIGHTS, attend
 from speechattn.multihead import MultiHeadAttention
@@ -269,17 +269,16 @@ def test_who_sees_nothing_gets_zeros(scores, weights):
 def test_plain_windows_take_the_fast_path(monkeypatch, visibility):
     asked = []
     monkeypatch.setattr(
-        family,
-        "truncated_attention",
+        kernels,
+        "attend",
         lambda q, k, v, left, right, **options: asked.append((left, right)) or torch.zeros_like(q),
     )
     x = numbers(1, N, 8)
     for kind in KINDS:
         asked.clear()
         layer_of(kind, visibility)(x)
-        window = visibility.left, visibility.right
-        if kind[2] == "distance":  # its table needs an end: all there is
-            window = tuple(N if side is None else side for side in window)
+        sides = visibility.left, visibility.right
+        window = tuple(N if side is None else side for side in sides)
         assert asked == ([window] if kind[:2] == ("dot", "softmax") else [])
 
 
