@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from speechattn.addresses import addressable
+from speechattn.rowwise import end_to_end
 from speechattn.sharing import share
 from speechattn.simd import LANES
 from speechattn.windowpass import STRETCH, Task, forward
@@ -177,9 +178,7 @@ def _sequences(
 ) -> np.ndarray:
     """First query row, queries, first key row and keys of each sequence."""
     if sizes is not None:
-        here = np.array(sizes, np.int64)
-        first = here.cumsum() - here
-        return np.stack([first, here, first, here], 1)
+        return end_to_end(sizes)
     batch, queries = q.shape[:2]
     keys = k.shape[1]
     if batch == 1 and lengths is None:

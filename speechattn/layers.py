@@ -100,9 +100,7 @@ class Convolution(Neighbourhood):
         if not self._is_offered(x):
             parts = [F.pad(part, (0, 0, self.left, self.right)) for part in x.split(list(sizes), 1)]
             return torch.cat([self._compute(part) for part in parts], 1)
-        size = np.array(sizes, np.int64)
-        first = size.cumsum() - size
-        sequences = np.stack([first, size, first, size], 1)
+        sequences = rowwise.end_to_end(sizes)
         return self.mix(self._convolved(x[0], self.left, sequences)[None])
 
 
