@@ -1,7 +1,7 @@
 """speechattn: time-aligned phone labels from speech, by truncated self-attention.
 
-The way of the data, one module a step: ``audio`` → ``frontend`` → ``encoder`` (made of ``layers``,
-which use ``attention``) → posteriors → ``decoder`` → ``segments`` → ``writers``.
+The way of the data, a package a step: ``audio`` → ``encoder`` (made of ``attention``) → posteriors →
+``decoder`` → ``segments`` → ``transcription``.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ __version__ = "0.1.0"
 # What the package offers, and where it lives. Imported when first used: torch takes seconds, and
 # the command's help should not.
 _PUBLIC = {
-    "load_model": "recognizer",
-    "Recognizer": "recognizer",
-    "Transcription": "recognizer",
-    "transcribe_folder": "folder",
-    "FolderResult": "folder",
-    "RecognizerStream": "streaming",
-    "StreamResult": "streaming",
+    "load_model": "inference.recognizer",
+    "Recognizer": "inference.recognizer",
+    "Transcription": "inference.recognizer",
+    "transcribe_folder": "transcription.folder",
+    "FolderResult": "transcription.folder",
+    "RecognizerStream": "inference.streaming",
+    "StreamResult": "inference.streaming",
     "Segment": "segments",
     "PhoneSet": "phones",
-    "FrontEnd": "frontend",
-    "FrontEndConfig": "frontend",
-    "EncoderConfig": "encoder",
-    "PhoneClassifier": "encoder",
-    "truncated_attention": "attention",
+    "FrontEnd": "audio.features",
+    "FrontEndConfig": "audio.features",
+    "EncoderConfig": "encoder.encoder",
+    "PhoneClassifier": "encoder.encoder",
+    "truncated_attention": "attention.functional",
     "SpeechattnError": "errors",
 }
 

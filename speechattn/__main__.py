@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechattn.cli import run
+from speechattn.cli.main import run
 
 if __name__ == "__main__":
     run()

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from speechattn.attention import truncated_attention
+from speechattn.attention.functional import truncated_attention
 
 
 def tensors(batch, queries, keys=None, heads=2, d=4, seed=0, dtype=torch.float32):

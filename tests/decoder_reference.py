@@ -8,9 +8,9 @@ import math
 import numpy as np
 from words import best_reading
 
-from speechattn.decoder import DecoderOptions
-from speechattn.ngramcounts import count_ngrams, estimate_ngrams
-from speechattn.phonemodel import PhoneModel
+from speechattn.decoder.decoder import DecoderOptions
+from speechattn.decoder.lm.ngramcounts import count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.segments import FrameRun
 
 FLOOR = -1000.0

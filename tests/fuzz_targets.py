@@ -15,19 +15,19 @@ from fuzzing import Target, one_file
 from hypothesis import strategies as st
 from models import save_tiny_model
 
-from speechattn.account import Summary
-from speechattn.audio import read_audio
-from speechattn.bench.transcribe_command import read_list
-from speechattn.configfile import read_config
-from speechattn.corpus import read_corpus
+from speechattn.audio.load import read_audio
+from speechattn.audio.resample import resampled_length
+from speechattn.cli.transcribe_command import read_list
+from speechattn.corpora.corpus import read_corpus
 from speechattn.errors import SpeechattnError
-from speechattn.inputs import Job
-from speechattn.journal import is_done, read_journal, read_records
+from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet, read_phone_table
-from speechattn.recognizer import load_model
-from speechattn.resample import resampled_length
 from speechattn.resources import resource as packaged
-from speechattn.runrecord import check_same, read_record
+from speechattn.training.recipe_file import read_config
+from speechattn.transcription.account import Summary
+from speechattn.transcription.inputs import Job
+from speechattn.transcription.journal import is_done, read_journal, read_records
+from speechattn.transcription.run_record import check_same, read_record
 
 # --- the audio door ---------------------------------------------------------------------------
 

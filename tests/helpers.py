@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from speechattn.corpora.prepared import PreparedSet
 from speechattn.phones import PhoneSet
-from speechattn.prepare import PreparedSet
 from speechattn.segments import runs_from_labels
 
 RATE = 16_000  # Hz

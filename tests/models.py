@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from speechattn.checkpoint import Checkpoint
-from speechattn.decoder import DecoderOptions
-from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.frontend import FrontEndConfig
-from speechattn.phonemodel import PhoneModel
+from speechattn.audio.features import FrontEndConfig
+from speechattn.decoder.decoder import DecoderOptions
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet
-from speechattn.recognizer import load_model
 
 
 def save_tiny_model(folder: Path) -> None:

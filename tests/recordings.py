@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechattn.audio import read_audio
+from speechattn.audio.load import read_audio
 from speechattn.errors import AudioError
 from speechattn.text import one_line
 

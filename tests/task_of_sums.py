@@ -8,8 +8,8 @@ import torch
 
 from speechattn.errors import SpeechattnError
 from speechattn.markdown import table
-from speechattn.tasks.fit import FitConfig, fit
-from speechattn.tasks.trials import TaskConfig, percent, run_trials
+from speechattn.studies.fit import FitConfig, fit
+from speechattn.studies.trials import TaskConfig, percent, run_trials
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from speechattn.account import Summary
+from speechattn.transcription.account import Summary
 
 
 def ok(file: str, *warnings: str, duration: float = 1800.0) -> dict:

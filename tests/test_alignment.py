@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from speechattn.alignment import END_TOLERANCE_FRAMES, frame_labels, reference_runs
+from speechattn.corpora.alignment import END_TOLERANCE_FRAMES, frame_labels, reference_runs
 from speechattn.errors import CorpusError
 from speechattn.phones import PhoneSet
 from speechattn.segments import FrameRun, Segment

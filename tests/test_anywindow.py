@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import speechattn
-from speechattn.anywindow import check_window, draw_window, set_window
-from speechattn.cli import main
-from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.encoderkinds import CnnConfig
+from speechattn.cli.main import main
+from speechattn.encoder.anywindow import check_window, draw_window, set_window
+from speechattn.encoder.baselines import CnnConfig
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
 
 CONFIG = EncoderConfig(

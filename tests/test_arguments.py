@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from speechattn.arguments import parse_scale, parse_window, whole_number
+from speechattn.cli.arguments import parse_scale, parse_window, whole_number
 from speechattn.errors import UsageError
 
 

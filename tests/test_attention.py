@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from speechattn import addresses, kernels
-from speechattn.attention import truncated_attention
-from speechattn.simd import LANES
-from speechattn.windowpass import KEYS, STRETCH
+from speechattn.attention.functional import truncated_attention
+from speechattn.attention.kernels import addresses, autograd
+from speechattn.attention.kernels.llvm import LANES
+from speechattn.attention.kernels.window import KEYS, STRETCH
 
 WINDOW = st.one_of(st.none(), st.integers(0, 8), st.integers(0, 200))
 
@@ -215,7 +215,7 @@ def test_gradients_by_finite_differences(lengths):
 def through_torch(*arguments, **options):
     """Truncated attention as other devices do it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "is_offered", lambda *tensors: False)
+        patch.setattr(autograd, "is_offered", lambda *tensors: False)
         return truncated_attention(*arguments, **options)
 
 

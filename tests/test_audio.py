@@ -11,7 +11,7 @@ import soundfile
 import torch
 from recordings import joined, message, tone
 
-from speechattn.audio import AUDIO_SUFFIXES, AudioFile, array_blocks, audio_info, read_audio
+from speechattn.audio.load import AUDIO_SUFFIXES, AudioFile, array_blocks, audio_info, read_audio
 
 # --- files ---------------------------------------------------------------------------------------
 

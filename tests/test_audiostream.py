@@ -9,8 +9,8 @@ from helpers import message_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.audio import array_blocks
-from speechattn.audiostream import AudioStream
+from speechattn.audio.load import array_blocks
+from speechattn.audio.stream import AudioStream
 from speechattn.errors import AudioError
 
 RATES = [8000, 11_025, 16_000, 44_100, 48_000, 96_000]

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechattn.augment import (
+from speechattn.audio.features import FrontEndConfig
+from speechattn.training.augmentation import (
     BAND_EDGES_HZ,
     DIRECT_DB,
     LOW_EDGES_HZ,
@@ -20,8 +21,7 @@ from speechattn.augment import (
     ROOM_FRAMES,
     Augmenter,
 )
-from speechattn.config import AugmentationConfig
-from speechattn.frontend import FrontEndConfig
+from speechattn.training.recipe_config import AugmentationConfig
 
 BINS = 80
 FRONT_END = FrontEndConfig(num_mel_bins=BINS)

@@ -22,10 +22,10 @@ from bad_inputs import Case, Maker, add_damage, add_encodings, make_all
 from recordings import needs_posix
 
 import speechattn
-from speechattn.audio import AudioFile
+from speechattn.audio.load import AudioFile
 from speechattn.errors import AudioError
-from speechattn.inputs import collect
 from speechattn.text import one_line
+from speechattn.transcription.inputs import collect
 
 pytestmark = needs_posix
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parents[1])

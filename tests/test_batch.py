@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 from recordings import make, needs_posix
 
-from speechattn.batch import transcribe_files
 from speechattn.errors import AudioError, SpeechattnError
-from speechattn.inputs import collect
 from speechattn.segments import Segment
+from speechattn.transcription.batch import transcribe_files
+from speechattn.transcription.inputs import collect
 
 
 @dataclass
@@ -221,7 +221,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run_with_a_message(tmp_path, 
     def full(self, line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
-    monkeypatch.setattr("speechattn.journal.Journal.add", full)
+    monkeypatch.setattr("speechattn.transcription.journal.Journal.add", full)
     rec = make(tmp_path / "rec", "a.wav")
     out = make(tmp_path / "out", "transcripts.jsonl")
     jobs = collect([rec], out, ["ctm"])

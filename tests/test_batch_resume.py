@@ -10,15 +10,15 @@ import pytest
 from recordings import make
 from test_batch import OWN, FakeRecognizer, tree
 
-from speechattn.batch import run_batch, write_errors
 from speechattn.errors import AudioError, SpeechattnError, UsageError
-from speechattn.inputs import collect
-from speechattn.journal import Journal
-from speechattn.onefile import transcribe_one
-from speechattn.outputs import OutputOptions
-from speechattn.runrecord import RunFiles
-from speechattn.shards import Shard
-from speechattn.workers import Alone
+from speechattn.transcription.batch import run_batch, write_errors
+from speechattn.transcription.inputs import collect
+from speechattn.transcription.journal import Journal
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.run_record import RunFiles
+from speechattn.transcription.shards import Shard
+from speechattn.transcription.transcriber import transcribe_one
+from speechattn.transcription.workers.pool import Alone
 
 NAMES = ("a.wav", "b.wav", "bad.wav", "c/d.wav", "e.wav")
 FACTS = {"device": "cpu", "precision": "fp32"}

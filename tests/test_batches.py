@@ -16,10 +16,10 @@ from helpers import make_prepared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.augment import Augmenter
-from speechattn.batches import PADDING, TrainingBatches, dev_batches, shortened_silences
-from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
-from speechattn.frontend import FrontEndConfig
+from speechattn.audio.features import FrontEndConfig
+from speechattn.training.augmentation import Augmenter
+from speechattn.training.batches import PADDING, TrainingBatches, dev_batches, shortened_silences
+from speechattn.training.recipe_config import AugmentationConfig, RecipeConfig, TrainingConfig
 
 SIL = 0
 DIM = 3
@@ -363,7 +363,7 @@ def test_pieces_in_another_order_keep_their_labels(tmp_path):
 
 
 def test_dev_batches_hold_every_utterance_once_and_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("speechattn.batches.DEV_BATCH_FRAMES", 300)
+    monkeypatch.setattr("speechattn.training.batches.DEV_BATCH_FRAMES", 300)
     utterances = telling([*range(20, 150, 6), 400])  # the last one is too long for a batch
     dev = make_prepared(tmp_path / "dev", utterances)
     found = []

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.beamsearch import beam_search
+from speechattn.studies.beamsearch import beam_search
 
 
 class Table:

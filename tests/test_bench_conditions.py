@@ -14,14 +14,14 @@ from helpers import make_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.alignment import reference_runs
 from speechattn.bench.conditions_counts import Claims, Group, speaker_groups
 from speechattn.bench.conditions_measure import evenly, generator
-from speechattn.cli import main
-from speechattn.corpus import read_corpus
-from speechattn.evaluate import Counts, Scores
+from speechattn.cli.main import main
+from speechattn.corpora.alignment import reference_runs
+from speechattn.corpora.corpus import read_corpus
+from speechattn.evaluation.scores import Counts, Scores
+from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet
-from speechattn.recognizer import load_model
 from speechattn.segments import FrameRun
 
 RATE = 16_000

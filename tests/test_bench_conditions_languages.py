@@ -11,7 +11,7 @@ from speechattn.bench.conditions_languages import (
     VARIANTS,
     synthetic_languages,
 )
-from speechattn.espeak import ACCENTS, OTHER_LANGUAGES
+from speechattn.corpora.synth.espeak import ACCENTS, OTHER_LANGUAGES
 
 
 def test_every_language_in_every_voice():

@@ -8,8 +8,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.bench import conditions_sounds as sounds
-from speechattn.bench.conditions_sounds import Noises, in_room, mix, power, room_response
+from speechattn.bench import sounds
+from speechattn.bench.sounds import Noises, in_room, mix, power, room_response
 from speechattn.errors import CorpusError, UsageError
 
 RATE = 16_000

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from speechattn.arguments import parse_window
 from speechattn.bench import streaming, streaming_timing
 from speechattn.bench.streaming import csv_report, markdown_report, parse_chunks
 from speechattn.bench.streaming_timing import (
@@ -20,8 +19,9 @@ from speechattn.bench.streaming_timing import (
     measure,
     random_recognizer,
 )
-from speechattn.cli import main
-from speechattn.encoder import ClassifierStream
+from speechattn.cli.arguments import parse_window
+from speechattn.cli.main import main
+from speechattn.encoder.encoder import ClassifierStream
 from speechattn.errors import UsageError
 
 SMALL = {"blocks": 2, "width": 16, "feedforward": 32, "heads": 2}

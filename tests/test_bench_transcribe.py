@@ -18,18 +18,16 @@ from hypothesis import strategies as st
 from praatio import textgrid as praat
 from recordings import two_recordings
 
-import speechattn.bench.transcribe as bench_module
-from speechattn.atomic import atomic_write_text
+from speechattn.bench import transcribe as bench_module
 from speechattn.bench.peers import tile
 from speechattn.bench.process import Usage, run_process, usable_cores
 from speechattn.bench.transcribe import TranscribeBench, bench_transcribe
-from speechattn.bench.transcribe_command import (
-    PEERS,
-)
 from speechattn.bench.transcribe_model import ModelAlone
 from speechattn.bench.transcribe_parts import NAMES
-from speechattn.cli import main
+from speechattn.cli.main import main
+from speechattn.cli.transcribe_command import PEERS
 from speechattn.errors import AudioError, SpeechattnError, UsageError
+from speechattn.files import atomic_write_text
 from speechattn.segments import check_tiling
 
 IMPORT_FROM = str(Path(bench_module.__file__).resolve().parents[2])

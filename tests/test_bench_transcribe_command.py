@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 
 from speechattn.bench.process import usable_cores
-from speechattn.bench.transcribe_command import (
-    parse_cores,
-    parse_minutes,
-    parse_peers,
-    read_list,
-)
+from speechattn.cli.transcribe_command import parse_cores, parse_minutes, parse_peers, read_list
 from speechattn.errors import UsageError
 
 

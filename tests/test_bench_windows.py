@@ -15,10 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_recipe import make_corpora, write_recipe
 
-from speechattn.bench import windows, windows_measure, windows_train
-from speechattn.bench.windows_measure import frames_per_second, measure, measure_once, peak_memory
-from speechattn.bench.windows_pictures import frontier
-from speechattn.bench.windows_variants import (
+from speechattn.cli.main import main
+from speechattn.encoder.baselines import CnnConfig, EncoderConfig, FramesConfig, RnnConfig
+from speechattn.errors import ConfigError, SpeechattnError
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.describe import costs
+from speechattn.studies import windows, windows_train, windows_training
+from speechattn.studies.windows_pictures import frontier
+from speechattn.studies.windows_training import (
+    frames_per_second,
+    measure,
+    measure_once,
+    peak_memory,
+)
+from speechattn.studies.windows_variants import (
     EQUAL_WINDOW,
     WINDOWS,
     Variant,
@@ -27,13 +37,8 @@ from speechattn.bench.windows_variants import (
     read_variants,
     solved,
 )
-from speechattn.checkpoint import Checkpoint
-from speechattn.cli import main
-from speechattn.configfile import read_config
-from speechattn.costs import costs
-from speechattn.encoderkinds import CnnConfig, EncoderConfig, FramesConfig, RnnConfig
-from speechattn.errors import ConfigError, SpeechattnError
-from speechattn.train import Trainer
+from speechattn.training.recipe_file import read_config
+from speechattn.training.trainer import Trainer
 
 DIM, PHONES = 80, 40
 TWO = {
@@ -179,7 +184,7 @@ def test_speed():
 
 def test_measured_once(tmp_path, monkeypatch):
     config, asked = CnnConfig(width=8), []
-    monkeypatch.setattr(windows_measure, "peak_memory", lambda *_: asked.append(1) or 12345)
+    monkeypatch.setattr(windows_training, "peak_memory", lambda *_: asked.append(1) or 12345)
     first = measure_once(tmp_path, config, 10, 5, [10, 1000, 10**9], 1e9)
     assert first.memory == {10: 12345, 1000: 12345, 10**9: None} and len(asked) == 2
     assert first.weights == costs(config, 10, 5).weights
@@ -198,7 +203,7 @@ def test_measured_once(tmp_path, monkeypatch):
 def place(tmp_path, monkeypatch) -> Path:
     make_corpora(tmp_path)
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(TWO))
-    monkeypatch.setattr(windows_measure, "peak_memory", lambda *words: 1000 * words[3])
+    monkeypatch.setattr(windows_training, "peak_memory", lambda *words: 1000 * words[3])
     threads = torch.get_num_threads()
     yield tmp_path
     torch.set_num_threads(threads)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speechattn.bench.windows_compare import USEFUL, Draws, counterpart, ladder
-from speechattn.bench.windows_measure import Measured
-from speechattn.bench.windows_outcome import Outcome
-from speechattn.bench.windows_variants import Variant
-from speechattn.encoderkinds import CnnConfig, EncoderConfig
+from speechattn.encoder.baselines import CnnConfig, EncoderConfig
+from speechattn.studies.windows_outcome import Outcome
+from speechattn.studies.windows_results import USEFUL, Draws, counterpart, ladder
+from speechattn.studies.windows_training import Measured
+from speechattn.studies.windows_variants import Variant
 
 FRAMES = 1000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from speechattn.bootstrap import bootstrap, units
+from speechattn.evaluation.bootstrap import bootstrap, units
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():

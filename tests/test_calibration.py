@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.calibration import Calibration, fit_confidence
+from speechattn.evaluation.calibration import Calibration, fit_confidence
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))

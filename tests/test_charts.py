@@ -7,10 +7,10 @@ import os
 import numpy as np
 import pytest
 
-from speechattn import charts
-from speechattn.calibration import Calibration
-from speechattn.charts import confusion_picture, reliability_picture, training_picture
 from speechattn.errors import UsageError
+from speechattn.evaluation import charts
+from speechattn.evaluation.calibration import Calibration
+from speechattn.evaluation.charts import confusion_picture, reliability_picture, training_picture
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from words import random_words
 
-import speechattn.modelfiles
-from speechattn import quantized
-from speechattn.checkpoint import Checkpoint, pick_device
+import speechattn.inference.model_files
+from speechattn.decoder.lm.ngramcounts import count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.lm.word_lm import WordNgrams
+from speechattn.encoder import int8
 from speechattn.errors import ConfigError, ModelError
-from speechattn.modelfiles import CONFIG, WEIGHTS, find_model
-from speechattn.ngramcounts import count_ngrams, estimate_ngrams
-from speechattn.phonemodel import PhoneModel
-from speechattn.words import WordNgrams
+from speechattn.inference.checkpoint import Checkpoint, pick_device
+from speechattn.inference.model_files import CONFIG, WEIGHTS, find_model
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
 
@@ -139,7 +139,7 @@ def test_weights_in_8_bits_are_near_and_come_back_the_same(folder):
         assert value.dtype == torch.float32
         if name in whole:
             # A number of 127 steps, of which the largest of a row has all.
-            scale = quantized._steps(once.ranges[name.removesuffix(".weight")], 127)
+            scale = int8._steps(once.ranges[name.removesuffix(".weight")], 127)
             off, most = (value - before[name]) * scale, (before[name] * scale).abs().amax(1)
             assert (off.abs().amax(1) <= most / 127 * 0.501).all() and off.any()
         else:
@@ -245,7 +245,7 @@ def test_a_save_that_fails_leaves_the_old_model_and_nothing_else(folder, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(speechattn.checkpoint, "save", full)
+    monkeypatch.setattr(speechattn.inference.checkpoint, "save", full)
     with pytest.raises(OSError, match="No space left"):
         model.save(folder)
     monkeypatch.undo()
@@ -460,7 +460,7 @@ def test_models_are_found_by_folder_and_by_name(folder, tmp_path, monkeypatch):
     run = tmp_path / "data" / "runs" / "mine"
     shutil.copytree(folder, run / "model")
     assert find_model("mine").resolve() == run / "model"
-    monkeypatch.setattr(speechattn.modelfiles, "MODELS", tmp_path / "packaged")
+    monkeypatch.setattr(speechattn.inference.model_files, "MODELS", tmp_path / "packaged")
     shutil.copytree(folder, tmp_path / "packaged" / "mine")
     assert find_model("mine") == tmp_path / "packaged" / "mine"
 

@@ -14,14 +14,14 @@ import pytest
 import soundfile
 from praatio import textgrid as praat
 
-import speechattn.cli
-from speechattn.cli import main
+import speechattn.cli.main
+from speechattn.cli.main import main
 from speechattn.errors import AudioError, ModelError
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
 
 # The processes find the package where these tests found it.
-IMPORT_FROM = str(Path(speechattn.cli.__file__).resolve().parent.parent)
+IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parent.parent)
 
 
 class FakeRecognizer:
@@ -66,9 +66,9 @@ def fake_model(monkeypatch) -> list[tuple[str, str]]:
             raise KeyboardInterrupt
         return FakeRecognizer()
 
-    module = ModuleType("speechattn.recognizer")
+    module = ModuleType("speechattn.inference.recognizer")
     module.load_model = load_model
-    monkeypatch.setitem(sys.modules, "speechattn.recognizer", module)
+    monkeypatch.setitem(sys.modules, "speechattn.inference.recognizer", module)
     return calls
 
 
@@ -268,7 +268,7 @@ def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_does_not_wait_for_torch():
-    code = "import sys, speechattn.cli; print({'torch', 'numpy', 'soundfile'} & set(sys.modules))"
+    code = "import sys, speechattn.cli.main; print({'torch', 'numpy', 'soundfile'} & set(sys.modules))"
     done = python("-c", code)
     assert (done.stdout, done.stderr) == ("set()\n", "")
 

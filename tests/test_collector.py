@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.collector import PosteriorSums, RunCollector, rank
-from speechattn.decoder import DecoderOptions, decode
+from speechattn.decoder.decoder import DecoderOptions, decode
+from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.errors import UsageError
-from speechattn.phonemodel import PhoneModel
+from speechattn.inference.collector import PosteriorSums, RunCollector, rank
 
 PHONES = 5
 

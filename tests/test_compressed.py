@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from recordings import RATE, SIGNAL, encoded, refused, saver
 
-from speechattn.audio import read_audio
+from speechattn.audio.load import read_audio
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from decoder_reference import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.confidence import FADING, LEAST, LONGEST, Evidence, with_confidences
-from speechattn.decoder import Decoder, decode
-from speechattn.decoder_options import DecoderOptions
+from speechattn.decoder.confidence import FADING, LEAST, LONGEST, Evidence, with_confidences
+from speechattn.decoder.decoder import Decoder, decode
+from speechattn.decoder.options import DecoderOptions
 from speechattn.segments import FrameRun
 
 SILENCE = 0

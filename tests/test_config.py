@@ -13,16 +13,16 @@ from helpers import message_of, small_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.config import (
+from speechattn.encoder.encoder import EncoderConfig
+from speechattn.errors import ConfigError
+from speechattn.training.recipe_config import (
     AugmentationConfig,
     DecodingConfig,
     RecipeConfig,
     SynthConfig,
     TrainingConfig,
 )
-from speechattn.configfile import build, read_config
-from speechattn.encoder import EncoderConfig
-from speechattn.errors import ConfigError
+from speechattn.training.recipe_file import build, read_config
 
 
 def test_what_a_recipe_leaves_out_has_its_default(tmp_path):

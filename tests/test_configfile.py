@@ -10,10 +10,10 @@ import yaml
 from helpers import SMALL_RECIPE as SMALL
 from helpers import message_of, small_recipe
 
-from speechattn.config import DecodingConfig, SynthConfig, TrainingConfig
-from speechattn.configfile import find_config, read_config
 from speechattn.errors import ConfigError
 from speechattn.resources import resource
+from speechattn.training.recipe_config import DecodingConfig, SynthConfig, TrainingConfig
+from speechattn.training.recipe_file import find_config, read_config
 
 RECIPES = sorted(resource("recipes", "").glob("*.yaml"))
 

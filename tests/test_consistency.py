@@ -10,12 +10,12 @@ import pytest
 import torch
 from helpers import make_prepared
 
-from speechattn.batches import PADDING, Batch, TrainingBatches
-from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
-from speechattn.consistency import begun_later, disagreement
-from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.prepare import PreparedSet
-from speechattn.replicas import Replicas, frame_loss
+from speechattn.corpora.prepared import PreparedSet
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
+from speechattn.training.batches import PADDING, Batch, TrainingBatches
+from speechattn.training.consistency import begun_later, disagreement
+from speechattn.training.recipe_config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.replicas import Replicas, frame_loss
 
 
 def telling(folder: Path, lengths: list[int], bins: int = 80) -> PreparedSet:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recordings import PCM, RATE, SIGNAL, encoded, refused, saver, wav
 
-from speechattn.audio import audio_info, read_audio
-from speechattn.containers import check_container
+from speechattn.audio.containers.detect import check_container
+from speechattn.audio.load import audio_info, read_audio
 from speechattn.errors import AudioError
 
 CONTAINERS = [("AIFF", b"SSND", 4, ">I"), ("AU", b".snd", 8, ">I"), ("CAF", b"data", 4, ">q")]

@@ -10,8 +10,8 @@ import soundfile
 from bad_headers import FRAMES, RATE, encode, patched, voice, wav
 from recordings import two_recordings
 
-from speechattn.audio import audio_info, read_audio
-from speechattn.cli import main
+from speechattn.audio.load import audio_info, read_audio
+from speechattn.cli.main import main
 
 VOICE = voice()
 DATA = (VOICE * 32767).astype("<i2").tobytes()

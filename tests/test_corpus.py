@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from speechattn.corpus import Corpus, read_corpus
+from speechattn.corpora.corpus import Corpus, read_corpus
 from speechattn.errors import CorpusError
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment, check_tiling

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from speechattn.costs import costs, describe_costs
-from speechattn.encoder import PhoneClassifier
-from speechattn.encoderkinds import CnnConfig, EncoderConfig, FramesConfig, RnnConfig
+from speechattn.encoder.baselines import CnnConfig, EncoderConfig, FramesConfig, RnnConfig
+from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.inference.describe import costs, describe_costs
 
 DIM, PHONES, FRAMES = 10, 7, 60
 # The counter knows this kernel for GPUs only.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from speechattn import crew
-from speechattn.crew import pick_crew
-from speechattn.onefile import Setup
-from speechattn.outputs import OutputOptions
-from speechattn.workers import Alone, Workers
+from speechattn.transcription import crew
+from speechattn.transcription.crew import pick_crew
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.transcriber import Setup
+from speechattn.transcription.workers.pool import Alone, Workers
 
 
 def test_the_crew(monkeypatch):

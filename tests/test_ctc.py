@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.ctc import CtcStream, ctc_beam_search, ctc_greedy, ctc_loss, vectors_needed
+from speechattn.studies.ctc import CtcStream, ctc_beam_search, ctc_greedy, ctc_loss, vectors_needed
 
 
 def random_log_probs(vectors: int, labels: int, seed: int, spread: float = 1.5) -> torch.Tensor:

@@ -25,9 +25,9 @@ from decoder_reference import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.decoder import Decoder, DecoderOptions, decode
+from speechattn.decoder.decoder import Decoder, DecoderOptions, decode
+from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.errors import ConfigError
-from speechattn.phonemodel import PhoneModel
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -370,9 +370,9 @@ def test_options_survive_the_config():
 
 
 def test_without_a_cache_folder(monkeypatch):
-    from speechattn import compiled
+    from speechattn import jit
 
-    njit, calls = compiled.numba.njit, []
+    njit, calls = jit.numba.njit, []
 
     def no_folder(signature, **options):
         calls.append(options)
@@ -380,8 +380,8 @@ def test_without_a_cache_folder(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return njit(signature, **options)
 
-    monkeypatch.setattr(compiled.numba, "njit", no_folder)
-    add = compiled.compiled("float64", "float64")(lambda x: x + 1)
+    monkeypatch.setattr(jit.numba, "njit", no_folder)
+    add = jit.compiled("float64", "float64")(lambda x: x + 1)
     assert add(1.0) == 2.0
     assert [bool(options.get("cache")) for options in calls] == [True, False]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.decoder_options import CONFIDENCE, DecoderOptions
+from speechattn.decoder.options import CONFIDENCE, DecoderOptions
 from speechattn.errors import ConfigError
 
 UNIT = st.floats(0, 1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses import FakeTensorMode
 
-from speechattn.dense import STRIP, Panels
+from speechattn.attention.kernels.matmul import STRIP, Panels
 
 SIZE = st.integers(1, 80)
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.encoder import CLAMP, EncoderConfig, PhoneClassifier
+from speechattn.encoder.encoder import CLAMP, EncoderConfig, PhoneClassifier
 
 DIM, PHONES = 6, 5
 SMALL = {"width": 8, "heads": 2, "feedforward": 12, "dropout": 0.3}

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.encoder import EncoderConfig, InputTooLong, PhoneClassifier
+from speechattn.attention.family import SCORES, WEIGHTS
+from speechattn.attention.positions import POSITIONS
+from speechattn.encoder.encoder import EncoderConfig, InputTooLong, PhoneClassifier
 from speechattn.errors import SpeechattnError
-from speechattn.family import SCORES, WEIGHTS
-from speechattn.positions import POSITIONS
 
 DIM, PHONES, LIMIT = 6, 5, 120
 KINDS = [

@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from speechattn.configfile import build
-from speechattn.encoderconfig import EncoderConfig
+from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError
+from speechattn.training.recipe_file import build
 
 LEARNED, DISTANCE = {"positions": "learned"}, {"positions": "distance"}
 

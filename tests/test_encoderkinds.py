@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from test_recipe import make_corpora, write_recipe
 
-from speechattn.configfile import build, read_config
-from speechattn.encoderkinds import KINDS, AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
+from speechattn.encoder.baselines import KINDS, AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
 from speechattn.errors import ConfigError
-from speechattn.recipe import main
-from speechattn.recognizer import load_model
+from speechattn.inference.recognizer import load_model
+from speechattn.training.recipe import main
+from speechattn.training.recipe_file import build, read_config
 
 
 def made(**values):

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import save_tiny_model
 
-from speechattn import recurrent
-from speechattn.batches import PADDING, Batch
-from speechattn.checkpoint import Checkpoint
-from speechattn.config_sections import TrainingConfig
-from speechattn.encoder import PhoneClassifier
-from speechattn.encoderkinds import AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
+from speechattn.encoder import recurrent
+from speechattn.encoder.baselines import AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
+from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
-from speechattn.optimizers import Optimizers
-from speechattn.recognizer import load_model
-from speechattn.replicas import Replicas
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.recognizer import load_model
+from speechattn.training.batches import PADDING, Batch
+from speechattn.training.config import TrainingConfig
+from speechattn.training.optim import Optimizers
+from speechattn.training.replicas import Replicas
 
 DIM, PHONES = 6, 5
 LIMITED = [

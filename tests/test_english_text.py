@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from speechattn import english_text
-from speechattn.english_text import english_lexicon, english_sentences
+from speechattn.decoder.lm import english_text
+from speechattn.decoder.lm.english_text import english_lexicon, english_sentences
 from speechattn.errors import ConfigError, UsageError
 from speechattn.phones import PhoneSet, arpabet
 

@@ -6,9 +6,9 @@ import espeakng_loader
 import numpy as np
 import pytest
 
-import speechattn.espeak as module
+from speechattn.corpora.synth import espeak as module
+from speechattn.corpora.synth.espeak import espeak
 from speechattn.errors import UsageError
-from speechattn.espeak import espeak
 
 
 def test_speech_has_samples_and_ordered_phonemes():

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import speechattn.espeak_phones as module
+from speechattn.corpora.synth import espeak_phones as module
+from speechattn.corpora.synth.espeak import ACCENTS, Speech, espeak
+from speechattn.corpora.synth.espeak_phones import STOPS, PhonemeTable, phone_spans
 from speechattn.errors import ConfigError
-from speechattn.espeak import ACCENTS, Speech, espeak
-from speechattn.espeak_phones import STOPS, PhonemeTable, phone_spans
 
 RATE = 1000  # Hz, of the made-up signals
 

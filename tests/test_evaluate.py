@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.errors import CorpusError
-from speechattn.evaluate import Counts, Scores
+from speechattn.evaluation.scores import Counts, Scores
 from speechattn.phones import PhoneSet
 from speechattn.segments import FrameRun, runs_from_labels
 

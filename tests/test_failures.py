@@ -13,7 +13,7 @@ import soundfile
 from recordings import SIGNAL, encoded, needs_posix, wav
 
 from speechattn import failures
-from speechattn.audio import read_audio
+from speechattn.audio.load import read_audio
 from speechattn.errors import AudioError, SpeechattnError, UsageError
 from speechattn.failures import kind_of
 

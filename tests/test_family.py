@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn import blockwise, kernels
-from speechattn.convolution_attention import AttentionConvolution
-from speechattn.family import SCORES, WEIGHTS, attend
-from speechattn.multihead import MultiHeadAttention
-from speechattn.neighbourhoods import Edges, Grid
-from speechattn.positions import POSITIONS, DistanceBias, rotate, rotation, sinusoids
-from speechattn.visibility import Everything, Window
+from speechattn.attention import blockwise
+from speechattn.attention.convolution import AttentionConvolution
+from speechattn.attention.family import SCORES, WEIGHTS, attend
+from speechattn.attention.kernels import autograd
+from speechattn.attention.masks import Everything, Window
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.attention.positions import POSITIONS, DistanceBias, rotate, rotation, sinusoids
+from speechattn.attention.sparse_masks import Edges, Grid
 
 N = 12
 EDGES = [(0, 3), (0, 0), (0, 7), (1, 1), (5, 11), (11, 5), (7, 7), (7, 2), (7, 3)]
@@ -269,7 +270,7 @@ def test_who_sees_nothing_gets_zeros(scores, weights):
 def test_plain_windows_take_the_fast_path(monkeypatch, visibility):
     asked = []
     monkeypatch.setattr(
-        kernels,
+        autograd,
         "attend",
         lambda q, k, v, left, right, **options: asked.append((left, right)) or torch.zeros_like(q),
     )

@@ -10,9 +10,10 @@ from attention_reference import brute_force, tensors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from speechattn import flex, kernels
-from speechattn.attention import truncated_attention
-from speechattn.flex import TILE, block_mask, is_offered, tiles
+from speechattn.attention import flex
+from speechattn.attention.flex import TILE, block_mask, is_offered, tiles
+from speechattn.attention.functional import truncated_attention
+from speechattn.attention.kernels import autograd
 
 WINDOW = st.one_of(st.integers(0, 8), st.integers(0, 400))
 
@@ -77,7 +78,7 @@ def test_the_mask_is_the_window(lengths):
 def as_on_a_gpu(monkeypatch):
     monkeypatch.setattr(flex, "is_offered", lambda q: True)
     monkeypatch.setattr(flex, "_compiled", flex._eager)
-    monkeypatch.setattr(kernels, "is_offered", lambda *tensors: False)
+    monkeypatch.setattr(autograd, "is_offered", lambda *tensors: False)
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")

@@ -13,7 +13,7 @@ from models import save_sure_model
 
 import speechattn
 from speechattn.errors import ModelError, UsageError
-from speechattn.folder import FolderResult, transcribe_folder
+from speechattn.transcription.folder import FolderResult, transcribe_folder
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.forced import LEAST_PHONE_FRAMES, LEAST_SILENCE_FRAMES, force_align
+from speechattn.decoder.forced_alignment import (
+    LEAST_PHONE_FRAMES,
+    LEAST_SILENCE_FRAMES,
+    force_align,
+)
 
 SIL = 0
 INF = float("inf")

@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.errors import ConfigError
-from speechattn.frontend import (
+from speechattn.audio.features import (
     ENERGY_FLOOR,
     FFT_SIZE,
     FrontEnd,
@@ -20,8 +19,9 @@ from speechattn.frontend import (
     mel_filters,
     mirrored,
 )
+from speechattn.errors import ConfigError
 from speechattn.timing import SAMPLE_RATE
-from speechattn.torchaudio_import import import_torchaudio
+from speechattn.training.torchaudio_import import import_torchaudio
 
 TOLERANCE = 1e-3  # of natural logarithms of energies, both sides computed in float32
 

@@ -11,8 +11,8 @@ from helpers import message_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechattn.decoder.lm.jsgf import DEEPEST, Grammar
 from speechattn.errors import ConfigError, CorpusError
-from speechattn.grammar import DEEPEST, Grammar
 from speechattn.resources import resource
 
 HEADER = "#JSGF V1.0;\ngrammar test;\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.handfuls import Handfuls, Several
+from speechattn.transcription.workers.handfuls import Handfuls, Several
 
 SMALL = Several(4, lambda task: task < 100)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechattn.audio.containers.base import MAX_CHUNKS, FileBytes, chunks, is_chunk
 from speechattn.errors import AudioError
-from speechattn.headers import MAX_CHUNKS, FileBytes, chunks, is_chunk
 
 
 def file_bytes(data: bytes) -> FileBytes:

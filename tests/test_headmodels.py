@@ -10,18 +10,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.attention_decoder import AttentionDecoder, DecoderSession
-from speechattn.batches import PADDING, Batch
-from speechattn.beamsearch import Hypothesis
-from speechattn.config_sections import TrainingConfig
-from speechattn.configfile import build
-from speechattn.ctc import CtcStream, ctc_loss
-from speechattn.encoderkinds import AnyEncoderConfig
+from speechattn.audio.features import FrontEndConfig
+from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.errors import ConfigError, ModelError
-from speechattn.frontend import FrontEndConfig
-from speechattn.headconfig import AnyHead, CtcHead, DecoderHead, LabelHead
-from speechattn.headfiles import HeadCheckpoint
-from speechattn.headmodels import LabelModel, StringModel, head_loss, head_model
+from speechattn.studies.attention_decoder import AttentionDecoder, DecoderSession
+from speechattn.studies.beamsearch import Hypothesis
+from speechattn.studies.ctc import CtcStream, ctc_loss
+from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelHead
+from speechattn.studies.headfiles import HeadCheckpoint
+from speechattn.studies.heads import LabelModel, StringModel, head_loss, head_model
+from speechattn.training.batches import PADDING, Batch
+from speechattn.training.config import TrainingConfig
+from speechattn.training.recipe_file import build
 
 DIM, LABELS = 5, 3
 ENCODERS = {

@@ -10,7 +10,7 @@ import pytest
 from recordings import make, needs_posix
 
 from speechattn.errors import UsageError
-from speechattn.inputs import collect
+from speechattn.transcription.inputs import collect
 
 
 def test_a_folder_is_searched_in_order_and_mirrored(tmp_path):

@@ -12,8 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.failures import CRASH, DAMAGED
-from speechattn.inputs import Job
-from speechattn.journal import Journal, input_state, is_done, read_journal, read_records
+from speechattn.transcription.inputs import Job
+from speechattn.transcription.journal import (
+    Journal,
+    input_state,
+    is_done,
+    read_journal,
+    read_records,
+)
 
 
 def line(file: str, kind: str | None = None, **record: object) -> dict:

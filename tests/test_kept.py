@@ -6,9 +6,9 @@ import torch
 from attention_reference import brute_force, tensors
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from speechattn.attention import truncated_attention
-from speechattn.kept import keep
-from speechattn.neighbourhoods import Grid
+from speechattn.attention.functional import truncated_attention
+from speechattn.attention.kernels.kept import keep
+from speechattn.attention.sparse_masks import Grid
 
 
 def counting():

@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from speechattn import kernels, sharing
-from speechattn.attention import truncated_attention
-from speechattn.simd import LANES
-from speechattn.windowpass import KEYS, STRETCH
+from speechattn.attention.functional import truncated_attention
+from speechattn.attention.kernels import autograd, runtime
+from speechattn.attention.kernels.llvm import LANES
+from speechattn.attention.kernels.window import KEYS, STRETCH
 
 WINDOW = st.one_of(st.integers(0, 8), st.integers(0, 150))
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.03, torch.float64: 1e-12}
@@ -144,7 +144,7 @@ def test_a_constant_bias_changes_nothing_but_a_bias_does():
 
 @pytest.mark.parametrize("dtype", BOTH, ids=str)
 def test_any_number_of_cores_gives_the_same_bits(dtype, monkeypatch):
-    monkeypatch.setattr(sharing, "WORTHWHILE", 1)
+    monkeypatch.setattr(runtime, "WORTHWHILE", 1)
     inputs = tensors(1, 700, dtype=dtype), tensors(5, 350, dtype=dtype)
     lengths = torch.tensor([350, 170, 0, 1, 300])
 
@@ -178,7 +178,7 @@ def test_sequences_laid_end_to_end_and_their_gradients(biased):
     bias = random_bias(2, 9, 4) if biased else None
 
     def laid(q, k, v, left, right, bias=None):
-        return kernels.attend(q, k, v, left, right, sizes=sizes, bias=bias)
+        return autograd.attend(q, k, v, left, right, sizes=sizes, bias=bias)
 
     def alone(q, k, v, left, right, bias=None):
         parts = zip(*(x.split(sizes, 1) for x in (q, k, v)))
@@ -216,9 +216,9 @@ def test_other_defaults_of_pytorch_change_nothing(dtype):
 
 def test_tensors_elsewhere_are_not_taken_for_numbers_here():
     q, k, v = tensors(1, 30, d=LANES)
-    assert kernels.is_offered(q, k, v)
+    assert autograd.is_offered(q, k, v)
     for wrong in ((q, k.to("meta"), v), (q, k, v.to("meta")), (q.double(), k, v)):
-        assert not kernels.is_offered(*wrong)
+        assert not autograd.is_offered(*wrong)
     with pytest.raises((ValueError, RuntimeError)):
         truncated_attention(q, k.to("meta"), v.to("meta"), 5, 3)
 

@@ -7,7 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.layers import (
+from speechattn.attention.masks import Window
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.encoder.layers import (
     Convolution,
     FeedForward,
     Residual,
@@ -15,8 +17,6 @@ from speechattn.layers import (
     ready_frames,
     valid_frames,
 )
-from speechattn.multihead import MultiHeadAttention
-from speechattn.visibility import Window
 
 WIDTH = 8
 CHUNKS = st.lists(st.integers(0, 30), min_size=1, max_size=6)

@@ -7,14 +7,14 @@ import pytest
 from helpers import PHONES, make_prepared
 from words import small_lexicon, small_trigram
 
-from speechattn import learnphones
-from speechattn.config import DecodingConfig
+from speechattn.decoder.lm.ngramcounts import count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.ngrams import PhoneNgrams
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.lm.pruning import choose_words
 from speechattn.errors import ConfigError
-from speechattn.learnphones import learn_phones
-from speechattn.ngramcounts import count_ngrams, estimate_ngrams
-from speechattn.ngrams import PhoneNgrams
-from speechattn.phonemodel import PhoneModel
-from speechattn.wordchoice import choose_words
+from speechattn.training import learnphones
+from speechattn.training.learnphones import learn_phones
+from speechattn.training.recipe_config import DecodingConfig
 
 LABELS = [[0, 0, 1, 1, 2, 2, 2], [1, 1, 0, 0, 1]]
 RUNS = [[0, 1, 2], [1, 0, 1]]

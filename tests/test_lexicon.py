@@ -7,8 +7,8 @@ import importlib.util
 import pytest
 from helpers import PHONES, message_of
 
+from speechattn.decoder.lm.lexicon import Lexicon, named
 from speechattn.errors import ConfigError, CorpusError, UsageError
-from speechattn.lexicon import Lexicon, named
 from speechattn.phones import arpabet
 
 SIL, AA, B, SH = range(4)

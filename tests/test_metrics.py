@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from speechattn.metrics import (
+from speechattn.evaluation.metrics import (
     boundaries,
     confusion_matrix,
     frame_labels_of,

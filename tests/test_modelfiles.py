@@ -8,10 +8,10 @@ import math
 import pytest
 import torch
 
-from speechattn.checkpoint import Checkpoint
-from speechattn.describe import describe
 from speechattn.errors import ModelError
-from speechattn.modelfiles import CONFIG, MODELS, WEIGHTS, find_model, model_digest
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.model_files import CONFIG, MODELS, WEIGHTS, find_model, model_digest
+from speechattn.inference.model_summary import describe
 
 
 def test_digest(tmp_path):

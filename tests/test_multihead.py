@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.multihead import MultiHeadAttention
-from speechattn.positions import _signed_rates, rotate, rotation
-from speechattn.visibility import Window
+from speechattn.attention.masks import Window
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.attention.positions import _signed_rates, rotate, rotation
 
 WIDTH = 8
 CHUNKS = st.lists(st.integers(0, 30), min_size=1, max_size=6)

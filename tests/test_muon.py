@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from speechattn.muon import Muon, orthogonal
+from speechattn.training.muon import Muon, orthogonal
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ngrams import SENTENCES, contexts, corpora, learned
 
+from speechattn.decoder.lm.ngramcounts import count_ngrams, estimate_ngrams, neighbours
 from speechattn.errors import ConfigError, CorpusError
-from speechattn.ngramcounts import count_ngrams, estimate_ngrams, neighbours
 from speechattn.segments import FrameRun
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ngrams import contexts, corpora, learned
 
+from speechattn.decoder.lm.ngrams import PhoneNgrams, Tables
 from speechattn.errors import ModelError
-from speechattn.ngrams import PhoneNgrams, Tables
 
 
 @settings(max_examples=60)

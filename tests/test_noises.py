@@ -8,10 +8,10 @@ import soundfile
 from helpers import RATE, message_of
 from safetensors import safe_open
 
+from speechattn.audio.features import FrontEndConfig
+from speechattn.corpora.noises import prepare_noises, read_noises
+from speechattn.corpora.prepared import FrontEnd, file_frames
 from speechattn.errors import AudioError, CorpusError
-from speechattn.frontend import FrontEndConfig
-from speechattn.noises import prepare_noises, read_noises
-from speechattn.prepare import FrontEnd, file_frames
 
 FRONT_END = FrontEndConfig(num_mel_bins=20)
 

@@ -9,13 +9,13 @@ import pytest
 from recordings import make
 from test_batch import FakeRecognizer
 
-from speechattn.atomic import temporary_path
 from speechattn.errors import AudioError
-from speechattn.inputs import Job
-from speechattn.journal import output_state
-from speechattn.onefile import death_line, error_message, transcribe_one
-from speechattn.outputs import OutputOptions
-from speechattn.workers import Died
+from speechattn.files import temporary_path
+from speechattn.transcription.inputs import Job
+from speechattn.transcription.journal import output_state
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.transcriber import death_line, error_message, transcribe_one
+from speechattn.transcription.workers.pool import Died
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from speechattn.config_sections import TrainingConfig
-from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
-from speechattn.optimizers import Optimizers
+from speechattn.training.config import TrainingConfig
+from speechattn.training.optim import Optimizers
 
 
 def classifier() -> PhoneClassifier:

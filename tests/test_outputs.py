@@ -16,12 +16,17 @@ from models import save_sure_model
 from praatio import textgrid as praat
 from transcriptions import EXAMPLE
 
-from speechattn import outputs as module
-from speechattn.cli import main
+from speechattn.cli.main import main
 from speechattn.errors import SpeechattnError, UsageError
-from speechattn.outputs import POSTERIORS, OutputOptions, RecordingOutputs, output_suffixes
-from speechattn.recognizer import load_model
-from speechattn.writers import WRITERS
+from speechattn.inference.recognizer import load_model
+from speechattn.transcription import outputs as module
+from speechattn.transcription.formats.registry import WRITERS
+from speechattn.transcription.outputs import (
+    POSTERIORS,
+    OutputOptions,
+    RecordingOutputs,
+    output_suffixes,
+)
 
 
 @pytest.fixture(scope="module")

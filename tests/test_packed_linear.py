@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from speechattn.layers import FeedForward
-from speechattn.packed_linear import PackedFeedForward, PackedLinear
+from speechattn.encoder.layers import FeedForward
+from speechattn.encoder.packed_linear import PackedFeedForward, PackedLinear
 
 
 @pytest.mark.parametrize("rows", [1, 16, 333])

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn import pathloss
-from speechattn.batches import PADDING, Batch
-from speechattn.config import EncoderConfig, TrainingConfig
-from speechattn.encoder import PhoneClassifier
-from speechattn.pathloss import SCALE, SequenceLoss, frame_transitions, path_loss
-from speechattn.replicas import Replicas, frame_loss
+from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.training import losses
+from speechattn.training.batches import PADDING, Batch
+from speechattn.training.losses import SCALE, SequenceLoss, frame_transitions, path_loss
+from speechattn.training.recipe_config import EncoderConfig, TrainingConfig
+from speechattn.training.replicas import Replicas, frame_loss
 
 LABELS = 3
 
@@ -68,7 +68,7 @@ def test_loss_is_that_of_all_paths(seed, labels, slack):
     padded = torch.tensor([row + [PADDING] * (longest - len(row)) for row in labels])
     lengths = torch.tensor([len(row) for row in labels])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pathloss, "SLACK_FRAMES", slack)
+        patch.setattr(losses, "SLACK_FRAMES", slack)
         found = path_loss(log_probs, padded, lengths, transitions).item()
     expected = sum(
         sum_over_paths(rows.tolist(), row, transitions.tolist(), slack)

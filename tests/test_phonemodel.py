@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechattn.decoder.lm.phone_model import SMALLEST_PRIOR, PhoneModel
 from speechattn.errors import ConfigError, CorpusError, ModelError
-from speechattn.phonemodel import SMALLEST_PRIOR, PhoneModel
 from speechattn.segments import FrameRun
 
 FORBIDDEN = -math.inf

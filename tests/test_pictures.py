@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from speechattn import pictures
-from speechattn.pictures import (
-    DPI,
-    WIDTH_LIMITS,
-    spectrogram,
-    utterance_picture,
-)
+from speechattn.evaluation import pictures
+from speechattn.evaluation.pictures import DPI, WIDTH_LIMITS, spectrogram, utterance_picture
 from speechattn.segments import Segment
 
 RATE = 16000

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.pooling import AttentionPooling, MeanPooling
+from speechattn.studies.pooling import AttentionPooling, MeanPooling
 
 
 def attention(width: int = 8, heads: int = 2, seed: int = 0) -> AttentionPooling:

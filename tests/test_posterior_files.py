@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import needs_posix
 
-from speechattn import posterior_files as module
-from speechattn.posterior_files import KINDS, PosteriorFile
+from speechattn.transcription import posterior_files as module
+from speechattn.transcription.posterior_files import KINDS, PosteriorFile
 
 LABELS = ("SIL", "ʃ", "t͡ʃ")
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from speechattn import precision as precision_module
-from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder import precision as precision_module
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder.int8 import Int8FeedForward, Int8Linear, fast_int8, input_ranges
+from speechattn.encoder.packed_linear import PackedLinear, fast_bfloat16
+from speechattn.encoder.precision import fastest_precision, with_packed_linears
+from speechattn.encoder.varlen import can_be_together
 from speechattn.errors import ConfigError
-from speechattn.packed_linear import PackedLinear, fast_bfloat16
-from speechattn.precision import fastest_precision, with_packed_linears
-from speechattn.quantized import Int8FeedForward, Int8Linear, fast_int8, input_ranges
-from speechattn.together import can_be_together
 
 needs_int8 = pytest.mark.skipif(
     not fast_int8(), reason="this processor has no products of 8-bit numbers"

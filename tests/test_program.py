@@ -9,7 +9,7 @@ import sys
 import pytest
 
 PROGRAM = (
-    "import atexit; atexit.register(print, 'registered'); from speechattn.cli import run; run()"
+    "import atexit; atexit.register(print, 'registered'); from speechattn.cli.main import run; run()"
 )
 
 
@@ -30,7 +30,7 @@ def test_as_a_process_it_ends_with_its_status_and_all_it_printed(arguments, stat
     "arguments",
     [
         ["-m", "speechattn", "--version"],
-        ["-c", "from speechattn.program import run; run(lambda: print('a', flush=True), 'x')"],
+        ["-c", "from speechattn.process import run; run(lambda: print('a', flush=True), 'x')"],
     ],
     ids=["at its end", "piece by piece"],
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from speechattn.inputs import Job
-from speechattn.progress import Bar
+from speechattn.transcription.inputs import Job
+from speechattn.transcription.progress import Bar
 
 
 @pytest.fixture

@@ -10,11 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from speechattn import quantized
-from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.errors import ModelError
-from speechattn.layers import FeedForward
-from speechattn.quantized import (
+from speechattn.encoder import int8
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder.int8 import (
     Int8FeedForward,
     Int8Linear,
     check_ranges,
@@ -22,6 +20,8 @@ from speechattn.quantized import (
     input_ranges,
     whole_numbers,
 )
+from speechattn.encoder.layers import FeedForward
+from speechattn.errors import ModelError
 
 needs_int8 = pytest.mark.skipif(
     not fast_int8(), reason="this processor has no products of 8-bit numbers"
@@ -115,12 +115,12 @@ def test_where_there_are_no_such_products(missing, monkeypatch):
     elif missing == "onednn":
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     else:
-        monkeypatch.setattr(quantized, "_has_vnni", lambda: True)
+        monkeypatch.setattr(int8, "_has_vnni", lambda: True)
 
         def gone(*_):
             raise RuntimeError("no such operator")
 
-        monkeypatch.setattr(quantized._Matrix, "product", gone)
+        monkeypatch.setattr(int8._Matrix, "product", gone)
     assert not fast_int8.__wrapped__()
 
 

@@ -12,9 +12,9 @@ import pytest
 import tasks
 
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.modelfiles import model_digest
-from speechattn.ray_shared import Shared, begin, shared_by
-from speechattn.worker import Failed, Ready
+from speechattn.inference.model_files import model_digest
+from speechattn.transcription.workers.ray_shared import Shared, begin, shared_by
+from speechattn.transcription.workers.worker import Failed, Ready
 
 
 @pytest.fixture

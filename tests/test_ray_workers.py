@@ -22,11 +22,11 @@ from models import save_sure_model
 from recordings import needs_posix
 
 import speechattn
-from speechattn.cli import main
+from speechattn.cli.main import main
 from speechattn.errors import ModelError, SpeechattnError, UsageError
-from speechattn.ray_cluster import LOCAL, connected, import_ray
-from speechattn.ray_workers import RayWorkers
-from speechattn.workers import Died
+from speechattn.transcription.workers.pool import Died
+from speechattn.transcription.workers.ray_cluster import LOCAL, connected, import_ray
+from speechattn.transcription.workers.ray_pool import RayWorkers
 
 RATE = 16_000
 OWN = ("run.json", "journal.jsonl", ".lock")

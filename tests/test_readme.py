@@ -13,7 +13,7 @@ import soundfile
 from models import save_sure_model
 
 import speechattn
-from speechattn.recognizer import load_model
+from speechattn.inference.recognizer import load_model
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parent.parent)

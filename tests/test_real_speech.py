@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from speechattn.alignment import frame_labels
-from speechattn.corpus import read_corpus
-from speechattn.frontend import FrontEnd
+from speechattn.audio.features import FrontEnd
+from speechattn.corpora.alignment import frame_labels
+from speechattn.corpora.corpus import read_corpus
+from speechattn.corpora.prepared import file_frames
 from speechattn.phones import arpabet
-from speechattn.prepare import file_frames
 
 
 @pytest.mark.parametrize("name", ["kathleen", "speechocean762", "kokoro", "asterisk"])

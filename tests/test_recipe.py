@@ -22,10 +22,10 @@ from recordings import needs_posix
 from safetensors.torch import load_file
 
 import speechattn
-import speechattn.report
-import speechattn.train_stage
-from speechattn.prepare import PreparedSet
-from speechattn.recipe import main
+import speechattn.training.report
+import speechattn.training.train_stage
+from speechattn.corpora.prepared import PreparedSet
+from speechattn.training.recipe import main
 
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parent.parent)
 TABLE = "SIL\t\tsilence\tSIL\nAA\tɑ\tvowel\tAA\nB\tb\tstop\tB\nSH\tʃ\tfricative\tSH\n"
@@ -110,7 +110,7 @@ def sketches(monkeypatch) -> None:
         path.write_bytes(b"")
 
     for name in ("confusion", "reliability", "training", "utterance"):
-        monkeypatch.setattr(speechattn.report, f"{name}_picture", sketch)
+        monkeypatch.setattr(speechattn.training.report, f"{name}_picture", sketch)
 
 
 def process(program: Sequence[str], folder: Path) -> subprocess.CompletedProcess:
@@ -277,7 +277,7 @@ def test_an_interruption_is_no_failure_and_says_how_to_go_on(place, capsys, monk
         raise KeyboardInterrupt
 
     recipe = str(write_recipe(place))
-    monkeypatch.setattr(speechattn.train_stage.Trainer, "run", interrupted)
+    monkeypatch.setattr(speechattn.training.train_stage.Trainer, "run", interrupted)
     assert main([recipe, "stages=prepare,train"]) == 130
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     monkeypatch.undo()
@@ -488,8 +488,8 @@ def test_a_grammar_does_without_machine_strings(place, capsys, monkeypatch):
     (orders / "intents.json").write_text(json.dumps(slots))
     (place / "orders.jsgf").write_text("#JSGF V1.0; grammar g; public <g> = <what>;")
     (place / "words.dict").write_text("AA AA\nB B\nSH SH\n")
-    monkeypatch.setattr("speechattn.recipe_data.POCKETSPHINX", str(place / "words.dict"))
-    monkeypatch.setattr("speechattn.realign.LOWEST_SCORE", -100.0)
+    monkeypatch.setattr("speechattn.training.recipe_data.POCKETSPHINX", str(place / "words.dict"))
+    monkeypatch.setattr("speechattn.training.realign.LOWEST_SCORE", -100.0)
     changes = {"train": ["tones/train", "orders/all"], "realign": ["orders/all"]}
     _, recipe = write_passes(place, noise=None, **changes)
     grammar = f"grammar={place / 'orders.jsgf'}"

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from helpers import make_prepared
 
-from speechattn.checkpoint import Checkpoint
-from speechattn.decoder import decode
-from speechattn.recognised import recognised
+from speechattn.decoder.decoder import decode
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.training.recognised import recognised
 
 
 def test_every_utterance_in_order(tiny_model_dir, tmp_path):

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from models import save_sure_model
 
 import speechattn
-from speechattn import collector as collector_module
-from speechattn import recognizer as module
-from speechattn.audio import array_blocks, read_audio
-from speechattn.checkpoint import Checkpoint
-from speechattn.cli import main
-from speechattn.collector import RunCollector
-from speechattn.decoder import Decoder, decode
+from speechattn.audio.features import FrontEnd
+from speechattn.audio.load import array_blocks, read_audio
+from speechattn.cli.main import main
+from speechattn.decoder.decoder import Decoder, decode
 from speechattn.errors import AudioError, ConfigError, ModelError, UsageError
-from speechattn.frontend import FrontEnd
-from speechattn.recognizer import Recognizer
+from speechattn.inference import collector as collector_module
+from speechattn.inference import recognizer as module
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.collector import RunCollector
+from speechattn.inference.recognizer import Recognizer
 from speechattn.segments import check_tiling
 from speechattn.timing import num_frames
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechattn.checkpoint import Checkpoint
 from speechattn.errors import ConfigError, ModelError
-from speechattn.modelfiles import CARD, CONFIG, WEIGHTS
-from speechattn.release import HISTORY, release
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.model_files import CARD, CONFIG, WEIGHTS
+from speechattn.training.release import HISTORY, release
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from recordings import make, two_recordings
 
-from speechattn.batch import transcribe_files
-from speechattn.cli import main
+from speechattn.cli.main import main
 from speechattn.errors import UsageError
-from speechattn.inputs import collect
-from speechattn.recognizer import load_model
-from speechattn.remote import Remote, is_url
+from speechattn.inference.recognizer import load_model
+from speechattn.transcription.batch import transcribe_files
+from speechattn.transcription.inputs import collect
+from speechattn.transcription.remote import Remote, is_url
 
 fsspec = pytest.importorskip("fsspec", reason="extra [fsspec]")
 
@@ -145,6 +145,6 @@ def test_a_url_can_be_sent_to_workers_and_compared(rec):
 
 
 def test_the_help_imports_none_of_it():
-    code = "import sys; from speechattn.cli import main\n"
+    code = "import sys; from speechattn.cli.main import main\n"
     code += "try: main(['--help'])\nexcept SystemExit: assert 'fsspec' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from speechattn.batches import PADDING, Batch
-from speechattn.config_sections import TrainingConfig
-from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.replicas import Replicas
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
+from speechattn.training.batches import PADDING, Batch
+from speechattn.training.config import TrainingConfig
+from speechattn.training.replicas import Replicas
 
 
 def classifier(dropout: float = 0.0) -> PhoneClassifier:

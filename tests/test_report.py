@@ -9,14 +9,14 @@ import pytest
 from helpers import make_corpus
 from praatio import textgrid as praat
 
-import speechattn.report
-from speechattn.config import RecipeConfig
-from speechattn.corpus import read_corpus
+import speechattn.training.report
+from speechattn.audio.features import FrontEndConfig
+from speechattn.corpora.corpus import read_corpus
+from speechattn.corpora.prepared import PreparedSet, prepare_set
 from speechattn.errors import SpeechattnError
-from speechattn.frontend import FrontEndConfig
 from speechattn.phones import arpabet
-from speechattn.prepare import PreparedSet, prepare_set
-from speechattn.report import transcribe_examples, write_report
+from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.report import transcribe_examples, write_report
 
 SPOKEN = [("SIL", 10), ("AA", 12), ("B", 9), ("SH", 14), ("SIL", 8)]
 
@@ -49,7 +49,7 @@ def drawn(monkeypatch) -> list[tuple]:
         calls.append((path, reference, recognised))
         path.write_bytes(b"")
 
-    monkeypatch.setattr(speechattn.report, "utterance_picture", picture)
+    monkeypatch.setattr(speechattn.training.report, "utterance_picture", picture)
     return calls
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recordings import joined, message, tone
 
-from speechattn.audio import array_blocks, audio_info, read_audio
-from speechattn.frontend import FrontEnd, FrontEndConfig
-from speechattn.resample import MAX_LEVEL, resampled_length
+from speechattn.audio.features import FrontEnd, FrontEndConfig
+from speechattn.audio.load import array_blocks, audio_info, read_audio
+from speechattn.audio.resample import MAX_LEVEL, resampled_length
 from speechattn.timing import num_frames
 
 

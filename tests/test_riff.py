@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from recordings import PCM, SIGNAL, encoded, refused, saver, wav
 
-from speechattn.audio import audio_info, read_audio
+from speechattn.audio.load import audio_info, read_audio
 
 
 @pytest.fixture

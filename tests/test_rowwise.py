@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.layers import Convolution
-from speechattn.positions import rotate, rotation
-from speechattn.rowwise import can_rotate, convolved, is_offered, rotated
-from speechattn.simd import LANES
+from speechattn.attention.kernels.llvm import LANES
+from speechattn.attention.kernels.rowwise import can_rotate, convolved, is_offered, rotated
+from speechattn.attention.positions import rotate, rotation
+from speechattn.encoder.layers import Convolution
 
 SIZES = st.lists(st.integers(0, 20), min_size=1, max_size=4)
 

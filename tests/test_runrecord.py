@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from recordings import make, needs_posix
 
-from speechattn.atomic import temporary_path
 from speechattn.errors import UsageError
-from speechattn.runrecord import RunFiles, check_same, read_record, write_record
-from speechattn.shards import Shard
+from speechattn.files import temporary_path
+from speechattn.transcription.run_record import RunFiles, check_same, read_record, write_record
+from speechattn.transcription.shards import Shard
 
 
 def locked(folder: Path, shard: Shard | None = None):
@@ -48,7 +48,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     program = (
         "import os, signal, sys; sys.path[:] = sys.argv[2:]\n"
         "from pathlib import Path\n"
-        "from speechattn.runrecord import RunFiles\n"
+        "from speechattn.transcription.run_record import RunFiles\n"
         "with RunFiles(Path(sys.argv[1])).locked(): os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path), *sys.path]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers import PHONES, message_of
 
+from speechattn.decoder.lm.jsgf import Grammar
+from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.errors import CorpusError
-from speechattn.grammar import Grammar
-from speechattn.lexicon import Lexicon
-from speechattn.said import Sentences
+from speechattn.training.said import Sentences
 
 INTENTS = {"u0.wav": {"slots": {"what": "BASH Ash"}}, "u1": {"slots": {}}}
 GRAMMAR = "#JSGF V1.0; grammar g; public <g> = [ah] [bah | shah] <what> [bah] | ah shah [ah];"

@@ -9,14 +9,14 @@ import pytest
 import torch
 from helpers import make_prepared, message_of
 
-from speechattn.batches import PADDING
-from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
-from speechattn.encoderkinds import EncoderConfig
+from speechattn.audio.features import FrontEndConfig
+from speechattn.encoder.baselines import EncoderConfig
 from speechattn.errors import ConfigError, CorpusError, ModelError
-from speechattn.frontend import FrontEndConfig
-from speechattn.headconfig import CtcHead, DecoderHead, LabelHead
-from speechattn.sequence_train import SequenceTrainer, quick_labels, train_head
-from speechattn.sequences import SequenceBatches, SequenceSet
+from speechattn.studies.head_config import CtcHead, DecoderHead, LabelHead
+from speechattn.studies.sequence_data import SequenceBatches, SequenceSet
+from speechattn.studies.sequence_training import SequenceTrainer, quick_labels, train_head
+from speechattn.training.batches import PADDING
+from speechattn.training.recipe_config import AugmentationConfig, RecipeConfig, TrainingConfig
 
 DIM, NAMES = 20, ("x", "y", "z")
 NOTHING = AugmentationConfig(

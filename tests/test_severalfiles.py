@@ -7,11 +7,11 @@ import pytest
 import soundfile
 from recordings import tone
 
-from speechattn.inputs import collect
-from speechattn.onefile import transcribe_one
-from speechattn.outputs import OutputOptions
-from speechattn.recognizer import load_model
-from speechattn.severalfiles import SMALL_BYTES, is_small, transcribe_several
+from speechattn.inference.recognizer import load_model
+from speechattn.transcription.inputs import collect
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.severalfiles import SMALL_BYTES, is_small, transcribe_several
+from speechattn.transcription.transcriber import transcribe_one
 
 OPTIONS = OutputOptions(("textgrid", "json"), alternatives=2, posteriors="npz")
 SECONDS = {"a": 0.5, "b": 2.0, "c": 21.0, "d": 0.01, "e": 1.1}  # c: more than a block

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.errors import UsageError
-from speechattn.inputs import Job
-from speechattn.shards import Shard, parse_shard
+from speechattn.transcription.inputs import Job
+from speechattn.transcription.shards import Shard, parse_shard
 
 
 def jobs(names) -> list[Job]:

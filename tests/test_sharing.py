@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn import sharing
-from speechattn.sharing import WORTHWHILE, share
+from speechattn.attention.kernels import runtime
+from speechattn.attention.kernels.runtime import WORTHWHILE, share
 
 
 @given(cores=st.integers(1, 9), count=st.integers(0, 40))
@@ -101,7 +101,7 @@ def test_at_the_end_of_python_one_core_does_it_all(monkeypatch):
         def submit(self, *arguments):
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
-    monkeypatch.setattr(sharing, "_pool", lambda *arguments: Ending())
+    monkeypatch.setattr(runtime, "_pool", lambda *arguments: Ending())
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     done = []
     share(lambda *part: done.append(part), 9, 1 << 60)

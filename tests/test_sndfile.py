@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from recordings import SIGNAL, encoded, message, refused, saver, tone, wav
 
-from speechattn.audio import read_audio
+from speechattn.audio.load import read_audio
 
 ALL_KINDS = [
     (kind, subtype)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from speechattn.errors import UsageError
-from speechattn.stages import Stage, StageRunner, files_fingerprint, fingerprint
+from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
 
 
 class Chain:

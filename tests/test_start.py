@@ -12,14 +12,14 @@ import torch
 from helpers import message_of
 from safetensors.torch import load_file
 
-from speechattn.checkpoint import Checkpoint
-from speechattn.config import RecipeConfig
-from speechattn.encoder import EncoderConfig
-from speechattn.encoderkinds import CnnConfig
+from speechattn.audio.features import FrontEndConfig
+from speechattn.encoder.baselines import CnnConfig
+from speechattn.encoder.encoder import EncoderConfig
 from speechattn.errors import ConfigError, ModelError
-from speechattn.frontend import FrontEndConfig
+from speechattn.inference.checkpoint import Checkpoint
 from speechattn.phones import PhoneSet, arpabet
-from speechattn.start import load_start, weights_digest
+from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.warm_start import load_start, weights_digest
 
 CPU = torch.device("cpu")
 FRONT_END = FrontEndConfig(num_mel_bins=40)

@@ -16,10 +16,10 @@ import pytest
 from models import save_sure_model
 from recordings import needs_posix
 
-import speechattn.cli
-from speechattn.recognizer import load_model
+import speechattn.cli.main
+from speechattn.inference.recognizer import load_model
 
-IMPORT_FROM = str(Path(speechattn.cli.__file__).resolve().parent.parent)
+IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parent.parent)
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,16 @@ from helpers import message_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.checkpoint import Checkpoint
-from speechattn.decoder_options import DecoderOptions
-from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.audio.features import FrontEndConfig
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.options import DecoderOptions
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import AudioError, ConfigError
-from speechattn.frontend import FrontEndConfig
-from speechattn.phonemodel import PhoneModel
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.recognizer import Recognizer, load_model
+from speechattn.inference.streaming import StreamResult
 from speechattn.phones import PhoneSet
-from speechattn.recognizer import Recognizer, load_model
 from speechattn.segments import check_tiling
-from speechattn.streaming import StreamResult
 
 RATE = 16_000  # Hz
 PHONES = PhoneSet(("SIL", "AA", "B", "SH", "T"))

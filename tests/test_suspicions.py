@@ -11,9 +11,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.audio import AudioFile
+from speechattn.audio.load import AudioFile
+from speechattn.audio.quality import Suspicions, low_confidence
 from speechattn.segments import Segment
-from speechattn.suspicions import Suspicions, low_confidence
 
 RATE = 16_000
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechattn import synth
-from speechattn.corpus import read_corpus
+from speechattn.corpora.corpus import read_corpus
+from speechattn.corpora.synth import synth
+from speechattn.corpora.synth.espeak_phones import VOWELS
+from speechattn.corpora.synth.synth import synthesize_corpus
 from speechattn.errors import CorpusError, UsageError
-from speechattn.espeak_phones import VOWELS
 from speechattn.phones import arpabet
 from speechattn.segments import check_tiling
-from speechattn.synth import synthesize_corpus
 
 SIZES = {"utterances": 12, "dev_utterances": 2, "test_utterances": 4}
 SIZES |= {"progress": False, "seed": 3}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import speechattn
-from speechattn import synth_lanes
+from speechattn.corpora.synth import synth_lanes
+from speechattn.corpora.synth.corpus import plan
+from speechattn.corpora.synth.synth_lanes import make_utterances
 from speechattn.errors import CorpusError, UsageError
-from speechattn.synth_lanes import make_utterances
-from speechattn.synth_plan import plan
 
 PATH = {**os.environ, "PYTHONPATH": str(Path(speechattn.__file__).parents[1])}
 
@@ -33,8 +33,8 @@ def test_a_script_without_main_guard_is_run_once(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from speechattn.synth_lanes import make_utterances\n"
-        "from speechattn.synth_plan import plan\n"
+        "from speechattn.corpora.synth.synth_lanes import make_utterances\n"
+        "from speechattn.corpora.synth.corpus import plan\n"
         "print('begins')\n"
         f"made, version = make_utterances(Path({str(tmp_path)!r}), plan({{'dev': 3}}, 0))\n"
         "print(len(made), version)\n"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechattn.corpora.synth.corpus import VARIANTS, plan, read_prompts, speakers
+from speechattn.corpora.synth.espeak import espeak
+from speechattn.corpora.synth.espeak_phones import PhonemeTable, phone_spans
 from speechattn.errors import CorpusError, UsageError
-from speechattn.espeak import espeak
-from speechattn.espeak_phones import PhonemeTable, phone_spans
 from speechattn.phones import arpabet
-from speechattn.synth_plan import VARIANTS, plan, read_prompts, speakers
 
 
 def test_prompts_are_short_sentences_in_one_split_each():

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
+from speechattn.corpora.synth.corpus import plan
+from speechattn.corpora.synth.espeak_phones import PhonemeTable, PhoneSpan
+from speechattn.corpora.synth.render import PEAK_DBFS, SILENCE_S, frame_spans, one_pole, render
 from speechattn.errors import CorpusError
-from speechattn.espeak_phones import PhonemeTable, PhoneSpan
-from speechattn.synth_plan import plan
-from speechattn.synth_render import PEAK_DBFS, SILENCE_S, frame_spans, one_pole, render
 
 
 @settings(max_examples=200)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechattn import synth_worker
+from speechattn.corpora.synth import synth_worker
+from speechattn.corpora.synth.corpus import plan
+from speechattn.corpora.synth.espeak import espeak
+from speechattn.corpora.synth.synth_worker import _job, _write_flac, work
 from speechattn.errors import CorpusError
-from speechattn.espeak import espeak
-from speechattn.synth_plan import plan
-from speechattn.synth_worker import _job, _write_flac, work
 
 
 def answers(monkeypatch, folder, jobs) -> list[dict]:

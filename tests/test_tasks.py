@@ -12,12 +12,12 @@ import torch
 from helpers import message_of, small_recipe
 from scipy import stats
 
-from speechattn.configfile import read_config
 from speechattn.errors import ConfigError, SpeechattnError
-from speechattn.recipe import main
-from speechattn.tasks import TASKS
-from speechattn.tasks.fit import FitConfig, fit
-from speechattn.tasks.trials import interval, missing, percent
+from speechattn.studies import TASKS
+from speechattn.studies.fit import FitConfig, fit
+from speechattn.studies.trials import interval, missing, percent
+from speechattn.training.recipe import main
+from speechattn.training.recipe_file import read_config
 
 NAMES = ["with bias, seed 0", "without, seed 0", "with bias, seed 1", "without, seed 1"]
 
@@ -157,7 +157,7 @@ def test_only_who_asks_for_any_task_gets_one(recipe, tmp_path):
 
 
 def test_a_task_of_the_package_has_what_a_recipe_needs():
-    from speechattn.tasks import task_module
+    from speechattn.studies import task_module
 
     for name in set(TASKS) - {"sums"}:
         assert callable(task_module(name).run) and task_module(name).Config().name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from speechattn.errors import SpeechattnError
-from speechattn.tasks.molecule_graphs import (
+from speechattn.studies.molecule_graphs import (
     Molecule,
     alone,
     along_bonds,

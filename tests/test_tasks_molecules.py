@@ -10,10 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.recipe import main
-from speechattn.tasks import molecules
-from speechattn.tasks.molecule_graphs import Molecule, molecule_of
-from speechattn.tasks.molecules import (
+from speechattn.studies import molecules
+from speechattn.studies.molecule_graphs import Molecule, molecule_of
+from speechattn.studies.molecules import (
     AtomClassifier,
     Config,
     NeighbourMean,
@@ -21,6 +20,7 @@ from speechattn.tasks.molecules import (
     models,
     usual_hydrogens,
 )
+from speechattn.training.recipe import main
 
 pytest.importorskip("rdkit", reason="the molecules come with RDKit: speechattn[tasks]")
 

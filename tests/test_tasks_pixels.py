@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.errors import SpeechattnError
-from speechattn.recipe import main
-from speechattn.tasks import pixels
-from speechattn.tasks.layers import weights_of
-from speechattn.tasks.pixels import Config, Images, PixelAttention, ahead, check_images, cnn, draw
+from speechattn.studies import pixels
+from speechattn.studies.layers import weights_of
+from speechattn.studies.pixels import Config, Images, PixelAttention, ahead, check_images, cnn, draw
+from speechattn.training.recipe import main
 
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn: speechattn[tasks]")
 

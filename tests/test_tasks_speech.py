@@ -13,8 +13,8 @@ import yaml
 from helpers import cells, make_corpus
 from test_recipe import make_corpora, write_recipe
 
-from speechattn.headfiles import HeadCheckpoint
-from speechattn.recipe import main
+from speechattn.studies.headfiles import HeadCheckpoint
+from speechattn.training.recipe import main
 
 DIGITS = {"ONE": "AA", "TWO": "SH", "SIX": "B"}  # what they sound like
 ENCODER = {"width": 16, "heads": 2, "feedforward": 32, "blocks": 1, "window": [8, 8], "stack": 2}

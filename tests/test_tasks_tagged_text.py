@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from speechattn.errors import SpeechattnError
-from speechattn.tasks.tagged_text import Lexicon, Scores, split
+from speechattn.studies.tagged_text import Lexicon, Scores, split
 
 SAW = [("I", "PRON"), ("saw", "VERB"), ("a", "DET"), ("saw", "NOUN"), (".", None)]
 CAME = [("we", "PRON"), ("came", "VERB"), (".", None)]

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from speechattn.errors import ConfigError
-from speechattn.recipe import main
-from speechattn.tasks import tagging
-from speechattn.tasks.tagged_text import NO_TAG, Lexicon, Text, Utterance
-from speechattn.tasks.tagging import Config, Tagger, window_name, window_of
+from speechattn.studies import tagging
+from speechattn.studies.tagged_text import NO_TAG, Lexicon, Text, Utterance
+from speechattn.studies.tagging import Config, Tagger, window_name, window_of
+from speechattn.training.recipe import main
 
 SAW = [("I", "PRON"), ("saw", "VERB"), ("a", "DET"), ("saw", "NOUN"), (".", None)]
 CAME = [("we", "PRON"), ("came", "VERB"), (".", None)]

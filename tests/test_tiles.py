@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn import tiles
-from speechattn.products import product
-from speechattn.simd import LANES
+from speechattn.attention.kernels import primitives
+from speechattn.attention.kernels.llvm import LANES
+from speechattn.attention.kernels.products import product
 
 RANDOM = np.random.default_rng(0)
 
@@ -26,27 +26,27 @@ def at(array):
 
 @numba.njit
 def weigh(scores, keys, low, high, top, total, change):
-    tiles.weigh(scores, keys, low, high, top, total, change)
+    primitives.weigh(scores, keys, low, high, top, total, change)
 
 
 @numba.njit
 def turn(out, a, row, rows, size, factor):
-    tiles.turn(out, a, row, rows, size, np.float32(factor))
+    primitives.turn(out, a, row, rows, size, np.float32(factor))
 
 
 @numba.njit
 def scale_row(out, a, count, half, factor):
-    tiles.scale_row(out, a, count, half, np.float32(factor))
+    primitives.scale_row(out, a, count, half, np.float32(factor))
 
 
 @numba.njit
 def widen(out, a, count):
-    tiles.widen(out, a, count)
+    primitives.widen(out, a, count)
 
 
 @numba.njit
 def dot(out, a, x, count):
-    tiles.dot(out, a, x, count)
+    primitives.dot(out, a, x, count)
 
 
 @given(

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn import together
-from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.encoderkinds import CnnConfig
-from speechattn.precision import with_packed_linears
-from speechattn.together import can_be_together, scores_together
+from speechattn.encoder import varlen
+from speechattn.encoder.baselines import CnnConfig
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder.precision import with_packed_linears
+from speechattn.encoder.varlen import can_be_together, scores_together
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN to pack with"
@@ -64,7 +64,7 @@ def test_no_neighbours_change_a_bit(before, own, after, seed, most):
     model, (frames,) = classifier(), recordings([own])
     near, far = recordings(before, seed + 1), recordings(after, seed + 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(together, "MOST_ROWS", most)
+        patch.setattr(varlen, "MOST_ROWS", most)
         scores = scores_together(model, [*near, frames, *far])
     assert torch.equal(scores[len(before)], alone(model, frames))
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from speechattn.torchaudio_import import import_torchaudio
+from speechattn.training.torchaudio_import import import_torchaudio
 
 INIT = """
 from torchaudio import _extension

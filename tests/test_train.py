@@ -15,13 +15,13 @@ from helpers import make_prepared
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from speechattn import train
-from speechattn.anywindow import draw_window
-from speechattn.config import AugmentationConfig, RecipeConfig, TrainingConfig
-from speechattn.encoder import EncoderConfig, PhoneClassifier
+from speechattn.audio.features import FrontEndConfig
+from speechattn.encoder.anywindow import draw_window
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.frontend import FrontEndConfig
-from speechattn.train import Trainer
+from speechattn.training import trainer as trainer_module
+from speechattn.training.recipe_config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.trainer import Trainer
 
 BINS = 8
 PHONES = 4
@@ -156,7 +156,7 @@ def test_every_update_draws_windows_for_parts_of_its_batch(sets, tmp_path):
         before, batch = len(seen), len(run.batches.batch(step).lengths)
         run.update()
         drawn = [
-            draw_window(config.encoder, config.seed, train.WINDOWS * step + i) for i in range(4)
+            draw_window(config.encoder, config.seed, trainer.WINDOWS * step + i) for i in range(4)
         ]
         assert sum(share for _, share in seen[before:]) == batch
         assert sorted(window for window, _ in seen[before:]) == sorted(drawn[: min(4, batch)])
@@ -362,12 +362,12 @@ def test_nothing_is_saved_that_is_not_finite(sets, tmp_path, which):
 def test_an_error_closes_the_bar(sets, tmp_path, monkeypatch):
     closed = []
 
-    class Bar(train.tqdm):
+    class Bar(trainer.tqdm):
         def close(self):
             closed.append(self.n)
             super().close()
 
-    monkeypatch.setattr(train, "tqdm", Bar)
+    monkeypatch.setattr(trainer, "tqdm", Bar)
     run = trainer(sets, tmp_path / "c")
     monkeypatch.setattr(run, "evaluate", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

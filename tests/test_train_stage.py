@@ -10,11 +10,11 @@ import pytest
 import torch
 from helpers import make_prepared
 
-from speechattn import train_stage
-from speechattn.config import RecipeConfig, TrainingConfig
-from speechattn.encoder import EncoderConfig
+from speechattn.encoder.encoder import EncoderConfig
 from speechattn.errors import ConfigError
-from speechattn.train_stage import TrainStage
+from speechattn.training import train_stage
+from speechattn.training.recipe_config import RecipeConfig, TrainingConfig
+from speechattn.training.train_stage import TrainStage
 
 LIMIT = 60
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from speechattn.errors import ModelError
-from speechattn.trainstate import (
+from speechattn.training.trainer_state import (
     TrainingFacts,
     check_tensors,
     first_not_finite,

@@ -16,9 +16,9 @@ import soundfile
 from models import save_sure_model
 from recordings import needs_posix, tone
 
-from speechattn.cli import build_parser, main
+from speechattn.cli.main import build_parser, main
+from speechattn.cli.transcribe import parse_formats
 from speechattn.errors import UsageError
-from speechattn.transcribe_command import parse_formats
 
 RATE = 16_000
 OWN = ("run.json", "journal.jsonl", ".lock")
@@ -70,7 +70,7 @@ def command(rec: Path, out: Path, model: Path, *options: str) -> list[str]:
 
 
 def start(*arguments: str) -> subprocess.Popen:
-    program = "import sys; sys.path[:] = eval(sys.argv.pop(1)); from speechattn.cli import main; sys.exit(main())"
+    program = "import sys; sys.path[:] = eval(sys.argv.pop(1)); from speechattn.cli.main import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", program, repr(sys.path), *arguments],
         stderr=subprocess.PIPE,

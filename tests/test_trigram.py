@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from speechattn.decoder.lm.english import WordTrigram, read_trigram
+from speechattn.decoder.lm.lexicon import packaged_file
 from speechattn.errors import ConfigError
-from speechattn.lexicon import packaged_file
-from speechattn.trigram import WordTrigram, read_trigram
 
 pocketsphinx = pytest.importorskip("pocketsphinx")
 

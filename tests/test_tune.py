@@ -13,19 +13,19 @@ from decoder_reference import with_ngrams
 from helpers import make_prepared
 from words import random_words
 
-import speechattn.tune
-from speechattn.calibration import fit_confidence
-from speechattn.confidence import Evidence
-from speechattn.config import DecodingConfig
-from speechattn.config_sections import TUNED
-from speechattn.decoder import decode
-from speechattn.decoder_options import CONFIDENCE, DecoderOptions
-from speechattn.encoder import EncoderConfig, PhoneClassifier
+import speechattn.training.decoding
+from speechattn.decoder.confidence import Evidence
+from speechattn.decoder.decoder import decode
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.options import CONFIDENCE, DecoderOptions
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
 from speechattn.errors import ConfigError
-from speechattn.metrics import phones_right
-from speechattn.phonemodel import PhoneModel
+from speechattn.evaluation.calibration import fit_confidence
+from speechattn.evaluation.metrics import phones_right
 from speechattn.segments import FrameRun
-from speechattn.tune import decoder_grid, log_posteriors, spoken, tune_decoder
+from speechattn.training.config import TUNED
+from speechattn.training.decoding import decoder_grid, log_posteriors, spoken, tune_decoder
+from speechattn.training.recipe_config import DecodingConfig
 
 CPU = torch.device("cpu")
 SIL, PHONES = 0, 4
@@ -170,8 +170,8 @@ def test_the_beam_is_not_tuned(dev, phone_model):
 
 def test_large_dev_sets_are_sampled_the_same_way_every_time(dev, phone_model, monkeypatch):
     total = sum(entry.frames for entry in dev.entries)
-    assert total < speechattn.tune.MOST_FRAMES
-    monkeypatch.setattr(speechattn.tune, "MOST_FRAMES", total // 2)
+    assert total < speechattn.training.decoding.MOST_FRAMES
+    monkeypatch.setattr(speechattn.training.decoding, "MOST_FRAMES", total // 2)
     seen = []
     for _ in range(2):
         model = Given()

@@ -7,8 +7,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from speechattn.neighbourhoods import Edges, Grid, visibility_from
-from speechattn.visibility import Block, Everything, Visibility, Window
+from speechattn.attention.masks import Block, Everything, Visibility, Window
+from speechattn.attention.sparse_masks import Edges, Grid, visibility_from
 
 SIDE = st.one_of(st.none(), st.integers(0, 200))
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from words import Follow, pairs_of, said_as, small_lexicon, small_trigram, triples_of
 
+from speechattn.decoder.lm.english import WordTrigram
+from speechattn.decoder.lm.pruning import choose_words
 from speechattn.errors import ConfigError, CorpusError
-from speechattn.trigram import WordTrigram
-from speechattn.wordchoice import choose_words
 
 LEXICON = small_lexicon(SimpleNamespace(silence_index=0))
 A, D, B, C, SENTENCE = range(5)  # in the order of how they are said; E is no word of the trigram
@@ -106,7 +106,7 @@ def random_trigram(rng: np.random.Generator, size: int = 5) -> WordTrigram:
 
 
 def test_only_the_most_frequent_words_where_there_are_too_many(monkeypatch):
-    monkeypatch.setattr("speechattn.wordchoice.MOST_WORDS", 2)
+    monkeypatch.setattr("speechattn.decoder.lm.pruning.MOST_WORDS", 2)
     words = choose_words(small_trigram(), LEXICON, 100, 100)
     assert said_as(words) == [[(1,), (2,)], [(2, 3)]]  # a and b
 

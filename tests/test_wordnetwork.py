@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from words import Follow, random_words, said_as
 
-from speechattn.wordnetwork import ANY, Network, word_network
+from speechattn.decoder.lm.wordnetwork import ANY, Network, word_network
 
 
 def arcs_of(network: Network, state: int):

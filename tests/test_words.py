@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from words import random_words
 
+from speechattn.decoder.lm.word_lm import COARSE, STEP, WordNgrams, rounded
 from speechattn.errors import ModelError
-from speechattn.words import COARSE, STEP, WordNgrams, rounded
 
 
 @settings(max_examples=40)

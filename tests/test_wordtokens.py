@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from words import random_words
 
-from speechattn import decoder as decoder_module
-from speechattn.decoder import Decoder, decode
+from speechattn.decoder import decoder as decoder_module
+from speechattn.decoder.decoder import Decoder, decode
 
 seeds = st.integers(0, 2**32 - 1)
 

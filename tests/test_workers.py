@@ -14,8 +14,8 @@ import tasks
 from recordings import needs_posix
 
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.handfuls import Several
-from speechattn.workers import AHEAD, Alone, Died, Workers
+from speechattn.transcription.workers.handfuls import Several
+from speechattn.transcription.workers.pool import AHEAD, Alone, Died, Workers
 
 
 def crew(kind: type, setup):
@@ -150,7 +150,7 @@ def test_workers_end_with_their_caller_however_it_ends(tmp_path):
         "import os, signal, tasks\n"
         "from functools import partial\n"
         "from pathlib import Path\n"
-        "from speechattn.workers import Workers\n"
+        "from speechattn.transcription.workers.pool import Workers\n"
         "with Workers(partial(tasks.dying, Path(sys.argv[1])), 2) as team:\n"
         "    values = team.run(['slow', 'slow', 'a'])\n"
         "    print([process.pid for process in team._processes], flush=True)\n"

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from praatio import textgrid as praat
 from transcriptions import EXAMPLE, LABELS, FakeTranscription, transcriptions
 
-from speechattn.atomic import atomic_path, atomic_write_bytes, atomic_write_text
 from speechattn.decimals import exact, plain
-from speechattn.format_tables import ctm_field, utterance_name
+from speechattn.files import atomic_path, atomic_write_bytes, atomic_write_text
 from speechattn.segments import Segment
-from speechattn.writers import WRITERS
+from speechattn.transcription.formats.registry import WRITERS
+from speechattn.transcription.formats.tables import ctm_field, utterance_name
 
 
 @pytest.mark.parametrize("name", ["textgrid", "textgrid-short"])

@@ -20,7 +20,7 @@ from transcriptions import EXAMPLE, LABELS, ODD_LABELS, FakeTranscription, trans
 from speechattn.decimals import whole_edges
 from speechattn.segments import Segment
 from speechattn.text import one_line
-from speechattn.writers import WRITERS
+from speechattn.transcription.formats.registry import WRITERS
 
 TEN_HOURS = 450_000  # frames of a segment; eight of them are ten hours
 ODD = settings(max_examples=80)

@@ -11,7 +11,7 @@ from speechattn.segments import Segment
 
 @dataclass
 class FakeTranscription:
-    """What the writers use of ``speechattn.recognizer.Transcription``."""
+    """What the writers use of ``speechattn.inference.recognizer.Transcription``."""
 
     phones: list[Segment]
     duration: float

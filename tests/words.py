@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from speechattn.phonemodel import PhoneModel
-from speechattn.trigram import WordTrigram
-from speechattn.words import WordNgrams
+from speechattn.decoder.lm.english import WordTrigram
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.lm.word_lm import WordNgrams
 
 SILENCE = 0
 

@@ -72,11 +72,11 @@ def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = 
 
     import torch
 
-    from speechattn.atomic import atomic_write_text
     from speechattn.bench.attention_memory import peak_memory
     from speechattn.bench.attention_report import csv_report, markdown_report, plot
     from speechattn.bench.attention_timing import measure
     from speechattn.bench.machine import machine_facts
+    from speechattn.files import atomic_write_text
 
     facts = machine_facts(PACKAGES) | {"threads": str(arguments.threads), "rounds": str(repeats)}
     before = torch.get_num_threads()

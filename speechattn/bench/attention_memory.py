@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from speechattn.attention import truncated_attention
+from speechattn.attention.functional import truncated_attention
 from speechattn.bench.attention_peers import Case
 from speechattn.bench.memory import own_peak, peak_of_module
 

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.attention import truncated_attention
-from speechattn.flex import TILE, tiles
+from speechattn.attention.flex import TILE, tiles
+from speechattn.attention.functional import truncated_attention
 
 Compute = Callable[[Tensor, Tensor, Tensor], Tensor]
 FULL_LIMIT = 16_384  # frames; above, what is quadratic in time takes minutes

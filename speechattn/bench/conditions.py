@@ -15,14 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechattn.arguments import PRECISIONS
+from speechattn.cli.arguments import PRECISIONS
 from speechattn.errors import UsageError
 from speechattn.resources import DEFAULT_MODEL
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
     from speechattn.bench.conditions_measure import Found
-    from speechattn.recognizer import Recognizer
+    from speechattn.inference.recognizer import Recognizer
 
 SETS = "kathleen/test,speechocean762/test,kokoro/test,asterisk/all"
 CONDITIONS = ("noise", "room", "8khz", "telephone")
@@ -107,8 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from speechattn.bench.conditions_measure import ConditionsBench
     from speechattn.bench.conditions_report import markdown_report
-    from speechattn.bench.conditions_sounds import Noises
-    from speechattn.recognizer import load_model
+    from speechattn.bench.sounds import Noises
+    from speechattn.inference.recognizer import load_model
 
     corpora = Path(arguments.corpora)
     recognizer = load_model(arguments.model, "cpu", precision=arguments.precision)
@@ -167,8 +167,8 @@ def _prepare(folder: Path | None) -> None:
 
 
 def _write(folder: Path, report: str, found: Found) -> None:
-    from speechattn.atomic import atomic_write_text
     from speechattn.bench.conditions_report import csv_report, to_dict, write_pictures
+    from speechattn.files import atomic_write_text
 
     text = json.dumps(to_dict(found), indent=1) + "\n"
     files: list[tuple[str, Callable[[], str]]] = [

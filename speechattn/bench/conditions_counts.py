@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechattn.corpus import read_table
-from speechattn.evaluate import Counts
-from speechattn.metrics import ratio
+from speechattn.corpora.corpus import read_table
+from speechattn.evaluation.metrics import ratio
+from speechattn.evaluation.scores import Counts
 from speechattn.segments import FrameRun
 from speechattn.timing import FRAMES_PER_SECOND
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from speechattn.audio import array_blocks
-from speechattn.espeak import espeak
+from speechattn.audio.load import array_blocks
+from speechattn.corpora.synth.espeak import espeak
 
 VARIANTS = ("f2", "m3")  # a woman and a man
 ENGLISH = "English, synthetic voices"

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from speechattn.alignment import reference_runs
-from speechattn.audio import read_audio
+from speechattn.audio.load import read_audio
 from speechattn.bench.conditions_counts import Claims, Group, speaker_groups
 from speechattn.bench.conditions_languages import synthetic_languages
-from speechattn.bench.conditions_sounds import (
+from speechattn.bench.sounds import (
     Change,
     Noises,
     band_limited,
@@ -24,11 +23,12 @@ from speechattn.bench.conditions_sounds import (
     telephone,
     white_noise,
 )
-from speechattn.corpus import Corpus, Utterance, read_corpus
-from speechattn.decoder import decode
+from speechattn.corpora.alignment import reference_runs
+from speechattn.corpora.corpus import Corpus, Utterance, read_corpus
+from speechattn.decoder.decoder import decode
 from speechattn.errors import AudioError, CorpusError
-from speechattn.evaluate import Counts, Scores
-from speechattn.recognizer import Recognizer
+from speechattn.evaluation.scores import Counts, Scores
+from speechattn.inference.recognizer import Recognizer
 from speechattn.segments import FrameRun
 from speechattn.timing import SAMPLE_RATE
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from speechattn.bench.conditions_counts import ADULT, GROUP_NAMES, SURE
 from speechattn.bench.conditions_measure import CLEAN, Found
-from speechattn.bench.conditions_sounds import DIRECT_DB, ROOM_SECONDS, SNR_DB
-from speechattn.charts import reliability_picture
-from speechattn.evaluate import Counts
+from speechattn.bench.sounds import DIRECT_DB, ROOM_SECONDS, SNR_DB
+from speechattn.evaluation.charts import reliability_picture
+from speechattn.evaluation.metrics import BOUNDARY_TOLERANCE_FRAMES, ratio
+from speechattn.evaluation.scores import Counts
 from speechattn.markdown import table
-from speechattn.metrics import BOUNDARY_TOLERANCE_FRAMES, ratio
 from speechattn.timing import SHIFT_MS
 
 UNKNOWN = "–"

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from speechattn.atomic import atomic_write_text
-from speechattn.audio import read_audio
+from speechattn.audio.load import read_audio
+from speechattn.files import atomic_write_text
 from speechattn.segments import Segment
 from speechattn.timing import SAMPLE_RATE, frame_to_seconds
-from speechattn.writers import WRITERS
+from speechattn.transcription.formats.registry import WRITERS
 
 SILENCE = "SIL"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechattn.audio import AudioFile
+from speechattn.audio.load import AudioFile
 from speechattn.errors import SpeechattnError
 from speechattn.timing import SAMPLE_RATE
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from speechattn.arguments import parse_window
+from speechattn.cli.arguments import parse_window
 from speechattn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = 
 
     import torch
 
-    from speechattn.atomic import atomic_write_text
     from speechattn.bench.machine import machine_facts
     from speechattn.bench.streaming_timing import made_up_sound, measure, random_recognizer
-    from speechattn.recognizer import load_model
+    from speechattn.files import atomic_write_text
+    from speechattn.inference.recognizer import load_model
 
     facts = machine_facts(("torch", "numba", "numpy"))
     if folder is not None:

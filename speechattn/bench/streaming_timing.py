@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from speechattn.checkpoint import Checkpoint
-from speechattn.decoder_options import DecoderOptions
-from speechattn.encoder import EncoderConfig, PhoneClassifier
-from speechattn.frontend import FrontEnd, FrontEndConfig
-from speechattn.phonemodel import PhoneModel
+from speechattn.audio.features import FrontEnd, FrontEndConfig
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.options import DecoderOptions
+from speechattn.encoder.encoder import EncoderConfig, PhoneClassifier
+from speechattn.encoder.precision import with_packed_linears
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import arpabet
-from speechattn.precision import with_packed_linears
-from speechattn.recognizer import Recognizer
 from speechattn.timing import SAMPLE_RATE, SHIFT_MS
 
 ENCODER, ALL = "encoder", "audio to phones"

@@ -27,16 +27,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from speechattn.atomic import atomic_write_text
-from speechattn.audio import audio_info
+from speechattn.audio.load import audio_info
 from speechattn.bench.machine import machine_facts
 from speechattn.bench.process import Usage, can_pin, pick_cores, run_process
 from speechattn.bench.recordings import repeat_audio
 from speechattn.bench.transcribe_model import ModelAlone
 from speechattn.bench.transcribe_report import MODEL, OURS, Run, csv_report, markdown_report
 from speechattn.errors import SpeechattnError, UsageError
-from speechattn.inputs import collect
+from speechattn.files import atomic_write_text
 from speechattn.text import one_line
+from speechattn.transcription.inputs import collect
 
 LONG_MINUTES = (6.0, 20.0, 60.0)
 START_SECONDS = 1.0  # of the recording that tells what starting up takes
@@ -50,7 +50,7 @@ class TranscribeBench:
         inputs: audio files and folders.
         model: name or folder of a model.
         folder: an empty folder for all that is written; the caller removes it.
-        peers: of :data:`speechattn.bench.transcribe_command.PEERS`.
+        peers: of :data:`speechattn.cli.transcribe_command.PEERS`.
         progress: called with a line for people after every process.
 
     Raises:
@@ -218,7 +218,7 @@ def bench_transcribe(
     Args:
         inputs: audio files and folders.
         model: name or folder of a model.
-        peers: of :data:`speechattn.bench.transcribe_command.PEERS`.
+        peers: of :data:`speechattn.cli.transcribe_command.PEERS`.
         repeats: of every measurement; medians are reported.
         cores: numbers of cores to measure on.
         long_minutes: lengths of the long recordings.

@@ -26,7 +26,7 @@ from speechattn.bench.process import pinned
 from speechattn.errors import SpeechattnError
 
 if TYPE_CHECKING:
-    from speechattn.recognizer import Recognizer
+    from speechattn.inference.recognizer import Recognizer
 
 
 def shares(lengths: Sequence[float], count: int) -> list[list[int]]:
@@ -124,7 +124,7 @@ def recorded_calls(recognizer: Recognizer, paths: Sequence[str]) -> tuple[list, 
         The frames of every short recording; and for every long one the function that begins a
         stream of the encoder, and the arguments of each ``push``.
     """
-    from speechattn.streaming import PosteriorStream
+    from speechattn.inference.streaming import PosteriorStream
 
     short: list = []
     long: list = []
@@ -155,8 +155,8 @@ def main(config: dict) -> None:
     """Make the frames, then serve standard input."""
     import torch
 
-    from speechattn.recognizer import load_model
-    from speechattn.severalfiles import AT_A_TIME
+    from speechattn.inference.recognizer import load_model
+    from speechattn.transcription.severalfiles import AT_A_TIME
 
     torch.set_num_threads(1)
     recognizer = load_model(config["model"], "cpu", precision="auto")

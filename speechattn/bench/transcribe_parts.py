@@ -19,32 +19,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechattn.program import settle
+from speechattn.process import settle
 
 START_UP, OTHER = "start-up", "other"
 # Part → (module, class or None, names) of what belongs to it.
 PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
-    "decode audio": (("speechattn.audio", "AudioFile", ("__init__", "blocks", "close")),),
+    "decode audio": (("speechattn.audio.load", "AudioFile", ("__init__", "blocks", "close")),),
     "look for suspicious sound": (
-        ("speechattn.suspicions", "Suspicions", ("__init__", "add", "found")),
-        ("speechattn.suspicions", None, ("low_confidence",)),
+        ("speechattn.audio.quality", "Suspicions", ("__init__", "add", "found")),
+        ("speechattn.audio.quality", None, ("low_confidence",)),
     ),
     "front end": (
-        ("speechattn.frontend", "FrontEnd", ("__call__",)),
-        ("speechattn.frontend", "FrontEndStream", ("push", "finish")),
+        ("speechattn.audio.features", "FrontEnd", ("__call__",)),
+        ("speechattn.audio.features", "FrontEndStream", ("push", "finish")),
     ),
     "encoder": (
-        ("speechattn.recognizer", "Recognizer", ("encode",)),
-        ("speechattn.streaming", "PosteriorStream", ("__init__", "push")),
+        ("speechattn.inference.recognizer", "Recognizer", ("encode",)),
+        ("speechattn.inference.streaming", "PosteriorStream", ("__init__", "push")),
     ),
     "decoder": (
-        ("speechattn.collector", "RunCollector", ("__init__", "push", "finish")),
-        ("speechattn.recognizer", None, ("segments_from_runs",)),
+        ("speechattn.inference.collector", "RunCollector", ("__init__", "push", "finish")),
+        ("speechattn.inference.recognizer", None, ("segments_from_runs",)),
     ),
     "write files": (
-        ("speechattn.outputs", "RecordingOutputs", ("__init__", "write", "__exit__")),
-        ("speechattn.journal", "Journal", ("__init__", "add", "flush")),
-        ("speechattn.batch", None, ("write_record", "sync_folder", "_begin", "_finish")),
+        ("speechattn.transcription.outputs", "RecordingOutputs", ("__init__", "write", "__exit__")),
+        ("speechattn.transcription.journal", "Journal", ("__init__", "add", "flush")),
+        ("speechattn.transcription.batch", None, ("write_record", "sync_folder", "_begin", "_finish")),
     ),
 }
 NAMES = (START_UP, *PARTS, OTHER)
@@ -114,9 +114,9 @@ def main(config: dict) -> dict[str, float]:
     watch = Stopwatch()
     import torch
 
-    from speechattn.batch import transcribe_files
-    from speechattn.inputs import collect
-    from speechattn.recognizer import load_model
+    from speechattn.inference.recognizer import load_model
+    from speechattn.transcription.batch import transcribe_files
+    from speechattn.transcription.inputs import collect
 
     torch.set_num_threads(1)
     install(watch)

@@ -1,0 +1,221 @@
+"""How attention learns where a position is: five ways, for one axis (time) or several (an image).
+
+| way | acts on | beyond the lengths seen in training |
+|---|---|---|
+| none | nothing | meaningful: attention to a set |
+| sinusoidal | the input | defined; the network has not seen the values |
+| learned | the input | an error: there is no vector for such a position |
+| rotary | queries and keys | meaningful: scores depend on distance only |
+| distance | scores | meaningful: a table nearby, a falling line beyond it |
+
+Coordinates are whole numbers of shape (positions, axes), see
+:meth:`speechattn.attention.masks.Visibility.coordinates`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechattn.attention.kernels.kept import keep
+
+POSITIONS = ("none", "sinusoidal", "learned", "rotary", "distance")
+SINUSOID_BASE = 10_000.0  # Vaswani et al., 2017
+ROTARY_BASE = 10_000.0  # of the slowest rotation; Su et al., 2021
+MOST_KEPT = 1024  # positions whose rotation is kept
+
+
+def sinusoids(coordinates: Tensor, width: int) -> Tensor:
+    """Sinusoidal position vectors.
+
+        e[p, 2i] = sin(p / 10000^(2i / w)),    e[p, 2i + 1] = cos(p / 10000^(2i / w))
+
+    (Vaswani et al., 2017). With several axes each has an equal share of the width and a vector of
+    its own there (Parmar et al., 2018).
+
+    Args:
+        coordinates: shape (positions, axes).
+        width: of the vectors.
+
+    Returns:
+        Shape (positions, width), float64: exact for positions of an hour.
+    """
+    axes = coordinates.shape[1]
+    parts = []
+    for axis in range(axes):
+        share = width // axes + (axis < width % axes)
+        rates = SINUSOID_BASE ** (
+            -torch.arange(0, share, 2, dtype=torch.float64, device=coordinates.device) / share
+        )
+        angles = coordinates[:, axis, None] * rates
+        parts.append(torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :share])
+    return torch.cat(parts, 1)
+
+
+def rotation(coordinates: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines for :func:`rotate` to turn vectors of d numbers.
+
+    Of the angles -pθ_i for the first and pθ_i for the second numbers of the pairs, with
+    θ_i = 10000^(-2i / d). With several axes each turns an equal share of the vector.
+
+    Args:
+        coordinates: shape (positions, axes).
+        d: width of queries and keys.
+
+    Returns:
+        Shape (positions, 1, d) each, float64: a model in half precision must still count hours of
+        frames exactly.
+
+    Raises:
+        ValueError: if d has no even share for every axis.
+    """
+    axes = coordinates.shape[1]
+    if d % (2 * axes):
+        raise ValueError(
+            f"positions: rotary over {axes} axes needs d a multiple of {2 * axes}, not {d}"
+        )
+    angles = coordinates[:, :, None] * _signed_rates(d // axes, coordinates.device)
+    return angles.cos().view(-1, 1, d), angles.sin().view(-1, 1, d)
+
+
+def line_rotation(
+    first: int, count: int, d: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """:func:`rotation` of up to ``MOST_KEPT`` positions on a line from ``first`` on.
+
+    Parts of tables that are kept: layers of a stream, and streams, are at any position.
+    """
+    table = first // MOST_KEPT
+    begin = first - table * MOST_KEPT
+    return tuple(x[begin : begin + count] for x in _table_of_rotation(table, d, dtype, device))
+
+
+@keep(8)
+def _table_of_rotation(
+    number: int, d: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The rotation of ``2 * MOST_KEPT`` positions, half of which are in the next table too."""
+    first = number * MOST_KEPT
+    place = torch.arange(first, first + 2 * MOST_KEPT, device=device)[:, None]
+    return tuple(turn.to(dtype) for turn in rotation(place, d))
+
+
+@keep(64)
+def _signed_rates(share: int, device: torch.device) -> Tensor:
+    numbers = torch.arange(0, share, 2, dtype=torch.float64, device=device)
+    rates = ROTARY_BASE ** (-numbers / share)
+    return torch.cat([-rates, rates])
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, axes: int = 1) -> Tensor:
+    """Rotary positions: turn pairs of numbers by angles that grow with the position.
+
+        (a, b) -> (a cos pθ - b sin pθ, b cos pθ + a sin pθ)
+
+    so that the product of a query at i and a key at j depends on i - j only (Su et al., 2021).
+    Pairs are the numbers i and i + s/2 of an axis's share of s numbers.
+
+    Args:
+        x: queries or keys, shape (batch, positions, heads, d).
+        cos, sin: of :func:`rotation`, in the type of x.
+        axes: of the positions.
+    """
+    halves = x.chunk(2 * axes, -1)
+    swapped = torch.cat([halves[half ^ 1] for half in range(2 * axes)], -1)
+    return x * cos + swapped * sin
+
+
+class LearnedPositions(nn.Module):
+    """A vector for each position, trained (Gehring et al., 2017): ``x_p + e_p``.
+
+    Args:
+        positions: how many there are vectors for.
+        width: of the vectors.
+
+    Raises:
+        ValueError: if there are none.
+    """
+
+    def __init__(self, positions: int, width: int):
+        super().__init__()
+        if not isinstance(positions, int) or isinstance(positions, bool) or positions < 1:
+            raise ValueError(
+                f"trained_length: {positions!r}; learned positions need a whole number, 1 or more"
+            )
+        self.table = nn.Parameter(torch.empty(positions, width).normal_(std=0.02))
+
+    def forward(self, first: int, count: int) -> Tensor:
+        """Vectors of positions ``first`` to ``first + count``, shape (count, width).
+
+        Raises:
+            ValueError: for positions that have no vector.
+        """
+        if first + count > len(self.table):
+            raise ValueError(
+                f"x: {first + count} positions, but vectors were learned for {len(self.table)}; "
+                "raise trained_length, or choose positions that reach further (rotary, distance)"
+            )
+        return self.table[first : first + count]
+
+
+class DistanceBias(nn.Module):
+    """A number for every head and distance, added to the scores.
+
+        b_h(δ) = table_h[clip(δ, -reach, reach)] - m_h max(0, |δ| - reach),    m_h = 2^(-8 h / H)
+
+    with δ = j - i. Within reach every distance has a number of its own, which is learned (Shaw et
+    al., 2018; Raffel et al., 2020). Beyond, where little or nothing was seen in training, it goes
+    on from the number at the edge and falls in proportion to the distance, with a fixed slope
+    m_h for head h = 1 … H (ALiBi: Press et al., 2022): continuous, and defined at any length.
+    With several axes the table has as many, and the slopes count the sum of what is beyond.
+
+    Args:
+        heads: number of heads.
+        reach: largest distance with a number of its own, for each axis.
+
+    Raises:
+        ValueError: for a negative reach.
+    """
+
+    def __init__(self, heads: int, reach: Sequence[int]):
+        super().__init__()
+        for limit in reach:
+            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+                raise ValueError(f"reach: {limit!r}; whole numbers, 0 or more")
+        self.reach = tuple(reach)
+        sizes = [2 * limit + 1 for limit in self.reach]
+        self.table = nn.Parameter(torch.zeros(heads, *sizes))
+        slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
+        self.register_buffer("slopes", slopes, persistent=False)
+        strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+        self.register_buffer("strides", torch.tensor(strides), persistent=False)
+        self.register_buffer("limits", torch.tensor(self.reach), persistent=False)
+
+    def forward(self, offsets: Tensor) -> Tensor:
+        """The biases.
+
+        Args:
+            offsets: key minus query on every axis, shape (..., axes).
+
+        Returns:
+            Shape (heads, ...).
+
+        Raises:
+            ValueError: for another number of axes than ``reach`` has.
+        """
+        if offsets.shape[-1] != len(self.reach):
+            raise ValueError(
+                f"reach: {self.reach} is for {len(self.reach)} axes, "
+                f"the positions have {offsets.shape[-1]}"
+            )
+        near = offsets.clamp(-self.limits, self.limits)
+        place = ((near + self.limits) * self.strides).sum(-1)
+        # An embedding, because its gradient is added up faster than that of indexing.
+        bias = F.embedding(place, self.table.flatten(1).T).movedim(-1, 0)
+        beyond = (offsets - near).abs().sum(-1)
+        slopes = self.slopes.view(-1, *[1] * beyond.ndim)
+        return bias - slopes * beyond

@@ -1,0 +1,237 @@
+"""Sound file containers: does a file hold what its header promises?
+
+A decoder that meets the end of a file early hands out what is there and says nothing, so a cut-off
+download becomes a shorter utterance. The headers are therefore read here first, without decoding,
+in small bounded reads, and no size found in a file is believed before it is compared with the file.
+This module tells the containers apart and checks AIFF, AU, NIST SPHERE and CAF; WAV and its kin are
+checked in :mod:`~speechattn.audio.containers.riff`, Ogg and MP3 in :mod:`~speechattn.audio.containers.compressed`. A FLAC, whose
+length is only known to its decoder, is left to :mod:`~speechattn.audio.sndfile`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from dataclasses import replace
+
+from speechattn.audio.containers.base import (
+    ANY,
+    COPY_AGAIN,
+    ENDLESS,
+    MAX_CHUNKS,
+    UNFINISHED,
+    FileBytes,
+    Header,
+    chunks,
+    is_chunk,
+)
+from speechattn.audio.containers.compressed import check_mp3, check_ogg, mpeg_frame
+from speechattn.audio.containers.riff import check_w64, check_wav
+from speechattn.errors import AudioError
+from speechattn.failures import EMPTY, MISSING, NO_ACCESS, UNREADABLE
+from speechattn.text import one_line
+
+FOREIGN = (  # offset, bytes, name: what people try that is no container we read
+    (4, b"ftyp", "MP4/M4A"),
+    (0, b"wvpk", "WavPack"),
+    (0, b"\x1aE\xdf\xa3", "Matroska/WebM"),
+    (0, b"0&\xb2u", "Windows Media"),
+    (0, b"#!AMR", "AMR"),
+    (0, b"ajkg", "Shorten"),
+    (0, b"MAC ", "Monkey's Audio"),
+)
+
+
+SUFFIXES = {  # of file names → containers, by the names below
+    **dict.fromkeys((".wav", ".wave", ".rf64"), ("WAV",)),
+    ".w64": ("W64",),
+    **dict.fromkeys((".aif", ".aiff", ".aifc"), ("AIFF",)),
+    **dict.fromkeys((".au", ".snd"), ("AU",)),
+    **dict.fromkeys((".sph", ".nist"), ("NIST",)),
+    ".caf": ("CAF",),
+    ".flac": ("FLAC", "OGG"),
+    **dict.fromkeys((".ogg", ".oga", ".opus"), ("OGG",)),
+    ".mp3": ("MP3",),
+}
+
+
+def check_container(path: str | os.PathLike) -> Header:
+    """Compare a sound file's header with the file.
+
+    Args:
+        path: a regular file; a name that no container matches gives ``Header("")``.
+
+    Raises:
+        AudioError: if the file cannot be opened, is empty, is of a kind that nothing here reads,
+            is cut off, or was never finished.
+    """
+    name = one_line(path)
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError(f"{name}: is a folder; name a sound file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(f"{name}: is no regular file; save the sound to a file first")
+        if status.st_size == 0:
+            raise AudioError(f"{name}: is empty (0 bytes); {COPY_AGAIN}", EMPTY)
+        with open(path, "rb") as file:
+            data = FileBytes(file, name, status.st_size)
+            header = _check(data)
+            _check_suffix(data, os.path.splitext(path)[1].lower(), header.kind)
+            return replace(header, contradictions=tuple(data.contradictions))
+    except FileNotFoundError:
+        raise AudioError(f"{name}: not found; check the path", MISSING) from None
+    except PermissionError:
+        raise AudioError(f"{name}: may not be read; change its permissions", NO_ACCESS) from None
+    except (OSError, ValueError) as error:
+        message = f"{name}: cannot be opened ({error}); check the path"
+        raise AudioError(message, NO_ACCESS) from None
+
+
+def _check(data: FileBytes) -> Header:
+    start = _after_id3(data)
+    magic = data.upto(start, 16)
+    if magic[:4] in (b"RIFF", b"RIFX", b"RF64") and magic[8:12] == b"WAVE":
+        return check_wav(data, start, magic[:4])
+    if magic[:4] == b"riff":
+        return check_w64(data, start)
+    if magic[:4] == b"FORM" and magic[8:12] in (b"AIFF", b"AIFC"):
+        return _check_aiff(data, start)
+    if magic[:4] in (b".snd", b"dns."):
+        return _check_au(data, start, ">" if magic[:4] == b".snd" else "<")
+    if magic[:8] == b"NIST_1A\n":
+        return _check_nist(data, start)
+    if magic[:4] == b"caff":
+        return _check_caf(data, start)
+    if magic[:4] == b"OggS":
+        return check_ogg(data, start)
+    if magic[:4] == b"fLaC":
+        return Header("FLAC")
+    if mpeg_frame(magic[:4]):
+        return check_mp3(data, start)
+    for offset, mark, kind in FOREIGN:
+        if magic[offset : offset + len(mark)] == mark:
+            problem = f"is a {kind} file, which is not read; convert it to WAV or FLAC"
+            raise data.error(problem, UNREADABLE)
+    return Header("")
+
+
+def _check_suffix(data: FileBytes, suffix: str, kind: str) -> None:
+    expected = SUFFIXES.get(suffix)
+    if kind and expected and kind not in expected:
+        data.contradictions.append(f"named {suffix}, but a {kind} file")
+
+
+def _after_id3(data: FileBytes) -> int:
+    """Position after the ID3v2 tags at the head of a file (their size has 7 bits a byte)."""
+    position = 0
+    for _ in range(16):
+        tag = data.upto(position, 10)
+        if len(tag) < 10 or tag[:3] != b"ID3":
+            break
+        position += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0)))
+    return position
+
+
+def _check_aiff(data: FileBytes, start: int) -> Header:
+    channels, frames, bits, compressed, sound = 0, 0, 0, False, None
+    for name, content, size in chunks(data, start + 12, ">"):
+        if name == b"COMM":
+            channels, frames, bits = data.unpack(">HIH", content)
+            compressed = size >= 22 and data.exactly(content + 18, 4) not in (b"NONE", b"sowt")
+            if channels == 0:
+                raise data.error("the header says 0 channels; convert it again from its source")
+        elif name == b"SSND":
+            offset = data.unpack(">I", content)[0]
+            sound = content + 8 + offset, size - 8 - offset
+            if size in (0, 8) and data.size > content + 8 and not is_chunk(data, content + 8, ">"):
+                raise data.unfinished(data.size - content - 8)
+    if sound is None:
+        raise data.error(f"has no SSND chunk: the header is damaged or cut off; {COPY_AGAIN}")
+    if channels == 0:
+        raise data.error(f"has no COMM chunk: the header is damaged or cut off; {COPY_AGAIN}")
+    block = 1 if compressed else channels * max(1, (bits + 7) // 8)
+    data.compare(sound[1], sound[0], block)
+    if not compressed and frames != sound[1] // block:
+        data.contradicts(f"{frames} samples", f"{sound[1] // block} are there")
+    data.check_end(start + 8 + data.unpack(">I", start + 4)[0], block)
+    return Header("AIFF")
+
+
+def _check_au(data: FileBytes, start: int, order: str) -> Header:
+    offset, size, encoding, rate, channels = data.unpack(f"{order}5I", start + 4)
+    if channels == 0 or rate == 0:
+        raise data.error(
+            f"the header says {channels} channels at {rate} Hz; convert it again from its source"
+        )
+    begin = start + offset
+    if size == 0 and data.size > begin:
+        raise data.unfinished(data.size - begin)
+    if size == 0xFFFFFFFF:
+        data.contradictions.append(ENDLESS)
+    else:
+        width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding)
+        data.compare(size, begin, width * channels if width else 1)
+        data.check_end(begin + size, width * channels if width else 1)
+    return Header("AU")
+
+
+def _check_nist(data: FileBytes, start: int) -> Header:
+    """NIST SPHERE: lines ``name -type value`` up to ``end_head``, in a block of stated size."""
+    try:
+        length = int(data.exactly(start + 8, 8))
+    except ValueError:
+        length = 0
+    if not 16 < length <= 1 << 20:
+        raise data.error(f"a NIST SPHERE header of {length} bytes is damaged; {COPY_AGAIN}")
+    fields = {}
+    for line in data.exactly(start, length).decode("latin-1").split("\n")[2:]:
+        words = line.split(None, 2)
+        if words[:1] == ["end_head"]:
+            break
+        if len(words) == 3:
+            fields[words[0]] = words[2].strip()
+    coding = fields.get("sample_coding", "pcm")
+    if "shorten" in coding or "wavpack" in coding or "shortpack" in coding:
+        problem = f"NIST SPHERE with sample_coding {coding}; decompress it with sph2pipe"
+        raise data.error(problem, UNREADABLE)
+    values = []
+    for key, default in (("channel_count", 1), ("sample_count", None), ("sample_n_bytes", None)):
+        text = fields.get(key, default)
+        if not str(text).isascii() or not str(text).isdigit() or int(text) == 0:
+            raise data.error(f"NIST SPHERE header with {key} {text}; convert it from its source")
+        values.append(int(text))
+    channels, frames, width = values
+    data.compare(frames * channels * width, start + length, channels * width)
+    data.check_end(start + length + frames * channels * width, channels * width)
+    return Header("NIST", frames, surplus=ANY)
+
+
+def _check_caf(data: FileBytes, start: int) -> Header:
+    """Core Audio: 64-bit chunk sizes; -1 (to the end of the file) is more than libsndfile reads."""
+    position = start + 8
+    for _ in range(MAX_CHUNKS):
+        if position + 12 > data.size:
+            break
+        name, size = data.unpack(">4sq", position)
+        begin = position + 12
+        if name == b"data":
+            if size in (0, 4) and data.size > begin + 4 and not _is_caf_chunk(data, begin + size):
+                raise data.unfinished(data.size - begin - 4)
+            if size < 0:
+                raise data.error(f"a CAF of unknown length; {UNFINISHED}", UNREADABLE)
+            data.compare(size, begin)
+            return Header("CAF")
+        if size < 0:
+            break
+        position = begin + size
+    raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
+
+
+def _is_caf_chunk(data: FileBytes, position: int) -> bool:
+    head = data.upto(position, 12)
+    if len(head) < 12:
+        return False
+    name, size = struct.unpack(">4sq", head)
+    return all(32 <= byte < 127 for byte in name) and 0 <= size <= data.size - position - 12

@@ -1,0 +1,149 @@
+"""WAV and its kin: RIFF, RIFX (big-endian), RF64 (with 64-bit sizes) and Sony's Wave64.
+
+The size of the ``data`` chunk is compared with the file, unless the program that wrote it could not
+know it and said so; for codecs with blocks the ``fact`` chunk says how many samples are real.
+"""
+
+from __future__ import annotations
+
+from speechattn.audio.containers.base import (
+    ANY,
+    COPY_AGAIN,
+    ENDLESS,
+    MAX_CHUNKS,
+    FileBytes,
+    Header,
+    chunks,
+    is_chunk,
+)
+
+# "As long as the file": what programs write into a header that they cannot go back to.
+STREAMED = {0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x7FFFF000}
+UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
+
+PCM_TAGS = {1, 3, 6, 7, 0xFFFE}  # WAVE formats with a fixed number of bytes a sample
+
+
+def check_wav(data: FileBytes, start: int, magic: bytes) -> Header:
+    """Walk the chunks of a RIFF, RIFX or RF64 file to its samples.
+
+    Args:
+        data: the file.
+        start: position of the container in it.
+        magic: its first four bytes.
+
+    Raises:
+        AudioError: if the file is damaged, cut off or was never finished.
+    """
+    order = ">" if magic == b"RIFX" else "<"
+    layout = fact = long_size = None
+    for name, content, size in chunks(data, start + 12, order):
+        if name == b"ds64":
+            long_size = data.unpack("<Q", content + 8)[0]
+        elif name == b"fmt ":
+            layout = _wave_format(data, content, size, order)
+        elif name == b"fact" and size >= 4:
+            fact = data.unpack(f"{order}I", content)[0]
+        elif name == b"data":
+            break
+    else:
+        raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
+    if layout is None:
+        raise data.error(f"has no fmt chunk before its samples; {COPY_AGAIN}")
+    if magic == b"RF64" and long_size is not None and size == 0xFFFFFFFF:
+        size = long_size
+    if size in UNKNOWN_64 or (size in STREAMED and magic != b"RF64"):
+        if content + size != data.size:  # a recording may happen to be as long as that
+            data.contradictions.append(ENDLESS)
+        return Header("WAV")
+    _check_after(data, content + size, layout[1], order)
+    if size == 0 and content < data.size and not is_chunk(data, content, order):
+        raise data.unfinished(data.size - content)
+    return _wave_header(data, "WAV", layout, fact, size, content)
+
+
+def _check_after(data: FileBytes, end: int, block: int, order: str) -> None:
+    """Note what stands after the samples and is no chunk."""
+    end += end % 2
+    for _ in range(MAX_CHUNKS):
+        if not is_chunk(data, end, order):
+            break
+        size = data.unpack(f"{order}I", end + 4)[0]
+        end += 8 + size + size % 2
+    data.check_end(end, block)
+
+
+def _wave_format(data: FileBytes, content: int, size: int, order: str) -> tuple[int, int, int]:
+    """(format tag, bytes a block, samples a block or 0) of a ``fmt`` chunk."""
+    tag, channels, rate, rate_bytes, block = data.unpack(f"{order}HHIIH", content)
+    if channels == 0:
+        raise data.error("the header says 0 channels; convert it again from its source")
+    if rate == 0:
+        raise data.error("the header says 0 Hz; convert it again from its source")
+    if tag in PCM_TAGS and size >= 16:
+        bits = data.unpack(f"{order}H", content + 14)[0]
+        width = channels * ((bits + 7) // 8)
+        if block != width:
+            data.contradicts(
+                f"{channels} x {bits} bits a sample",
+                f"but {block} and not {width} bytes",
+            )
+        if rate_bytes != rate * block:
+            data.contradicts(
+                f"{rate} Hz", f"but {rate_bytes} and not {rate * block} bytes a second"
+            )
+    per_block = data.unpack(f"{order}H", content + 18)[0] if size >= 20 else 0
+    return tag, max(block, 1), per_block
+
+
+def _wave_header(
+    data: FileBytes,
+    kind: str,
+    layout: tuple[int, int, int],
+    fact: int | None,
+    size: int,
+    content: int,
+) -> Header:
+    tag, block, per_block = layout
+    if tag in PCM_TAGS:
+        data.compare(size, content, block)
+        return Header(kind, size // block, surplus=ANY, shortfall=ANY if kind == "WAV" else 0)
+    data.compare(size, content)
+    # Block codecs pad the last block; the fact chunk says how many samples are real, and is wrong
+    # in many files. Decoders have been seen to add one block more (GSM 6.10).
+    surplus = 2 * max(per_block, 320)
+    most = -(-size // block) * per_block
+    if fact and (not most or most - surplus <= fact <= most):
+        return Header(kind, fact, surplus=surplus, shortfall=0 if most else ANY)
+    return Header(kind, most or None, surplus=ANY, shortfall=ANY)
+
+
+def check_w64(data: FileBytes, start: int) -> Header:
+    """Sony Wave64: 16-byte names, 64-bit sizes that include the 24 bytes of name and size.
+
+    Args:
+        data: the file.
+        start: position of the container in it.
+
+    Raises:
+        AudioError: if the file is damaged, cut off or was never finished.
+    """
+    position, layout, fact = start + 40, None, None
+    for _ in range(MAX_CHUNKS):
+        if position + 24 > data.size:
+            break
+        name, size = data.unpack("<4s12xQ", position)
+        if size < 24:
+            if name == b"data" and data.size > position + 24:
+                raise data.unfinished(data.size - position - 24)
+            break
+        if name == b"fmt ":
+            layout = _wave_format(data, position + 24, min(size - 24, 64), "<")
+        elif name == b"fact":
+            fact = data.unpack("<Q", position + 24)[0]
+        elif name == b"data" and layout is not None:
+            if size == 24 and data.size >= position + 24 + layout[1]:
+                raise data.unfinished(data.size - position - 24)
+            return _wave_header(data, "W64", layout, fact, size - 24, position + 24)
+        position += size + -size % 8
+    raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")

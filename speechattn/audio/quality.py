@@ -1,0 +1,175 @@
+"""Warnings about recordings that can be transcribed but may not be what their owner thinks.
+
+What is needed is summed up while the samples flow by, in constant memory and, as the spectrum is
+looked at in places only, for under a hundredth of the time that recognition takes. Each warning is
+one line that begins with a key, such as ``clipped: 2.1 % of the samples ...``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from speechattn.timing import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from speechattn.audio.sndfile import AudioInfo
+    from speechattn.inference.recognizer import Transcription
+
+# Levels are shares of full scale, powers their squares. The limits stand where none of the shared
+# corpora of good speech reaches, or hardly any recording of them, and made faults do.
+FULL_SCALE = 0.999  # what a sample must reach to be at full scale
+CLIPPED_SHARE = 1e-3  # of the samples at full scale; a loud recording touches it a few times
+SILENT_LEVEL = 1e-3  # -60 dB; speech is far above that in its loudest FRAME_SECONDS
+FRAME_SECONDS = 0.1  # over which a level is taken
+OFFSET_LEVEL = 0.02  # mean of the samples; good converters are below 0.001
+SPEECH_BAND = (200.0, 3400.0)  # Hz, what a telephone lets through
+UPPER_BAND = (4300.0, 7500.0)  # Hz, what it does not, and speech at 16 kHz has
+NARROW_POWER = 1e-5  # of the upper band to the speech band; a filter leaves less, speech far more
+SPECTRUM_SECONDS = 0.1  # from one look at the spectrum to the next
+WINDOW_SECONDS = 0.016  # of a look, to the nearest power of two in samples
+QUIET_CHANNEL = 1e-2  # of the loudest channel's power: below, it adds too little to matter
+LEAST_CORRELATION = 0.25  # of channels; one voice at two microphones is above it
+MOST_CHANNELS = 8  # that are compared; more are no conversation
+_HARD = "phones such as S and F are hard to tell apart without what is above"
+LOW_CONFIDENCE = 0.5  # mean over a recording's phones; that of the shared corpora is above
+
+
+class Suspicions:
+    """Listens to a recording.
+
+    Args:
+        channel: that is transcribed, from 0; None for the mean of all.
+        report: is told how much of the recording has been decoded, from 0 to 1.
+    """
+
+    def __init__(self, channel: int | None = None, report: Callable[[float], None] | None = None):
+        self._channel, self._report = channel, report
+        self._rate = self._frames = 0
+        self._used = 0  # of the frames, for sums and products: the end of a block may be left out
+        self._clipped = 0
+        self._contradictions: tuple[str, ...] = ()
+        self._loudest = 0.0  # power of the loudest frame of the loudest channel
+        self._sums: np.ndarray | None = None  # of samples, by channel
+        self._products: np.ndarray | None = None  # of samples, by pair of channels
+        self._spectrum = np.zeros(2)  # power in the speech band and in the upper band
+
+    def add(self, info: AudioInfo, samples: np.ndarray) -> None:
+        """Take in what has been decoded.
+
+        Args:
+            info: of the recording.
+            samples: float32, shape (samples, channels).
+        """
+        self._rate = info.sample_rate
+        self._contradictions = info.contradictions
+        if self._channel is not None:
+            samples = samples[:, self._channel : self._channel + 1]
+        samples = samples[:, :MOST_CHANNELS]
+        channels = np.ascontiguousarray(samples.T)
+        if self._sums is None:
+            self._sums = np.zeros(len(channels))
+            self._products = np.zeros((len(channels), len(channels)))
+        self._frames += len(samples)
+        if max(channels.max(), -channels.min()) >= FULL_SCALE:
+            self._clipped += int(np.count_nonzero(np.abs(channels) >= FULL_SCALE))
+        with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused elsewhere
+            self._add_levels(channels)
+            self._add_spectra(channels)
+        if self._report is not None:
+            self._report(min(1.0, self._frames / info.frames))
+
+    def _add_levels(self, channels: np.ndarray) -> None:
+        size = min(channels.shape[1], max(1, round(FRAME_SECONDS * self._rate)))
+        count = channels.shape[1] // size
+        frames = channels[:, : count * size].reshape(len(channels), count, size)
+        self._used += count * size
+        self._sums += frames.sum(axis=2).sum(axis=1, dtype=np.float64)
+        for i, one in enumerate(frames):
+            for j, other in enumerate(frames[: i + 1]):
+                # Not a product of matrices, whose last bits depend on the number of threads.
+                products = np.einsum("fi,fi->f", one, other)
+                self._products[i, j] += products.sum(dtype=np.float64)
+                if i == j:
+                    self._loudest = max(self._loudest, float(products.max()) / size)
+
+    def _add_spectra(self, channels: np.ndarray) -> None:
+        size = 2 ** round(np.log2(WINDOW_SECONDS * self._rate))
+        step = max(size, round(SPECTRUM_SECONDS * self._rate))
+        starts = range(0, channels.shape[1] - size + 1, step)
+        if self._rate < SAMPLE_RATE or not starts:
+            return
+        loudest = channels[np.argmax(np.diag(self._products))]
+        pieces = np.stack([loudest[start : start + size] for start in starts])
+        power = np.abs(np.fft.rfft(pieces * _window(size), axis=1)) ** 2
+        hertz = np.arange(power.shape[1]) * self._rate / size
+        for band, (low, high) in enumerate((SPEECH_BAND, UPPER_BAND)):
+            self._spectrum[band] += power[:, (hertz >= low) & (hertz < high)].sum()
+
+    def found(self) -> list[str]:
+        """The warnings, once all has been taken in."""
+        if not self._frames:
+            return []
+        warnings = [f"header and data disagree: {each}" for each in self._contradictions]
+        if self._loudest < SILENT_LEVEL**2:
+            level = _decibels(self._loudest)
+            return [*warnings, f"silent: never louder than {level} dB of full scale"]
+        share = self._clipped / (self._frames * len(self._sums))
+        if share > CLIPPED_SHARE:
+            warnings.append(f"clipped: {100 * share:.2g} % of the samples are at full scale")
+        offset = self._sums / self._used
+        worst = offset[np.argmax(np.abs(offset))]
+        if abs(worst) > OFFSET_LEVEL:
+            warnings.append(f"offset: the mean of the samples is {worst:.3f} and not 0")
+        return warnings + self._narrow() + self._different()
+
+    def _narrow(self) -> list[str]:
+        if self._rate < SAMPLE_RATE:
+            return [f"narrow band: recorded at {self._rate} Hz; {_HARD}"]
+        speech, upper = self._spectrum
+        if not upper < NARROW_POWER * speech:
+            return []
+        return [f"narrow band: hardly anything above {UPPER_BAND[0]:.0f} Hz; {_HARD}"]
+
+    def _different(self) -> list[str]:
+        powers = np.diag(self._products)
+        heard = np.flatnonzero(powers > QUIET_CHANNEL * powers.max())
+        least, pair = 1.0, (0, 0)
+        for i in heard:
+            for j in heard[heard < i]:
+                correlation = self._products[i, j] / np.sqrt(powers[i] * powers[j])
+                if correlation < least:
+                    least, pair = float(correlation), (int(j), int(i))
+        if least >= LEAST_CORRELATION:
+            return []
+        what = f"{pair[0]} and {pair[1]} have little in common (correlation {least:.2f})"
+        return [f"different channels: {what}, and their mean mixes them; choose one"]
+
+
+@functools.lru_cache(maxsize=8)
+def _window(size: int) -> np.ndarray:
+    return np.hanning(size).astype(np.float32)
+
+
+def _decibels(power: float) -> str:
+    return f"{10 * np.log10(power):.0f}" if power > 0 else "-inf"
+
+
+def low_confidence(transcription: Transcription, silence: str) -> list[str]:
+    """The warning that a recognizer is unsure of all of a recording, or none.
+
+    Args:
+        transcription: with confidences.
+        silence: label that does not count.
+    """
+    phones = [phone for phone in transcription.phones if phone.label != silence]
+    seconds = sum(phone.end - phone.start for phone in phones)
+    if not seconds:
+        return []
+    mean = sum((phone.end - phone.start) * phone.confidence for phone in phones) / seconds
+    if mean >= LOW_CONFIDENCE:
+        return []
+    return [f"low confidence: {mean:.2f} on average; is this clear speech in the model's language?"]

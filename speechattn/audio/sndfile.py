@@ -1,0 +1,195 @@
+"""Sound files by libsndfile, with everything checked that it lets pass.
+
+A file that is cut off, empty or damaged is an :class:`~speechattn.errors.AudioError`, never a
+shorter recording: :mod:`~speechattn.audio.containers.detect` says what must be there, and decoding must end
+there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from speechattn.audio.containers.base import Header
+from speechattn.audio.containers.detect import check_container
+from speechattn.audio.resample import check_length, chunk_frames
+from speechattn.errors import AudioError
+from speechattn.failures import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE
+from speechattn.text import one_line
+
+# What libsndfile calls a container → what containers.py has checked it as. Containers that do not
+# say how long they are (VOC, IRCAM, AVR ...) are refused: a cut-off one could not be told.
+_CHECKED = {"WAVEX": "WAV", "RF64": "WAV", "HTK": ""}  # libsndfile itself checks HTK's length
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a sound file holds.
+
+    Attributes:
+        path: the file.
+        sample_rate: Hz, as recorded.
+        channels: number of channels.
+        frames: samples per channel at ``sample_rate``.
+        format: container, such as ``"WAV"`` or ``"OGG"``.
+        subtype: coding, such as ``"PCM_16"`` or ``"OPUS"``.
+        contradictions: between its header or name and what is in it, in words.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+    contradictions: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+
+class Sound(soundfile.SoundFile):
+    """A sound file that is read once from front to back.
+
+    soundfile seeks after every read of a seekable file. In Opus and MP3 that restarts the decoder:
+    the samples after each seam come out wrong, by more than the signal. (DWVW cannot seek at all.)
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
+    """Open a sound file of which everything that can be checked without decoding is right.
+
+    Returns:
+        The open file, at its beginning, and what it holds.
+
+    Raises:
+        AudioError: as :func:`speechattn.audio.load.audio_info`.
+    """
+    name = one_line(path)
+    header = check_container(path)
+    try:
+        sound = _open(path)
+    except OSError as error:  # deleted or locked since it was looked at
+        message = f"{name}: cannot be opened ({error.strerror}); check the path"
+        raise AudioError(message, NO_ACCESS) from None
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:
+        if header.kind:
+            problem = f"this {header.kind} file cannot be decoded ({_reason(error)})"
+        else:
+            with path.open("rb") as file:
+                start = file.read(8)
+            problem = f"no sound file that can be read (begins with {start!r}: {_reason(error)})"
+        kind = DAMAGED if header.kind else UNREADABLE
+        raise AudioError(f"{name}: {problem}; convert it to WAV or FLAC", kind) from None
+    try:
+        if _CHECKED.get(sound.format, sound.format) != header.kind:
+            raise AudioError(
+                f"{name}: is {sound.format} {sound.subtype}, of which it cannot be told whether "
+                "it is complete; convert it to WAV or FLAC"
+            )
+        frames = _frames(sound, path, header, name)
+        check_length(frames, sound.samplerate, name)
+    except AudioError:
+        sound.close()
+        raise
+    contradictions = header.contradictions
+    if path.suffix.lower() == ".opus" and sound.subtype != "OPUS":
+        contradictions += (f"named {path.suffix}, but {sound.subtype} inside",)
+    return sound, AudioInfo(
+        path,
+        sound.samplerate,
+        sound.channels,
+        frames,
+        sound.format,
+        sound.subtype,
+        contradictions,
+    )
+
+
+def _open(path: Path) -> Sound:
+    """Open by descriptor: libsndfile takes no path of more than 1,023 bytes."""
+    return Sound(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), closefd=True)
+
+
+def _frames(sound: Sound, path: Path, header: Header, name: str) -> int:
+    """Samples per channel that the file must turn out to hold."""
+    frames = sound.frames
+    if frames >= 1 << 60:  # a FLAC written to a pipe does not say; only decoding tells
+        frames = _count_frames(path, name)
+    if header.frames is None or frames - header.frames > header.surplus:
+        return frames
+    if frames < header.frames - header.shortfall:
+        why = "its bit rate varies and it has no Xing header" if header.kind == "MP3" else "cut off"
+        raise AudioError(
+            f"{name}: the decoder finds {frames} of {header.frames} samples ({why}); "
+            "convert it to WAV or FLAC, or copy it again",
+            TRUNCATED,
+        )
+    return min(frames, header.frames)
+
+
+def _count_frames(path: Path, name: str) -> int:
+    """Samples per channel, by decoding them all."""
+    frames = 0
+    with _open(path) as sound:
+        buffer = np.empty((chunk_frames(sound.channels), sound.channels), np.float32)
+        while count := len(_read(sound, buffer, frames, name)):
+            frames += count
+    return frames
+
+
+def decode(sound: Sound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
+    """Decode a sound file to its end.
+
+    Args:
+        sound: open and at its beginning.
+        info: what it must turn out to hold.
+        name: what messages call it.
+
+    Returns:
+        Iterator of chunks at the original rate, float32, shape (samples, channels); a chunk is
+        overwritten by the next one.
+
+    Raises:
+        AudioError: if the file cannot be decoded to its end or holds fewer samples.
+    """
+    buffer = np.empty((chunk_frames(info.channels), info.channels), np.float32)
+    done = 0
+    while done < info.frames:
+        # Never past the end: a FLAC decoder takes what follows the last frame for damage.
+        chunk = _read(sound, buffer[: info.frames - done], done, name)
+        if len(chunk) == 0:
+            raise AudioError(
+                f"{name}: cut off or damaged: {done} of {info.frames} samples can be decoded "
+                f"({done / info.sample_rate:.2f} of {info.duration:.2f} s); copy it again",
+                TRUNCATED,
+            )
+        done += len(chunk)
+        yield chunk
+
+
+def _read(sound: Sound, buffer: np.ndarray, done: int, name: str) -> np.ndarray:
+    try:
+        return sound.read(out=buffer)
+    except soundfile.SoundFileError as error:
+        raise AudioError(
+            f"{name}: cannot be decoded after {done / sound.samplerate:.2f} s "
+            f"({_reason(error)}): cut off or damaged; copy it again",
+            DAMAGED,
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """libsndfile's own words, on one line."""
+    text = getattr(error, "error_string", None) or str(error)
+    return " ".join(text.split()).rstrip(".")

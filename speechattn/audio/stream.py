@@ -1,0 +1,149 @@
+"""The audio door for sound that is still being made: chunks of any size, 16 kHz mono float32 out.
+
+The samples are those that :func:`speechattn.audio.load.array_blocks` gives for the same sound, whatever
+the chunks. At 16 kHz they come at once; at other rates soxr works in blocks of its own and holds
+back the newest 33 to 40 ms (22.05, 44.1 and 48 kHz), 79 ms (96 kHz) or 115 ms (8 kHz).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from speechattn.audio.resample import (
+    MAX_RATE,
+    MIN_RATE,
+    check_channel,
+    check_length,
+    check_samples,
+    resampled_length,
+)
+from speechattn.errors import AudioError
+from speechattn.timing import SAMPLE_RATE
+
+MOST_CHANNELS = 8  # that a chunk may have which is shorter than it has channels
+
+
+class AudioStream:
+    """Takes samples as they come.
+
+    Attributes:
+        sample_rate: Hz, of the samples that are pushed.
+
+    Args:
+        sample_rate: Hz, a whole number.
+        channel: which channel, from 0; None for the mean of all.
+
+    Raises:
+        AudioError: if the sample rate makes no sense.
+    """
+
+    def __init__(self, sample_rate: int = SAMPLE_RATE, *, channel: int | None = None):
+        self.sample_rate = _rate(sample_rate)
+        self._channel = channel
+        self._channels: int | None = None  # as the first samples have them
+        self._received = self._returned = 0
+        self._finished = False
+        self._soxr = None
+        if self.sample_rate != SAMPLE_RATE:
+            self._soxr = soxr.ResampleStream(self.sample_rate, SAMPLE_RATE, 1, dtype="float32")
+
+    @property
+    def duration(self) -> float:
+        """Seconds pushed so far."""
+        return self._received / self.sample_rate
+
+    def push(self, samples) -> np.ndarray:
+        """Take samples.
+
+        Args:
+            samples: array or tensor of floats, shape (n,) or (channels, n).
+
+        Returns:
+            Samples at 16 kHz, float32, shape (m,).
+
+        Raises:
+            AudioError: if they have another type or shape than they should or more or fewer
+                channels than before, or one is NaN, infinite or beyond any level; none is taken in
+                then.
+            ValueError: if the stream has been finished.
+        """
+        if self._finished:
+            raise ValueError("samples: this stream has been finished; make another one")
+        samples = _as_channels(samples)
+        channels, count = samples.shape
+        if count == 0:
+            return np.empty(0, np.float32)
+        if self._channels not in (None, channels):
+            raise AudioError(
+                f"samples: {channels} channels after {self._channels}; "
+                "a stream keeps those it began with, make another one"
+            )
+        check_channel(self._channel, channels, "samples")
+        if channels == 1 or self._channel is not None:
+            mono = np.array(samples[self._channel or 0], np.float32)
+        else:
+            mono = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
+        check_samples(mono, self._received, self.sample_rate, "samples")
+        self._channels = channels
+        self._received += count
+        return self._resample(mono)
+
+    def finish(self) -> np.ndarray:
+        """The end of the sound.
+
+        Returns:
+            The samples not returned before, at 16 kHz, float32, shape (m,).
+
+        Raises:
+            AudioError: if there are fewer than 5 ms in all.
+            ValueError: if the stream has been finished.
+        """
+        if self._finished:
+            raise ValueError("finish: this stream has been finished; make another one")
+        self._finished = True
+        check_length(self._received, self.sample_rate, "stream")
+        if self._soxr is None:
+            return np.empty(0, np.float32)
+        missing = resampled_length(self._received, self.sample_rate) - self._returned
+        rest = self._resample(np.empty(0, np.float32), last=True)[:missing]
+        return np.pad(rest, (0, missing - len(rest)))
+
+    def _resample(self, mono: np.ndarray, last: bool = False) -> np.ndarray:
+        if self._soxr is None:
+            return mono
+        mono = self._soxr.resample_chunk(mono, last=last)
+        self._returned += len(mono)
+        return mono
+
+
+def _rate(sample_rate: float) -> int:
+    number = isinstance(sample_rate, (int, float, np.number)) and not isinstance(sample_rate, bool)
+    if not number or not MIN_RATE <= sample_rate <= MAX_RATE or sample_rate % 1:
+        raise AudioError(
+            f"sample_rate: {sample_rate!r}; a whole number from {MIN_RATE} to {MAX_RATE} Hz"
+        )
+    return int(sample_rate)
+
+
+def _as_channels(samples) -> np.ndarray:
+    """Samples as an array of floats, shape (channels, n)."""
+    if hasattr(samples, "detach"):  # a torch tensor, on whatever device
+        samples = samples.detach().cpu()
+        samples = samples.float() if samples.is_floating_point() else samples
+    try:
+        samples = np.asarray(samples)
+    except ValueError:
+        raise AudioError("samples: rows of different lengths; use (channels, n)") from None
+    if samples.dtype.kind != "f":
+        raise AudioError(f"samples: {samples.dtype}; floats in [-1, 1] (divide int16 by 32768)")
+    if samples.ndim not in (1, 2):
+        raise AudioError(f"samples: shape {samples.shape}; use (n,) or (channels, n)")
+    samples = np.atleast_2d(samples)
+    channels, count = samples.shape
+    if channels == 0 or 0 < count < channels > MOST_CHANNELS:
+        raise AudioError(
+            f"samples: shape {samples.shape} is {channels} channels of {count} samples; "
+            "transpose it to (channels, n)"
+        )
+    return samples

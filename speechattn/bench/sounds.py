@@ -1,0 +1,166 @@
+"""What happens to speech on its way to a microphone, and sounds that are no speech.
+
+Everything is done to waveforms at 16 kHz, shape (samples,), float32, by a given random generator,
+and never moves anything in time: what a recording is aligned with stays true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soxr
+from scipy.signal import butter, fftconvolve, sosfiltfilt
+
+from speechattn.audio.load import AUDIO_SUFFIXES, array_blocks, read_audio
+from speechattn.errors import CorpusError, UsageError
+from speechattn.timing import SAMPLE_RATE
+
+SNR_DB = 10.0  # mean power of the utterance, pauses included, to that of the noise
+ROOM_SECONDS = 0.5  # reverberation time T60: until the echo has fallen by 60 dB
+DIRECT_DB = 3.0  # energy of the direct sound to that of all the echo
+LOW_RATE = 8_000  # Hz
+TELEPHONE_HZ = (300.0, 3400.0)
+MU = 255  # of the mu-law, ITU-T G.711
+QUIETEST_STRETCH = 0.01  # mean power of a stretch of noise to that of its recording, at least
+TRIES = 100  # to find a stretch of noise that is not silent
+
+CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14))  # semitones: C major, A minor, F, G
+CHORD_SECONDS = 0.6
+BASE_HZ = 130.81  # C3
+PARTIALS = 8
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+class Noises:
+    """Recorded noises in a folder; files are read when they are needed.
+
+    Args:
+        folder: searched with all its folders.
+
+    Raises:
+        UsageError: if it is no folder or holds no recordings.
+    """
+
+    def __init__(self, folder: str | Path):
+        folder = Path(folder)
+        found = folder.rglob("*") if folder.is_dir() else []
+        self.paths = sorted(path for path in found if path.suffix.lower() in AUDIO_SUFFIXES)
+        if not self.paths:
+            raise UsageError(
+                f"--noise {folder}: no folder with recordings of noise; give one, or leave noise "
+                "out of --conditions"
+            )
+
+    def stretch(self, samples: int, random: np.random.Generator) -> np.ndarray:
+        """A random stretch of a random noise, which begins anew where it ends.
+
+        Raises:
+            AudioError: if a recording cannot be read.
+            CorpusError: if all that is found is silence.
+        """
+        for _ in range(TRIES):
+            noise, _ = read_audio(self.paths[random.integers(len(self.paths))])
+            start = random.integers(len(noise))
+            stretch = np.take(noise, np.arange(start, start + samples), mode="wrap")
+            # Clips are often padded with silence, which no gain turns into noise.
+            if power(stretch) > QUIETEST_STRETCH * power(noise):
+                return stretch
+        raise CorpusError(
+            f"{self.paths[0].parent}: {TRIES} stretches of these noises are silent; give others"
+        )
+
+    def add(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """An utterance with noise at :data:`SNR_DB`."""
+        return mix(samples, self.stretch(len(samples), random), SNR_DB)
+
+
+def power(samples: np.ndarray) -> float:
+    """Mean square."""
+    return float(np.mean(np.square(samples, dtype=np.float64)))
+
+
+def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """Speech and noise of equal length at a ratio of their mean powers over all samples."""
+    gain = np.sqrt(power(speech) / (power(noise) * 10 ** (snr_db / 10)))
+    return (speech + gain * noise).astype(np.float32)
+
+
+def room_response(
+    random: np.random.Generator, seconds: float = ROOM_SECONDS, direct_db: float = DIRECT_DB
+) -> np.ndarray:
+    """Impulse response of a made-up room: the direct sound at sample 0, of energy 1, and an echo.
+
+    The echo is Gaussian noise under an exponential (Polack's model; Jot et al., "Analysis and
+    synthesis of room reverberation based on a statistical time-frequency model", AES 1997).
+
+    Args:
+        random: draws the echo.
+        seconds: T60.
+        direct_db: energy of the direct sound to that of the echo.
+    """
+    time = np.arange(1, round(seconds * SAMPLE_RATE) + 1) / SAMPLE_RATE
+    echo = random.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
+    echo *= np.sqrt(10 ** (-direct_db / 10) / np.sum(echo**2))
+    return np.concatenate([[1.0], echo])
+
+
+def in_room(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """As heard in a room of its own; what echoes after the end is cut off."""
+    heard = fftconvolve(samples.astype(np.float64), room_response(random))
+    return heard[: len(samples)].astype(np.float32)
+
+
+def band_limited(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+    """As recorded at 8 kHz: sampled down and up again."""
+    return _sampled_up(_sampled_down(samples), len(samples))
+
+
+def telephone(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+    """As through a telephone: 300 to 3400 Hz, 8 kHz, 8-bit mu-law. The filter adds no delay."""
+    low = _sampled_down(samples)
+    band = butter(4, TELEPHONE_HZ, "bandpass", fs=LOW_RATE, output="sos")
+    low = np.clip(sosfiltfilt(band, low, padlen=min(len(low) - 1, LOW_RATE // 10)), -1, 1)
+    # Numbers from -127 to 127 travel.
+    code = np.rint(127 * np.sign(low) * np.log1p(MU * np.abs(low)) / np.log1p(MU)) / 127
+    expanded = np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU
+    return _sampled_up(expanded, len(samples))
+
+
+def _sampled_down(samples: np.ndarray) -> np.ndarray:
+    return soxr.resample(samples, SAMPLE_RATE, LOW_RATE, quality="HQ")
+
+
+def _sampled_up(low: np.ndarray, length: int) -> np.ndarray:
+    """Through the audio door, as a recording at 8 kHz would come."""
+    samples = np.concatenate(list(array_blocks(low, LOW_RATE)))[:length]
+    return np.pad(samples, (0, length - len(samples)))
+
+
+def white_noise(seconds: float, random: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of level -20 dB relative to full scale."""
+    return (0.1 * random.standard_normal(round(seconds * SAMPLE_RATE))).astype(np.float32)
+
+
+def music(seconds: float, random: np.random.Generator) -> np.ndarray:
+    """Chords and a melody over them, struck and dying away, harmonics included."""
+    samples = np.zeros(round(seconds * SAMPLE_RATE))
+    length = round(CHORD_SECONDS * SAMPLE_RATE)
+    for number, start in enumerate(range(0, len(samples), length)):
+        chord = CHORDS[number % len(CHORDS)]
+        notes = [*chord, 12 + int(random.choice(chord))]  # the melody, an octave above
+        sound = sum(_note(BASE_HZ * 2 ** (note / 12), length, random) for note in notes)
+        room = samples[start : start + length]
+        room += sound[: len(room)]
+    return (0.3 * samples / np.abs(samples).max()).astype(np.float32)
+
+
+def _note(hertz: float, length: int, random: np.random.Generator) -> np.ndarray:
+    """A note of a plucked string: it begins within 10 ms, and high partials fade sooner."""
+    time = np.arange(length) / SAMPLE_RATE
+    attack, end = np.minimum(1, time / 0.01), np.minimum(1, (CHORD_SECONDS - time) / 0.02)
+    partial = np.arange(1, PARTIALS + 1)[:, None]
+    phase = 2 * np.pi * (partial * hertz * time + random.uniform(size=(PARTIALS, 1)))
+    return attack * end * (np.exp(-2 * partial * time) / partial * np.sin(phase)).sum(0)

@@ -1,0 +1,130 @@
+"""The command ``speechattn``: ``transcribe``, ``stream``, ``info`` about a model, ``bench``.
+
+Exit status: 0 if everything went well, 1 if some recordings failed, 2 if the command could not be
+carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
+was interrupted, 141 if whoever read its output has left. Results go to files or standard output,
+everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+# The recognizer, and PyTorch with it, is imported when a command needs it: help comes at once.
+from speechattn import process
+from speechattn.cli.bench import add_bench
+from speechattn.cli.stream import add_stream
+from speechattn.cli.transcribe import add_transcribe
+from speechattn.errors import SpeechattnError, UsageError
+from speechattn.resources import DEFAULT_MODEL
+from speechattn.text import one_line
+
+OK, NOT_DONE, INTERRUPTED = 0, 2, 130
+MANY = ("inputs", "overrides")  # arguments of which there may be many
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong arguments like every other error: one line, status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from speechattn import __version__
+
+        print(f"speechattn {__version__}")
+        parser.exit()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments of all commands."""
+    parser = _Parser(
+        prog="speechattn", description="Turn speech recordings into time-aligned phone labels."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add_transcribe(commands, DEVICES)
+    add_stream(commands, DEVICES)
+
+    info = commands.add_parser(
+        "info", help="describe a model", description="Describe a model: phones, context, size."
+    )
+    info.set_defaults(run=run_info)
+    info.add_argument(
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
+    )
+
+    add_bench(commands)
+    return parser
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line, in which inputs and overrides may stand on both sides of the options.
+
+    Raises:
+        UsageError: if it makes no sense.
+    """
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse fills INPUT... from the first place where inputs stand and gives the others back.
+    many = next((name for name in MANY if hasattr(arguments, name)), None)
+    if many is None or any(word.startswith("-") for word in rest):
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    else:
+        setattr(arguments, many, [*getattr(arguments, many), *rest])
+    return arguments
+
+
+def run_info(arguments: argparse.Namespace) -> int:
+    """The command ``info``: one ``key: value`` a line on standard output, then the model card."""
+    from speechattn.inference.recognizer import load_model
+
+    facts = load_model(arguments.model, device="cpu").describe()
+    card = facts.pop("card", None)
+    for key, value in facts.items():
+        print(f"{key}: {value if isinstance(value, str) else json.dumps(value, default=str)}")
+    if card:
+        print(f"\n{card.strip()}")
+    return OK
+
+
+def _say(message: str) -> None:
+    print(f"speechattn: {one_line(message)}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status and never raises for a user's mistake.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+    """
+    try:
+        arguments = parse_arguments(argv)
+        return arguments.run(arguments)
+    except SpeechattnError as error:
+        _say(f"error: {error}")
+        return NOT_DONE
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except SystemExit as leaving:  # --help and --version
+        return int(leaving.code or OK)
+
+
+def run() -> NoReturn:
+    """The command as a process of its own: ends it with the status of :func:`main`."""
+    process.run(main, "speechattn")

@@ -1,0 +1,279 @@
+"""``speechattn transcribe``: the phones of recordings, one file a recording and format."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from speechattn.cli.arguments import PRECISIONS, add_model_settings, whole_number
+from speechattn.cli.bench import MOST_THREADS
+from speechattn.errors import UsageError
+from speechattn.inference.model_files import find_model, model_digest
+from speechattn.phones import LABELS
+from speechattn.resources import DEFAULT_MODEL
+from speechattn.text import one_line
+from speechattn.transcription.account import Summary
+from speechattn.transcription.batch import run_batch, write_errors
+from speechattn.transcription.crew import WORKERS_ON_CUDA, pick_crew
+from speechattn.transcription.formats.registry import WRITERS
+from speechattn.transcription.inputs import collect
+from speechattn.transcription.outputs import MOST_ALTERNATIVES, POSTERIORS, OutputOptions
+from speechattn.transcription.run_record import RunFiles
+from speechattn.transcription.shards import parse_shard
+from speechattn.transcription.transcriber import Setup
+from speechattn.transcription.workers.ray_pool import ray_crew
+
+OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
+MOST_WORKERS = 1024
+
+
+def parse_formats(text: str) -> list[str]:
+    """Split a list such as ``textgrid,ctm``; a format named twice counts once.
+
+    Raises:
+        UsageError: if a format is unknown or none is named.
+    """
+    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in WRITERS]
+    if unknown or not names:
+        what = f"unknown format {unknown[0]!r}" if unknown else "no format"
+        raise UsageError(f"--format {text}: {what}; choose from {', '.join(WRITERS)}")
+    return names
+
+
+def parse_channel(text: str) -> int:
+    """A channel number, counted from 0."""
+    try:
+        channel = int(text)
+    except ValueError:
+        channel = -1
+    if channel < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no channel; the first one is 0")
+    return channel
+
+
+def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
+    """Add the command to those of ``speechattn``; ``devices``: where a model may compute."""
+    transcribe = commands.add_parser(
+        "transcribe",
+        allow_abbrev=False,
+        help="write the phones of recordings and when they are spoken",
+        description="Write the phones of recordings and when they are spoken, one file a "
+        "recording and format, and transcripts.jsonl with all of them. Folders are searched with "
+        "all their folders, and the output folder gets the same ones.",
+        epilog="Exit status: 0 all recordings went well, 1 some failed (each is named), 2 nothing "
+        "could be done, 130 interrupted.",
+    )
+    transcribe.set_defaults(run=run_transcribe)
+    transcribe.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="audio file or folder, or a URL of one (extra fsspec), such as s3://bucket/folder",
+    )
+    transcribe.add_argument(
+        "--output-dir", required=True, metavar="DIR", help="folder for the results"
+    )
+    transcribe.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL}, which comes with the package)",
+    )
+    transcribe.add_argument(
+        "--channel",
+        type=parse_channel,
+        metavar="N",
+        help="channel to take from recordings with several, counted from 0 (default: their mean)",
+    )
+    add_model_settings(transcribe)
+    _add_contents(transcribe)
+    _add_work(transcribe, devices)
+    _add_run(transcribe)
+
+
+def _add_contents(transcribe: argparse.ArgumentParser) -> None:
+    """The options that say what is in the outputs."""
+    transcribe.add_argument(
+        "--format",
+        default="textgrid",
+        metavar="LIST",
+        help=f"of {', '.join(WRITERS)}, separated by commas (default: textgrid)",
+    )
+    transcribe.add_argument(
+        "--phones",
+        choices=LABELS,
+        default="arpabet",
+        help="what phones are called in all outputs: arpabet, the model's own labels, or ipa "
+        "(default: arpabet)",
+    )
+    transcribe.add_argument(
+        "--alternatives",
+        type=whole_number(0, MOST_ALTERNATIVES),
+        default=0,
+        metavar="N",
+        help="give the N most probable other phones with each, in json and in "
+        "transcripts.jsonl (default: 0)",
+    )
+    transcribe.add_argument(
+        "--posteriors",
+        choices=tuple(POSTERIORS),
+        help="write the probability of every phone in every 10 ms as well: npz with the arrays "
+        "posteriors, labels and frame_shift, or a Kaldi archive",
+    )
+
+
+def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> None:
+    """The options that say how the machine is used."""
+    transcribe.add_argument(
+        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
+    )
+    transcribe.add_argument(
+        "--workers",
+        type=whole_number(0, MOST_WORKERS),
+        default=0,
+        metavar="N",
+        help="processes that transcribe side by side, of some 600 MB each; the results are the "
+        f"same (default: 0, one for each core that may be used, with CUDA {WORKERS_ON_CUDA} at most)",
+    )
+    transcribe.add_argument(
+        "--threads",
+        type=whole_number(0, MOST_THREADS),
+        default=1,
+        metavar="N",
+        help="threads of each worker, for long recordings that are fewer than the cores; another "
+        "number may change the last digits of results (default: 1; 0 is PyTorch's own choice)",
+    )
+    transcribe.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="bf16 and int8 multiply matrices in 16 and 8 bits, on processors with instructions for "
+        "it: faster, and probabilities differ in the third or second decimal; fp32 is the same "
+        "everywhere (default: auto, the fastest there is; run.json says which)",
+    )
+    transcribe.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="let the workers of a Ray cluster transcribe (extra ray): HOST:PORT, auto, or local "
+        "to start one here; --workers 0 is one for each of its cores. Its machines must find "
+        "recordings, output folder and model under the same paths as this one. --device auto is "
+        "the CPU there, cuda a GPU for each worker",
+    )
+    transcribe.add_argument(
+        "--shard",
+        type=parse_shard,
+        metavar="I/N",
+        help="transcribe only the recordings of the Ith of N shards, on each of several machines; "
+        "then run once more with --resume and without --shard to put the shards together",
+    )
+
+
+def _add_run(transcribe: argparse.ArgumentParser) -> None:
+    """The options that say how a run begins and ends."""
+    transcribe.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a run that was interrupted: leave out what has been done and has not "
+        "changed since",
+    )
+    transcribe.add_argument(
+        "--fail-fast", action="store_true", help="stop at the first recording that fails"
+    )
+    transcribe.add_argument(
+        "--errors",
+        metavar="FILE",
+        help="write a line of JSON for each recording that failed: file, kind, error",
+    )
+    transcribe.add_argument(
+        "--quiet", action="store_true", help="print failures only, no progress and no summary"
+    )
+
+
+def run_transcribe(arguments: argparse.Namespace) -> int:
+    """The command ``transcribe``; returns the exit status."""
+    options = OutputOptions(
+        tuple(parse_formats(arguments.format)),
+        arguments.phones,
+        arguments.alternatives,
+        arguments.posteriors,
+    )
+    jobs = collect(arguments.inputs, arguments.output_dir, options.kinds)
+    if arguments.shard:
+        jobs = arguments.shard.pick(jobs)
+    model = find_model(arguments.model)
+    files = RunFiles(Path(arguments.output_dir), arguments.shard)
+    record = _record(arguments, model, options)
+    setup = Setup(
+        str(model),
+        arguments.device,
+        arguments.threads,
+        options,
+        arguments.channel,
+        arguments.precision,
+        arguments.window,
+        arguments.lm_scale,
+    )
+    if arguments.ray:
+        crew = ray_crew(arguments, setup, jobs, record["model"]["sha256"])
+    else:
+        crew = pick_crew(setup, arguments.workers, len(jobs), arguments.resume)
+    try:
+        summary = run_batch(
+            jobs,
+            crew,
+            files,
+            record,
+            resume=arguments.resume,
+            fail_fast=arguments.fail_fast,
+            progress=not arguments.quiet,
+        )
+    except KeyboardInterrupt:
+        _say(f"interrupted; {_how_to_go_on(files)}")
+        return INTERRUPTED
+    if arguments.errors:
+        write_errors(arguments.errors, summary)
+    _report(summary, files, len(jobs), quiet=arguments.quiet)
+    return SOME_FAILED if summary.failures else OK
+
+
+def _record(arguments: argparse.Namespace, model: Path, options: OutputOptions) -> dict:
+    """What ``run.json`` says of the run before it has begun."""
+    from speechattn import __version__
+
+    return {
+        "speechattn": __version__,
+        "model": {"name": arguments.model, "sha256": model_digest(model)},
+        "settings": {
+            **options.to_dict(),
+            "channel": arguments.channel,
+            "threads": arguments.threads,
+            "precision": arguments.precision,
+            **({"window": list(arguments.window)} if arguments.window else {}),
+            **({} if arguments.lm_scale is None else {"lm_scale": arguments.lm_scale}),
+        },
+        "inputs": [str(item) for item in arguments.inputs],
+        "shard": str(arguments.shard) if arguments.shard else None,
+    }
+
+
+def _report(summary: Summary, files: RunFiles, jobs: int, *, quiet: bool) -> None:
+    for error in summary.errors:
+        _say(f"failed: {error}")
+    if not summary.complete:
+        _say(f"stopped at the first failure; {_how_to_go_on(files)}")
+    if quiet:
+        return
+    if jobs and summary.kept == jobs:
+        _say(f"nothing to do: all {jobs} recordings were done before")
+    _say(str(summary))
+
+
+def _how_to_go_on(files: RunFiles) -> str:
+    return f"what has been done is in {files.journal}; go on with --resume"
+
+
+def _say(message: str) -> None:
+    print(f"speechattn: {one_line(message)}", file=sys.stderr)

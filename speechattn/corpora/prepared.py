@@ -1,0 +1,279 @@
+"""Prepared sets: the frames and labels of a corpus split, computed once and kept on disk.
+
+A set is a folder: ``frames.npy`` (all frames, float16), ``runs.npy`` (reference segments as
+phone, first frame, frame after the last) and ``index.json`` (the names of the phones, and the
+utterances and where theirs begin).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from speechattn.audio.features import FrontEnd, FrontEndConfig
+from speechattn.audio.load import AudioFile
+from speechattn.corpora.alignment import reference_runs
+from speechattn.corpora.corpus import Corpus, Utterance
+from speechattn.errors import CorpusError, SpeechattnError
+from speechattn.files import replace_folder
+from speechattn.phones import PhoneSet
+from speechattn.segments import FrameRun
+from speechattn.text import one_line
+
+# What JSON of another shape and arrays that are cut off turn into.
+_DAMAGE = (
+    ValueError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One utterance of a prepared set.
+
+    Attributes:
+        id, speaker, corpus: where it comes from.
+        path: its audio file.
+        first, frames: its rows of ``frames.npy``.
+        first_run, runs: its rows of ``runs.npy``.
+    """
+
+    id: str
+    speaker: str
+    corpus: str
+    path: str
+    first: int
+    frames: int
+    first_run: int
+    runs: int
+
+
+class PreparedSet:
+    """The frames and labels of a set, read from its folder as they are needed.
+
+    Args:
+        folder: as :func:`prepare_set` writes it.
+
+    Attributes:
+        entries: the utterances.
+        problems: one line for each utterance that was left out.
+        phones: names of the classes; empty in a set of an early version.
+
+    Raises:
+        CorpusError: if something is missing or damaged, or the files do not belong together.
+    """
+
+    def __init__(self, folder: str | Path):
+        folder = Path(folder)
+        try:
+            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            self.entries = [Entry(**entry) for entry in index["utterances"]]
+            self.problems: list[str] = list(index["problems"])
+            self.phones: tuple[str, ...] = tuple(index.get("phones", ()))
+            self._frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
+            self._runs = np.load(folder / "runs.npy", allow_pickle=False)
+            self._check()
+        except KeyError as error:
+            raise _damaged(folder, f"no key {error} in index.json") from None
+        except OSError as error:
+            raise _damaged(folder, error.strerror or str(error)) from None
+        except _DAMAGE as error:
+            raise _damaged(folder, str(error)) from None
+
+    def _check(self) -> None:
+        """Raise a ValueError if the utterances do not tile the frames and the runs."""
+        if not self.entries:
+            raise ValueError("no utterances")
+        if self._frames.ndim != 2 or self._runs.ndim != 2 or self._runs.shape[1] != 3:
+            raise ValueError(f"arrays of shape {self._frames.shape} and {self._runs.shape}")
+        first = first_run = 0
+        for entry in self.entries:
+            runs = self._runs[entry.first_run : entry.first_run + entry.runs]
+            edges = [0, *runs[:, 2].tolist()]
+            tiled = (np.diff(edges) > 0).all() and runs[:, 1].tolist() == edges[:-1]
+            if (entry.first, entry.first_run) != (first, first_run) or entry.frames < 1:
+                raise ValueError(f"utterance {entry.id} does not follow the one before")
+            if len(runs) != entry.runs or not tiled or edges[-1] != entry.frames:
+                raise ValueError(f"the labels of utterance {entry.id} do not cover its frames")
+            first, first_run = first + entry.frames, first_run + entry.runs
+        if (first, first_run) != (len(self._frames), len(self._runs)):
+            raise ValueError(f"{len(self._frames)} frames where index.json has {first}")
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def num_frames(self) -> int:
+        """10 ms frames in all."""
+        return sum(entry.frames for entry in self.entries)
+
+    def frames(self, entry: Entry) -> np.ndarray:
+        """Frames of an utterance, float32, shape (frames, dim)."""
+        return self._frames[entry.first : entry.first + entry.frames].astype(np.float32)
+
+    def runs(self, entry: Entry) -> list[FrameRun]:
+        """Reference segments of an utterance."""
+        rows = self._runs[entry.first_run : entry.first_run + entry.runs]
+        return [FrameRun(int(p), int(s), int(e)) for p, s, e in rows]
+
+    def labels(self, entry: Entry) -> np.ndarray:
+        """Class of every frame, int64, shape (frames,)."""
+        rows = self._runs[entry.first_run : entry.first_run + entry.runs]
+        return np.repeat(rows[:, 0], rows[:, 2] - rows[:, 1]).astype(np.int64)
+
+
+class _Result(NamedTuple):
+    """What became of an utterance: frames (frames, dim) and runs, or why it is left out."""
+
+    frames: torch.Tensor | None = None
+    runs: list[FrameRun] | None = None
+    problem: str | None = None
+
+
+def prepare_set(
+    folder: str | Path,
+    corpora: Iterable[Corpus],
+    *,
+    phones: PhoneSet,
+    front_end: FrontEndConfig,
+    progress: str | None = None,
+) -> list[str]:
+    """Compute frames and labels and write them to ``folder``, whole or not at all.
+
+    Args:
+        folder: replaced if it exists. What is not complete lies in ``<folder>.partial``, which a
+            failure removes; only a killed process leaves it, for the next one to remove.
+        corpora: with alignments.
+        phones: classes of the labels.
+        front_end: what a frame is.
+        progress: what the progress bar says; None for no bar.
+
+    Returns:
+        One line for each utterance that had to be left out.
+
+    Raises:
+        CorpusError: if nothing remains.
+        OSError: if the set cannot be written.
+    """
+    folder, corpora = Path(folder), list(corpora)
+    problems = [problem for corpus in corpora for problem in corpus.problems]
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        entries, runs = _compute(partial, corpora, phones, FrontEnd(front_end), progress, problems)
+        if not entries:
+            why = problems[0] if problems else "no utterance was chosen"
+            raise CorpusError(f"{folder.name}: no usable utterance; the first problem: {why}")
+        _finish(partial, front_end.dim, runs, entries, problems, phones)
+        replace_folder(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return problems
+
+
+def _compute(
+    partial: Path,
+    corpora: list[Corpus],
+    phones: PhoneSet,
+    front_end: FrontEnd,
+    progress: str | None,
+    problems: list[str],
+) -> tuple[list[Entry], list[tuple[int, int, int]]]:
+    """Write ``frames.raw``; returns entries and the rows of ``runs.npy``, adds to ``problems``."""
+
+    def work(item: tuple[Corpus, Utterance]) -> _Result:
+        corpus, utterance = item
+        name = f"{corpus.name}: {utterance.id}"
+        if utterance.alignment is None:
+            return _Result(problem=f"{name}: has no phone alignment; align it or leave it out")
+        try:
+            frames = file_frames(utterance.path, front_end)
+            runs = reference_runs(utterance.alignment, len(frames), phones, name=name)
+        except (SpeechattnError, OSError) as error:
+            return _Result(problem=one_line(str(error)))
+        return _Result(frames, runs)
+
+    chosen = [(corpus, utterance) for corpus in corpora for utterance in corpus.utterances]
+    entries, rows, first = [], [], 0
+    with ThreadPoolExecutor(2) as pool, open(partial / "frames.raw", "wb") as raw:
+        results = pool.map(work, chosen)
+        bar = tqdm(results, desc=progress, total=len(chosen), disable=progress is None, unit="file")
+        for (corpus, utterance), result in zip(chosen, bar):
+            if result.problem is not None:
+                problems.append(result.problem)
+                continue
+            frames, runs = result.frames, result.runs
+            raw.write(frames.numpy().astype(np.float16).tobytes())
+            where = str(Path(utterance.path).resolve())
+            entries.append(
+                Entry(
+                    utterance.id, utterance.speaker, corpus.name, where,
+                    first, len(frames), len(rows), len(runs),
+                )
+            )  # fmt: skip
+            rows += [(run.phone, run.start, run.end) for run in runs]
+            first += len(frames)
+    return entries, rows
+
+
+def file_frames(path: str | Path, front_end: FrontEnd) -> torch.Tensor:
+    """All frames of an audio file, shape (frames, dim)."""
+    stream = front_end.stream()
+    with AudioFile(path) as audio:
+        parts = [stream.push(torch.from_numpy(block)) for block in audio.blocks()]
+    return torch.cat([*parts, stream.finish()])
+
+
+def _finish(
+    partial: Path, dim: int, runs: list, entries: list[Entry], problems: list[str], phones: PhoneSet
+) -> None:
+    """Turn ``frames.raw`` into the files of a set."""
+    raw = partial / "frames.raw"
+    frames = sum(entry.frames for entry in entries)
+    stored = np.memmap(raw, np.float16, "r", shape=(frames, dim))
+    np.save(partial / "frames.npy", stored)
+    raw.unlink()
+    np.save(partial / "runs.npy", np.array(runs, dtype=np.int32).reshape(-1, 3))
+    index = {
+        "phones": list(phones.names),
+        "problems": problems,
+        "utterances": [asdict(entry) for entry in entries],
+    }
+    (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _damaged(folder: Path, reason: str) -> CorpusError:
+    return CorpusError(
+        f"{one_line(folder)}: no prepared set, or a damaged one ({one_line(reason)}); "
+        "run stage prepare again (stages=prepare force=true)"
+    )
+
+
+def held_out(utterance: Utterance, share: float) -> bool:
+    """Whether an utterance is kept back from training: decided by its text, for ever the same.
+
+    All recordings of one sentence fall on the same side, as long as its text is written the same:
+    case, punctuation and white space count.
+
+    Args:
+        utterance: decided by its id where it has no text.
+        share: of all sentences, 0 to 1.
+    """
+    return chosen(utterance.text or utterance.id, share)
+
+
+def chosen(text: str, share: float) -> bool:
+    """Whether a text is among a share of all texts, for ever the same."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -1,0 +1,292 @@
+"""The states of :mod:`speechattn.decoder.lm.wordnetwork`.
+
+First the roots, and below each the branches of its tree that hold several words. Where a branch holds
+one word only, its phones from there on are states of their own kind, one for each phone of the word and
+root behind it: whatever led there, it goes on in the same way. Of words with root ``ANY`` behind them
+even different ones share these, by *suffix*, the end of a pronunciation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from speechattn.jit import SCORES, STATE_TABLE, STATES, compiled
+
+NONE = -1
+ANY = 0  # the root of any word
+PHONE, REST = 0, 1  # columns of suffixes
+LOW, HIGH, DEPTH = 0, 1, 2  # columns of branches: their entries, and phones before them
+
+
+@compiled(f"Tuple(({STATES}, {STATE_TABLE}))", STATES, STATES)
+def suffixes(phones, lengths):
+    """Number the ends of pronunciations.
+
+    Args:
+        phones: of all pronunciations, one after the other, shape (N,).
+        lengths: of each.
+
+    Returns:
+        For each phone the number of what begins with it, int32, shape (N,); and of each of these its
+        first phone and the number of the rest, ``NONE`` if it is the last phone, shape (numbers, 2).
+    """
+    number = np.empty(len(phones), np.int32)
+    suffix = np.empty((len(phones), 2), np.int32)
+    # The suffixes with one phone more before them, as lists; last those of one phone.
+    longer = np.full(len(phones) + 1, NONE, np.int32)
+    beside = np.empty(len(phones), np.int32)
+    count, end = 0, 0
+    for length in lengths:
+        end += length
+        rest = NONE
+        for i in range(end - 1, end - 1 - length, -1):
+            found = longer[rest]
+            while found != NONE and suffix[found, PHONE] != phones[i]:
+                found = beside[found]
+            if found == NONE:
+                found = count
+                suffix[found, PHONE], suffix[found, REST] = phones[i], rest
+                beside[found], longer[rest] = longer[rest], found
+                count += 1
+            number[i] = rest = found
+    return number, suffix[:count].copy()
+
+
+@compiled(STATES, STATES, STATES, STATES, STATES, STATES, STATES, STATES)
+def roots_behind_triples(
+    histories, first_triple, third, first_pair, second, after_pair, after_word
+):
+    """The root behind the last word of each triple: that of its last pair, if that is known.
+
+    Args:
+        histories: the pairs that triples begin with.
+        first_triple: the first triple of each of these, and last how many there are.
+        third: last words.
+        first_pair: the first pair of each word, and last how many there are.
+        second: second words of the pairs.
+        after_pair, after_word: roots behind these.
+    """
+    behind = np.empty(len(third), np.int32)
+    for h in range(len(histories)):
+        middle = second[histories[h]]
+        begin, end = first_pair[middle], first_pair[middle + 1]
+        for k in range(first_triple[h], first_triple[h + 1]):
+            word = third[k]
+            found = begin + np.searchsorted(second[begin:end], word)
+            there = found < end and second[found] == word
+            behind[k] = after_pair[found] if there else after_word[word]
+    return behind
+
+
+@compiled(
+    f"Tuple(({STATES}, {STATES}, {SCORES}, {STATES}))",
+    *(STATES, STATES, SCORES, STATES, SCORES, STATES, STATES, STATES),
+)
+def entries(first, word, log_prob, after, log_unigram, after_word, first_way, order):
+    """What may be said at each root: words in all their ways.
+
+    Args:
+        first: the first word of each root but ``ANY``, and last the number of these words.
+        word, log_prob, after: these words, their log probabilities, and the roots behind them.
+        log_unigram, after_word: log probability of each word at ``ANY``, and the root behind it.
+        first_way: the first pronunciation of each word, and last how many there are.
+        order: all pronunciations, in the order of their phones.
+
+    Returns:
+        The first entry of each root, and behind the last root their number; pronunciation of each
+        entry, its log probability and the root behind it, in the order of phones at each root.
+    """
+    end = len(order)
+    place, owner = np.empty(end, np.int32), np.empty(end, np.int32)
+    for w in range(len(first_way) - 1):
+        owner[first_way[w] : first_way[w + 1]] = w
+    room = end
+    for w in word:
+        room += first_way[w + 1] - first_way[w]
+    begin = np.empty(len(first) + 1, np.int32)
+    way, behind = np.empty(room, np.int32), np.empty(room, np.int32)
+    score = np.empty(room, np.float32)
+    begin[0] = 0
+    for i in range(end):
+        place[order[i]] = i
+        way[i], w = order[i], owner[order[i]]
+        score[i], behind[i] = log_unigram[w], after_word[w]
+    for row in range(len(first) - 1):
+        begin[1 + row] = end
+        for k in range(first[row], first[row + 1]):
+            for q in range(first_way[word[k]], first_way[word[k] + 1]):
+                i = end
+                while i > begin[1 + row] and place[way[i - 1]] > place[q]:  # few are out of order
+                    way[i], score[i], behind[i] = way[i - 1], score[i - 1], behind[i - 1]
+                    i -= 1
+                way[i], score[i], behind[i] = q, log_prob[k], after[k]
+                end += 1
+    begin[-1] = end
+    return begin, way, score, behind
+
+
+@compiled(
+    "UniTuple(int64, 3)",
+    *(STATES, STATES, STATES, STATES, STATE_TABLE),
+    *(STATES, STATE_TABLE, SCORES, STATES, STATES, SCORES, "int64", "int64"),
+)
+def _single_words(
+    spoken,
+    phones,
+    begins,
+    first_way,
+    suffix,
+    arc_first,
+    arcs,
+    arc_score,
+    jump_first,
+    jumps,
+    jump_score,
+    num_arcs,
+    num_jumps,
+):
+    """Write the states where one word is left: by suffix, and then for every root behind a word.
+
+    Args:
+        num_arcs, num_jumps: written so far.
+        the others: as in :func:`grow`, which they are written for.
+
+    Returns:
+        The state behind them, arcs and jumps written so far.
+    """
+    roots = len(spoken)
+    state = roots
+    for rest in range(len(suffix)):
+        arc_first[state], jump_first[state] = num_arcs, num_jumps
+        state += 1
+        left = suffix[rest, REST]
+        if left == NONE:
+            jumps[num_jumps], jump_score[num_jumps] = ANY, 0.0
+            num_jumps += 1
+        else:
+            arcs[num_arcs, 0], arcs[num_arcs, 1] = suffix[left, PHONE], roots + left
+            arc_score[num_arcs] = 0.0
+            num_arcs += 1
+    for root in range(roots):
+        if spoken[root] == NONE:
+            continue
+        for w in range(first_way[spoken[root]], first_way[spoken[root] + 1]):
+            for i in range(begins[w], begins[w + 1]):
+                arc_first[state], jump_first[state] = num_arcs, num_jumps
+                state += 1
+                if i + 1 == begins[w + 1]:
+                    jumps[num_jumps], jump_score[num_jumps] = root, 0.0
+                    num_jumps += 1
+                else:
+                    arcs[num_arcs, 0], arcs[num_arcs, 1] = phones[i + 1], state
+                    arc_score[num_arcs] = 0.0
+                    num_arcs += 1
+    return state, num_arcs, num_jumps
+
+
+@compiled(
+    f"Tuple(({STATES}, {STATE_TABLE}, {SCORES}, {STATES}, {STATES}, {SCORES}))",
+    *(STATES, STATES, SCORES, STATES, STATES, STATES, SCORES),
+    *(STATES, STATES, STATES, STATES, STATE_TABLE),
+)
+def grow(
+    entry_first,
+    way,
+    score,
+    behind,
+    spoken,
+    back,
+    back_score,
+    phones,
+    begins,
+    first_way,
+    number,
+    suffix,
+):
+    """Build the network.
+
+    Args:
+        entry_first: the first entry of each root, and behind the last root their number.
+        way, score, behind: pronunciation of each entry, its log probability, and the root behind it;
+            those of a root in the order of their phones.
+        spoken: the word that each root is behind, ``NONE`` for none.
+        back, back_score: the root that each falls back to, ``NONE`` for none, and the log weight.
+        phones, begins: of all pronunciations; where each begins, and last where the last one ends.
+        first_way: the first pronunciation of each word, and last how many there are.
+        number, suffix: see :func:`suffixes`.
+
+    Returns:
+        As in :class:`speechattn.decoder.lm.wordnetwork.Network`.
+    """
+    roots = len(back)
+    # Room for all: memory that is never written costs nothing.
+    most = 0
+    for k in range(len(way)):
+        most += begins[way[k] + 1] - begins[way[k]]
+    states = roots + len(suffix)
+    block = np.full(roots, NONE, np.int32)  # where the states of the word before a root begin
+    for root in range(roots):
+        if spoken[root] != NONE:
+            block[root] = states
+            states += begins[first_way[spoken[root] + 1]] - begins[first_way[spoken[root]]]
+    first_branch, room = states, states + most
+    arc_first, jump_first = np.empty(room + 1, np.int32), np.empty(room + 1, np.int32)
+    branch, paid = np.empty((most, 3), np.int32), np.empty(most, np.float32)
+    arcs, arc_score = np.empty((room, 2), np.int32), np.empty(room, np.float32)
+    jumps, jump_score = np.empty(room, np.int32), np.empty(room, np.float32)
+    state, num_arcs, num_jumps = 0, 0, 0
+    while state < states:
+        if state == roots:  # those of single words lie between the roots and the branches
+            state, num_arcs, num_jumps = _single_words(
+                *(spoken, phones, begins, first_way, suffix),
+                *(arc_first, arcs, arc_score, jump_first, jumps, jump_score, num_arcs, num_jumps),
+            )
+            continue
+        arc_first[state], jump_first[state] = num_arcs, num_jumps
+        if state < roots:
+            k, high, depth, due = entry_first[state], entry_first[state + 1], 0, np.float32(0)
+            if back[state] != NONE:
+                jumps[num_jumps], jump_score[num_jumps] = back[state], back_score[state]
+                num_jumps += 1
+        else:
+            b = state - first_branch
+            k, high, depth, due = branch[b, LOW], branch[b, HIGH], branch[b, DEPTH], paid[b]
+        while k < high and begins[way[k]] + depth == begins[way[k] + 1]:  # the shortest come first
+            jumps[num_jumps], jump_score[num_jumps] = behind[k], score[k] - due
+            num_jumps += 1
+            k += 1
+        while k < high:
+            begin, best = k, score[k]
+            at = begins[way[k]] + depth
+            phone = phones[at]
+            k += 1
+            while k < high and phones[begins[way[k]] + depth] == phone:
+                best = max(best, score[k])
+                k += 1
+            if k > begin + 1:
+                target, b = states, states - first_branch
+                branch[b, LOW], branch[b, HIGH], branch[b, DEPTH] = begin, k, depth + 1
+                paid[b] = best
+                states += 1
+            elif behind[begin] == ANY:
+                target = roots + number[at]
+            else:
+                target = block[behind[begin]] + at - begins[first_way[spoken[behind[begin]]]]
+            # In the order of scores: the likelier ones move up.
+            value, a = best - due, num_arcs
+            while a > arc_first[state] and arc_score[a - 1] < value:
+                arcs[a, 0], arcs[a, 1] = arcs[a - 1, 0], arcs[a - 1, 1]
+                arc_score[a] = arc_score[a - 1]
+                a -= 1
+            arcs[a, 0], arcs[a, 1], arc_score[a] = phone, target, value
+            num_arcs += 1
+        state += 1
+    arc_first[states], jump_first[states] = num_arcs, num_jumps
+    return (
+        arc_first[: states + 1],
+        arcs[:num_arcs],
+        arc_score[:num_arcs],
+        jump_first[: states + 1],
+        jumps[:num_jumps],
+        jump_score[:num_jumps],
+    )

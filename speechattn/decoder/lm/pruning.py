@@ -1,0 +1,154 @@
+"""Which words, pairs and triples of a trigram the decoder knows: as many as there is room for.
+
+Those stay that say most beyond what is known without them, weighed by how often they come (Seymore
+and Rosenfeld 1996, "Scalable backoff language models"): for a triple, by how much more likely its
+last word is than after the last two words alone; for a pair, than after anything.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from speechattn.decoder.lm.english import BEGIN, END, LEAST_LOG_PROB, WordTrigram
+from speechattn.decoder.lm.lexicon import Lexicon
+from speechattn.decoder.lm.word_lm import MOST_WORDS, WordNgrams, rounded
+from speechattn.errors import ConfigError, CorpusError
+
+LEAST_REST = 1e-4  # probability that is left for what is no pair or triple
+
+
+def choose_words(
+    trigram: WordTrigram, lexicon: Lexicon, pairs: int, triples: int = 0
+) -> WordNgrams:
+    """Take over words that both know, and the best pairs and triples of them.
+
+    Args:
+        trigram: of words in lower case, with ``<s>`` and ``</s>`` where sentences begin and end.
+        lexicon: how words are said; all the ways of one are as likely as the word.
+        pairs: how many there may be; a few more if triples need them.
+        triples: how many there may be.
+
+    Raises:
+        ConfigError: if a number is out of range.
+        CorpusError: if no word is left.
+    """
+    for name, value in (("pairs", pairs), ("triples", triples)):
+        if value < 0:
+            raise ConfigError(f"words: {name} is {value}; give 0 or more")
+    number = _numbers(trigram, lexicon)
+    known = np.argsort(number)[(number < 0).sum() :]  # by their numbers
+    if not len(known):
+        raise CorpusError("words: none that the lexicon lists; give another lexicon")
+    last_pair = _last_pair(trigram)
+    told, kept = _best_of(trigram, number, last_pair, pairs, triples)
+    size = len(known)
+    # Of what may be before a word: its number, size for a sentence's beginning.
+    head = number.copy()
+    head[trigram.words.index(BEGIN)] = size
+
+    before, second = head[trigram.first[told]], number[trigram.second[told]]
+    order = np.lexsort((second, before))
+    told, before, second = told[order], before[order], second[order]
+    log_pair, log_unigram = trigram.log_pair[told], trigram.log_unigram[known]
+    back_off = _back_off(before, log_pair, log_unigram[second], size + 1)
+
+    place = np.full(len(trigram.first), -1)  # of each pair of the trigram among those told
+    place[told] = np.arange(len(told))
+    history, third = place[trigram.pair[kept]], number[trigram.third[kept]]
+    order = np.lexsort((third, history))
+    kept, history, third = kept[order], history[order], third[order]
+    log_triple = trigram.log_triple[kept]
+    end = np.append(place, -1)[last_pair[kept]]
+    lower = np.where(end < 0, back_off[second[history]] + log_unigram[third], log_pair[end])
+    histories, row, followers = np.unique(history, return_inverse=True, return_counts=True)
+    said = [list(dict.fromkeys(lexicon.variants[trigram.words[i].upper()])) for i in known]
+    ways = [way for variants in said for way in variants]
+    return rounded(
+        WordNgrams(
+            phones=np.concatenate([np.array(way) for way in ways]),
+            lengths=np.array([len(way) for way in ways]),
+            ways=np.array([len(variants) for variants in said]),
+            log_unigram=log_unigram,
+            back_off=back_off,
+            followers=np.bincount(before, minlength=size + 1),
+            second=second,
+            log_pair=log_pair,
+            histories=histories,
+            pair_back_off=_back_off(row, log_triple, lower, len(histories)),
+            pair_followers=followers,
+            third=third,
+            log_triple=log_triple,
+            silence=lexicon.phones.silence_index,
+        )
+    )
+
+
+def _best_of(
+    trigram: WordTrigram, number: np.ndarray, last_pair: np.ndarray, pairs: int, triples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, in the trigram, of the best pairs, those that triples begin with among them, and triples."""
+    first, second, third, pair = trigram.first, trigram.second, trigram.third, trigram.pair
+    begin, end = (trigram.words.index(name) for name in (BEGIN, END))
+    likely = trigram.log_unigram.copy()
+    likely[begin] = likely[end]  # as many sentences begin as end
+    before = likely[first] + trigram.log_pair  # of a pair
+    possible = ((number[first] >= 0) | (first == begin)) & (number[second] >= 0)
+
+    without = trigram.back_off[second[pair]] + trigram.log_unigram[third]
+    without = np.where(last_pair < 0, without, trigram.log_pair[last_pair])
+    gain = trigram.log_triple - trigram.pair_back_off[pair] - without
+    gain *= np.exp(before[pair] + trigram.log_triple)
+    kept = _best(gain, possible[pair] & (number[third] >= 0), triples)
+
+    gain = trigram.log_pair - trigram.back_off[first] - trigram.log_unigram[second]
+    told = _best(np.exp(before) * gain, possible, pairs)
+    return np.union1d(told, pair[kept]), kept
+
+
+def _numbers(trigram: WordTrigram, lexicon: Lexicon) -> np.ndarray:
+    """For each word of the trigram its number among those that are known, or -1.
+
+    The most frequent ones, in the order of how they are said.
+    """
+    listed = [
+        i
+        for i, word in enumerate(trigram.words)
+        if trigram.log_unigram[i] > LEAST_LOG_PROB and word.upper() in lexicon.variants
+    ]
+    listed.sort(key=lambda i: (-trigram.log_unigram[i], i))
+    known = sorted(
+        listed[:MOST_WORDS], key=lambda i: (lexicon.variants[trigram.words[i].upper()], i)
+    )
+    number = np.full(len(trigram.words), -1)
+    number[known] = np.arange(len(known))
+    return number
+
+
+def _last_pair(trigram: WordTrigram) -> np.ndarray:
+    """The number of the pair that each triple ends with, -1 where the trigram lacks it."""
+    size = len(trigram.words)
+    keys = trigram.first * size + trigram.second
+    wanted = trigram.second[trigram.pair] * size + trigram.third
+    found = np.searchsorted(keys, wanted)
+    return np.where(np.append(keys, -1)[found] == wanted, found, -1)
+
+
+def _best(gain: np.ndarray, possible: np.ndarray, most: int) -> np.ndarray:
+    """Where there is most to gain, and anything at all; at most so many places, in order."""
+    useful = np.flatnonzero(possible & (gain > 0))
+    return np.sort(useful[np.argsort(-gain[useful], kind="stable")[:most]])
+
+
+def _back_off(row: np.ndarray, log_prob: np.ndarray, lower: np.ndarray, rows: int) -> np.ndarray:
+    """Log weight of what is known without the words that follow in each row, at most 0.
+
+    Args:
+        row: of each that follows.
+        log_prob: of it there.
+        lower: of it in what is known without.
+        rows: how many there are.
+    """
+    rest = 1 - np.bincount(row, np.exp(log_prob), rows)
+    share = 1 - np.bincount(row, np.exp(lower), rows)
+    weight = np.log(np.maximum(rest, LEAST_REST) / np.maximum(share, LEAST_REST))
+    return np.minimum(weight, 0.0)

@@ -1,0 +1,89 @@
+"""The layers that a configuration asks for; every kind of encoder is made here.
+
+A layer has ``forward(x, lengths)`` for batches, shape (batch, vectors, width), and ``advance(x, state,
+last)`` for a stream; see :mod:`speechattn.encoder.layers`.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from speechattn.attention.masks import Window
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.encoder.baselines import AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
+from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.layers import Convolution, FeedForward, Residual
+from speechattn.encoder.recurrent import Delayed, Recurrent
+from speechattn.encoder.timelayers import FrameWindow, Hidden, TimeConvolution
+
+
+def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module, list[nn.Module]]:
+    """What frames enter by, and the layers after it.
+
+    Args:
+        config: of any kind.
+        input_dim: numbers a frame.
+
+    Returns:
+        A module from (batch, vectors, input_dim * stack) to what the first layer takes, and the
+        layers, the last of which gives (batch, vectors, config.width).
+    """
+    if isinstance(config, FramesConfig):
+        return nn.Identity(), _frames_layers(config, input_dim * config.stack)
+    enter = nn.Linear(input_dim * config.stack, config.width)
+    make = {EncoderConfig: _attention_layers, CnnConfig: _cnn_layers, RnnConfig: _rnn_layers}
+    return enter, make[type(config)](config)
+
+
+def encoder_windows(config: EncoderConfig) -> list[Window]:
+    """What the attention layer of every block sees, in the vectors between layers."""
+    return [Window(*(_vectors(side, config.stack) for side in pair)) for pair in config.windows]
+
+
+def _vectors(frames: int | None, stack: int) -> int | None:
+    return None if frames is None else frames // stack
+
+
+def _attention_layers(config: EncoderConfig) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for window, reach in zip(encoder_windows(config), config.reaches):
+        branches: list[nn.Module] = [_attention(config, window, reach)]
+        if config.conv_kernel:
+            branches.append(Convolution(config.width, *config.conv_sides))
+        branches.append(FeedForward(config.width, config.feedforward, config.dropout))
+        layers += [Residual(config.width, branch, config.dropout) for branch in branches]
+    return layers
+
+
+def _attention(config: EncoderConfig, window: Window, reach: int | None) -> MultiHeadAttention:
+    """The attention layer of a block; reach in 10 ms frames."""
+    return MultiHeadAttention(
+        config.width,
+        config.heads,
+        scores=config.scores,
+        weights=config.weights,
+        positions=config.positions,
+        visibility=window,
+        trained_length=_vectors(config.trained_length, config.stack),
+        reach=_vectors(reach, config.stack),
+        known_finite=True,
+    )
+
+
+def _frames_layers(config: FramesConfig, width_in: int) -> list[nn.Module]:
+    left, right = (frames // config.stack for frames in config.window)
+    first = FrameWindow(width_in, config.width, left, right, config.dropout)
+    return [first, *(Hidden(config.width, config.dropout) for _ in range(config.layers - 1))]
+
+
+def _cnn_layers(config: CnnConfig) -> list[nn.Module]:
+    convolutions = [TimeConvolution(config.width, *layer) for layer in config.layers]
+    return [Residual(config.width, layer, config.dropout) for layer in convolutions]
+
+
+def _rnn_layers(config: RnnConfig) -> list[nn.Module]:
+    recurrent = [
+        Recurrent(config.width, config.cell, config.bidirectional) for _ in range(config.layers)
+    ]
+    layers = [Residual(config.width, layer, config.dropout) for layer in recurrent]
+    return [Delayed(layers, config.delay // config.stack)] if config.delay else layers

@@ -1,0 +1,213 @@
+"""The shape of the self-attention encoder: every option, its default, and which values are possible.
+
+Other kinds of encoders are in :mod:`speechattn.encoder.baselines`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechattn.attention.family import SCORES, WEIGHTS
+from speechattn.attention.positions import POSITIONS
+from speechattn.encoder.encodershape import EncoderShape, is_whole, tuples
+from speechattn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EncoderConfig(EncoderShape):
+    """The shape of an encoder of truncated self-attention, the kind ``attention``.
+
+    Attributes:
+        width: of the vectors between layers.
+        heads: attention heads; must divide the width, into even parts for rotary positions.
+        feedforward: inner width of the feed-forward layers.
+        blocks: how often attention and feed-forward alternate.
+        window: ``[left, right]`` in 10 ms frames for every block, or one pair for each block;
+            null for no limit. With ``stack`` s, multiples of s.
+        any_window: ``[least, most]`` 10 ms frames: training draws windows between them, a few for
+            every update, and the model then works with any; ``window`` is what it works with unless
+            it is told otherwise. Null for a model of one window. With ``stack`` s, multiples of s.
+        conv_kernel: encoder frames of a depthwise convolution between attention and feed-forward,
+            odd; 0 for none.
+        conv_right: how many of them lie in the future: 0 for a causal convolution, null for half.
+        scores: ``"dot"`` or ``"additive"``; see :mod:`speechattn.attention.family`.
+        weights: ``"softmax"`` or ``"relu"``; see :mod:`speechattn.attention.family`.
+        positions: ``"none"``, ``"sinusoidal"``, ``"learned"``, ``"rotary"`` (dot products only) or
+            ``"distance"``; see :mod:`speechattn.attention.positions`. Every attention layer has its own:
+            vectors are added to its normalised input, not once to the input of the encoder.
+        trained_length: 10 ms frames that learned positions reach, needed for them; longer inputs
+            are refused. With ``stack`` s, a multiple of s.
+        reach: largest distance, in 10 ms frames, with a bias of its own in positions by distance;
+            null for the window, which is also the most. With ``stack`` s, a multiple of s.
+        stack: 10 ms frames that enter the encoder as one vector; labels leave at 100 a second
+            whatever it is.
+        dropout: probability in training.
+    """
+
+    kind = "attention"  # not a field: files from before there were other kinds have no such key
+
+    width: int = 256
+    heads: int = 4
+    feedforward: int = 1024
+    blocks: int = 5
+    window: tuple = (32, 32)
+    any_window: tuple | None = None
+    conv_kernel: int = 0
+    conv_right: int | None = None
+    scores: str = "dot"
+    weights: str = "softmax"
+    positions: str = "rotary"
+    trained_length: int | None = None
+    reach: int | None = None
+    stack: int = 1
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        self._check_counts("width", "heads", "feedforward", "blocks", "stack")
+        self._check_dropout()
+        for name, choices in (("scores", SCORES), ("weights", WEIGHTS), ("positions", POSITIONS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"encoder.{name}: {getattr(self, name)!r}; one of {', '.join(choices)}"
+                )
+        self._check_heads()
+        self._check_convolution()
+        object.__setattr__(self, "window", tuples(self.window))
+        object.__setattr__(self, "any_window", tuples(self.any_window))
+        self._check_window()
+        self._check_any_window()
+        self._check_positions()
+
+    def _check_heads(self) -> None:
+        rotary = self.positions == "rotary"
+        if rotary and self.scores != "dot":
+            raise ConfigError(
+                f"encoder.positions: 'rotary' with encoder.scores {self.scores!r}; rotation needs "
+                "dot products: choose another of the two"
+            )
+        if self.width % (2 * self.heads if rotary else self.heads):
+            raise ConfigError(
+                f"encoder.heads: {self.heads} do not divide encoder.width {self.width}"
+                + (
+                    " into even parts; choose a width that is a multiple of twice the heads"
+                    if rotary
+                    else "; choose a width that is a multiple of the heads"
+                )
+            )
+
+    def _check_convolution(self) -> None:
+        kernel, right = self.conv_kernel, self.conv_right
+        if not is_whole(kernel, 0) or (kernel and kernel % 2 == 0):
+            raise ConfigError(f"encoder.conv_kernel: {kernel!r}; an odd number, or 0")
+        if right is not None and not (is_whole(right, 0) and right < kernel):
+            raise ConfigError(
+                f"encoder.conv_right: {right!r}; "
+                + (
+                    f"from 0 to {kernel - 1}, below encoder.conv_kernel, or null for half of it"
+                    if kernel
+                    else "there is no convolution: set encoder.conv_kernel, or leave this out"
+                )
+            )
+
+    def _check_window(self) -> None:
+        for pair in self.windows:
+            for frames in pair:
+                if frames is not None and not (is_whole(frames, 0) and frames % self.stack == 0):
+                    raise ConfigError(
+                        f"encoder.window: {frames!r} frames; 0 or more{self._stacked}, "
+                        "or null for no limit"
+                    )
+
+    def _check_any_window(self) -> None:
+        allowed = self.any_window
+        if allowed is None:
+            return
+        if len(allowed) != 2 or not all(is_whole(v, 0) and v % self.stack == 0 for v in allowed):
+            raise ConfigError(
+                f"encoder.any_window: {list(allowed)}; [least, most], each in 10 ms frames, "
+                f"0 or more{self._stacked}"
+            )
+        if allowed[0] > allowed[1]:
+            raise ConfigError(f"encoder.any_window: {list(allowed)}; [least, most]")
+        for side in (side for pair in self.windows for side in pair):
+            if side is None or not allowed[0] <= side <= allowed[1]:
+                raise ConfigError(
+                    f"encoder.window: {side} frames; encoder.any_window allows {allowed[0]} to "
+                    f"{allowed[1]}: choose one of these, or train with another any_window"
+                )
+
+    def _check_positions(self) -> None:
+        for name, of, least in (("trained_length", "learned", 1), ("reach", "distance", 0)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if self.positions != of:
+                raise ConfigError(
+                    f"encoder.{name}: {value!r} with encoder.positions {self.positions!r}; it is "
+                    f"for {of!r} alone: leave it out"
+                )
+            if not is_whole(value, least) or value % self.stack:
+                raise ConfigError(
+                    f"encoder.{name}: {value!r} frames; a whole number from {least} on"
+                    f"{self._stacked}"
+                )
+        if self.positions == "learned" and self.trained_length is None:
+            raise ConfigError(
+                "encoder.trained_length: null; learned positions need the length of the longest "
+                "input, in 10 ms frames"
+            )
+        endless = any(None in window for window in self.windows)
+        if self.positions == "distance" and self.reach is None and endless:
+            raise ConfigError(
+                "encoder.reach: null with a window without limit; give the largest distance, "
+                "in 10 ms frames, that gets a bias of its own"
+            )
+
+    def to_dict(self) -> dict:
+        """As JSON values; a model of one window has no ``any_window``, as before there was any."""
+        values = super().to_dict()
+        if self.any_window is None:
+            del values["any_window"]
+        return values
+
+    @property
+    def windows(self) -> list[tuple[int | None, int | None]]:
+        """``(left, right)`` in 10 ms frames of every block."""
+        window = self.window
+        if not isinstance(window, tuple):
+            raise ConfigError(f"encoder.window: {window!r}; [left, right], each in 10 ms frames")
+        if len(window) == 2 and not any(isinstance(side, tuple) for side in window):
+            return [window] * self.blocks
+        if len(window) != self.blocks or not all(
+            isinstance(pair, tuple) and len(pair) == 2 for pair in window
+        ):
+            raise ConfigError(
+                f"encoder.window: {window!r}; one [left, right], or one for each of "
+                f"{self.blocks} blocks"
+            )
+        return list(window)
+
+    @property
+    def reaches(self) -> list[int | None]:
+        """Largest distance with a bias of its own, in 10 ms frames, of every block."""
+        if self.positions != "distance":
+            return [None] * self.blocks
+        most = [None if None in window else max(window) for window in self.windows]
+        if self.any_window is not None:  # the same biases, whatever the window
+            most = [self.any_window[1]] * self.blocks
+        return [min(side for side in (self.reach, widest) if side is not None) for widest in most]
+
+    @property
+    def conv_sides(self) -> tuple[int, int]:
+        """Encoder frames of past and of future in the kernel of a convolution."""
+        right = self.conv_kernel // 2 if self.conv_right is None else self.conv_right
+        return max(0, self.conv_kernel - 1 - right), right
+
+    def context(self, side: int) -> int | None:
+        """10 ms frames of past (``side`` 0) or future (1) that an output depends on."""
+        total = self.stack - 1
+        for window in self.windows:
+            if window[side] is None:
+                return None
+            total += window[side] + self.conv_sides[side] * self.stack
+        return total

@@ -1,0 +1,299 @@
+"""Pictures of utterances: spectrogram, phones and posteriors under each other, as PNG.
+
+Everything is drawn on figures of its own, never through pyplot, so that pictures may be made in any
+thread and leave no state behind.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import MaxNLocator
+
+from speechattn.errors import UsageError
+from speechattn.files import atomic_path
+from speechattn.segments import Segment
+from speechattn.timing import FRAMES_PER_SECOND, SAMPLE_RATE
+
+DPI = 130  # dots an inch
+INCHES_PER_SECOND = 3.4  # a phone of 60 ms is wide enough for two letters
+WIDTH_LIMITS = (8.0, 70.0)  # inches; longer recordings are squeezed
+SPECTRUM_WINDOW = 0.005  # s; Praat's wide-band setting, which shows formants and glottal pulses
+DYNAMIC_RANGE = 60.0  # dB below the loudest point
+RIGHT, WRONG, PLAIN = "#3d7ab8", "#d9622b", "#ffffff"
+_STRIP_FONT = 8.5  # points
+_SMALLEST_FONT = 4.5  # points; below, a label could not be told from its neighbours
+_HEAD_INCHES = (0.62, 0.42)  # with and without a title
+_LEGEND_INCHES = 12.0  # the legend ends here at the latest: in sight of the notes in long pictures
+
+
+def utterance_picture(
+    path: str | Path,
+    samples: np.ndarray,
+    reference: Sequence[Segment] | None,
+    recognised: Sequence[Segment],
+    posteriors: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    title: str = "",
+    silence: str = "SIL",
+    span: tuple[float, float] | None = None,
+) -> None:
+    """Spectrogram, reference and recognised phones of an utterance, under each other.
+
+    Recognised spans that disagree with most of the reference above them are tinted orange; the
+    paler a span, the lower its confidence.
+
+    Args:
+        path: of the PNG; written whole or not at all.
+        samples: 16 kHz mono, shape (samples,).
+        reference: phones of an alignment in seconds; None without one.
+        recognised: phones with confidences, in seconds.
+        posteriors: probabilities by 10 ms frame, shape (frames, phones); None for no such panel.
+        names: phone names of the columns of ``posteriors``.
+        title: written above.
+        silence: label that is drawn empty.
+        span: from and to in seconds; None for everything. Beyond 20 s the picture no longer grows,
+            and labels that would be too narrow to read are left out (a note says so).
+
+    Raises:
+        ValueError: if shapes, names or the span do not fit.
+        UsageError: if the file cannot be written.
+    """
+    samples = np.asarray(samples, dtype=np.float32)
+    if samples.ndim != 1 or len(samples) == 0:
+        raise ValueError(f"samples of shape {samples.shape}; a picture needs (samples,)")
+    if posteriors is not None and (names is None or np.shape(posteriors)[1:] != (len(names),)):
+        raise ValueError(f"posteriors of shape {np.shape(posteriors)} need as many phone names")
+    start, end = span or (0.0, len(samples) / SAMPLE_RATE)
+    if not 0 <= start < end <= len(samples) / SAMPLE_RATE:
+        raise ValueError(f"span {span}: it lies within 0 to {len(samples) / SAMPLE_RATE:.2f} s")
+
+    width = float(np.clip((end - start) * INCHES_PER_SECOND + 1.6, *WIDTH_LIMITS))
+    strips = [(n, s) for n, s in (("reference", reference), ("recognised", recognised)) if s]
+    heights = [2.6, *[0.36] * len(strips)]
+    if posteriors is not None:
+        heights.append(0.118 * len(names))
+    head = _HEAD_INCHES[0 if title else 1]
+    figure, axes = _panels(width, heights, head)
+    _draw_spectrogram(axes[0], samples, start, end)
+    points = (width - 1.05) * 72 / (end - start)  # a second is this wide
+    hidden = 0
+    for axis, (name, segments) in zip(axes[1:], strips):
+        wrong = [False] * len(segments)
+        if reference and name == "recognised":
+            wrong = [_majority(reference, s) not in (s.label, None) for s in segments]
+        hidden += _draw_strip(axis, name, segments, wrong, (start, end), points, silence)
+    if posteriors is not None:
+        _draw_posteriors(axes[-1], np.asarray(posteriors), names, start, end)
+    axes[-1].set_xlabel("time (s)")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(max(4, int(width)), steps=[1, 2, 5, 10]))
+    axes[0].set_xlim(start, end)
+    note = f"labels too narrow to show: {hidden} (picture a shorter span)" if hidden else ""
+    _draw_head(figure, head, title, note, bool(reference))
+    save_figure(path, figure)
+
+
+def save_figure(path: str | Path, figure: Figure) -> None:
+    """Write a figure as PNG, whole or not at all; folders that are missing are made.
+
+    Raises:
+        UsageError: if the file cannot be written.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            FigureCanvasAgg(figure).print_png(temporary)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: the picture cannot be written ({error.strerror or error}); choose another folder"
+        ) from None
+
+
+def spectrogram(samples: np.ndarray, columns: int) -> np.ndarray:
+    """Wide-band spectrogram in dB relative to its loudest point, shape (bins, columns).
+
+    A Gaussian window of 5 ms effective (10 ms physical) length after a pre-emphasis of about
+    6 dB an octave, as Praat draws it by default (Boersma 1993 for the window).
+
+    Args:
+        samples: 16 kHz, shape (samples,).
+        columns: at most; a column never stands for less than 1 ms.
+    """
+    size = int(2 * SPECTRUM_WINDOW * SAMPLE_RATE)
+    step = max(SAMPLE_RATE // 1000, -(-len(samples) // columns))
+    emphasised = np.append(samples[:1], samples[1:] - 0.97 * samples[:-1])
+    padded = np.pad(emphasised, size // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[: len(samples) : step]
+    window = np.exp(-6 * np.linspace(-1, 1, size) ** 2)
+    power = np.abs(np.fft.rfft(frames * window, n=512)) ** 2
+    loudest = power.max()
+    if loudest <= 0:
+        return np.full(power.T.shape, -np.inf)
+    return 10 * np.log10(np.maximum(power.T / loudest, 1e-30))
+
+
+def _panels(width: float, heights: Sequence[float], head: float) -> tuple[Figure, np.ndarray]:
+    """A figure of axes under each other below a head, and these axes; all sizes in inches."""
+    height = sum(heights) + 0.63 + head
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    margins = {
+        "left": 0.85 / width,
+        "right": 1 - 0.2 / width,
+        "top": 1 - head / height,
+        "bottom": 0.5 / height,
+    }
+    grid = {**margins, "hspace": 0.03}
+    axes = figure.subplots(
+        len(heights), sharex=True, squeeze=False, height_ratios=heights, gridspec_kw=grid
+    )
+    return figure, axes[:, 0]
+
+
+def _draw_spectrogram(axis: Axes, samples: np.ndarray, start: float, end: float) -> None:
+    part = samples[int(start * SAMPLE_RATE) : max(int(end * SAMPLE_RATE), 1)]
+    axis.imshow(
+        spectrogram(part, columns=8000),
+        origin="lower",
+        aspect="auto",
+        cmap="gray_r",
+        vmin=-DYNAMIC_RANGE,
+        vmax=0,
+        extent=(start, end, 0, SAMPLE_RATE / 2000),
+        interpolation="bilinear",
+    )
+    axis.set_ylabel("frequency (kHz)")
+    axis.set_yticks(range(0, 9, 2))
+    axis.tick_params(bottom=False)
+
+
+def _draw_strip(
+    axis: Axes,
+    name: str,
+    segments: Sequence[Segment],
+    wrong: Sequence[bool],
+    span: tuple[float, float],
+    points: float,
+    silence: str,
+) -> int:
+    """Draw labelled spans; return how many labels were too narrow to be drawn."""
+    hidden = 0
+    spans, colours = [], []
+    for segment, mistaken in zip(segments, wrong):
+        start, end = max(segment.start, span[0]), min(segment.end, span[1])
+        if end <= start:
+            continue
+        colour = WRONG if mistaken else PLAIN if segment.label == silence else RIGHT
+        strength = 0.08 + 0.62 * segment.confidence
+        spans.append((start, end - start))
+        colours.append(to_rgba(colour, strength))
+        room = (end - start) * points
+        label = "" if segment.label == silence and not mistaken else segment.label
+        # A label that is a little too wide is set smaller, one that is much too wide upright.
+        fitting = _STRIP_FONT * min(
+            1.0, (room - 2) / max(_STRIP_FONT * sum(map(_advance, label)), 1)
+        )
+        upright = len(label) > 1 and fitting < 0.75 * _STRIP_FONT
+        size = min(_STRIP_FONT, 0.95 * room) if upright else fitting
+        if label and size < _SMALLEST_FONT:
+            hidden += 1
+        elif label:
+            middle = (start + end) / 2
+            axis.text(
+                middle,
+                0.48,
+                label,
+                rotation=90 if upright else 0,
+                fontsize=size,
+                ha="center",
+                va="center",
+                clip_on=True,
+            )
+    axis.broken_barh(spans, (0, 1), facecolors=colours, linewidth=0)
+    axis.vlines([start for start, _ in spans], 0, 1, color="black", linewidth=0.6)
+    axis.set_ylim(0, 1)
+    axis.set_yticks([0.5], [name], fontsize=9)
+    axis.tick_params(left=False, bottom=False)
+    return hidden
+
+
+def _draw_posteriors(
+    axis: Axes, posteriors: np.ndarray, names: Sequence[str], start: float, end: float
+) -> None:
+    axis.imshow(
+        posteriors.T,
+        aspect="auto",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(0, len(posteriors) / FRAMES_PER_SECOND, len(names) - 0.5, -0.5),
+    )
+    axis.set_yticks(range(len(names)), names, fontsize=6.5)
+    axis.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axis.grid(which="minor", axis="y", color="#eeeeee", linewidth=0.4)
+    axis.tick_params(axis="y", which="both", length=0)
+    axis.set_ylabel("posterior (white 0, dark 1)", labelpad=6)
+    axis.set_xlim(start, end)
+
+
+def _draw_head(figure: Figure, head: float, title: str, note: str, compared: bool) -> None:
+    """Title, what the tints mean, and how the spectrogram was made."""
+    width, height = figure.get_size_inches()
+    left, top = 0.85 / width, 1 - 0.12 / height
+    ends = np.cumsum([_advance(letter) * 11 for letter in title])
+    fitting = int(np.searchsorted(ends, (width - 1.05) * 72 - 20))
+    if fitting < len(title):
+        title = title[:fitting].rstrip() + " …"
+    figure.text(left, top, title, fontsize=11, va="top")
+    settings = f"spectrogram: {1000 * SPECTRUM_WINDOW:.0f} ms Gaussian, {DYNAMIC_RANGE:.0f} dB"
+    figure.text(
+        left,
+        1 - (head - 0.07) / height,
+        "; ".join(filter(None, [settings, note])),
+        fontsize=7.5,
+        color="#555555",
+    )
+    meanings = [(RIGHT, 0.7, "sure"), (RIGHT, 0.2, "unsure")]
+    if compared:
+        meanings.insert(0, (WRONG, 0.7, "differs from reference"))
+    figure.legend(
+        handles=[Patch(facecolor=c, alpha=a, label=text) for c, a, text in meanings],
+        loc="upper right",
+        bbox_to_anchor=(min(1 - 0.15 / width, _LEGEND_INCHES / width), 1 - (head - 0.25) / height),
+        ncols=len(meanings),
+        fontsize=7.5,
+        frameon=False,
+        borderaxespad=0,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _advance(letter: str) -> float:
+    """Width of a letter in font sizes, measured between two others because blanks have no ink."""
+    widths = [
+        TextPath((0, 0), text, size=100).get_extents().width for text in (f"I{letter}I", "II")
+    ]
+    return (widths[0] - widths[1]) / 100
+
+
+def _majority(reference: Sequence[Segment], span: Segment) -> str | None:
+    """The label of a sorted reference that fills most of a span; None if none touches it."""
+    time: dict[str, float] = {}
+    first = bisect_right(reference, span.start, key=lambda segment: segment.end)
+    for segment in takewhile(lambda segment: segment.start < span.end, reference[first:]):
+        shared = min(segment.end, span.end) - max(segment.start, span.start)
+        time[segment.label] = time.get(segment.label, 0.0) + shared
+    return max(time, key=time.__getitem__, default=None)

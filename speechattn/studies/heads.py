@@ -1,0 +1,197 @@
+"""Encoders with heads that label whole sequences: one label, or as many as the model decides."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.encoder import Encoder
+from speechattn.studies.attention_decoder import AttentionDecoder, DecoderSession
+from speechattn.studies.beamsearch import Hypothesis, beam_search
+from speechattn.studies.ctc import ctc_beam_search, ctc_greedy, ctc_loss, log_softmax
+from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelHead, check_head
+from speechattn.studies.pooling import AttentionPooling, MeanPooling
+from speechattn.training.batches import Batch
+from speechattn.training.config import TrainingConfig
+from speechattn.training.replicas import half
+
+
+class LabelModel(Encoder):
+    """One label a sequence: encoder, pooling, classifier.
+
+    Args:
+        input_dim: numbers a frame.
+        num_labels: classes.
+        config: of the encoder.
+        head: how vectors are pooled.
+
+    Raises:
+        ConfigError: if the heads of the pooling do not divide the encoder's width.
+    """
+
+    def __init__(self, input_dim: int, num_labels: int, config: AnyEncoderConfig, head: LabelHead):
+        check_head(head, config.width)
+        super().__init__(input_dim, config)
+        self.head = head
+        attends = head.pooling == "attention"
+        self.pool = AttentionPooling(config.width, head.heads) if attends else MeanPooling()
+        self.classify = nn.Linear(config.width, num_labels)
+
+    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Scores before the softmax.
+
+        Args:
+            frames: shape (batch, frames, input_dim).
+            lengths: frames of each sequence, shape (batch,), when they differ.
+
+        Returns:
+            Shape (batch, num_labels).
+
+        Raises:
+            ValueError: as :meth:`Encoder.vectors`, and for a sequence without frames.
+        """
+        vectors = self.vectors(frames, lengths)
+        return self.classify(
+            self.pool(vectors, None if lengths is None else self.vector_lengths(lengths))
+        )
+
+    def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
+        """Cross-entropy added up over a batch, whose labels have shape (batch, 1)."""
+        with half(batch, settings):
+            scores = self(batch.frames, batch.lengths)
+        return F.cross_entropy(
+            scores.float(),
+            batch.labels[:, 0],
+            label_smoothing=settings.label_smoothing,
+            reduction="sum",
+        )
+
+
+class StringModel(Encoder):
+    """As many labels as the model decides: encoder, and CTC, an attention decoder or both.
+
+    Args:
+        input_dim: numbers a frame.
+        num_labels: classes.
+        config: of the encoder.
+        head: which of the two, and the share of CTC in the loss.
+    """
+
+    def __init__(
+        self, input_dim: int, num_labels: int, config: AnyEncoderConfig, head: CtcHead | DecoderHead
+    ):
+        super().__init__(input_dim, config)
+        self.head = head
+        self.classify = nn.Linear(config.width, num_labels + 1) if head.ctc_weight else None
+        self.decoder = None
+        if isinstance(head, DecoderHead):
+            self.decoder = AttentionDecoder(config.width, num_labels, head)
+
+    def ctc_log_probs(self, vectors: Tensor) -> Tensor:
+        """Of every label and the blank, shape (batch, vectors, num_labels + 1).
+
+        Raises:
+            ValueError: if the model has no CTC.
+        """
+        if self.classify is None:
+            raise ValueError("head.ctc_weight: 0; this model has no CTC to decode")
+        return log_softmax(self.classify(vectors))
+
+    def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
+        """Loss added up over the strings of a batch, whose labels have shape (batch, longest)."""
+        lengths, share = self.vector_lengths(batch.lengths), self.head.ctc_weight
+        total = 0.0
+        with half(batch, settings):
+            vectors = self.vectors(batch.frames, batch.lengths)
+        vectors = vectors.float()  # what comes now is small
+        if share:
+            log_probs = self.ctc_log_probs(vectors)
+            total = share * ctc_loss(log_probs, batch.labels, lengths).sum()
+        if self.decoder is not None:
+            smoothing = settings.label_smoothing
+            own = self.decoder.loss(vectors, batch.labels, lengths, smoothing)
+            total = total + (1 - share) * own
+        return total
+
+    @torch.inference_mode()
+    def each(self, frames: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+        """The encoder's vectors of each sequence of a batch, shape (its vectors, width)."""
+        vectors = self.vectors(frames, lengths)
+        if lengths is None:
+            return list(vectors)
+        return [v[:n] for v, n in zip(vectors, self.vector_lengths(lengths).tolist())]
+
+    @torch.inference_mode()
+    def ctc_strings(self, vectors: Tensor, beam: int = 0) -> list[Hypothesis]:
+        """Strings of one sequence by CTC, the best first.
+
+        Args:
+            vectors: the encoder's, shape (vectors, width).
+            beam: of the prefix search; 0 takes the best class of every vector.
+        """
+        log_probs = self.ctc_log_probs(vectors[None])[0]
+        return ctc_beam_search(log_probs, beam) if beam else [ctc_greedy(log_probs)]
+
+    @torch.inference_mode()
+    def decoder_strings(
+        self,
+        vectors: Tensor,
+        beam: int = 8,
+        length_power: float = 0.0,
+        ctc_share: float = 0.0,
+    ) -> list[Hypothesis]:
+        """Strings of one sequence by the attention decoder, the best first.
+
+        A string has at most as many labels as there are vectors, which is more than anybody speaks.
+        If none ends within that limit, the one that is cut off has ``ended`` false.
+
+        Args:
+            vectors: the encoder's, shape (vectors, width).
+            beam: strings that are kept at every step; 1 takes the best label each time.
+            length_power: see :func:`speechattn.studies.beamsearch.beam_search`.
+            ctc_share: of CTC in the scores by which what the search has found is put in order
+                (Watanabe et al., 2017, rescoring); 0 leaves it out.
+
+        Raises:
+            ValueError: if the model has no decoder, or no CTC for ``ctc_share``.
+        """
+        if self.decoder is None:
+            raise ValueError("head.kind: ctc; this model has no attention decoder")
+        session = DecoderSession(self.decoder, vectors[None])
+        found = beam_search(
+            session.advance,
+            self.decoder.end,
+            limit=len(vectors),
+            beam=beam,
+            length_power=length_power,
+        )
+        return self._rescored(vectors, found, ctc_share) if ctc_share else found
+
+    def _rescored(self, vectors: Tensor, found: list[Hypothesis], share: float) -> list[Hypothesis]:
+        """In the order of both scores, each hypothesis with both of them in its own."""
+        log_probs = self.ctc_log_probs(vectors[None])
+        rescored = []
+        for hypothesis in found:
+            labels = torch.tensor([hypothesis.labels], dtype=torch.long, device=vectors.device)
+            try:
+                by_ctc = -ctc_loss(log_probs, labels, torch.tensor([len(vectors)])).item()
+            except ValueError:  # more labels than CTC can write here
+                by_ctc = -float("inf")
+            score = (1 - share) * hypothesis.score + share * by_ctc
+            rescored.append(Hypothesis(hypothesis.labels, score, hypothesis.ended))
+        return sorted(rescored, key=lambda h: h.score, reverse=True)
+
+
+def head_model(
+    input_dim: int, num_labels: int, config: AnyEncoderConfig, head: AnyHead
+) -> LabelModel | StringModel:
+    """The model of a head; see :class:`LabelModel` and :class:`StringModel`."""
+    kind = LabelModel if isinstance(head, LabelHead) else StringModel
+    return kind(input_dim, num_labels, config, head)
+
+
+def head_loss(model: LabelModel | StringModel, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """A model's own loss, as :class:`speechattn.training.replicas.Replicas` asks for it."""
+    return model.loss(batch, settings)

@@ -1,0 +1,244 @@
+"""How many hydrogens an atom carries, from its element and from what it is bonded to.
+
+A molecule is a graph: its atoms but for hydrogen, each known by its element alone, and edges between
+those that are bonded; how strong a bond is, is not told. What an atom lacks to its valence its
+hydrogens make up, and whether a bond is double shows only in what lies around it, in rings some
+bonds away. Each layer of attention along edges (Veličković et al., 2018) looks one bond further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.attention.sparse_masks import Edges
+from speechattn.errors import ConfigError
+from speechattn.markdown import table
+from speechattn.studies.fit import FitConfig, fit
+from speechattn.studies.layers import through, weights_of, with_feed_forward
+from speechattn.studies.molecule_graphs import (
+    ELEMENTS,
+    MOST_HYDROGENS,
+    Molecule,
+    alone,
+    along_bonds,
+    everything,
+    read_molecules,
+    split,
+    together,
+)
+from speechattn.studies.trials import TaskConfig, percent, run_trials
+from speechattn.training.config import check
+from speechattn.training.stages import fingerprint
+
+CARBON = 6
+SCORED_AT_ONCE = 64  # molecules
+
+
+@dataclass(frozen=True)
+class Config(TaskConfig):
+    """A recipe of this task.
+
+    Attributes:
+        test: share of the molecules that are for testing.
+        layers: of attention along edges, one model for each number.
+        others: layers of the models that do not attend along edges.
+        width: of an atom's vector.
+        heads: of each attention layer.
+    """
+
+    name: str = "molecules"
+    work_dir: str = "data/runs/molecules"
+    test: float = 0.2
+    layers: tuple = (1, 2, 4)
+    others: int = 2
+    width: int = 32
+    heads: int = 4
+    training: FitConfig = field(default_factory=lambda: FitConfig(steps=400))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("", self, ("others", "width", "heads"), lambda v: v >= 1, "from 1 on")
+        check("", self, ("test",), lambda v: 0 < v < 1, "a share between 0 and 1")
+        if self.width % self.heads:
+            raise ConfigError(f"heads: {self.heads}; they must divide the width, {self.width}")
+        for value in self.layers:
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"layers: {value!r}; whole numbers, 1 or more")
+        if len(set(self.layers)) < len(self.layers):
+            raise ConfigError(f"layers: {list(self.layers)}; list each once")
+
+
+class GraphAttention(MultiHeadAttention):
+    """Attention whose graph comes with its input."""
+
+    def forward(self, x: Tensor, graph: Edges) -> Tensor:
+        """x: shape (1, nodes, width)."""
+        return super().forward(x, visibility=graph)
+
+
+class NeighbourMean(nn.Module):
+    """A matrix for the mean of what a node sees (as in Kipf & Welling, 2017, but for the weights)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.join = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, graph: Edges) -> Tensor:
+        """x: shape (1, nodes, width)."""
+        query, key = graph.pairs.T
+        total = torch.zeros_like(x[0]).index_add(0, query, x[0, key])
+        count = torch.bincount(query, minlength=graph.nodes).clamp(min=1)
+        return self.join(total / count[:, None])[None]
+
+
+class AtomClassifier(nn.Module):
+    """Vectors of elements, layers on a graph, scores of 0 to 3 hydrogens."""
+
+    def __init__(self, width: int, layers: Sequence[nn.Module]):
+        super().__init__()
+        self.vectors = nn.Embedding(ELEMENTS, width)
+        self.layers = with_feed_forward(width, list(layers))
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, MOST_HYDROGENS + 1)
+
+    def forward(self, elements: Tensor, graph: Edges) -> Tensor:
+        """Scores, shape (atoms, 4), of a graph of :func:`together`, but for its node 0."""
+        x = through(self.layers, self.vectors(elements)[None], graph)
+        return self.leave(self.norm(x[0, 1:]))
+
+
+def usual_hydrogens(train: Sequence[Molecule], test: Sequence[Molecule]) -> Tensor:
+    """The most frequent number of hydrogens of each test atom's element, shape (atoms,)."""
+    counts = torch.zeros(ELEMENTS, MOST_HYDROGENS + 1)
+    for molecule in train:
+        for element, hydrogens in zip(molecule.elements, molecule.hydrogens):
+            counts[element, hydrogens] += 1
+    counts += counts.sum(0) / (counts.sum() + 1)  # for elements that training has not
+    return counts[[element for molecule in test for element in molecule.elements]].argmax(1)
+
+
+def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
+    """Shares of atoms, of carbon atoms (where there are any) and of whole molecules that are right.
+
+    Args:
+        found: numbers of hydrogens, shape (atoms,), of all molecules after each other.
+        test: the molecules.
+    """
+    right = found == torch.tensor([h for m in test for h in m.hydrogens])
+    carbon = torch.tensor([e == CARBON for m in test for e in m.elements])
+    parts = right.split([len(m.elements) for m in test])
+    groups = {
+        "atoms": right,
+        "carbon atoms": right[carbon],
+        "molecules": torch.stack([part.all() for part in parts]),
+    }
+    return {name: x.double().mean().item() for name, x in groups.items() if len(x)}
+
+
+class Model(NamedTuple):
+    """What is compared.
+
+    Attributes:
+        layers: makes the layers on the graph.
+        seen: (query, key) of a molecule's atoms.
+        counting: see :func:`together`.
+    """
+
+    layers: Callable[[], Sequence[nn.Module]]
+    seen: Callable[[Molecule], list[tuple[int, int]]]
+    counting: bool = True
+
+    def graph(self, molecules: Sequence[Molecule]) -> tuple[Tensor, Edges, Tensor]:
+        """See :func:`together`."""
+        pairs = [torch.tensor(self.seen(molecule)) for molecule in molecules]
+        return together(molecules, pairs, self.counting)
+
+
+def models(config: Config) -> dict[str, Model]:
+    """What is compared, by name."""
+
+    def attention(count: int) -> Callable[[], list[nn.Module]]:
+        return lambda: [GraphAttention(config.width, config.heads) for _ in range(count)]
+
+    def means() -> list[nn.Module]:
+        return [NeighbourMean(config.width) for _ in range(config.others)]
+
+    others = attention(config.others)
+    made = {
+        "the atom alone": Model(others, alone),
+        "all atoms, no bonds": Model(others, everything),
+        f"mean, {_bonds(config.others)} away": Model(means, along_bonds),
+        f"attention that cannot count, {_bonds(config.others)} away": Model(
+            others, along_bonds, counting=False
+        ),
+    }
+    for count in config.layers:
+        made[f"attention, {_bonds(count)} away"] = Model(attention(count), along_bonds)
+    return made
+
+
+def _bonds(count: int) -> str:
+    return f"{count} bond{'s' if count > 1 else ''}"
+
+
+def train_and_score(
+    config: Config, train: Sequence[Molecule], test: Sequence[Molecule], model: Model, seed: int
+) -> dict[str, float]:
+    """Train a model; its accuracies on the test molecules, and its number of weights."""
+    torch.manual_seed(seed)
+    classifier = AtomClassifier(config.width, model.layers())
+
+    def loss(chosen: Tensor) -> Tensor:
+        elements, graph, hydrogens = model.graph([train[n] for n in chosen.tolist()])
+        return F.cross_entropy(classifier(elements, graph), hydrogens)
+
+    fit(classifier, loss, len(train), config.training, seed)
+    found = []
+    for first in range(0, len(test), SCORED_AT_ONCE):
+        elements, graph, _ = model.graph(test[first : first + SCORED_AT_ONCE])
+        with torch.inference_mode():
+            found.append(classifier(elements, graph).argmax(1))
+    return {**accuracies(torch.cat(found), test), "weights": weights_of(classifier)}
+
+
+def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
+    """Train every model with every seed; see :func:`speechattn.studies.trials.run_trials`."""
+    train, test = split(read_molecules(), config.test)
+    usual = accuracies(usual_hydrogens(train, test), test)
+    trials = {
+        (name, seed): partial(train_and_score, config, train, test, model, seed)
+        for seed in config.all_seeds
+        for name, model in models(config).items()
+    }
+    report = partial(write, train=train, test=test, usual=usual)
+    run_trials(config, fingerprint([train, test]), trials, report, force=force, say=say)
+
+
+def write(
+    rows: Sequence[dict],
+    *,
+    train: Sequence[Molecule],
+    test: Sequence[Molecule],
+    usual: dict[str, float],
+) -> str:
+    """The report: the molecules, then accuracies beside those of each element's usual number."""
+    atoms = sum(len(molecule.elements) for molecule in test)
+    sentences = (
+        f"Trained on {len(train):,} molecules, tested on {len(test):,} others with {atoms:,} atoms.",
+        f"Means of {len({row['seed'] for row in rows})} seeds ± 95 %.",
+    )
+    cells = [["usual of the element", "–", *(percent([value]) for value in usual.values())]]
+    for name in dict.fromkeys(row["trial"] for row in rows):
+        own = [row for row in rows if row["trial"] == name]
+        shares = (percent([row[group] for row in own]) for group in usual)
+        cells.append([name, f"{own[0]['weights']:,}", *shares])
+    header = ("sees", "weights", *(f"{group} right (%)" for group in usual))
+    return f"{' '.join(sentences)}\n\n{table(header, cells)}"

@@ -1,0 +1,265 @@
+"""Digits as sets of pixels: self-attention beside a CNN of as many weights, with few images and many.
+
+Every pixel is a vector: its intensity, and where it is. Nothing tells attention which pixels are
+neighbours; a convolution knows it from the start (Cordonnier et al., 2020, show that attention can
+learn it). The images are scikit-learn's, 1,797 of 8 x 8 pixels, of which the last ones are for testing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechattn.errors import ConfigError, SpeechattnError
+from speechattn.markdown import table
+from speechattn.studies.fit import FitConfig, fit
+from speechattn.studies.layers import attention_layers, through, weights_of
+from speechattn.studies.pixels_picture import learning_picture
+from speechattn.studies.trials import TaskConfig, interval, missing, percent, run_trials
+from speechattn.training.config import check
+from speechattn.training.stages import fingerprint
+
+SIDE, DIGITS, INK = 8, 10, 16  # pixels, classes, and the darkest a pixel can be
+CNN, ATTENTION = "CNN", "attention, everything"
+PLACES_STD = 0.3  # of the vectors of places before training
+PICTURE = "images.png"
+
+
+@dataclass(frozen=True)
+class Config(TaskConfig):
+    """A recipe of this task.
+
+    Attributes:
+        images: training sets, by their number of images, as many of each digit as there can be;
+            null for all there are.
+        test: images at the end that are never trained on.
+        width: of a pixel's vector.
+        heads: of each attention layer.
+        layers: of attention.
+        reaches: windows of attention beside attention to everything, in pixels to each side.
+    """
+
+    name: str = "pixels"
+    work_dir: str = "data/runs/pixels"
+    images: tuple = (50, 100, 200, 500, None)
+    test: int = 450
+    width: int = 24
+    heads: int = 4
+    layers: int = 2
+    reaches: tuple = (1,)
+    training: FitConfig = field(default_factory=lambda: FitConfig(steps=400, batch=16))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("", self, ("test", "width", "heads", "layers"), lambda v: v >= 1, "from 1 on")
+        if self.width % self.heads:
+            raise ConfigError(f"heads: {self.heads}; they must divide the width, {self.width}")
+        for name, least in (("images", DIGITS), ("reaches", 0)):
+            values = getattr(self, name)
+            for value in values:
+                whole = type(value) is int and value >= least
+                if not whole and not (name == "images" and value is None):
+                    raise ConfigError(f"{name}: {value!r}; whole numbers, {least} or more")
+            if len(set(values)) < len(values):
+                raise ConfigError(f"{name}: {list(values)}; list each once")
+        if not self.images:
+            raise ConfigError("images: empty; list at least one number, or null for all")
+
+
+class Images(NamedTuple):
+    """Images, shape (images, 8, 8), from 0 to 1, and their digits, shape (images,)."""
+
+    pixels: Tensor
+    digits: Tensor
+
+    def part(self, chosen: Tensor | slice) -> Images:
+        """Some of them."""
+        return Images(self.pixels[chosen], self.digits[chosen])
+
+
+class PixelAttention(nn.Module):
+    """Self-attention over pixels; the digit is read from all their vectors, side by side.
+
+    Args:
+        config: width, heads and layers.
+        reach: pixels to each side that a pixel sees; None for all.
+    """
+
+    def __init__(self, config: Config, reach: int | None):
+        super().__init__()
+        seen = "everything" if reach is None else {"grid": [SIDE, SIDE], "reach": [reach, reach]}
+        self.enter = nn.Linear(1, config.width)
+        self.places = nn.Parameter(torch.randn(SIDE * SIDE, config.width) * PLACES_STD)
+        self.layers = attention_layers(config.width, config.heads, config.layers, visibility=seen)
+        self.norm = nn.LayerNorm(config.width)
+        self.leave = nn.Linear(SIDE * SIDE * config.width, DIGITS)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Scores, shape (images, 10), of pixels, shape (images, 8, 8)."""
+        x = self.enter(pixels.flatten(1)[:, :, None]) + self.places
+        return self.leave(self.norm(through(self.layers, x)).flatten(1))
+
+
+def cnn(weights: int) -> nn.Sequential:
+    """A CNN of about so many weights: three convolutions of 3 x 3, halved twice (LeCun et al., 1998)."""
+
+    def made(channels: int) -> nn.Sequential:
+        def convolution(count_in: int, count_out: int) -> list[nn.Module]:
+            return [nn.Conv2d(count_in, count_out, 3, padding=1), nn.ReLU()]
+
+        layers = [*convolution(1, channels), *convolution(channels, channels), nn.MaxPool2d(2)]
+        layers += [*convolution(channels, 2 * channels), nn.MaxPool2d(2), nn.Flatten()]
+        layers += [nn.Linear(2 * channels * (SIDE // 4) ** 2, DIGITS)]
+        return nn.Sequential(nn.Unflatten(1, (1, SIDE)), *layers)
+
+    channels = 1
+    while weights_of(made(channels + 1)) <= weights:
+        channels += 1
+    return min((made(channels), made(channels + 1)), key=lambda m: abs(weights_of(m) - weights))
+
+
+def read_images() -> Images:
+    """Scikit-learn's digits.
+
+    Raises:
+        UsageError: if it is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise missing("scikit-learn") from None
+    digits = load_digits()
+    return Images(
+        torch.tensor(digits.images, dtype=torch.float32) / INK, torch.tensor(digits.target)
+    )
+
+
+def draw(digits: Tensor, count: int | None, seed: int) -> Tensor:
+    """Numbers of images, drawn so that every digit comes before one comes again.
+
+    Args:
+        digits: of all images there are, shape (images,).
+        count: how many to draw; None for all.
+        seed: of the draw.
+    """
+    order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
+    before = F.one_hot(digits[order], DIGITS).cumsum(0).gather(1, digits[order][:, None])[:, 0]
+    return order[before.argsort(stable=True)][:count]
+
+
+def check_images(config: Config, images: Images) -> Images:
+    """The images to train on.
+
+    Raises:
+        SpeechattnError: if they are too few for the recipe, or none is of some digit.
+    """
+    train = images.part(slice(0, max(0, len(images.digits) - config.test)))
+    counts = torch.bincount(train.digits, minlength=DIGITS)
+    if not counts.all():
+        digit = int((counts == 0).nonzero()[0])
+        raise SpeechattnError(f"test: {config.test}: no image of {digit} to train on; lower it")
+    most = max(count or 0 for count in config.images)
+    if most > len(train.digits):
+        raise SpeechattnError(
+            f"images: {most}; there are {len(train.digits)} beside those for testing: give fewer, "
+            "or null for all"
+        )
+    return train
+
+
+def train_and_score(
+    config: Config,
+    images: Images,
+    make: Callable[[], nn.Module],
+    count: int | None,
+    seed: int,
+) -> dict[str, float]:
+    """Train a model on some images; its accuracy on the test images, and its number of weights."""
+    train = check_images(config, images)
+    train = train.part(draw(train.digits, count, seed))
+    test = images.part(slice(len(images.digits) - config.test, None))
+    torch.manual_seed(seed)
+    model = make()
+
+    def loss(chosen: Tensor) -> Tensor:
+        return F.cross_entropy(model(train.pixels[chosen]), train.digits[chosen])
+
+    fit(model, loss, len(train.digits), config.training, seed)
+    with torch.inference_mode():
+        right = model(test.pixels).argmax(1) == test.digits
+    return {
+        "images": len(train.digits),
+        "accuracy": right.double().mean().item(),
+        "weights": weights_of(model),
+    }
+
+
+def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
+    """Train every model on every number of images with every seed; see
+    :func:`speechattn.studies.trials.run_trials`."""
+    images = read_images()
+    check_images(config, images)
+    weights = weights_of(PixelAttention(config, None))
+    models = {CNN: partial(cnn, weights), ATTENTION: partial(PixelAttention, config, None)}
+    for reach in config.reaches:
+        models[f"attention, {2 * reach + 1} x {2 * reach + 1}"] = partial(
+            PixelAttention, config, reach
+        )
+    trials = {
+        (f"{name}, {count or 'all'} images", seed): partial(
+            train_and_score, config, images, make, count, seed
+        )
+        for seed in config.all_seeds
+        for count in config.images
+        for name, make in models.items()
+    }
+    data = fingerprint([images.pixels.tolist(), images.digits.tolist()])
+    report = partial(write, config=config)
+    run_trials(config, data, trials, report, force=force, say=say)
+
+
+def write(rows: Sequence[dict], config: Config) -> str:
+    """The report, with a picture: accuracies by model and number of images, and who is ahead."""
+    accuracies: dict[str, dict[int, list[float]]] = {}
+    weights = {}
+    for row in rows:
+        name = row["trial"].rpartition(", ")[0]
+        accuracies.setdefault(name, {}).setdefault(row["images"], []).append(row["accuracy"])
+        weights[name] = row["weights"]
+    counts = sorted(accuracies[CNN])
+    cells = [
+        [name, f"{weights[name]:,}", *(percent(by_count[count]) for count in counts)]
+        for name, by_count in accuracies.items()
+    ]
+    header = ("model", "weights", *(f"{count:,} images" for count in counts))
+    learning_picture(Path(config.work_dir) / PICTURE, accuracies)
+    said = [ahead(count, accuracies[CNN][count], accuracies[ATTENTION][count]) for count in counts]
+    measured = f"Percent right of {config.test} test images after {config.training.steps} updates"
+    seeds = f"means of {config.seeds} seeds, each with images and weights of its own, ± 95 %"
+    lines = (
+        f"{measured}; {seeds}.",
+        table(header, cells),
+        "The CNN beside attention to everything, seed by seed:",
+        "\n".join(said),
+        f"![accuracy by number of images]({PICTURE})",
+    )
+    return "\n\n".join(lines)
+
+
+def ahead(count: int, cnn: Sequence[float], attention: Sequence[float]) -> str:
+    """Which of the two is ahead with so many images, and whether the seeds tell."""
+    difference, half = interval([a - b for a, b in zip(cnn, attention, strict=True)])
+    name = "the CNN" if difference > 0 else "attention"
+    said = f"- {count:,} images: {name} is ahead by {100 * abs(difference):.1f}"
+    if math.isnan(half):
+        return f"{said} points in the one seed"
+    doubt = "" if abs(difference) > half else ", no more than chance may make"
+    return f"{said} ± {100 * half:.1f} points{doubt}"

@@ -1,0 +1,299 @@
+"""One label a recording: spoken digits, for speakers that were heard in training and for one that was not."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+
+import speechattn
+from speechattn.audio.features import FrontEndConfig
+from speechattn.corpora.corpus import Corpus, read_entry
+from speechattn.corpora.prepared import Entry, PreparedSet, chosen, prepare_set
+from speechattn.decoder.lm.lexicon import named
+from speechattn.encoder.baselines import AnyEncoderConfig, EncoderConfig
+from speechattn.errors import ConfigError, CorpusError
+from speechattn.evaluation.bootstrap import bootstrap
+from speechattn.files import atomic_write_text
+from speechattn.inference.checkpoint import pick_device
+from speechattn.markdown import table
+from speechattn.phones import arpabet
+from speechattn.studies.head_config import POOLINGS, LabelHead, check_head
+from speechattn.studies.sequence_data import SequenceSet, unaligned
+from speechattn.studies.sequence_training import SequenceTrainer, train_head
+from speechattn.studies.trials import TaskConfig, run_trials
+from speechattn.training.config import AugmentationConfig, TrainingConfig, check
+from speechattn.training.recipe_config import check_entries
+from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
+
+GIVEN, WITHOUT = "as given", "without "  # experiments: the splits, and each speaker left out
+
+
+@dataclass(frozen=True)
+class Config(TaskConfig):
+    """The recipe of this task.
+
+    Attributes:
+        corpora: folder that holds the corpora.
+        train, test: ``corpus/split`` each, the experiment *as given*.
+        leave_out: speakers that are left out in turn: all recordings of the others, of ``train`` and
+            ``test``, are learnt from, and all of this one's are the test.
+        classes: labels, as the corpora's texts have them; empty for all texts there are in ``train``.
+            What has another text is left out.
+        poolings: of :data:`speechattn.studies.head_config.POOLINGS`, each of which is tried.
+        heads: of attention pooling.
+        hold_out: share of the recordings learnt from that is kept back to watch the training.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        front_end, encoder, training, augmentation: as in other recipes; ``max_silence_frames``
+            does not count.
+    """
+
+    name: str = "spoken_digits"
+    work_dir: str = "data/runs/spoken_digits"
+    seeds: int = 1
+    corpora: str = "data/corpora"
+    train: tuple = ("fsdd/train",)
+    test: tuple = ("fsdd/test",)
+    leave_out: tuple = ()
+    classes: tuple = ()
+    poolings: tuple = POOLINGS
+    heads: int = 4
+    hold_out: float = 0.05
+    device: str = "auto"
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    encoder: AnyEncoderConfig = field(default_factory=EncoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("train", "test"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name}: []; list at least one corpus/split")
+            check_entries(name, getattr(self, name))
+        for name in ("leave_out", "classes", "poolings"):
+            values = getattr(self, name)
+            if not all(isinstance(value, str) and value for value in values):
+                raise ConfigError(
+                    f"{name}: {list(values)}; a list of names (quote what is no text)"
+                )
+            if len(set(values)) != len(values):
+                raise ConfigError(f"{name}: {list(values)}; list each once")
+        if not self.poolings:
+            raise ConfigError(f"poolings: empty; list some of {', '.join(POOLINGS)}")
+        for pooling in self.poolings:
+            check_head(LabelHead(pooling, self.heads), self.encoder.width)
+        check("", self, ("hold_out",), lambda v: 0 < v < 1, "a share between 0 and 1")
+
+    def to_dict(self) -> dict:
+        """As plain values."""
+        return {**dataclasses.asdict(self), "encoder": self.encoder.to_dict()}
+
+
+class SpokenDigits:
+    """What the trials of a recipe share.
+
+    Args:
+        config: of the recipe.
+        force: whether trainings begin afresh.
+        say: takes one line for the user.
+    """
+
+    def __init__(self, config: Config, force: bool, say: Callable[[str], None]):
+        self.config, self.force, self.say = config, force, say
+        self.work, self.device = Path(config.work_dir), pick_device(config.device)
+        self._corpora = {name: self._read(getattr(config, name)) for name in ("train", "test")}
+        self._tested = {(c.name, u.id) for c in self._corpora["test"] for u in c}
+        for corpus in self._corpora["train"]:
+            for utterance in corpus:
+                if (corpus.name, utterance.id) in self._tested:
+                    raise ConfigError(
+                        f"test: {corpus.name} {utterance.id} is in train too; nothing may be in both"
+                    )
+        self._all: SequenceSet | None = None
+
+    def prepare(self) -> list:
+        """Make the set of all recordings; returns what tells it apart from others."""
+        config = self.config
+        corpora = [*self._corpora["train"], *self._corpora["test"]]
+        files = [u.path for corpus in corpora for u in corpus]
+        files += [corpus.folder / name for corpus in corpora for name in ("text", "utt2spk")]
+        facts = [speechattn.__version__, config.train, config.test, files_fingerprint(files)]
+        inputs = [*facts, config.front_end.to_dict()]
+        folder = self.work / "prepared"
+
+        def make() -> None:
+            options = {"phones": arpabet(), "front_end": config.front_end, "progress": "prepare"}
+            for problem in prepare_set(folder, map(unaligned, corpora), **options):
+                self.say(f"  left out: {problem}")
+
+        stage = Stage("prepare", make, lambda: inputs, [folder / "index.json"])
+        StageRunner([stage], self.work / "stamps.json", self.say).run(("prepare",))
+        self._all = self._labelled(PreparedSet(folder), corpora)
+        self._check_speakers()
+        return [fingerprint(inputs)]
+
+    def _read(self, entries: Sequence[str]) -> list[Corpus]:
+        corpora = Path(self.config.corpora)
+        return [read_entry(corpora, e, phones=arpabet(), alignments=False) for e in entries]
+
+    def _labelled(self, prepared: PreparedSet, corpora: Sequence[Corpus]) -> SequenceSet:
+        """All recordings with a class; others are named and left out."""
+        texts = {(corpus.name, u.id): u.text for corpus in corpora for u in corpus}
+        train = {u.text for corpus in self._corpora["train"] for u in corpus if u.text}
+        classes = self.config.classes or tuple(sorted(train))
+        labels, others = {}, []
+        for key, text in texts.items():
+            if text in classes:
+                labels[key] = (classes.index(text),)
+            else:
+                others.append(key[1])
+        if others:
+            self.say(f"  left out, with no text or one that is no class: {named(others)}")
+        return SequenceSet(prepared, labels, classes)
+
+    def _check_speakers(self) -> None:
+        speakers = dict.fromkeys(entry.speaker for entry in self._all.entries)
+        for speaker in self.config.leave_out:
+            if speaker not in speakers:
+                raise ConfigError(
+                    f"leave_out: {speaker!r} has no recording; the speakers are {named(speakers)}"
+                )
+            if len(speakers) == 1:
+                raise ConfigError(f"leave_out: {speaker!r} is the only speaker; nobody remains")
+
+    def parts(self, experiment: str) -> tuple[SequenceSet, SequenceSet, SequenceSet]:
+        """What an experiment learns from, watches and is tested on.
+
+        Raises:
+            ConfigError: if a class has nothing to learn from.
+        """
+        speaker = experiment.removeprefix(WITHOUT)
+
+        def tested(entry: Entry) -> bool:
+            if experiment == GIVEN:
+                return (entry.corpus, entry.id) in self._tested
+            return entry.speaker == speaker
+
+        def watched(entry: Entry) -> bool:
+            return chosen(entry.id, self.config.hold_out)
+
+        train = self._all.where(lambda e: not tested(e) and not watched(e))
+        self._check_classes(train, experiment)
+        try:
+            dev = self._all.where(lambda e: not tested(e) and watched(e))
+        except CorpusError:
+            raise ConfigError(
+                f"hold_out: {self.config.hold_out}; of so few recordings it keeps none back: raise it"
+            ) from None
+        return train, dev, self._all.where(tested)
+
+    def _check_classes(self, train: SequenceSet, experiment: str) -> None:
+        there = {int(train.labels(entry)[0]) for entry in train.entries}
+        empty = [name for number, name in enumerate(train.phones) if number not in there]
+        if empty:
+            raise ConfigError(
+                f"classes: {named(empty)}: no recording to learn from ({experiment}); record some, "
+                "or take it out of classes"
+            )
+
+    def trial(self, pooling: str, experiment: str, seed: int) -> dict:
+        """Train and test; returns the scores."""
+        train, dev, test = self.parts(experiment)
+        config = dataclasses.replace(self.config, seed=seed)
+        name = file_name(pooling, experiment, seed)
+
+        def trainer(checkpoint: Path) -> SequenceTrainer:
+            head = LabelHead(pooling, config.heads)
+            return SequenceTrainer(
+                config, train, dev, head, checkpoint=checkpoint, device=self.device
+            )
+
+        model, seconds = train_head(name, self.work, trainer, force=self.force, say=self.say)
+        rows = []
+        for entry in test.entries:
+            frames = torch.from_numpy(test.frames(entry))[None].to(self.device)
+            with torch.inference_mode():
+                shares = model(frames)[0].softmax(-1)
+            said, heard = int(test.labels(entry)[0]), int(shares.argmax())
+            names = test.phones[said], test.phones[heard]
+            rows.append((entry.corpus, entry.speaker, entry.id, *names, f"{shares.max():.4f}"))
+        text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
+        atomic_write_text(self.work / "recordings" / f"{name}.tsv", text)
+        right = sum(row[3] == row[4] for row in rows)
+        return {
+            "accuracy": right / len(rows),
+            "right": right,
+            "recordings": len(rows),
+            "learnt_from": len(train),
+            "training_seconds": seconds,
+            "weights": model.num_weights,
+        }
+
+    def report(self, rows: list[dict]) -> str:
+        """Accuracies with their intervals, experiment by experiment."""
+        experiments = [GIVEN, *(WITHOUT + speaker for speaker in self.config.leave_out)]
+        lines = [self._line(experiment, [experiment]) for experiment in experiments]
+        if len(self.config.leave_out) > 1:
+            lines.append(self._line(f"all {len(experiments) - 1} left out", experiments[1:]))
+        trained = [row["training_seconds"] for row in rows]
+        weights = sorted({row["weights"] for row in rows})
+        return (
+            f"{table(('test', 'recordings', *self.config.poolings), lines)}\n\n"
+            "Accuracy in percent by pooling, with 95 % bootstrap intervals: of recordings, or of speakers "
+            f"where several are left out. {len(rows)} trainings of "
+            f"{min(trained):.0f} to {max(trained):.0f} s, "
+            f"{' and '.join(map(str, weights))} weights."
+        )
+
+    def _line(self, name: str, experiments: Sequence[str]) -> tuple[str, ...]:
+        cells, count = [], 0
+        for pooling in self.config.poolings:
+            found = [
+                row
+                for experiment in experiments
+                for seed in self.config.all_seeds
+                for row in self._recordings(pooling, experiment, seed)
+            ]
+            unit = "speaker" if len(experiments) > 1 else "recording"
+            groups = [f"{row['corpus']}/{row[unit]}" for row in found]
+            right = [row["said"] == row["heard"] for row in found]
+            rate = bootstrap(groups, right, [1] * len(found))
+            cells.append(f"{100 * rate.rate:.1f} ({100 * rate.low:.1f}–{100 * rate.high:.1f})")
+            count = len(found) // len(self.config.all_seeds)
+        return name, str(count), *cells
+
+    def _recordings(self, pooling: str, experiment: str, seed: int) -> list[dict]:
+        path = self.work / "recordings" / f"{file_name(pooling, experiment, seed)}.tsv"
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+COLUMNS = ("corpus", "speaker", "recording", "said", "heard", "share")
+
+
+def file_name(pooling: str, experiment: str, seed: int) -> str:
+    """What the files of a training are called."""
+    safe = "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in experiment)
+    return f"{pooling}-{safe.replace('%20', '-')}-{seed}"
+
+
+def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
+    """Train and test what the recipe says; see :func:`speechattn.studies.trials.run_trials`."""
+    digits = SpokenDigits(config, force, say)
+    data = digits.prepare()
+    experiments = [GIVEN, *(WITHOUT + speaker for speaker in config.leave_out)]
+    for experiment in experiments:
+        digits.parts(experiment)  # what is wrong with one shows now, not after the others
+    trials = {
+        (f"{pooling}, {experiment}", seed): partial(digits.trial, pooling, experiment, seed)
+        for seed in config.all_seeds
+        for experiment in experiments
+        for pooling in config.poolings
+    }
+    run_trials(config, data, trials, digits.report, force=force, say=say)

@@ -1,0 +1,203 @@
+"""Parts of speech of Cantonese words, by a window of attention: how many neighbours decide.
+
+As "saw" in "I saw a saw" is a verb or a noun by what stands beside it, so is 好 "good" or "very". The
+text is in :mod:`speechattn.studies.tagged_text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechattn.attention.masks import Visibility, Window
+from speechattn.errors import ConfigError
+from speechattn.markdown import table
+from speechattn.studies.fit import FitConfig, fit
+from speechattn.studies.layers import attention_layers, through, weights_of
+from speechattn.studies.tagged_text import (
+    NO_TAG,
+    UNKNOWN,
+    Lexicon,
+    Scores,
+    Text,
+    Utterance,
+    read_corpus,
+    split,
+)
+from speechattn.studies.trials import TaskConfig, percent, run_trials
+from speechattn.training.config import check
+from speechattn.training.stages import fingerprint
+
+REACH = 8  # words, to each side, whose distances have a bias of their own
+SCORED_AT_ONCE = 512  # utterances
+
+
+@dataclass(frozen=True)
+class Config(TaskConfig):
+    """A recipe of this task.
+
+    Attributes:
+        test_every: every so-manieth conversation is for testing.
+        windows: of attention, ``[left, right]`` in words, or ``everything``.
+        width: of a word's vector.
+        heads: of an attention layer.
+        layers: of attention. With one, the window is all that a word sees.
+        least_count: how often a word must occur in training to have a vector of its own.
+        word_dropout: share of the words in training that are taken for unknown.
+    """
+
+    name: str = "tagging"
+    work_dir: str = "data/runs/tagging"
+    test_every: int = 5
+    windows: tuple = ((0, 0), (1, 1), (2, 2), "everything")
+    width: int = 64
+    heads: int = 4
+    layers: int = 1
+    least_count: int = 1
+    word_dropout: float = 0.1
+    training: FitConfig = field(default_factory=lambda: FitConfig(steps=600, batch=64))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = ("width", "heads", "layers", "least_count")
+        check("", self, counts, lambda v: v >= 1, "from 1 on")
+        check("", self, ("test_every",), lambda v: v >= 2, "from 2 on")
+        check("", self, ("word_dropout",), lambda v: 0 <= v < 1, "from 0 to below 1")
+        if self.width % self.heads:
+            raise ConfigError(f"heads: {self.heads}; they must divide the width, {self.width}")
+        if not self.windows:
+            raise ConfigError("windows: empty; list [left, right] in words, or everything")
+        for value in self.windows:
+            window_of(value)
+
+
+def window_of(value: object) -> Window:
+    """A window as a recipe holds it.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    try:
+        if value == "everything":
+            return Window(None, None)
+        left, right = value
+        return Window(left, right)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"windows: {value!r}; each is [left, right] in words, or everything"
+        ) from None
+
+
+class Tagger(nn.Module):
+    """Word vectors, layers of attention in a window, scores of tags.
+
+    Args:
+        config: width, heads, layers and word dropout.
+        words: that have a vector, the unknown one included.
+        tags: classes.
+        window: of every attention layer.
+    """
+
+    def __init__(self, config: Config, words: int, tags: int, window: Visibility):
+        super().__init__()
+        self.word_dropout = config.word_dropout
+        self.vectors = nn.Embedding(words, config.width)
+        nn.init.normal_(self.vectors.weight, std=0.1)  # so that few updates change a rare word
+        kind = {"positions": "distance", "reach": REACH, "visibility": window}
+        self.layers = attention_layers(config.width, config.heads, config.layers, **kind)
+        self.norm = nn.LayerNorm(config.width)
+        self.leave = nn.Linear(config.width, tags)
+
+    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """Scores, shape (utterances, words, tags), of words (utterances, words)."""
+        if self.training and self.word_dropout:
+            words = words.masked_fill(torch.rand(words.shape) < self.word_dropout, UNKNOWN)
+        return self.leave(self.norm(through(self.layers, self.vectors(words), lengths)))
+
+
+def train_and_score(
+    config: Config,
+    utterances: Sequence[Utterance],
+    test: Sequence[Utterance],
+    window: Window,
+    seed: int,
+) -> dict[str, float]:
+    """Train a tagger; accuracies on the test text, and its number of weights."""
+    lexicon = Lexicon(utterances, config.least_count)
+    train, held = Text(utterances, lexicon), Text(test, lexicon)
+    torch.manual_seed(seed)
+    model = Tagger(config, len(lexicon.words) + 1, len(lexicon.tags), window)
+
+    def loss(chosen: Tensor) -> Tensor:
+        words, lengths, tags = train.batch(chosen)
+        return F.cross_entropy(
+            model(words, lengths).flatten(0, 1), tags.flatten(), ignore_index=NO_TAG
+        )
+
+    fit(model, loss, len(utterances), config.training, seed)
+    names, found = list(lexicon.tags), []
+    for chosen in torch.arange(len(test)).split(SCORED_AT_ONCE):
+        words, lengths, _ = held.batch(chosen)
+        with torch.inference_mode():
+            best = model(words, lengths).argmax(-1)
+        for number, row in zip(chosen.tolist(), best.tolist()):
+            found += [names[tag] for tag, (_, true) in zip(row, test[number]) if true]
+    return {**Scores(test, lexicon).accuracy(found), "weights": weights_of(model)}
+
+
+def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
+    """Train every window with every seed; see :func:`speechattn.studies.trials.run_trials`."""
+    train, test = split(read_corpus(), config.test_every)
+    lexicon = Lexicon(train, config.least_count)
+    scores = Scores(test, lexicon)
+    names = {window_name(value): window_of(value) for value in config.windows}
+    trials = {
+        (name, seed): partial(train_and_score, config, train, test, window, seed)
+        for seed in config.all_seeds
+        for name, window in names.items()
+    }
+    usual = scores.accuracy([lexicon.usual(word) for word in scores.words])
+    data = fingerprint([train, test])
+    report = partial(write, scores=scores, usual=usual, train=train)
+    run_trials(config, data, trials, report, force=force, say=say)
+
+
+def window_name(value: object) -> str:
+    """A window of a recipe in words."""
+    window = window_of(value)
+    if (window.left, window.right) == (0, 0):
+        return "the word alone"
+    if window.left is None and window.right is None:
+        return "everything"
+    sides = ("all" if side is None else side for side in (window.left, window.right))
+    return "{} left, {} right".format(*sides)
+
+
+def write(
+    rows: Sequence[dict], *, scores: Scores, usual: dict[str, float], train: Sequence[Utterance]
+) -> str:
+    """The report: the text, then accuracies by window beside those of the most frequent tag."""
+    words, known = len(scores.words), {tag for u in train for _, tag in u}
+    tagged = sum(tag is not None for utterance in train for _, tag in utterance)
+    trained = f"Trained on {tagged:,} words in {len(train):,} utterances"
+    tested = f"tested on {words:,} words of other conversations"
+    lines = [f"{trained}, {tested}; punctuation is seen and not counted."]
+    if lacking := sorted(set(scores.tags) - known):
+        counted = ", ".join(f"{tag} ({scores.tags.count(tag)})" for tag in lacking)
+        lines.append(f"Tags of test words that training does not have, never right: {counted}.")
+    groups = [group for group in scores.groups if scores.count(group)]
+    header = ["sees", "weights"]
+    header += [f"{group} words ({scores.count(group):,}), % right" for group in groups]
+    cells = [["most frequent tag", "–", *(percent([usual[group]]) for group in groups)]]
+    for name in dict.fromkeys(row["trial"] for row in rows):
+        own = [row for row in rows if row["trial"] == name]
+        accuracies = (percent([row[group] for row in own]) for group in groups)
+        cells.append([name, f"{own[0]['weights']:,}", *accuracies])
+    seeds = len({row["seed"] for row in rows})
+    lines.append(f"Ambiguous: with several tags in training. Means of {seeds} seeds ± 95 %.")
+    return "\n\n".join([*lines, table(header, cells)])

@@ -1,0 +1,126 @@
+"""Stages of a recipe: each is skipped when its inputs have not changed since it last finished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechattn.errors import UsageError
+from speechattn.files import atomic_write_text
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a recipe.
+
+    Attributes:
+        name: on the command line.
+        run: does the work.
+        inputs: everything the result depends on, as JSON values; asked for before running.
+        outputs: files that exist when the stage has finished.
+        needs: names of the stages whose results it reads.
+    """
+
+    name: str
+    run: Callable[[], None]
+    inputs: Callable[[], object]
+    outputs: Sequence[Path]
+    needs: Sequence[str] = ()
+
+
+class StageRunner:
+    """Runs stages in order and remembers in one file what they were run on.
+
+    Args:
+        stages: in the order of the data.
+        stamps: JSON file: stage → fingerprint of its inputs.
+        say: takes one line for the user.
+    """
+
+    def __init__(self, stages: Sequence[Stage], stamps: Path, say: Callable[[str], None]):
+        self._stages = {stage.name: stage for stage in stages}
+        self._stamps = stamps
+        self._say = say
+
+    def run(self, names: Sequence[str], force: bool = False) -> None:
+        """Run the stages named, in the order of the data.
+
+        Args:
+            names: stages; those that are up to date are skipped.
+            force: run them all the same.
+
+        Raises:
+            UsageError: if a stage not named, whose results are needed, is missing or out of date.
+        """
+        for name, stage in self._stages.items():
+            if name not in names:
+                continue
+            for needed in stage.needs:
+                if not self.up_to_date(needed):
+                    raise UsageError(
+                        f"stage {name}: needs stage {needed}, which has not been run on these "
+                        f"inputs; add it: stages={needed},{name}"
+                    )
+            if not force and self.up_to_date(name):
+                self._say(f"{name}: up to date, skipped")
+                continue
+            self._say(f"{name}:")
+            fingerprint = self.fingerprint(name)
+            self._write(name, None)
+            stage.run()
+            self._write(name, fingerprint)
+
+    def up_to_date(self, name: str) -> bool:
+        """Whether a stage has finished on the inputs it would have now."""
+        stage = self._stages[name]
+        return (
+            all(path.exists() for path in stage.outputs)
+            and all(self.up_to_date(needed) for needed in stage.needs)
+            and self._read().get(name) == self.fingerprint(name)
+        )
+
+    def fingerprint(self, name: str) -> str:
+        """Of a stage's own inputs and those of all it needs."""
+        stage = self._stages[name]
+        return fingerprint([stage.inputs(), *(self.fingerprint(name) for name in stage.needs)])
+
+    def _read(self) -> dict:
+        try:
+            stamps = json.loads(self._stamps.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}  # nothing known: everything is run
+        return stamps if isinstance(stamps, dict) else {}
+
+    def _write(self, name: str, fingerprint: str | None) -> None:
+        stamps = self._read()
+        stamps[name] = fingerprint
+        atomic_write_text(self._stamps, json.dumps(stamps, indent=1) + "\n")
+
+
+def fingerprint(values: object) -> str:
+    """Of JSON values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def files_fingerprint(paths: Sequence[Path]) -> str:
+    """Of files' names, sizes and times of change; a missing file counts as missing."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        try:
+            status = path.stat()
+            facts = f"{path}\t{status.st_size}\t{status.st_mtime_ns}\n"
+        except OSError:
+            facts = f"{path}\tmissing\n"
+        digest.update(facts.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def content_fingerprint(path: Path) -> str:
+    """Of what is in a small file, whenever it was written; a file that cannot be read is missing."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "missing"

@@ -1,0 +1,294 @@
+"""Training: frame cross-entropy, a running mean of the weights, checkpoints to resume from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from speechattn.audio.features import FrontEndConfig
+from speechattn.corpora.prepared import PreparedSet
+from speechattn.encoder.anywindow import draw_window
+from speechattn.encoder.encoder import Encoder, EncoderConfig, PhoneClassifier
+from speechattn.errors import ModelError, SpeechattnError
+from speechattn.training.batches import Batch, TrainingBatches, dev_batches
+from speechattn.training.losses import SequenceLoss, frame_transitions
+from speechattn.training.optim import Optimizers, schedule
+from speechattn.training.recipe_config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.replicas import Loss, Replicas, frame_loss, single_core_threads
+from speechattn.training.trainer_state import (
+    TrainingFacts,
+    check_tensors,
+    damaged,
+    first_not_finite,
+    read_state,
+    write_state,
+)
+
+WINDOWS = 4  # in every batch of a model for any, or a few more for the replicas
+# Of the training's settings, on the weights in a checkpoint.
+WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every", "start_share")
+
+
+class Trainer:
+    """One training run; what it needs to go on later lies in one file.
+
+    Every update draws its batch, its augmentation and its dropout from the seed and its own number,
+    so a run that was interrupted and resumed gives the same losses as one that was not.
+
+    Args:
+        config: of the recipe.
+        train: what to learn from.
+        dev: what to measure on.
+        num_phones: classes.
+        silence: class of silence.
+        checkpoint: where to keep the state.
+        device: where to compute.
+        noises: see :class:`speechattn.training.augmentation.Augmenter`.
+        start: weights to begin with; None for random ones.
+
+    Attributes:
+        step: updates done.
+        seconds: spent on them.
+        history: rows of step, mean loss since the row before, and what :meth:`evaluate` gives, under
+            the name in :attr:`measured`.
+        losses: of the updates since the last row.
+    """
+
+    measured = "dev_frame_accuracy"
+
+    def __init__(
+        self,
+        config: RecipeConfig,
+        train: PreparedSet,
+        dev: PreparedSet,
+        *,
+        num_phones: int,
+        silence: int,
+        checkpoint: Path,
+        device: torch.device,
+        noises: Sequence[np.ndarray] = (),
+        start: PhoneClassifier | None = None,
+    ):
+        self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
+        self._names, self._num_labels = train.phones, num_phones
+        self.batches = self.make_batches(train, silence, noises)
+        torch.manual_seed(config.seed)
+        model = self.make_model()
+        if start is not None:
+            model.load_state_dict(start.state_dict())
+        else:
+            mean, std = self.batches.statistics()
+            model.mean.copy_(torch.from_numpy(mean))
+            model.std.copy_(torch.from_numpy(std))
+        self.model = model.to(device)
+        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.replicas = Replicas(self.model, config.training, self.make_loss(train))
+        self.optimizers = Optimizers(self.model, config.training)
+        self._drafts, self._draft = single_core_threads(1), None
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[dict] = []
+        self.losses: list[float] = []
+
+    def make_batches(
+        self, train: PreparedSet, silence: int, noises: Sequence[np.ndarray]
+    ) -> TrainingBatches:
+        """What is learnt from."""
+        return TrainingBatches(train, self.config, silence, noises)
+
+    def make_loss(self, train: PreparedSet) -> Loss:
+        """What is made smaller."""
+        if not self.config.training.sequence_weight:
+            return frame_loss
+        labels = (train.labels(entry) for entry in train.entries)
+        return SequenceLoss(frame_transitions(labels, self._num_labels).to(self.device))
+
+    def make_model(self) -> Encoder:
+        """What learns, with random weights."""
+        return PhoneClassifier(self.config.front_end.dim, self._num_labels, self.config.encoder)
+
+    def run(self) -> Encoder:
+        """Train to the end, from a checkpoint if there is one; returns the averaged model.
+
+        Raises:
+            ModelError: if the checkpoint is damaged or of another training.
+            SpeechattnError: if the loss or the weights are no longer finite; the checkpoint stays
+                as it was before.
+        """
+        settings = self.config.training
+        if self.checkpoint.exists():
+            self.load()
+        clock = time.monotonic()
+        with tqdm(desc="train", total=settings.steps, initial=self.step, unit="step") as bar:
+            while self.step < settings.steps:
+                self.losses.append(self.update())
+                bar.update()
+                bar.set_postfix(loss=f"{self.losses[-1]:.3f}", refresh=False)
+                done = self.step == settings.steps
+                if done or self.step % settings.evaluate_every == 0:
+                    bar.write(self._add_row())
+                if done or self.step % settings.checkpoint_every == 0:
+                    now = time.monotonic()
+                    self.seconds, clock = self.seconds + now - clock, now
+                    self.save()
+        return self.averaged()
+
+    def _add_row(self) -> str:
+        """Measure on dev and add a row to the history; returns it as a line to read."""
+        row = {
+            "step": self.step,
+            "loss": sum(self.losses) / len(self.losses),
+            self.measured: self.evaluate(),
+        }
+        self.history.append(row)
+        self.losses = []
+        return (
+            f"step {row['step']}: loss {row['loss']:.3f}, "
+            f"{self.measured.replace('_', ' ')} {100 * row[self.measured]:.1f} %"
+        )
+
+    def update(self) -> float:
+        """One update; returns its loss."""
+        settings = self.config.training
+        batch = self._next_batch().to(self.device)
+        loss = self.replicas.backward(batch, self.config.seed + self.step, self._windows())
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}")
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        share = schedule(self.step, settings.steps, settings.warmup_steps)
+        self.optimizers.step(settings.learning_rate * share)
+        self.step += 1
+        # At first the mean forgets faster, so that it soon leaves the initial weights behind: it
+        # spans about the last tenth of the updates so far, until that is what average_decay spans.
+        decay = min(settings.average_decay, self.step / (self.step + 10))
+        parameters = [p.detach() for p in self.model.parameters()]
+        torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
+        return loss
+
+    def _windows(self) -> list[tuple[int, int]]:
+        """Those of the parts of this update's batch; none where the encoder has one of its own."""
+        encoder, settings = self.config.encoder, self.config.training
+        if not encoder.any_window:
+            return []
+        count = -(-WINDOWS // settings.replicas) * settings.replicas
+        return [draw_window(encoder, self.config.seed, count * self.step + i) for i in range(count)]
+
+    def _next_batch(self) -> Batch:
+        """The batch of this update; another thread begins with the next one."""
+        drafts = self._drafts
+        if self._draft is None or self._draft[0] != self.step:
+            self._draft = self.step, drafts.submit(self.batches.draft, self.step)
+        batch = self.batches.masked(self._draft[1].result())
+        self._draft = self.step + 1, drafts.submit(self.batches.draft, self.step + 1)
+        return batch
+
+    def averaged(self) -> Encoder:
+        """The model with the running mean of its weights, for use."""
+        model = self.make_model().to(self.device)
+        model.load_state_dict({**self.model.state_dict(), **self.average})
+        return model.eval()
+
+    def evaluate(self) -> float:
+        """Frame accuracy of the averaged model on dev, silence a class."""
+        model, right, total = self.averaged(), 0, 0
+        for frames, labels, lengths in dev_batches(self.dev):
+            with torch.inference_mode():
+                scores = model(frames.to(self.device), lengths.to(self.device))
+            found = scores.argmax(-1).cpu()
+            right += int((found == labels).sum())
+            total += int(lengths.sum())
+        return right / total
+
+    def _diverged(self, what: str) -> SpeechattnError:
+        return SpeechattnError(
+            f"training.learning_rate: {self.config.training.learning_rate}: {what} at step "
+            f"{self.step}; lower the learning rate or lengthen training.warmup_steps"
+        )
+
+    def save(self) -> None:
+        """Write the state to the checkpoint, whole or not at all.
+
+        Raises:
+            SpeechattnError: if a part of it is no longer finite; nothing is written.
+        """
+        tensors = {f"weights.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        tensors |= self.optimizers.tensors()
+        if name := first_not_finite(tensors):
+            raise self._diverged(f"{name} holds NaN or Inf")
+        facts = TrainingFacts(
+            self.step, self.seconds, self.history, self._fingerprint(), self._data(), self.losses
+        )
+        write_state(self.checkpoint, facts, tensors)
+
+    def load(self) -> None:
+        """Take up the state in the checkpoint.
+
+        Raises:
+            ModelError: if the checkpoint is damaged or belongs to another training.
+        """
+        facts, tensors = read_state(self.checkpoint)
+        for what, same in (
+            ("configuration", _comparable(facts.config) == _comparable(self._fingerprint())),
+            ("training set or phone set", facts.data in (None, self._data())),
+        ):
+            if not same:
+                raise ModelError(
+                    f"{self.checkpoint}: belongs to another {what}; delete it to start afresh, "
+                    "or give the run another work_dir"
+                )
+        if facts.step > self.config.training.steps:
+            raise damaged(self.checkpoint, f"step {facts.step}")
+        check_tensors(self.checkpoint, tensors, self._shapes(facts.step))
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.model.load_state_dict(part("weights."))
+        for name, value in part("average.").items():
+            self.average[name].copy_(value)
+        self.optimizers.load(tensors)
+        self.step, self.seconds = facts.step, facts.seconds
+        self.history, self.losses = facts.history, facts.losses
+
+    def _shapes(self, step: int) -> dict[str, torch.Size]:
+        """Names and shapes of all tensors in a checkpoint after ``step`` updates."""
+        shapes = {f"weights.{k}": v.shape for k, v in self.model.state_dict().items()}
+        shapes |= {f"average.{k}": v.shape for k, v in self.average.items()}
+        return shapes | (self.optimizers.shapes() if step else {})
+
+    def _fingerprint(self) -> list:
+        """What a checkpoint must agree with, as JSON would return it."""
+        parts = ("seed", "front_end", "encoder", "augmentation", "training")
+        config = self.config.to_dict()
+        return json.loads(json.dumps([*(config[p] for p in parts), self.batches.num_frames]))
+
+    def _data(self) -> str:
+        """Digest of the frames and labels that are trained on, and of what the labels mean."""
+        facts = [self.batches.digest, self._num_labels, self._names]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _comparable(fingerprint: list) -> list:
+    """A fingerprint without what changes no weights.
+
+    A setting that a checkpoint does not know, because it is younger, has its default there.
+    """
+    kinds = (None, FrontEndConfig, EncoderConfig, AugmentationConfig, TrainingConfig, None)
+    parts = []
+    for kind, part in zip(kinds, fingerprint):
+        if kind is not None and isinstance(part, dict):
+            defaults = json.loads(json.dumps(asdict(kind())))
+            part = {k: v for k, v in {**defaults, **part}.items() if k not in WITHOUT_EFFECT}
+        parts.append(part)
+    return [*parts, *fingerprint[len(kinds) :]]

@@ -1,0 +1,149 @@
+"""The state of a training on disk: one safetensors file, tensors and a few facts in JSON.
+
+It is written whole or not at all, nothing in it is ever unpickled, and what is read is checked in
+every part before any of it is taken up.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from speechattn.errors import ModelError
+from speechattn.files import atomic_path
+from speechattn.text import one_line
+
+
+@dataclass
+class TrainingFacts:
+    """What a training remembers besides its tensors.
+
+    Attributes:
+        step: updates done.
+        seconds: spent on them.
+        history: rows of step, loss and what was measured on dev.
+        config: what the weights depend on, as JSON values.
+        data: digest of the training set and its phones; None in files of an early version.
+        losses: of the updates since the last row of the history.
+    """
+
+    step: int
+    seconds: float
+    history: list[dict]
+    config: list
+    data: str | None = None
+    losses: list[float] = field(default_factory=list)
+
+
+def write_state(path: Path, facts: TrainingFacts, tensors: dict[str, Tensor]) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        plain = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+        # Not save_file, whose file nobody else may read.
+        temporary.write_bytes(save(plain, {"facts": json.dumps(asdict(facts))}))
+
+
+def read_state(path: Path) -> tuple[TrainingFacts, dict[str, Tensor]]:
+    """Read the file; the facts are checked, the tensors are not (see :func:`check_tensors`).
+
+    Raises:
+        ModelError: if it is no such file.
+    """
+    try:
+        with safe_open(path, "pt") as stored:
+            values = json.loads(stored.metadata()["facts"])
+            names = stored.keys()
+            tensors = {name: stored.get_tensor(name) for name in names}
+        return _facts(values), tensors
+    except KeyError as error:
+        raise damaged(path, f"no key {error}") from None
+    except (SafetensorError, OSError, TypeError, ValueError, RecursionError) as error:
+        raise damaged(path, str(error)) from None
+
+
+def check_tensors(path: Path, found: dict[str, Tensor], wanted: dict[str, torch.Size]) -> None:
+    """Check that there are the tensors that are wanted, finite, and no others.
+
+    Raises:
+        ModelError: naming the first that is missing, has another shape, or is not wanted.
+    """
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            raise damaged(path, f"{name} is missing")
+        if name not in wanted:
+            raise damaged(path, f"holds {name}, which this model has not")
+        value = found[name]
+        if value.shape != wanted[name] or not value.is_floating_point():
+            is_, should = f"{value.dtype} {list(value.shape)}", list(wanted[name])
+            raise damaged(path, f"{name} is {is_}, where this model has floats {should}")
+    if name := first_not_finite(found):
+        raise damaged(path, f"{name} holds NaN or Inf")
+
+
+def first_not_finite(tensors: dict[str, Tensor]) -> str | None:
+    """Name of the first tensor that holds NaN or Inf; None if all are finite."""
+    return next((k for k, v in tensors.items() if not torch.isfinite(v).all()), None)
+
+
+def damaged(path: Path, reason: str) -> ModelError:
+    """The error for a file that is no checkpoint of this training."""
+    return ModelError(
+        f"{one_line(path)}: not a checkpoint of this training ({one_line(reason)}); "
+        "delete it to start afresh"
+    )
+
+
+def _facts(values: object) -> TrainingFacts:
+    """Facts from JSON; raises KeyError, TypeError or ValueError."""
+    if not isinstance(values, dict):
+        raise TypeError("its facts are no mapping")
+    required = ("step", "seconds", "history", "config")
+    facts = TrainingFacts(
+        **{name: values[name] for name in required},
+        data=values.get("data"),
+        losses=values.get("losses", []),
+    )
+    holds = {
+        "step": _is_count(facts.step),
+        "seconds": _is_number(facts.seconds) and facts.seconds >= 0,
+        "history": isinstance(facts.history, list) and all(map(_is_row, facts.history)),
+        "config": isinstance(facts.config, list),
+        "data": facts.data is None or isinstance(facts.data, str),
+        "losses": isinstance(facts.losses, list) and all(map(_is_number, facts.losses)),
+    }
+    for name, right in holds.items():
+        if not right:
+            shown = repr(getattr(facts, name))
+            raise ValueError(f"its {name} is {shown if len(shown) < 80 else shown[:77] + '...'}")
+    return facts
+
+
+def _is_number(value: object) -> bool:
+    # NaN and Inf are not JSON, but Python reads them; a whole number may be too large for a float.
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) < 1e300 and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_row(row: object) -> bool:
+    return (
+        isinstance(row, dict)
+        and _is_count(row.get("step"))
+        and _is_number(row.get("loss"))
+        and len(row) == 3
+        and all(map(_is_number, row.values()))
+    )

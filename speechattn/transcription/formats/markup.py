@@ -1,0 +1,127 @@
+"""Formats of programs that play the recording beside its labels: ELAN and WebVTT.
+
+Both count in milliseconds; see :func:`speechattn.decimals.whole_edges` for how times are rounded.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from speechattn.decimals import whole_edges
+
+if TYPE_CHECKING:
+    from speechattn.inference.recognizer import Transcription
+
+MILLISECONDS = 1000  # a second
+DATE = "1970-01-01T00:00:00Z"  # EAF demands one; the same one keeps the same input's files the same
+_MIME_TYPES = {".wav": "audio/x-wav"}  # ELAN's name for it, and "unknown" for the others
+
+_EAF_HEAD = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="speechattn" DATE="{date}" FORMAT="3.0" VERSION="3.0"\
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"\
+ xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
+    <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
+        <MEDIA_DESCRIPTOR MEDIA_URL="{media}" MIME_TYPE="{mime}" RELATIVE_MEDIA_URL="./{media}"/>
+        <PROPERTY NAME="lastUsedAnnotationId">{count}</PROPERTY>
+    </HEADER>
+"""
+_EAF_ANNOTATION = """\
+        <ANNOTATION>
+            <ALIGNABLE_ANNOTATION ANNOTATION_ID="a{number}" TIME_SLOT_REF1="ts{first}"\
+ TIME_SLOT_REF2="ts{second}">
+                <ANNOTATION_VALUE>{label}</ANNOTATION_VALUE>
+            </ALIGNABLE_ANNOTATION>
+        </ANNOTATION>
+"""
+_EAF_TAIL = """\
+    <LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="phone" TIME_ALIGNABLE="true"/>
+</ANNOTATION_DOCUMENT>
+"""
+
+
+def eaf(transcription: Transcription, file: str, silence: str) -> str:
+    """An ELAN document (EAF 3.0) with one alignable tier, ``phones``, silence included.
+
+    The end of an annotation and the start of the next are two time slots of one value, as ELAN
+    writes them. The recording is named without its folder: ELAN finds it beside the document, or
+    asks for it.
+    """
+    name = PurePosixPath(file)
+    edges = whole_edges(transcription.phones, MILLISECONDS)
+    head = _EAF_HEAD.format(
+        date=DATE,
+        media=escape(quote(name.name, errors="surrogateescape")),
+        mime=_MIME_TYPES.get(name.suffix.lower(), "unknown"),
+        count=len(edges),
+    )
+    slots = [
+        f'        <TIME_SLOT TIME_SLOT_ID="ts{number}" TIME_VALUE="{time}"/>\n'
+        for number, time in enumerate((time for edge in edges for time in edge), 1)
+    ]
+    annotations = [
+        _EAF_ANNOTATION.format(
+            number=i, first=2 * i - 1, second=2 * i, label=xml_text(segment.label)
+        )
+        for i, segment in enumerate(transcription.phones, 1)
+    ]
+    time_order = ["    <TIME_ORDER>\n", *slots, "    </TIME_ORDER>\n"]
+    tier = ['    <TIER LINGUISTIC_TYPE_REF="phone" TIER_ID="phones">\n', *annotations]
+    return "".join([head, *time_order, *tier, "    </TIER>\n", _EAF_TAIL])
+
+
+def xml_text(text: str) -> str:
+    """Text between the tags of an XML document.
+
+    Characters that XML 1.0 cannot hold in any form are written as Python escapes.
+    """
+    held = (c if _in_xml(c) else c.encode("unicode_escape").decode() for c in text)
+    return escape("".join(held), {"\r": "&#13;"})  # a bare one would be read as a line feed
+
+
+def _in_xml(character: str) -> bool:
+    """Whether a character is a Char of XML 1.0, section 2.2."""
+    surrogate = "\ud800" <= character <= "\udfff"
+    return character in "\t\n\r" or not (
+        character < " " or surrogate or character in "\ufffe\uffff"
+    )
+
+
+def vtt(transcription: Transcription, file: str, silence: str) -> str:
+    """WebVTT: one cue a phone; during silence nothing is shown."""
+    cues = [
+        f"{_vtt_time(start)} --> {_vtt_time(end)}\n{vtt_text(segment.label)}\n"
+        for (start, end), segment in zip(
+            whole_edges(transcription.phones, MILLISECONDS), transcription.phones
+        )
+        if segment.label != silence
+    ]
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def _vtt_time(milliseconds: int) -> str:
+    seconds, milliseconds = divmod(milliseconds, MILLISECONDS)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"
+
+
+def vtt_text(text: str) -> str:
+    """A label as the text of a cue.
+
+    Space other than the plain one, line ends above all, which would end the cue, and marks that
+    are not seen are character references. Control characters and lone surrogates, for which HTML
+    has none, are the replacement character.
+    """
+
+    def referenced(character: str) -> str:
+        kind = unicodedata.category(character)
+        if character in "\t\n\r" or (kind in ("Zs", "Zl", "Zp", "Cf") and character != " "):
+            return f"&#{ord(character)};"
+        return "\ufffd" if kind in ("Cc", "Cs") else character
+
+    return "".join(referenced(c) for c in escape(text))

@@ -1,0 +1,113 @@
+"""Formats of one record a phone, with its confidence: CTM, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from speechattn.decimals import exact, plain
+
+if TYPE_CHECKING:
+    from speechattn.inference.recognizer import Transcription
+    from speechattn.segments import Segment
+
+PROBABILITY_DECIMALS = 4
+
+
+def phone_records(transcription: Transcription) -> list[dict]:
+    """The phones as JSON values: label, start and end (s), confidence.
+
+    Where alternatives were asked for, also those: a list of label and probability.
+    """
+    return [_record(segment) for segment in transcription.phones]
+
+
+def _record(segment: Segment) -> dict:
+    record = {
+        "label": segment.label,
+        "start": float(segment.start),
+        "end": float(segment.end),
+        "confidence": round(float(segment.confidence), PROBABILITY_DECIMALS),
+    }
+    if segment.alternatives:
+        record["alternatives"] = [
+            {"label": label, "probability": round(float(probability), PROBABILITY_DECIMALS)}
+            for label, probability in segment.alternatives
+        ]
+    return record
+
+
+def ctm_field(text: str) -> str:
+    """A name as one field of a line; ``urllib.parse.unquote_to_bytes`` undoes it.
+
+    Percent-encoded are white space, which separates fields; control characters; ``%`` itself;
+    a ``;`` at the beginning, which would make the line a comment; and bytes of a file name that
+    are not UTF-8.
+    """
+
+    def escaped(character: str) -> str:
+        raw_byte = "\udc80" <= character <= "\udcff"
+        data = character.encode("utf-8", "surrogateescape" if raw_byte else "surrogatepass")
+        return "".join(f"%{byte:02X}" for byte in data)
+
+    def special(position: int, character: str) -> bool:
+        undecodable = "\ud800" <= character <= "\udfff"
+        control = character < " " or character == "\x7f"
+        comment = character == ";" and position == 0
+        return character.isspace() or undecodable or control or character == "%" or comment
+
+    return "".join(escaped(c) if special(i, c) else c for i, c in enumerate(text))
+
+
+def utterance_name(file: str) -> str:
+    """The recording's relative path without its suffix: ``a/b.wav`` → ``a/b``."""
+    path = PurePosixPath(file)
+    return os.fspath(path.parent / path.stem)
+
+
+def ctm(transcription: Transcription, file: str, silence: str) -> str:
+    """NIST CTM: ``utterance channel start duration symbol confidence`` a line, channel 1.
+
+    The utterance is the relative path without suffix, made one field by :func:`ctm_field`. Start
+    and duration add up to the next start exactly, as decimals.
+    """
+    utterance = ctm_field(utterance_name(file))
+    return "".join(
+        f"{utterance} 1 {plain(exact(segment.start))}"
+        f" {plain(exact(segment.end) - exact(segment.start))}"
+        f" {ctm_field(segment.label)} {segment.confidence:.{PROBABILITY_DECIMALS}f}\n"
+        for segment in transcription.phones
+    )
+
+
+def json_text(transcription: Transcription, file: str, silence: str) -> str:
+    """A JSON object: file, duration (s), sample_rate (Hz) and the list of phones.
+
+    ASCII only: bytes of a file name that are not UTF-8 appear as ``\\udc80`` to ``\\udcff``
+    (Python's ``surrogateescape``; ``os.fsencode`` gives the name back).
+    """
+    values = {
+        "file": file,
+        "duration": float(transcription.duration),
+        "sample_rate": int(transcription.sample_rate),
+    }
+    head = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}")
+    # Phone by phone: with an indent, json makes a string of every number, and hours have many.
+    phones = (json.dumps(_record(p), indent=1, allow_nan=False) for p in transcription.phones)
+    indented = (text.replace("\n", "\n  ") for text in phones)
+    return f'{head},\n "phones": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
+
+
+def csv_text(transcription: Transcription, file: str, silence: str) -> str:
+    """Comma-separated values with the header ``start,end,label,confidence``, times in seconds."""
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n")
+    rows.writerow(["start", "end", "label", "confidence"])
+    for segment in transcription.phones:
+        times = plain(exact(segment.start)), plain(exact(segment.end))
+        rows.writerow([*times, segment.label, f"{segment.confidence:.{PROBABILITY_DECIMALS}f}"])
+    return buffer.getvalue()

@@ -1,0 +1,172 @@
+"""Which recordings to transcribe, and into which files: settled before anything is transcribed.
+
+For every recording there will be one file a format, in the folders the recording has below the
+input folder: ``rec/a/b.wav`` of the input ``rec`` gives ``DIR/a/b.TextGrid``. A recording named
+itself gives ``DIR/b.TextGrid``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechattn.errors import UsageError
+from speechattn.text import one_line
+from speechattn.transcription.outputs import output_suffixes
+from speechattn.transcription.remote import Remote, find_remote, is_url
+
+# The run's own files: no output may have the name of one.
+_RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to transcribe.
+
+    Attributes:
+        path: of the recording, on this machine or behind a URL.
+        file: its path below the input folder, parts separated by ``/``; its name if it was
+            given as a file.
+        outputs: format, or kind of posteriors → file to write.
+    """
+
+    path: Path | Remote
+    file: str
+    outputs: dict[str, Path]
+
+
+def collect(
+    inputs: Sequence[str | Path], output_dir: str | Path, formats: Sequence[str]
+) -> list[Job]:
+    """Find the recordings and name their outputs, before anything is transcribed.
+
+    A folder is searched with all its folders for names with an audio suffix, in sorted order;
+    hidden files and folders (such as the ``._a.wav`` of macOS archives) are left out, links are
+    followed, except to a folder that is being searched already. A file is taken whatever its
+    name. A recording found twice under one output name is transcribed once.
+
+    Args:
+        inputs: audio files and folders, or URLs of such (:mod:`~speechattn.transcription.remote`).
+        output_dir: folder for the outputs; need not exist.
+        formats: of the files each gets; see :attr:`speechattn.transcription.outputs.OutputOptions.kinds`.
+
+    Raises:
+        UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
+            an input does not exist, is a folder that cannot be searched or holds no audio; if two
+            recordings would be written to one output, or an output would replace a recording or
+            what the run itself writes; if the output folder is a URL.
+    """
+    suffixes = output_suffixes(formats)
+    if is_url(str(output_dir)):
+        raise _usage_error(
+            f"{output_dir}: outputs go to a folder, since a journal cannot be added to, nor a file "
+            "be replaced in one step, behind a URL; write to a folder and copy it there"
+        )
+    if not inputs:
+        raise UsageError("no input; give audio files or folders that hold some")
+    jobs: dict[str, Job] = {}
+    for path, file in find_recordings(inputs):
+        target = Path(output_dir, file)
+        outputs = {kind: target.with_name(target.stem + end) for kind, end in suffixes.items()}
+        job = Job(path, file, outputs)
+        first = jobs.setdefault(os.path.normcase(target.with_name(target.stem)), job)
+        if first.path != path and not _same_file(first.path, path):
+            raise _usage_error(
+                f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
+                "rename one or transcribe them into different folders"
+            )
+    recordings = {os.path.realpath(job.path) for job in jobs.values() if isinstance(job.path, Path)}
+    for job in jobs.values():
+        for output in job.outputs.values():
+            if os.path.realpath(output) in recordings:
+                raise _usage_error(
+                    f"{output}: the output for {job.path} would replace a recording; "
+                    "choose another output folder"
+                )
+            if output.parent == Path(output_dir) and _RESERVED.fullmatch(output.name):
+                raise _usage_error(
+                    f"{output}: the output for {job.path} would replace the run's own record; "
+                    "rename the recording or leave out this format"
+                )
+    return list(jobs.values())
+
+
+def find_recordings(inputs: Sequence[str | Path]) -> Iterator[tuple[Path | Remote, str]]:
+    """The recordings of inputs, as :func:`collect` finds them, with their relative paths.
+
+    Raises:
+        UsageError: if an input does not exist, is a folder that cannot be searched or holds no
+            audio.
+    """
+    for item in inputs:
+        yield from _recordings(item)
+
+
+def _usage_error(message: str) -> UsageError:
+    return UsageError(one_line(message))
+
+
+def _recordings(item: str | Path) -> Iterator[tuple[Path | Remote, str]]:
+    """The recordings of one input with their relative paths."""
+    if is_url(item):
+        yield from find_remote(item, _audio_suffixes())
+        return
+    path = Path(item)
+    try:
+        os.stat(item)  # not of `path`: Path("") would be the current folder
+    except OSError as error:
+        message = f"{str(item)!r}: {error.strerror}; check the name of this input"
+        raise _usage_error(message) from error
+    if not os.path.isdir(path):
+        yield path, path.name
+        return
+    found = False
+    for recording in _search(path, ancestors=()):
+        found = True
+        yield recording, recording.relative_to(path).as_posix()
+    if not found:
+        suffixes = " ".join(sorted(_audio_suffixes()))
+        raise _usage_error(f"{path}: no audio in this folder; looked for names in {suffixes}")
+
+
+def _search(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """Audio files below a folder, sorted; ``ancestors`` are (device, inode) of those above it."""
+    try:
+        status = os.stat(folder)
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        message = f"{folder}: cannot be searched ({error.strerror}); check its permissions"
+        raise _usage_error(message) from error
+    identity = (status.st_dev, status.st_ino)
+    if identity in ancestors:  # a link that leads back up
+        return
+    suffixes = _audio_suffixes()
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        path = folder / entry.name
+        # The entry knows of a folder that cannot be entered, the path what a link leads to.
+        if entry.is_dir(follow_symlinks=False) or os.path.isdir(path):
+            yield from _search(path, (*ancestors, identity))
+        elif path.suffix.lower() in suffixes:
+            # Links that lead nowhere come along and fail by name: nothing is left out unsaid.
+            yield path
+
+
+def _audio_suffixes() -> frozenset[str]:
+    # Imported here: it brings audio libraries, which `speechattn --help` does without.
+    from speechattn.audio.load import AUDIO_SUFFIXES
+
+    return AUDIO_SUFFIXES
+
+
+def _same_file(one: Path | Remote, other: Path | Remote) -> bool:
+    if not (isinstance(one, Path) and isinstance(other, Path)):
+        return one == other
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # a link that leads nowhere
+        return False
