@@ -1,13 +1,32 @@
 """speechattn: time-aligned phone labels from speech, by truncated self-attention.
 
-The way of the data, a package a step: ``audio`` → ``encoder`` (made of ``attention``) → posteriors →
-``decoder`` → ``segments`` → ``transcription``.
+Data flows one way, a package a step: ``audio`` → ``encoder`` (made of ``attention``) → posteriors →
+``decoder`` → segments → ``transcription``.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
+from typing import TYPE_CHECKING
+
+from speechattn.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from speechattn.attention.functional import truncated_attention as truncated_attention
+    from speechattn.audio.features import FrontEnd as FrontEnd
+    from speechattn.audio.features import FrontEndConfig as FrontEndConfig
+    from speechattn.encoder.config import EncoderConfig as EncoderConfig
+    from speechattn.encoder.encoder import PhoneClassifier as PhoneClassifier
+    from speechattn.errors import SpeechattnError as SpeechattnError
+    from speechattn.inference.recognizer import Recognizer as Recognizer
+    from speechattn.inference.recognizer import Transcription as Transcription
+    from speechattn.inference.recognizer import load_model as load_model
+    from speechattn.inference.streaming import RecognizerStream as RecognizerStream
+    from speechattn.inference.streaming import StreamResult as StreamResult
+    from speechattn.phones import PhoneSet as PhoneSet
+    from speechattn.segments import Segment as Segment
+    from speechattn.transcription.folder import FolderResult as FolderResult
+    from speechattn.transcription.folder import transcribe_folder as transcribe_folder
 
 # OpenMP threads that wait for each other should sleep, not spin. Beside any other load, spinning
 # made training three times slower. Works if torch has not been imported yet; a value that is set
@@ -17,10 +36,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # time that attention takes over an hour of frames went into asking for pages.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-# What the package offers, and where it lives. Imported when first used: torch takes seconds, and
-# the command's help should not.
 _PUBLIC = {
     "load_model": "inference.recognizer",
     "Recognizer": "inference.recognizer",
@@ -33,7 +50,7 @@ _PUBLIC = {
     "PhoneSet": "phones",
     "FrontEnd": "audio.features",
     "FrontEndConfig": "audio.features",
-    "EncoderConfig": "encoder.encoder",
+    "EncoderConfig": "encoder.config",
     "PhoneClassifier": "encoder.encoder",
     "truncated_attention": "attention.functional",
     "SpeechattnError": "errors",
@@ -41,12 +58,4 @@ _PUBLIC = {
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
 
-
-def __getattr__(name: str):
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"speechattn.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'speechattn' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

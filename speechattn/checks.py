@@ -1,14 +1,24 @@
-"""What attention asks of its arguments; every error names the argument and its value."""
+"""What attention asks of its arguments; every error names the argument and its value.
+
+Arrays out of a model file, which may hold anything: checked before anybody relies on them.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from speechattn.errors import ConfigError, ModelError
 
-def whole_number(name: str, value: object, least: int = 0) -> int:
+WAY_OUT = "train or export the model again"
+
+
+def as_int(name: str, value: object, least: int = 0) -> int:
     """A number as an int.
 
     Raises:
@@ -56,15 +66,91 @@ def check_lengths(lengths: Tensor, batch: int, positions: int) -> None:
 
 def check_finite(name: str, x: Tensor) -> None:
     """Raises ValueError, naming the place, if there is NaN or infinity in a tensor."""
-    at = first_not_finite(x)
+    at = first_nonfinite(x)
     if at is not None:
         raise ValueError(f"{name}: {x[at].item()} at {at}; the input must be finite numbers")
 
 
-def first_not_finite(x: Tensor) -> tuple[int, ...] | None:
+def first_nonfinite(x: Tensor) -> tuple[int, ...] | None:
     """Where the first NaN or infinity of a tensor is, None if it has none."""
     # One pass in the usual case: a sum is finite only if all its terms are.
     if bool(torch.isfinite(x.detach().sum(dtype=torch.float32))):
         return None
     wrong = (~torch.isfinite(x)).nonzero()
     return tuple(wrong[0].tolist()) if len(wrong) else None
+
+
+def checked_array(owner: str, name: str, values: object, highest: float | None) -> np.ndarray:
+    """One axis of numbers as an array of its type, with what can be checked of it alone.
+
+    Args:
+        owner, name: for messages.
+        values: what is there.
+        highest: of log weights, which become float32; None for whole numbers from -1 on, which
+            become int32.
+
+    Raises:
+        ModelError: if they are something else.
+    """
+    try:
+        numbers = np.asarray(values).astype(np.float64)
+    except (TypeError, ValueError):
+        raise ModelError(f"{owner}: {name} is not an array of numbers; {WAY_OUT}") from None
+    require(owner, numbers.ndim == 1, f"{name} has shape {numbers.shape}, not one axis")
+    if highest is not None:
+        within(owner, name, numbers, -1e4, highest)
+        return numbers.astype(np.float32)
+    whole = bool((numbers == numbers.round()).all())
+    require(owner, whole, f"{name} holds a number that is not whole")
+    within(owner, name, numbers, -1, 2**31 - 1)
+    return numbers.astype(np.int32)
+
+
+def within(owner: str, name: str, values: np.ndarray, low: float, high: float) -> None:
+    """Raise a ModelError that names a value out of range, if there is one."""
+    wrong = ~((values >= low) & (values <= high))  # NaN is neither
+    if wrong.any():
+        value = values[wrong][0]
+        require(owner, False, f"{name} has the value {value}; allowed are {low} to {high}")
+
+
+def require(owner: str, right: bool, what: str) -> None:
+    """Raise a ModelError with what is wrong, unless all is right."""
+    if not right:
+        raise ModelError(f"{owner}: {what}; {WAY_OUT}")
+
+
+def check_names(owner: str, found: set[str], right: set[str]) -> None:
+    """Raise a ModelError that names what is missing or unknown, if anything is."""
+    odd = ", ".join(sorted(found ^ right))
+    require(owner, not odd, f"missing or unknown {odd}")
+
+
+def is_int(value: object, least: int) -> bool:
+    """Whether a value is a whole number, no bool, of at least ``least``."""
+    return type(value) is int and value >= least
+
+
+def tuples(value):
+    """Lists, and lists within them, as tuples; anything else as it is."""
+    return tuple(map(tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+def check(
+    section: str, config: object, names: tuple[str, ...], holds: Callable[..., bool], rule: str
+) -> None:
+    """Raise a ConfigError that says the rule for the first of the named values that breaks it."""
+    for name in names:
+        value = getattr(config, name)
+        if not holds(value):
+            raise ConfigError(f"{section}{name}: {value!r}; {rule}")
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a value of a list is a finite number that a float can hold."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -1,8 +1,40 @@
-"""Errors a user can act on: each message names the file, the value and the way out."""
+"""Errors a user can act on: each message names the file, the value and the way out.
+
+Kinds of failures, so that three thousand of them can be told at a glance.
+"""
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 from speechattn.text import one_line
+
+MISSING = "missing"  # there is no such file, or no longer
+NO_ACCESS = "no access"  # not to be opened: permissions, a broken disk
+CHANGED = "changed"  # while it was read
+UNREADABLE = "unreadable"  # of a format that nothing here reads, or no regular file
+EMPTY = "empty"  # no bytes, or no samples
+TRUNCATED = "truncated"  # cut off, or never finished
+DAMAGED = "damaged"  # what it holds contradicts itself or cannot be decoded
+NOT_FINITE = "not finite"  # a sample is NaN, infinite or beyond any level
+TOO_SHORT = "too short"  # not one frame long
+UNSUITABLE = "unsuitable"  # no such channel, an impossible sample rate
+CANNOT_WRITE = "cannot write"  # an output: disk full, permissions
+OUT_OF_MEMORY = "out of memory"
+CRASH = "crash"  # the process that transcribed it died
+INTERNAL = "internal"  # a mistake in this program
+
+# Those that lie in the recording: it is not tried again until it has been changed.
+LASTING = frozenset((UNREADABLE, EMPTY, TRUNCATED, DAMAGED, NOT_FINITE, TOO_SHORT, UNSUITABLE))
+
+
+WAYS_OUT = {
+    errno.ENOSPC: "free some disk space and run again",
+    errno.EACCES: "check the permissions",
+    errno.EPERM: "check the permissions",
+    errno.ENAMETOOLONG: "give the recording a shorter name",
+}
 
 
 class SpeechattnError(Exception):
@@ -21,7 +53,7 @@ class AudioError(SpeechattnError):
     """A recording cannot be read, or what it holds cannot be trusted.
 
     Attributes:
-        kind: of what is wrong with it, one of :mod:`speechattn.failures`.
+        kind: of what is wrong with it, one of :mod:`speechattn.errors`.
     """
 
     def __init__(self, message: str, kind: str = "unreadable"):
@@ -43,3 +75,27 @@ class ModelError(SpeechattnError):
 
 class UsageError(SpeechattnError):
     """A command was called with arguments that cannot go together."""
+
+
+def kind_of(error: BaseException) -> str:
+    """The kind of failure that an exception stands for."""
+    kind = getattr(error, "kind", None)
+    if kind is not None:
+        return kind
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OUT_OF_MEMORY  # the second is PyTorch's, for a GPU
+    if isinstance(error, SpeechattnError) and isinstance(error.__cause__, OSError):
+        return CANNOT_WRITE
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return MISSING
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return CANNOT_WRITE
+        return NO_ACCESS
+    return UNREADABLE if isinstance(error, SpeechattnError) else INTERNAL
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """One line that says which file cannot be written, why, and what to do."""
+    way_out = WAYS_OUT.get(error.errno, "check the output folder")
+    return one_line(f"{path}: cannot be written ({error.strerror}); {way_out}")

@@ -4,6 +4,8 @@ What is written goes to a hidden temporary file in the folder of the target, is 
 disk, and then takes the target's name in one step. Whoever looks at the target sees the old
 content or the new one, never half of it, also after a crash or on a full disk. Many small files may
 do without the flush, where somebody checks them after a power failure.
+
+Where the files that come with the package are: the tables in ``data/`` and the ``recipes/``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _LONGEST_SUFFIX = 16  # characters of the target's suffix that the temporary name may repeat
+
+
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def _temporary(path: Path) -> Path:
@@ -115,3 +120,22 @@ def replace_folder(new: str | Path, folder: str | Path) -> None:
         os.replace(old, folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def resource(kind: str, name: str) -> Path:
+    """Path of a file that comes with the package.
+
+    In a checkout ``data/`` and ``recipes/`` lie beside the package, and are found there by an
+    editable installation too. In an installed wheel they lie inside the package, as ``_data`` and
+    ``_recipes``, the names ``setup.cfg`` gives them; those come first.
+
+    Args:
+        kind: ``"data"`` or ``"recipes"``.
+        name: file name, ``""`` for the folder itself.
+
+    Returns:
+        An absolute path; whether there is such a file is for the caller to find out.
+    """
+    installed = _PACKAGE / f"_{kind}"
+    folder = installed if installed.is_dir() else _PACKAGE.parent / kind
+    return folder / name

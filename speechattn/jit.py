@@ -13,14 +13,14 @@ from numba.core import sigutils
 from speechattn import process
 
 # Numba's names for C-contiguous arrays of one and two dimensions.
-FLOATS, FLOAT_TABLE = "float64[::1]", "float64[:,::1]"
-INTS, INT_TABLE = "int64[::1]", "int64[:,::1]"
-STATES, STATE_TABLE = "int32[::1]", "int32[:,::1]"
-SCORES = "float32[::1]"
-TABLES = FLOAT_TABLE, "float32[:,::1]"  # of a bigram, of longer n-grams
+F64_ARRAY, F64_MATRIX = "float64[::1]", "float64[:,::1]"
+I64_ARRAY, I64_MATRIX = "int64[::1]", "int64[:,::1]"
+I32_ARRAY, I32_MATRIX = "int32[::1]", "int32[:,::1]"
+F32_ARRAY = "float32[::1]"
+FLOAT_MATRICES = F64_MATRIX, "float32[:,::1]"  # of a bigram, of longer n-grams
 
 
-def compiled(result: str, *arguments: str | types.Type | tuple[str, ...]):
+def jit(result: str, *arguments: str | types.Type | tuple[str, ...]):
     """Decorator: compile for these types now, and keep the machine code on disk if possible.
 
     Where an argument has a tuple of types, the function is compiled for each of them.
@@ -43,7 +43,7 @@ def compiled(result: str, *arguments: str | types.Type | tuple[str, ...]):
     return compile_function
 
 
-def part(function: Callable) -> Callable:
+def jit_inline(function: Callable) -> Callable:
     """Decorator: a function that compiled ones call, for whatever types they have.
 
     It is compiled with each of them; by itself it is neither kept on disk nor loaded from there,
@@ -64,7 +64,7 @@ def _without_blas() -> Iterator[None]:
     To import that takes a quarter of a second. In a process of our own only: others in this one
     might want Numba to know such products, and it looks only once.
     """
-    kept = process.is_ours() and "scipy.linalg" not in sys.modules
+    kept = process.is_own_process() and "scipy.linalg" not in sys.modules
     if kept:
         sys.modules["scipy.linalg"] = None  # importing it fails
     try:

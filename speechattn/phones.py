@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from speechattn.errors import ConfigError, UsageError
-from speechattn.resources import resource
+from speechattn.files import resource
 from speechattn.text import one_line
 
 LABELS = ("arpabet", "ipa")  # what a phone may be called: as in the model, or in IPA

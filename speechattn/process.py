@@ -2,22 +2,30 @@
 
 PyTorch and Numba take most of a second to be dismantled at the end, of which nobody has anything;
 so a process leaves once what is registered for its end is done and what it printed is out.
+
+How many cores this process may use.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
-SELDOM = 500_000  # new objects before Python looks for cycles: imports leave 200,000
+GC_THRESHOLD = 500_000  # new objects before Python looks for cycles: imports leave 200,000
 _STANDARD_OUTPUT = "standard output"
-_ours = False
+_own_process = False
+
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds
+_CUDA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # one of them is there where CUDA may work on Linux
 
 
 class _Output(io.FileIO):
@@ -41,7 +49,7 @@ def run(main: Callable[[], int], name: str) -> NoReturn:
         main: the command; returns its exit status.
         name: what its messages begin with.
     """
-    settle()
+    start_own_process()
     _open_standard_files()
     try:
         status = main()
@@ -61,19 +69,19 @@ def run(main: Callable[[], int], name: str) -> NoReturn:
     os._exit(status)
 
 
-def settle() -> None:
+def start_own_process() -> None:
     """Have this process, which is to be our own, start as fast as it can.
 
     Python looks for cycles seldom, and Numba for nothing that we do not use.
     """
-    global _ours
-    _ours = True
-    gc.set_threshold(SELDOM)
+    global _own_process
+    _own_process = True
+    gc.set_threshold(GC_THRESHOLD)
 
 
-def is_ours() -> bool:
+def is_own_process() -> bool:
     """Whether this process is our own, and nobody else's code runs in it."""
-    return _ours
+    return _own_process
 
 
 def _open_standard_files() -> None:
@@ -96,3 +104,26 @@ def _open_standard_files() -> None:
 
 def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")
+
+
+def num_usable_cores() -> int:
+    """Those that the process is kept on, and no more than a container's quota; at least 1."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cores = os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = QUOTA.read_text().split()
+        cores = min(cores, -(-int(quota) // int(period)))
+    return max(1, cores)
+
+
+def may_have_cuda() -> bool:
+    """Whether it is worth the seconds that importing PyTorch takes to ask it."""
+    return os.name == "nt" or any(map(os.path.exists, _CUDA_DEVICES))
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Variables for a process of its own: no library in it computes with more threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(threads)) if threads else {}

@@ -1,13 +1,29 @@
-"""Segments: what a recognizer says and what an alignment holds, as labelled stretches of time."""
+"""Segments: what a recognizer says and what an alignment holds, as labelled stretches of time.
+
+Times as text: exact decimals of seconds, and whole numbers of smaller units.
+
+Time: the sample rate, the frame shift, and the arithmetic between seconds, samples and frames.
+
+Every other module takes these numbers from here. Frame ``t`` stands for the 10 ms that begin at
+``t * SHIFT_SAMPLES``; the 25 ms window from which it is computed is centred on them
+(Kaldi's ``snip_edges=False``), so there are exactly 100 frames a second.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 
-from speechattn.timing import frame_to_seconds
+SAMPLE_RATE = 16_000  # Hz, of everything behind the audio door
+WINDOW_MS = 25.0  # ms of samples a frame is computed from
+SHIFT_MS = 10.0  # ms from one frame to the next
+
+WINDOW_SAMPLES = int(SAMPLE_RATE * WINDOW_MS / 1000)  # 400
+SHIFT_SAMPLES = int(SAMPLE_RATE * SHIFT_MS / 1000)  # 160
+FRAMES_PER_SECOND = SAMPLE_RATE // SHIFT_SAMPLES  # 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +134,49 @@ def check_tiling(segments: Sequence[Segment], duration: float) -> None:
         time = segment.end
     if time != duration:
         raise ValueError(f"segments end at {time} s, the recording at {duration} s")
+
+
+def exact(seconds: float) -> Decimal:
+    """The shortest decimal number that is read back as this double."""
+    return Decimal(repr(float(seconds)))
+
+
+def plain(number: Decimal) -> str:
+    """A decimal number without exponent and without trailing zeros, ``0`` for none."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def whole_edges(segments: Iterable[Segment], units_per_second: int) -> list[tuple[int, int]]:
+    """Start and end of each segment as whole numbers of a unit, without gaps or overlaps.
+
+    Every boundary is rounded once, to the nearest unit, and stands for the end before it and the
+    start after it. A boundary that would fall on the one before it comes one unit after it, so
+    that no segment is empty; those of a recognizer, at least 5 ms long, never do.
+
+    Args:
+        segments: that tile the time from 0 on.
+        units_per_second: 1000 for milliseconds.
+    """
+    edges, start = [], 0
+    for segment in segments:
+        scaled = exact(segment.end) * units_per_second
+        end = max(int(scaled.to_integral_value(ROUND_HALF_EVEN)), start + 1)
+        edges.append((start, end))
+        start = end
+    return edges
+
+
+def num_frames(num_samples: int) -> int:
+    """Frames of a signal of ``num_samples`` samples at 16 kHz: ``(n + shift // 2) // shift``."""
+    return (num_samples + SHIFT_SAMPLES // 2) // SHIFT_SAMPLES
+
+
+def frame_to_seconds(frame: int) -> float:
+    """Start of a frame in seconds (its end is the start of the next one)."""
+    return frame / FRAMES_PER_SECOND
+
+
+def seconds_to_frame(seconds: float) -> int:
+    """The frame boundary nearest to a time in seconds."""
+    return round(seconds * FRAMES_PER_SECOND)

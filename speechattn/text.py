@@ -1,8 +1,12 @@
-"""Text for messages: whatever a name or an error holds, one line that any terminal can show."""
+"""Text for messages: whatever a name or an error holds, one line that any terminal can show.
+
+Tables in Markdown, as the reports have them.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 
 
 def one_line(text: str | os.PathLike) -> str:
@@ -12,3 +16,11 @@ def one_line(text: str | os.PathLike) -> str:
     """
     text = os.fsdecode(text)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

@@ -27,7 +27,7 @@ def corpora() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory) -> Path:
     """A saved model with random weights, small enough to run in milliseconds."""
-    from models import save_tiny_model
+    from support.models import save_tiny_model
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
     save_tiny_model(folder)

@@ -13,10 +13,10 @@ from speechattn.segments import (
     FrameRun,
     Segment,
     check_tiling,
+    num_frames,
     runs_from_labels,
     segments_from_runs,
 )
-from speechattn.timing import num_frames
 
 NAMES = ("SIL", "AA", "B", "S")
 LABELS = st.lists(st.integers(0, 3), max_size=60)

@@ -1,7 +1,7 @@
 """Attention of every kind of the family on every device, from PyTorch's operations on blocks.
 
 What is computed is proportional to the pairs that see each other, and so is what training keeps of
-it. See :mod:`speechattn.attention.family` for the equations and :mod:`speechattn.attention.masks` for the blocks.
+it. See :mod:`speechattn.attention.functional` for the equations and :mod:`speechattn.attention.masks` for the blocks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.attention.masks import Block, Visibility
+from speechattn.attention.masks import AttentionMask, Block
 
 _NUMBERS_AT_ONCE = 1 << 24  # of the largest tensor inside: 64 MiB in float32
 
@@ -22,14 +22,14 @@ def by_blocks(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    visibility: Visibility,
+    visibility: AttentionMask,
     weights: str = "softmax",
     energy: Tensor | None = None,
     bias: Callable[[Tensor], Tensor] | None = None,
     offset: int = 0,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    """As :func:`speechattn.attention.family.attend`, which checks the arguments; additive if with an energy.
+    """As :func:`speechattn.attention.functional.attend`, which checks the arguments; additive if with an energy.
 
     Values beyond the lengths must be finite.
     """

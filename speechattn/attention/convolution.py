@@ -16,9 +16,9 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from speechattn.attention.masks import Window
+from speechattn.attention.masks import WindowMask
 from speechattn.attention.multihead import MultiHeadAttention
-from speechattn.attention.sparse_masks import Grid
+from speechattn.attention.sparse_masks import ImageMask
 
 # Score of all distances but a head's own, whose score is 0: exp() of it is exactly 0 in float32.
 _AWAY = -1e4
@@ -61,7 +61,7 @@ class AttentionConvolution(nn.Module):
             reach=self.reach,
             head_width=width,
             width_out=out,
-            visibility=Window(*self.reach * 2) if weight.ndim == 3 else None,
+            visibility=WindowMask(*self.reach * 2) if weight.ndim == 3 else None,
         )
         self._fill(weight, bias, taps)
 
@@ -98,7 +98,7 @@ class AttentionConvolution(nn.Module):
         padding = [side for reach in reversed(self.reach) for side in (reach, reach)]
         padded = nn.functional.pad(x, (0, 0, *padding))
         size = padded.shape[1:-1]
-        visibility = Grid(*size, reach=self.reach) if len(size) == 2 else None
+        visibility = ImageMask(*size, reach=self.reach) if len(size) == 2 else None
         out = self.attention(padded.flatten(1, -2), visibility=visibility)
         out = out.unflatten(1, size)
         for axis, reach in enumerate(self.reach, 1):

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from speechattn.attention.kernels.kept import can_be_kept, plain
-from speechattn.checks import whole_number
+from speechattn.attention.kernels.runtime import can_be_cached, outside_inference_mode
+from speechattn.checks import as_int
 
 
 def block_rows(left: int, right: int) -> int:
@@ -53,7 +53,7 @@ class Block(NamedTuple):
                 yield Block(self.queries[one, part], self.keys[one], self.seen[one, part])
 
 
-class Visibility:
+class AttentionMask:
     """What every position may see. Subclasses say it twice: as blocks and as a matrix.
 
     Attributes:
@@ -93,9 +93,9 @@ class Visibility:
                 "can be streamed"
             )
         key, kept = (positions, str(device)), getattr(self, "_kept", None)
-        if kept is None or kept[0] != key or not can_be_kept():
-            kept = key, plain(self._blocks)(positions, torch.device(device))
-            if can_be_kept():
+        if kept is None or kept[0] != key or not can_be_cached():
+            kept = key, outside_inference_mode(self._blocks)(positions, torch.device(device))
+            if can_be_cached():
                 self._kept = kept
         return kept[1]
 
@@ -112,7 +112,7 @@ class Visibility:
         raise NotImplementedError
 
 
-class Window(Visibility):
+class WindowMask(AttentionMask):
     """Position i sees ``i - left`` to ``i + right`` (Povey et al., 2018, for speech).
 
     Args:
@@ -126,8 +126,8 @@ class Window(Visibility):
     streams = True
 
     def __init__(self, left: int | None, right: int | None):
-        self.left = None if left is None else whole_number("left", left)
-        self.right = None if right is None else whole_number("right", right)
+        self.left = None if left is None else as_int("left", left)
+        self.right = None if right is None else as_int("right", right)
 
     def __repr__(self) -> str:
         return f"Window({self.left}, {self.right})"
@@ -174,7 +174,7 @@ class Window(Visibility):
         return seen
 
 
-class Everything(Window):
+class FullMask(WindowMask):
     """Every position sees every position (Vaswani et al., 2017): a window without limits."""
 
     def __init__(self) -> None:
@@ -182,3 +182,20 @@ class Everything(Window):
 
     def __repr__(self) -> str:
         return "Everything()"
+
+
+def without_padding(x: Tensor, lengths: Tensor, first: int = 0) -> Tensor:
+    """Zeros beyond the lengths; x: shape (batch, positions, ...), from position ``first`` on."""
+    position = first + torch.arange(x.shape[1], device=x.device)
+    beyond = position >= lengths.to(x.device)[:, None]
+    return x.masked_fill(beyond.view(*beyond.shape, *[1] * (x.ndim - 2)), 0)
+
+
+def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
+    """True where a frame lies within its sequence, shape (batch, frames)."""
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
+def ready_frames(waiting: int, right: int | None) -> int:
+    """Of ``waiting`` frames, how many have all of their ``right`` frames of future."""
+    return 0 if right is None else max(0, waiting - right)

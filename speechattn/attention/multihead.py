@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from speechattn.attention.family import SCORES, WEIGHTS, attend, without_padding
-from speechattn.attention.kernels import autograd, rowwise
-from speechattn.attention.masks import Visibility, Window
+from speechattn.attention.functional import SCORES, WEIGHTS, attend
+from speechattn.attention.kernels import autograd, rows
+from speechattn.attention.masks import AttentionMask, WindowMask, ready_frames, without_padding
 from speechattn.attention.positions import (
     MOST_KEPT,
     POSITIONS,
@@ -21,9 +21,8 @@ from speechattn.attention.positions import (
     rotation,
     sinusoids,
 )
-from speechattn.attention.sparse_masks import visibility_from
-from speechattn.checks import check_choice, check_finite, check_lengths, whole_number
-from speechattn.encoder.layers import ready_frames
+from speechattn.attention.sparse_masks import mask_from_config
+from speechattn.checks import as_int, check_choice, check_finite, check_lengths
 
 
 class MultiHeadAttention(nn.Module):
@@ -40,7 +39,7 @@ class MultiHeadAttention(nn.Module):
         weights: of :data:`WEIGHTS`.
         positions: of :data:`speechattn.attention.positions.POSITIONS`.
         visibility: who sees whom, unless it is given with the input: a Visibility, or what
-            :func:`speechattn.attention.sparse_masks.visibility_from` makes one of; everything by default.
+            :func:`speechattn.attention.sparse_masks.mask_from_config` makes one of; everything by default.
         head_width: of queries, keys and values; by default ``width / heads``.
         width_out: of the vectors out; by default ``width``.
         trained_length: positions that have a vector when positions are learned.
@@ -72,7 +71,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.head_width = _head_width(width, heads, head_width)
         if width_out is not None:
-            whole_number("width_out", width_out, 1)
+            as_int("width_out", width_out, 1)
         _check_kind(scores, weights, positions, self.head_width)
         for name, value, of in (
             ("trained_length", trained_length, "learned"),
@@ -82,7 +81,7 @@ class MultiHeadAttention(nn.Module):
                 raise ValueError(f"{name}: {value}; {of} positions need it, no others have it")
         self.heads, self.scores, self.weights, self.positions = heads, scores, weights, positions
         self.known_finite = known_finite
-        self.visibility = visibility_from(visibility)
+        self.visibility = mask_from_config(visibility)
         self.project = nn.Linear(width, 3 * heads * self.head_width)  # Wq, Wk and Wv in one
         self.join = nn.Linear(heads * self.head_width, width_out or width)  # Wo
         self.energy = None
@@ -113,7 +112,7 @@ class MultiHeadAttention(nn.Module):
         Raises:
             ValueError: for shapes or lengths that do not fit, and for NaN or infinity.
         """
-        visibility = self.visibility if visibility is None else visibility_from(visibility)
+        visibility = self.visibility if visibility is None else mask_from_config(visibility)
         q, k, v = self._heads(x, visibility, 0, lengths)
         return self._attend(q, k, v, visibility, lengths=lengths)
 
@@ -175,13 +174,13 @@ class MultiHeadAttention(nn.Module):
         parts = zip(*(vectors.split(list(sizes), 1) for vectors in heads))
         return self.join(torch.cat([self._mixed(*part, self.visibility) for part in parts], 1))
 
-    def _is_plain(self, visibility: Visibility, q: Tensor, k: Tensor, v: Tensor) -> bool:
+    def _is_plain(self, visibility: AttentionMask, q: Tensor, k: Tensor, v: Tensor) -> bool:
         """Whether one call of :mod:`speechattn.attention.kernels.autograd` does it, without more questions."""
         plain = self.scores == "dot" and self.weights == "softmax" and self.bias is None
-        one = isinstance(visibility, Window) and q.shape[0] == 1
+        one = isinstance(visibility, WindowMask) and q.shape[0] == 1
         return plain and one and autograd.is_offered(q, k, v)
 
-    def _heads(self, x: Tensor, visibility: Visibility, first: int, lengths=None):
+    def _heads(self, x: Tensor, visibility: AttentionMask, first: int, lengths=None):
         width = self.project.in_features
         if x.ndim != 3 or x.shape[2] != width:
             raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
@@ -201,7 +200,7 @@ class MultiHeadAttention(nn.Module):
             x = x + self.learned(first, x.shape[1])
         return self._turned(self.project(x), visibility, first)
 
-    def _turned(self, projected: Tensor, visibility: Visibility, first: int = 0, sizes=None):
+    def _turned(self, projected: Tensor, visibility: AttentionMask, first: int = 0, sizes=None):
         """Queries, keys and values, rotated where positions are rotary; from ``first`` on, or of
         sequences of these sizes laid end to end."""
         heads = self.heads
@@ -212,18 +211,18 @@ class MultiHeadAttention(nn.Module):
             turned = self._rotated(turned, visibility, first, sizes)
         return turned[:, :, :heads], turned[:, :, heads:], v
 
-    def _rotated(self, x: Tensor, visibility: Visibility, first: int, sizes) -> Tensor:
+    def _rotated(self, x: Tensor, visibility: AttentionMask, first: int, sizes) -> Tensor:
         cos, sin = self._rotation(visibility, first, max(sizes), x)
-        if visibility.axes == 1 and len(x) == 1 and rowwise.can_rotate(x, cos, sin):
-            return rowwise.rotated(x, cos, sin, sizes)
+        if visibility.axes == 1 and len(x) == 1 and rows.can_rotate(x, cos, sin):
+            return rows.rotated(x, cos, sin, sizes)
         if len(sizes) > 1:
             cos, sin = (torch.cat([table[:size] for size in sizes]) for table in (cos, sin))
         return rotate(x, cos, sin, visibility.axes)
 
     def _rotation(
-        self, visibility: Visibility, first: int, count: int, q: Tensor
+        self, visibility: AttentionMask, first: int, count: int, q: Tensor
     ) -> tuple[Tensor, Tensor]:
-        if isinstance(visibility, Window) and count <= MOST_KEPT:
+        if isinstance(visibility, WindowMask) and count <= MOST_KEPT:
             return line_rotation(first, count, self.head_width, q.dtype, q.device)
         place = first + visibility.coordinates(count, q.device)
         return tuple(turn.to(q.dtype) for turn in rotation(place, self.head_width))
@@ -239,7 +238,7 @@ class MultiHeadAttention(nn.Module):
         return attend(q, k, v, visibility, **kind, **place, known_finite=True).flatten(2)
 
 
-def _through(window: Window, q: Tensor, k: Tensor, v: Tensor, **place) -> Tensor:
+def _through(window: WindowMask, q: Tensor, k: Tensor, v: Tensor, **place) -> Tensor:
     """Plain attention in a window; sees what :func:`speechattn.attention.kernels.autograd.attend` is told."""
     most = k.shape[1]
     sides = (most if side is None else min(side, most) for side in (window.left, window.right))
@@ -248,10 +247,10 @@ def _through(window: Window, q: Tensor, k: Tensor, v: Tensor, **place) -> Tensor
 
 def _head_width(width: int, heads: int, head_width: int | None) -> int:
     """What a head has of the width, unless it is given; raises ValueError if they do not fit."""
-    whole_number("width", width, 1)
-    whole_number("heads", heads, 1)
+    as_int("width", width, 1)
+    as_int("heads", heads, 1)
     if head_width is not None:
-        return whole_number("head_width", head_width, 1)
+        return as_int("head_width", head_width, 1)
     if width % heads:
         raise ValueError(f"heads: {heads}; they must divide the width, {width}")
     return width // heads

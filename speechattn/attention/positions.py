@@ -9,7 +9,7 @@
 | distance | scores | meaningful: a table nearby, a falling line beyond it |
 
 Coordinates are whole numbers of shape (positions, axes), see
-:meth:`speechattn.attention.masks.Visibility.coordinates`.
+:meth:`speechattn.attention.masks.AttentionMask.coordinates`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.attention.kernels.kept import keep
+from speechattn.attention.kernels.runtime import cached_tensors
 
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "distance")
 SINUSOID_BASE = 10_000.0  # Vaswani et al., 2017
@@ -94,7 +94,7 @@ def line_rotation(
     return tuple(x[begin : begin + count] for x in _table_of_rotation(table, d, dtype, device))
 
 
-@keep(8)
+@cached_tensors(8)
 def _table_of_rotation(
     number: int, d: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -104,7 +104,7 @@ def _table_of_rotation(
     return tuple(turn.to(dtype) for turn in rotation(place, d))
 
 
-@keep(64)
+@cached_tensors(64)
 def _signed_rates(share: int, device: torch.device) -> Tensor:
     numbers = torch.arange(0, share, 2, dtype=torch.float64, device=device)
     rates = ROTARY_BASE ** (-numbers / share)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechattn.attention.masks import Block, Everything, Visibility, Window
-from speechattn.checks import whole_number
+from speechattn.attention.masks import AttentionMask, Block, FullMask, WindowMask
+from speechattn.checks import as_int
 
 
-class Edges(Visibility):
+class GraphMask(AttentionMask):
     """A node of a graph sees the nodes its edges lead to (Veličković et al., 2018).
 
     Queries are grouped by their number of edges, rounded up to a power of two, so that a few
@@ -28,7 +28,7 @@ class Edges(Visibility):
     """
 
     def __init__(self, pairs: Tensor | Sequence[tuple[int, int]], nodes: int):
-        self.nodes = whole_number("nodes", nodes)
+        self.nodes = as_int("nodes", nodes)
         try:
             pairs = torch.as_tensor(pairs)
         except (TypeError, ValueError, RuntimeError):  # rows of different lengths, words
@@ -81,7 +81,7 @@ class Edges(Visibility):
         return seen
 
 
-class Grid(Visibility):
+class ImageMask(AttentionMask):
     """A pixel of an image sees the rectangle around it (Ramachandran et al., 2019).
 
     Pixels are numbered row by row: pixel (y, x) is position ``y * width + x``.
@@ -98,10 +98,10 @@ class Grid(Visibility):
     axes = 2
 
     def __init__(self, height: int, width: int, reach: tuple[int | None, int | None] = (1, 1)):
-        self.height, self.width = whole_number("height", height), whole_number("width", width)
+        self.height, self.width = as_int("height", height), as_int("width", width)
         if not isinstance(reach, (tuple, list)) or len(reach) != 2:
             raise ValueError(f"reach: {reach!r}; (rows, columns)")
-        self.reach = tuple(None if r is None else whole_number("reach", r) for r in reach)
+        self.reach = tuple(None if r is None else as_int("reach", r) for r in reach)
 
     def __repr__(self) -> str:
         return f"Grid({self.height}, {self.width}, reach={self.reach})"
@@ -150,7 +150,7 @@ class Grid(Visibility):
         return seen
 
 
-def visibility_from(value: object) -> Visibility:
+def mask_from_config(value: object) -> AttentionMask:
     """A visibility from the plain values that a configuration file can hold.
 
     Args:
@@ -161,18 +161,18 @@ def visibility_from(value: object) -> Visibility:
     Raises:
         ValueError: for anything else.
     """
-    if isinstance(value, Visibility):
+    if isinstance(value, AttentionMask):
         return value
     if value is None or value == "everything":
-        return Everything()
+        return FullMask()
     if isinstance(value, (list, tuple)) and len(value) == 2:
-        return Window(*value)
+        return WindowMask(*value)
     if isinstance(value, dict) and set(value) == {"edges", "nodes"}:
-        return Edges(value["edges"], value["nodes"])
+        return GraphMask(value["edges"], value["nodes"])
     if isinstance(value, dict) and "grid" in value and set(value) <= {"grid", "reach"}:
         size = value["grid"]
         if isinstance(size, (list, tuple)) and len(size) == 2:
-            return Grid(*size, reach=value.get("reach", (1, 1)))
+            return ImageMask(*size, reach=value.get("reach", (1, 1)))
     raise ValueError(
         f"visibility: {value!r}; 'everything', [left, right], {{grid: [height, width], "
         "reach: [rows, columns]} or {edges: [[query, key], ...], nodes: number}"

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from speechattn.errors import ConfigError
-from speechattn.timing import SAMPLE_RATE, SHIFT_SAMPLES, WINDOW_SAMPLES, num_frames
+from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, WINDOW_SAMPLES, num_frames
 
 FFT_SIZE = 512  # samples, the next power of two above the window
 FULL_SCALE = 32768.0  # what a sample of 1.0 becomes

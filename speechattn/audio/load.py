@@ -16,8 +16,7 @@ import numpy as np
 
 from speechattn.audio.resample import check_channel, check_length, chunk_frames, mono_blocks
 from speechattn.audio.sndfile import AudioInfo, decode, open_sound
-from speechattn.errors import AudioError
-from speechattn.failures import CHANGED
+from speechattn.errors import CHANGED, AudioError
 from speechattn.text import one_line
 
 BLOCK_SECONDS = 10.0  # of the blocks handed out, unless told

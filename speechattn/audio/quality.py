@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechattn.timing import SAMPLE_RATE
+from speechattn.segments import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from speechattn.audio.sndfile import AudioInfo
-    from speechattn.inference.recognizer import Transcription
+
 
 # Levels are shares of full scale, powers their squares. The limits stand where none of the shared
 # corpora of good speech reaches, or hardly any recording of them, and made faults do.
@@ -35,10 +35,9 @@ QUIET_CHANNEL = 1e-2  # of the loudest channel's power: below, it adds too littl
 LEAST_CORRELATION = 0.25  # of channels; one voice at two microphones is above it
 MOST_CHANNELS = 8  # that are compared; more are no conversation
 _HARD = "phones such as S and F are hard to tell apart without what is above"
-LOW_CONFIDENCE = 0.5  # mean over a recording's phones; that of the shared corpora is above
 
 
-class Suspicions:
+class QualityMonitor:
     """Listens to a recording.
 
     Args:
@@ -156,20 +155,3 @@ def _window(size: int) -> np.ndarray:
 
 def _decibels(power: float) -> str:
     return f"{10 * np.log10(power):.0f}" if power > 0 else "-inf"
-
-
-def low_confidence(transcription: Transcription, silence: str) -> list[str]:
-    """The warning that a recognizer is unsure of all of a recording, or none.
-
-    Args:
-        transcription: with confidences.
-        silence: label that does not count.
-    """
-    phones = [phone for phone in transcription.phones if phone.label != silence]
-    seconds = sum(phone.end - phone.start for phone in phones)
-    if not seconds:
-        return []
-    mean = sum((phone.end - phone.start) * phone.confidence for phone in phones) / seconds
-    if mean >= LOW_CONFIDENCE:
-        return []
-    return [f"low confidence: {mean:.2f} on average; is this clear speech in the model's language?"]

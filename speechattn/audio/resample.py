@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-from speechattn.errors import AudioError
-from speechattn.failures import EMPTY, NOT_FINITE, TOO_SHORT, UNSUITABLE
-from speechattn.timing import SAMPLE_RATE, SHIFT_SAMPLES
+from speechattn.errors import EMPTY, NOT_FINITE, TOO_SHORT, UNSUITABLE, AudioError
+from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES
 
 MIN_RATE = 4_000  # Hz; below, too little of speech is left
 MAX_RATE = 768_000  # Hz; above, the header is wrong

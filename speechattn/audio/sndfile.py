@@ -18,8 +18,7 @@ import soundfile
 from speechattn.audio.containers.base import Header
 from speechattn.audio.containers.detect import check_container
 from speechattn.audio.resample import check_length, chunk_frames
-from speechattn.errors import AudioError
-from speechattn.failures import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE
+from speechattn.errors import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE, AudioError
 from speechattn.text import one_line
 
 # What libsndfile calls a container → what containers.py has checked it as. Containers that do not

@@ -19,7 +19,7 @@ from speechattn.audio.resample import (
     resampled_length,
 )
 from speechattn.errors import AudioError
-from speechattn.timing import SAMPLE_RATE
+from speechattn.segments import SAMPLE_RATE
 
 MOST_CHANNELS = 8  # that a chunk may have which is shorter than it has channels
 

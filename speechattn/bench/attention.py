@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = 
     from speechattn.bench.attention_memory import peak_memory
     from speechattn.bench.attention_report import csv_report, markdown_report, plot
     from speechattn.bench.attention_timing import measure
-    from speechattn.bench.machine import machine_facts
+    from speechattn.bench.process import machine_facts
     from speechattn.files import atomic_write_text
 
     facts = machine_facts(PACKAGES) | {"threads": str(arguments.threads), "rounds": str(repeats)}

@@ -14,7 +14,7 @@ import torch
 
 from speechattn.attention.functional import truncated_attention
 from speechattn.bench.attention_peers import Case
-from speechattn.bench.memory import own_peak, peak_of_module
+from speechattn.bench.process import own_peak, peak_of_module
 
 
 def peak_memory(case: Case) -> int | None:

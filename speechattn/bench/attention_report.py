@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from speechattn.bench.attention_peers import OURS, Case
 from speechattn.bench.attention_timing import Measurement, dtype_name
 from speechattn.evaluation.pictures import DPI, save_figure
-from speechattn.markdown import table
+from speechattn.text import table
 
 UNKNOWN = "–"
 MOST_TICKS = 6  # lengths that are written at an axis

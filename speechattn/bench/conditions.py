@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechattn.cli.arguments import PRECISIONS
 from speechattn.errors import UsageError
-from speechattn.resources import DEFAULT_MODEL
+from speechattn.options import DEFAULT_MODEL, PRECISIONS
 from speechattn.text import one_line
 
 if TYPE_CHECKING:

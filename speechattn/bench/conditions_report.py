@@ -6,14 +6,13 @@ import csv
 import io
 from pathlib import Path
 
-from speechattn.bench.conditions_counts import ADULT, GROUP_NAMES, SURE
-from speechattn.bench.conditions_measure import CLEAN, Found
+from speechattn.bench.conditions_measure import ADULT, CLEAN, GROUP_NAMES, SURE, Found
 from speechattn.bench.sounds import DIRECT_DB, ROOM_SECONDS, SNR_DB
 from speechattn.evaluation.charts import reliability_picture
 from speechattn.evaluation.metrics import BOUNDARY_TOLERANCE_FRAMES, ratio
 from speechattn.evaluation.scores import Counts
-from speechattn.markdown import table
-from speechattn.timing import SHIFT_MS
+from speechattn.segments import SHIFT_MS
+from speechattn.text import table
 
 UNKNOWN = "–"
 RATES = tuple(Counts().rates())

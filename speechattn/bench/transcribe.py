@@ -28,9 +28,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from speechattn.audio.load import audio_info
-from speechattn.bench.machine import machine_facts
-from speechattn.bench.process import Usage, can_pin, pick_cores, run_process
-from speechattn.bench.recordings import repeat_audio
+from speechattn.bench.process import Usage, can_pin, machine_facts, pick_cores, run_process
+from speechattn.bench.sounds import repeat_audio
 from speechattn.bench.transcribe_model import ModelAlone
 from speechattn.bench.transcribe_report import MODEL, OURS, Run, csv_report, markdown_report
 from speechattn.errors import SpeechattnError, UsageError
@@ -50,7 +49,7 @@ class TranscribeBench:
         inputs: audio files and folders.
         model: name or folder of a model.
         folder: an empty folder for all that is written; the caller removes it.
-        peers: of :data:`speechattn.cli.transcribe_command.PEERS`.
+        peers: of :data:`speechattn.cli.bench.PEERS`.
         progress: called with a line for people after every process.
 
     Raises:
@@ -218,7 +217,7 @@ def bench_transcribe(
     Args:
         inputs: audio files and folders.
         model: name or folder of a model.
-        peers: of :data:`speechattn.cli.transcribe_command.PEERS`.
+        peers: of :data:`speechattn.cli.bench.PEERS`.
         repeats: of every measurement; medians are reported.
         cores: numbers of cores to measure on.
         long_minutes: lengths of the long recordings.

@@ -156,7 +156,7 @@ def main(config: dict) -> None:
     import torch
 
     from speechattn.inference.recognizer import load_model
-    from speechattn.transcription.severalfiles import AT_A_TIME
+    from speechattn.transcription.transcriber import AT_A_TIME
 
     torch.set_num_threads(1)
     recognizer = load_model(config["model"], "cpu", precision="auto")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechattn.process import settle
+from speechattn.process import start_own_process
 
 START_UP, OTHER = "start-up", "other"
 # Part → (module, class or None, names) of what belongs to it.
@@ -44,7 +44,11 @@ PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
     "write files": (
         ("speechattn.transcription.outputs", "RecordingOutputs", ("__init__", "write", "__exit__")),
         ("speechattn.transcription.journal", "Journal", ("__init__", "add", "flush")),
-        ("speechattn.transcription.batch", None, ("write_record", "sync_folder", "_begin", "_finish")),
+        (
+            "speechattn.transcription.batch",
+            None,
+            ("write_record", "sync_folder", "_begin", "_finish"),
+        ),
     ),
 }
 NAMES = (START_UP, *PARTS, OTHER)
@@ -131,6 +135,6 @@ def main(config: dict) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    settle()
+    start_own_process()
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="ascii"))
     Path(settings["result"]).write_text(json.dumps(main(settings)), encoding="ascii")

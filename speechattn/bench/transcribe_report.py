@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from speechattn.bench.process import Usage
-from speechattn.markdown import table
+from speechattn.text import table
 
 OURS = "speechattn"
 MODEL = "the encoder alone"

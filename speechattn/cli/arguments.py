@@ -6,12 +6,10 @@ import argparse
 import math
 from collections.abc import Callable
 
-from speechattn.errors import UsageError
-
-PRECISIONS = ("fp32", "bf16", "int8")
+from speechattn.options import parse_window
 
 
-def whole_number(low: int, high: int) -> Callable[[str], int]:
+def int_argument(low: int, high: int) -> Callable[[str], int]:
     """A type of argument: a whole number from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
@@ -24,20 +22,6 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return number
 
     return parse
-
-
-def parse_window(text: str) -> tuple[int, int]:
-    """A window such as ``32/4``, in 10 ms frames.
-
-    Raises:
-        UsageError: if it is none.
-    """
-    sides = text.split("/")
-    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
-        raise UsageError(
-            f"--window {text}: LEFT/RIGHT, whole numbers of 10 ms frames, such as 32/4"
-        )
-    return int(sides[0]), int(sides[1])
 
 
 def parse_scale(text: str) -> float:

@@ -14,18 +14,16 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-# The recognizer, and PyTorch with it, is imported when a command needs it: help comes at once.
 from speechattn import process
 from speechattn.cli.bench import add_bench
 from speechattn.cli.stream import add_stream
 from speechattn.cli.transcribe import add_transcribe
 from speechattn.errors import SpeechattnError, UsageError
-from speechattn.resources import DEFAULT_MODEL
+from speechattn.options import DEFAULT_MODEL, DEVICES
 from speechattn.text import one_line
 
 OK, NOT_DONE, INTERRUPTED = 0, 2, 130
 MANY = ("inputs", "overrides")  # arguments of which there may be many
-DEVICES = ("auto", "cpu", "cuda")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from speechattn.cli.arguments import add_model_settings, whole_number
+from speechattn.cli.arguments import add_model_settings, int_argument
 from speechattn.errors import AudioError, UsageError
-from speechattn.resources import STREAMING_MODEL
+from speechattn.options import STREAMING_MODEL
 from speechattn.text import one_line
 
 # PyTorch is imported when the command runs: help comes at once.
@@ -47,21 +47,21 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
     add_model_settings(stream)
     stream.add_argument(
         "--sample-rate",
-        type=whole_number(1, 1_000_000),
+        type=int_argument(1, 1_000_000),
         default=16_000,
         metavar="HZ",
         help="of the samples (default: 16000)",
     )
     stream.add_argument(
         "--channels",
-        type=whole_number(1, MOST_CHANNELS),
+        type=int_argument(1, MOST_CHANNELS),
         default=1,
         metavar="N",
         help="interleaved channels, of which the mean is heard (default: 1)",
     )
     stream.add_argument(
         "--chunk-ms",
-        type=whole_number(1, 60_000),
+        type=int_argument(1, 60_000),
         default=CHUNK_MS,
         metavar="N",
         help="sound that is worked on at a time; longer costs less, shorter answers sooner "

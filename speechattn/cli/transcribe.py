@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from speechattn.cli.arguments import PRECISIONS, add_model_settings, whole_number
-from speechattn.cli.bench import MOST_THREADS
+from speechattn.cli.arguments import add_model_settings, int_argument
 from speechattn.errors import UsageError
 from speechattn.inference.model_files import find_model, model_digest
+from speechattn.options import DEFAULT_MODEL, MOST_THREADS, PRECISIONS
 from speechattn.phones import LABELS
-from speechattn.resources import DEFAULT_MODEL
 from speechattn.text import one_line
-from speechattn.transcription.account import Summary
-from speechattn.transcription.batch import run_batch, write_errors
-from speechattn.transcription.crew import WORKERS_ON_CUDA, pick_crew
-from speechattn.transcription.formats.registry import WRITERS
-from speechattn.transcription.inputs import collect
-from speechattn.transcription.outputs import MOST_ALTERNATIVES, POSTERIORS, OutputOptions
-from speechattn.transcription.run_record import RunFiles
-from speechattn.transcription.shards import parse_shard
-from speechattn.transcription.transcriber import Setup
-from speechattn.transcription.workers.ray_pool import ray_crew
+from speechattn.transcription.batch import WORKERS_ON_CUDA, choose_pool, run_batch, write_errors
+from speechattn.transcription.formats.registry import POSTERIORS, WRITERS
+from speechattn.transcription.inputs import Recording, collect, parse_shard
+from speechattn.transcription.outputs import MOST_ALTERNATIVES, OutputOptions
+from speechattn.transcription.remote import is_url
+from speechattn.transcription.run_record import RunFiles, Summary
+from speechattn.transcription.transcriber import TranscriberSpec
+from speechattn.transcription.transcriber import TranscriberSpec as OneFileSetup
+from speechattn.transcription.workers.ray_cluster import shared_by
+from speechattn.transcription.workers.ray_pool import RayPool
 
 OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
 MOST_WORKERS = 1024
@@ -111,7 +111,7 @@ def _add_contents(transcribe: argparse.ArgumentParser) -> None:
     )
     transcribe.add_argument(
         "--alternatives",
-        type=whole_number(0, MOST_ALTERNATIVES),
+        type=int_argument(0, MOST_ALTERNATIVES),
         default=0,
         metavar="N",
         help="give the N most probable other phones with each, in json and in "
@@ -132,7 +132,7 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
     )
     transcribe.add_argument(
         "--workers",
-        type=whole_number(0, MOST_WORKERS),
+        type=int_argument(0, MOST_WORKERS),
         default=0,
         metavar="N",
         help="processes that transcribe side by side, of some 600 MB each; the results are the "
@@ -140,7 +140,7 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
     )
     transcribe.add_argument(
         "--threads",
-        type=whole_number(0, MOST_THREADS),
+        type=int_argument(0, MOST_THREADS),
         default=1,
         metavar="N",
         help="threads of each worker, for long recordings that are fewer than the cores; another "
@@ -206,7 +206,7 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
     model = find_model(arguments.model)
     files = RunFiles(Path(arguments.output_dir), arguments.shard)
     record = _record(arguments, model, options)
-    setup = Setup(
+    setup = TranscriberSpec(
         str(model),
         arguments.device,
         arguments.threads,
@@ -217,9 +217,9 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         arguments.lm_scale,
     )
     if arguments.ray:
-        crew = ray_crew(arguments, setup, jobs, record["model"]["sha256"])
+        crew = ray_pool_from(arguments, setup, jobs, record["model"]["sha256"])
     else:
-        crew = pick_crew(setup, arguments.workers, len(jobs), arguments.resume)
+        crew = choose_pool(setup, arguments.workers, len(jobs), arguments.resume)
     try:
         summary = run_batch(
             jobs,
@@ -277,3 +277,34 @@ def _how_to_go_on(files: RunFiles) -> str:
 
 def _say(message: str) -> None:
     print(f"speechattn: {one_line(message)}", file=sys.stderr)
+
+
+def ray_pool_from(
+    arguments: argparse.Namespace, setup: OneFileSetup, jobs: Sequence[Recording], digest: str
+) -> RayPool:
+    """The crew of ``speechattn transcribe --ray``.
+
+    Args:
+        arguments: of the command.
+        setup: what each worker needs. The model goes by the name given: that of a model which
+            comes with the package is elsewhere on each machine.
+        jobs: the recordings.
+        digest: of the model.
+    """
+    device = "cpu" if setup.device == "auto" else setup.device  # the same for all workers
+    shared = shared_by(
+        [item for item in arguments.inputs if not is_url(item)],
+        next((job.path for job in jobs if isinstance(job.path, Path)), None),
+        arguments.output_dir,
+        arguments.model,
+        digest,
+    )
+    return RayPool(
+        replace(setup, model=arguments.model, device=device),
+        arguments.ray,
+        count=arguments.workers,
+        most=len(jobs),
+        threads=setup.threads,
+        gpus=int(device.startswith("cuda")),
+        shared=shared,
+    )

@@ -13,8 +13,14 @@ import numpy as np
 
 from speechattn.errors import CorpusError
 from speechattn.phones import PhoneSet
-from speechattn.segments import FrameRun, Segment
-from speechattn.timing import SAMPLE_RATE, frame_to_seconds, num_frames, seconds_to_frame
+from speechattn.segments import (
+    SAMPLE_RATE,
+    FrameRun,
+    Segment,
+    frame_to_seconds,
+    num_frames,
+    seconds_to_frame,
+)
 
 END_TOLERANCE_FRAMES = 3  # an aligner's last frame may lie this far from the audio's, either side
 Span = tuple[int, int, int]  # class, first frame, frame after the last

@@ -3,6 +3,8 @@
 A set is a folder: ``frames.npy`` (all frames, float16), ``runs.npy`` (reference segments as
 phone, first frame, frame after the last) and ``index.json`` (the names of the phones, and the
 utterances and where theirs begin).
+
+Recorded noises for augmentation: their frames, computed once and kept in one file.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 from tqdm import tqdm
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
-from speechattn.audio.load import AudioFile
+from speechattn.audio.load import AUDIO_SUFFIXES, AudioFile
 from speechattn.corpora.alignment import reference_runs
 from speechattn.corpora.corpus import Corpus, Utterance
 from speechattn.errors import CorpusError, SpeechattnError
-from speechattn.files import replace_folder
+from speechattn.files import atomic_write_bytes, replace_folder
 from speechattn.phones import PhoneSet
 from speechattn.segments import FrameRun
 from speechattn.text import one_line
@@ -38,7 +42,7 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class PreparedUtterance:
     """One utterance of a prepared set.
 
     Attributes:
@@ -77,7 +81,7 @@ class PreparedSet:
         folder = Path(folder)
         try:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-            self.entries = [Entry(**entry) for entry in index["utterances"]]
+            self.entries = [PreparedUtterance(**entry) for entry in index["utterances"]]
             self.problems: list[str] = list(index["problems"])
             self.phones: tuple[str, ...] = tuple(index.get("phones", ()))
             self._frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
@@ -117,16 +121,16 @@ class PreparedSet:
         """10 ms frames in all."""
         return sum(entry.frames for entry in self.entries)
 
-    def frames(self, entry: Entry) -> np.ndarray:
+    def frames(self, entry: PreparedUtterance) -> np.ndarray:
         """Frames of an utterance, float32, shape (frames, dim)."""
         return self._frames[entry.first : entry.first + entry.frames].astype(np.float32)
 
-    def runs(self, entry: Entry) -> list[FrameRun]:
+    def runs(self, entry: PreparedUtterance) -> list[FrameRun]:
         """Reference segments of an utterance."""
         rows = self._runs[entry.first_run : entry.first_run + entry.runs]
         return [FrameRun(int(p), int(s), int(e)) for p, s, e in rows]
 
-    def labels(self, entry: Entry) -> np.ndarray:
+    def labels(self, entry: PreparedUtterance) -> np.ndarray:
         """Class of every frame, int64, shape (frames,)."""
         rows = self._runs[entry.first_run : entry.first_run + entry.runs]
         return np.repeat(rows[:, 0], rows[:, 2] - rows[:, 1]).astype(np.int64)
@@ -189,7 +193,7 @@ def _compute(
     front_end: FrontEnd,
     progress: str | None,
     problems: list[str],
-) -> tuple[list[Entry], list[tuple[int, int, int]]]:
+) -> tuple[list[PreparedUtterance], list[tuple[int, int, int]]]:
     """Write ``frames.raw``; returns entries and the rows of ``runs.npy``, adds to ``problems``."""
 
     def work(item: tuple[Corpus, Utterance]) -> _Result:
@@ -217,7 +221,7 @@ def _compute(
             raw.write(frames.numpy().astype(np.float16).tobytes())
             where = str(Path(utterance.path).resolve())
             entries.append(
-                Entry(
+                PreparedUtterance(
                     utterance.id, utterance.speaker, corpus.name, where,
                     first, len(frames), len(rows), len(runs),
                 )
@@ -236,7 +240,12 @@ def file_frames(path: str | Path, front_end: FrontEnd) -> torch.Tensor:
 
 
 def _finish(
-    partial: Path, dim: int, runs: list, entries: list[Entry], problems: list[str], phones: PhoneSet
+    partial: Path,
+    dim: int,
+    runs: list,
+    entries: list[PreparedUtterance],
+    problems: list[str],
+    phones: PhoneSet,
 ) -> None:
     """Turn ``frames.raw`` into the files of a set."""
     raw = partial / "frames.raw"
@@ -277,3 +286,45 @@ def chosen(text: str, share: float) -> bool:
     """Whether a text is among a share of all texts, for ever the same."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def prepare_noises(target: Path, folder: Path, config: FrontEndConfig) -> None:
+    """Compute the frames of every recording in a folder and write them to one file.
+
+    Args:
+        target: the file, replaced if it exists.
+        folder: searched with all its folders.
+        config: what a frame is.
+
+    Raises:
+        CorpusError: if there is no recording.
+        AudioError: if one cannot be read.
+        OSError: if the file cannot be written.
+    """
+    front_end = FrontEnd(config)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not files:
+        raise CorpusError(
+            f"noise: no recordings in {one_line(folder)}; name a folder of the corpora that has "
+            "some, or none at all (noise=null)"
+        )
+    frames = {
+        path.relative_to(folder).as_posix(): file_frames(path, front_end).half().numpy()
+        for path in tqdm(files, desc="prepare noise", unit="file")
+    }
+    atomic_write_bytes(target, save(frames))
+
+
+def read_noises(path: Path) -> list[np.ndarray]:
+    """What :func:`prepare_noises` wrote: log-mel frames, float16, shape (frames, bins) each.
+
+    Raises:
+        CorpusError: if it is missing or damaged.
+    """
+    try:
+        return [frames for _, frames in sorted(load_file(path).items())]
+    except (OSError, SafetensorError) as error:
+        raise CorpusError(
+            f"{one_line(path)}: no prepared noises, or damaged ones ({one_line(str(error))}); "
+            "run stage prepare again (stages=prepare force=true)"
+        ) from None

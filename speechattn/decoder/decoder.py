@@ -32,18 +32,17 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from speechattn.decoder.confidence import Evidence, with_confidences
 from speechattn.decoder.lm.ngrams import Tables
 from speechattn.decoder.lm.phone_model import PhoneModel
-from speechattn.decoder.lm.wordnetwork import Network
-from speechattn.decoder.options import DecoderOptions
+from speechattn.decoder.lm.word_lm import Network
+from speechattn.decoder.options import DecoderOptions, Evidence, with_confidences
 from speechattn.segments import FrameRun
 
 BLOCK_FRAMES = 8192  # frames checked and copied at a time
 ROOM = 4096  # history nodes at first; grows only while hypotheses disagree about a long past
 TOKENS = 512  # at first; grows where more hypotheses are kept apart
 LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
-# Of each phone model: slots for all states (speechattn.decoder.viterbi.advance), all NONE, in nobody's use.
+# Of each phone model: slots for all states (speechattn.decoder.viterbi.advance), all NO_TOKEN, in nobody's use.
 _IDLE_SLOTS: WeakKeyDictionary[PhoneModel, list[np.ndarray]] = WeakKeyDictionary()
 
 
@@ -60,11 +59,11 @@ class Decoder:
 
     def __init__(self, model: PhoneModel, options: DecoderOptions | None = None) -> None:
         # Here and not above: it imports Numba, which takes most of a second.
-        from speechattn.decoder import decoder_history, token_passing, viterbi
+        from speechattn.decoder import token_passing, viterbi
 
         options = options or DecoderOptions()
         self._names, self._pass_tokens = token_passing, viterbi.advance
-        self._collect_nodes = decoder_history.collect
+        self._collect_nodes = viterbi.collect
         self._model, self._options = model, options
         self._beam = math.inf if options.beam is None else float(options.beam)
         self._log_prior = options.prior_scale * model.log_prior
@@ -117,7 +116,7 @@ class Decoder:
 
         Returns:
             Runs that follow those returned before and can no longer change. Confidences come
-            out of the mean posteriors of their frames (:mod:`speechattn.decoder.confidence`).
+            out of the mean posteriors of their frames (:mod:`speechattn.decoder.options`).
 
         Raises:
             ValueError: for another shape, NaN, or values above 0; nothing is taken in then.
@@ -156,7 +155,7 @@ class Decoder:
             ended = scores + self._final[phones]
             scores = scores if np.isneginf(ended).all() else ended
             runs += self._trace_back(int(ready[np.argmax(scores)]))
-            self._slot[token[:, self._names.STATE], self._names.HELD] = self._names.NONE
+            self._slot[token[:, self._names.STATE], self._names.HELD] = self._names.NO_TOKEN
             _IDLE_SLOTS.setdefault(self._model, []).append(self._slot)
         self._reset()
         return runs
@@ -210,7 +209,7 @@ class Decoder:
             slots = ()
         if len(slots) == num_states:  # of the words or without them, as here
             return slots
-        return np.full((num_states, 2), self._names.NONE, np.int32)
+        return np.full((num_states, 2), self._names.NO_TOKEN, np.int32)
 
     def _check(self, frames: np.ndarray) -> None:
         num_phones = self._model.num_phones
@@ -271,7 +270,7 @@ class Decoder:
         _, phone, _, start, k, _ = self._token[token].tolist()
         seen = self._seen[phone] - self._before[token]
         runs = [FrameRun(phone, start, end, float(seen) / (end - start))]
-        while k != self._names.NONE:
+        while k != self._names.NO_TOKEN:
             phone, start, end, parent = self._nodes[k].tolist()
             runs.append(FrameRun(phone, start, end, float(self._confidence[k])))
             k = parent

@@ -1,15 +1,27 @@
-"""What the decoder makes of its sources of knowledge: their weights, and the confidence of a phone."""
+"""What the decoder makes of its sources of knowledge: their weights, and the confidence of a phone.
+
+How sure it is that a phone is right: by its frames, its length, and how the speech went until then.
+
+Where much was unsure, in noise or in an accent never heard, what looks sure is less so as well.
+Only what came before counts, so that confidences need not wait for the end of a recording.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from speechattn.errors import ConfigError
+from speechattn.segments import FrameRun
 
 CONFIDENCE = ("confidence_slope", "confidence_context", "confidence_length", "confidence_offset")
 MAY_BE_NEGATIVE = ("insertion_penalty", *CONFIDENCE[1:])
+
+
+FADING = 0.95  # how much a phone counts against the one after it
+LONGEST = 30  # frames; longer phones count as this long
+LEAST = 1e-4  # of a mean posterior, and of what it lacks to 1
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class DecoderOptions:
         confidence_length: how a confidence comes out of the mean posterior p of a phone's frames:
             its logit is ``slope * logit(p) + context * m + length * log(d) + offset``, m being
             the mean of logit(p) over the phones until then, d frames its length; see
-            :class:`speechattn.decoder.confidence.Evidence` (logistic regression, as Platt 1999).
+            :class:`speechattn.decoder.options.Evidence` (logistic regression, as Platt 1999).
         beam: nats, above 0; readings whose score is lower than the best one's by more are given
             up. None keeps all, and so finds the best for certain.
     """
@@ -71,7 +83,7 @@ class DecoderOptions:
 
         Args:
             mean_posterior: of its frames; the confidence itself where nothing else is known.
-            evidence: as :meth:`speechattn.decoder.confidence.Evidence.take` gives it.
+            evidence: as :meth:`speechattn.decoder.options.Evidence.take` gives it.
         """
         *weights, offset = (getattr(self, name) for name in CONFIDENCE)
         if (*weights, offset) == (1.0, 0.0, 0.0, 0.0):
@@ -105,3 +117,48 @@ class DecoderOptions:
             if key not in known:
                 raise ConfigError(f"decoder: unknown key {key!r}; known are {', '.join(known)}")
         return cls(**values)
+
+
+class Evidence:
+    """Goes along the runs of a recording.
+
+    Args:
+        silence: class of pauses, which say nothing of how the speech goes; None if unknown.
+    """
+
+    def __init__(self, silence: int | None = None):
+        self._silence = silence
+        self._sum = self._weight = 0.0
+
+    def take(self, run: FrameRun) -> tuple[float, float, float]:
+        """What the confidence of the next run is made of.
+
+        Args:
+            run: whose ``confidence`` is the mean posterior of its frames.
+
+        Returns:
+            The logit of that, the mean of such over the phones until now, this one included, of
+            which the older count less, and the logarithm of its length in frames.
+        """
+        p = min(max(run.confidence, LEAST), 1 - LEAST)
+        logit = math.log(p / (1 - p))
+        total, weight = FADING * self._sum + logit, FADING * self._weight + 1
+        if run.phone != self._silence:
+            self._sum, self._weight = total, weight
+        return logit, total / weight, math.log(min(run.end - run.start, LONGEST))
+
+
+def with_confidences(
+    runs: Iterable[FrameRun], evidence: Evidence, options: DecoderOptions
+) -> list[FrameRun]:
+    """Runs of mean posteriors, each as sure as it is.
+
+    Args:
+        runs: in order of time; ``confidence`` is the mean posterior of the frames.
+        evidence: of the runs before them; is taken further.
+        options: say what of it counts.
+    """
+    return [
+        replace(run, confidence=options.confidence(run.confidence, evidence.take(run)))
+        for run in runs
+    ]

@@ -11,7 +11,7 @@ another phone, and of the ready tokens of a state only the best is kept. Time go
 that are there, however large the automaton is.
 
 The segments that lie behind a token are a linked list of *nodes*, shared between tokens. What all
-tokens share cannot change any more, and :mod:`speechattn.decoder.decoder_history` takes it out.
+tokens share cannot change any more, and :mod:`speechattn.decoder.viterbi` takes it out.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import math
 
 import numpy as np
 
-from speechattn.jit import part
+from speechattn.jit import jit_inline
 
 FLOOR = -1000.0  # nats; lower log posteriors, -inf included, count as this, so no token dies of one
-NONE = -1  # no node, or no token
+NO_TOKEN = -1  # no node, or no token
 LOWEST = -1e300  # of scores that are possible
 
 # Columns of a node.
@@ -37,8 +37,8 @@ HELD, ENTRY = 0, 1
 FRAME, NODES, TOKENS, SHORT = 0, 1, 2, 3
 
 
-@part
-def foremost(stay, emission, beam, token, score, tokens):
+@jit_inline
+def best_ready(stay, emission, beam, token, score, tokens):
     """The best of the ready tokens, and what an entry must reach with the frame to be of use.
 
     Args:
@@ -49,30 +49,30 @@ def foremost(stay, emission, beam, token, score, tokens):
     Returns:
         Token, ``NONE`` if none is ready, and score.
     """
-    lead = NONE
+    lead = NO_TOKEN
     bound = -np.inf
     for k in range(tokens):
         p = token[k, SPOKEN]
         after = score[k] + emission[p]
         if token[k, LACKS] == 0:
             after += stay[p]
-            if lead == NONE or score[k] > score[lead]:
+            if lead == NO_TOKEN or score[k] > score[lead]:
                 lead = k
         bound = max(bound, after)
     # What would be below it after the frame need not begin; nor need what is impossible.
     return lead, max(LOWEST, bound - beam)
 
 
-@part
-def forget(token, slot, tokens, end):
+@jit_inline
+def clear_entries(token, slot, tokens, end):
     """Clear the slots of the entries from ``tokens`` to ``end``; gives NONE."""
     for e in range(tokens, end):
-        slot[token[e, STATE], ENTRY] = NONE
-    return NONE
+        slot[token[e, STATE], ENTRY] = NO_TOKEN
+    return NO_TOKEN
 
 
-@part
-def enter(
+@jit_inline
+def expand(
     log_prob,
     following,
     best,
@@ -101,8 +101,8 @@ def enter(
         Tokens and entries; ``NONE`` if there is no room for all.
     """
     num_phones = len(emission)
-    lead, bound = foremost(stay, emission, beam, token, score, tokens)
-    if lead == NONE:
+    lead, bound = best_ready(stay, emission, beam, token, score, tokens)
+    if lead == NO_TOKEN:
         return tokens
     end = tokens
     worst = -np.inf
@@ -122,9 +122,9 @@ def enter(
                 continue
             target = following[state, q]
             e = slot[target, ENTRY]
-            if e == NONE:
+            if e == NO_TOKEN:
                 if end == len(score):
-                    return forget(token, slot, tokens, end)
+                    return clear_entries(token, slot, tokens, end)
                 e = end
                 slot[target, ENTRY] = e
                 token[e, STATE] = target
@@ -140,12 +140,12 @@ def enter(
             worst = np.inf
             for e in range(tokens, end):
                 worst = min(worst, score[e])
-    forget(token, slot, tokens, end)
+    clear_entries(token, slot, tokens, end)
     return end
 
 
-@part
-def begin(stay, min_frames, token, score, before, slot, seen, nodes, confidence, count, end):
+@jit_inline
+def start_phones(stay, min_frames, token, score, before, slot, seen, nodes, confidence, count, end):
     """Make tokens of the entries behind the tokens, and a node for each token that they follow.
 
     Args:
@@ -161,10 +161,10 @@ def begin(stay, min_frames, token, score, before, slot, seen, nodes, confidence,
         state, p, source = token[e, STATE], token[e, SPOKEN], token[e, NODE]
         # An entry that the token already there will beat when it gets ready is none.
         other = slot[state, HELD]
-        if other != NONE and score[e] <= score[other] + min_frames[p] * stay[p]:
+        if other != NO_TOKEN and score[e] <= score[other] + min_frames[p] * stay[p]:
             continue
         k = token[source, LEFT]
-        if k == NONE:
+        if k == NO_TOKEN:
             k = count[NODES]
             count[NODES] = k + 1
             token[source, LEFT] = k
@@ -180,15 +180,15 @@ def begin(stay, min_frames, token, score, before, slot, seen, nodes, confidence,
         token[kept, LACKS] = min_frames[p]
         token[kept, BEGIN] = t
         token[kept, NODE] = k
-        token[kept, LEFT] = NONE
+        token[kept, LEFT] = NO_TOKEN
         score[kept] = score[e]
         before[kept] = seen[p]
         kept += 1
     return kept
 
 
-@part
-def hear(log_posterior, emission, stay, beam, token, score, before, slot, seen, tokens):
+@jit_inline
+def advance_frame(log_posterior, emission, stay, beam, token, score, before, slot, seen, tokens):
     """Take tokens through a frame; give up those that another one of their state or the beam beats.
 
     Args:
@@ -216,14 +216,14 @@ def hear(log_posterior, emission, stay, beam, token, score, before, slot, seen, 
         state, p, lacks = token[k, STATE], token[k, SPOKEN], token[k, LACKS]
         if score[k] < bound and (lacks > 1 or score[k] < best_ready):
             if lacks == 0:
-                slot[state, HELD] = NONE
+                slot[state, HELD] = NO_TOKEN
             continue
         to = kept
         if lacks == 1:  # gets ready now; another one in its state began earlier and comes before
             other = slot[state, HELD]
-            if other != NONE and score[k] <= score[other]:
+            if other != NO_TOKEN and score[k] <= score[other]:
                 continue
-            if other != NONE:
+            if other != NO_TOKEN:
                 to = other
         if lacks <= 1:
             slot[state, HELD] = to
@@ -238,6 +238,6 @@ def hear(log_posterior, emission, stay, beam, token, score, before, slot, seen, 
             score[to] = score[k]
             before[to] = before[k]
         token[to, LACKS] = max(0, lacks - 1)
-        token[to, LEFT] = NONE
+        token[to, LEFT] = NO_TOKEN
         kept += to == kept
     return kept

@@ -1,4 +1,4 @@
-"""How the decoder's tokens enter phones where it knows words (:mod:`speechattn.decoder.lm.wordnetwork`).
+"""How the decoder's tokens enter phones where it knows words (:mod:`speechattn.decoder.lm.word_lm`).
 
 States are those of the phone n-grams and, numbered after them, those of the words. A token in a
 word goes on in it or, where one ends, into the next one or a pause. Whatever is no word that the
@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.decoder.lm.wordnetwork import ANY, SENTENCE
+from speechattn.decoder.lm.word_lm import ANY_CONTEXT, SENTENCE
 from speechattn.decoder.token_passing import (
     ENTRY,
     LACKS,
+    NO_TOKEN,
     NODE,
-    NONE,
     SPOKEN,
     STATE,
-    foremost,
-    forget,
+    best_ready,
+    clear_entries,
 )
-from speechattn.jit import part
+from speechattn.jit import jit_inline
 
 # Settings of the words: weight of their log probabilities, price of what is none, the phone of
 # silence, the first state, and the most jumps that leave a state.
@@ -29,7 +29,7 @@ SCALE, UNKNOWN, SILENCE, FIRST, MOST = 0, 1, 2, 3, 4
 LONGEST_FALL = 2  # roots on the way from one to root ANY, itself among them
 
 
-@part
+@jit_inline
 def put(target, phone, value, source, end, token, score, slot):
     """Make an entry into a state, or better the one that is there.
 
@@ -43,9 +43,9 @@ def put(target, phone, value, source, end, token, score, slot):
         Tokens and entries; ``NONE`` if there is no room.
     """
     e = slot[target, ENTRY]
-    if e == NONE:
+    if e == NO_TOKEN:
         if end == len(score):
-            return NONE
+            return NO_TOKEN
         e = end
         slot[target, ENTRY] = e
         token[e, STATE] = target
@@ -58,8 +58,8 @@ def put(target, phone, value, source, end, token, score, slot):
     return end
 
 
-@part
-def begin_words(arc_first, arcs, arc_score, words, initial, token, score, slot, tokens):
+@jit_inline
+def start_words(arc_first, arcs, arc_score, words, initial, token, score, slot, tokens):
     """Put the words that a recording may begin with behind the tokens that spell its first phone.
 
     Args:
@@ -76,21 +76,21 @@ def begin_words(arc_first, arcs, arc_score, words, initial, token, score, slot, 
         if token[k, SPOKEN] != int(words[SILENCE]):
             score[k] -= words[UNKNOWN]
     end = tokens
-    for root in (SENTENCE, ANY):
+    for root in (SENTENCE, ANY_CONTEXT):
         for a in range(arc_first[root], arc_first[root + 1]):
             phone = arcs[a, 0]
             if initial[phone] > -np.inf:
                 target = int(words[FIRST]) + arcs[a, 1]
                 value = words[SCALE] * arc_score[a]
-                end = put(target, phone, value, NONE, end, token, score, slot)
-                if end == NONE:
-                    return forget(token, slot, tokens, len(score))
-    forget(token, slot, tokens, end)
+                end = put(target, phone, value, NO_TOKEN, end, token, score, slot)
+                if end == NO_TOKEN:
+                    return clear_entries(token, slot, tokens, len(score))
+    clear_entries(token, slot, tokens, end)
     return end
 
 
-@part
-def enter_words(
+@jit_inline
+def expand_words(
     arc_first,
     arcs,
     arc_score,
@@ -117,16 +117,16 @@ def enter_words(
     entries are made from there.
 
     Args:
-        arc_first ... jump_score: see :class:`speechattn.decoder.lm.wordnetwork.Network`.
+        arc_first ... jump_score: see :class:`speechattn.decoder.lm.word_lm.Network`.
         words: scale, price of the unknown (not below 0), silence, first state and most jumps,
             shape (5,).
-        the others: as in :func:`speechattn.decoder.token_passing.enter`.
+        the others: as in :func:`speechattn.decoder.token_passing.expand`.
 
     Returns:
         Tokens and entries; ``NONE`` if there is no room for all.
     """
-    lead, bound = foremost(stay, emission, beam, token, score, tokens)
-    if lead == NONE:
+    lead, bound = best_ready(stay, emission, beam, token, score, tokens)
+    if lead == NO_TOKEN:
         return tokens
     silence, first, most = int(words[SILENCE]), int(words[FIRST]), int(words[MOST])
     num_phones, loudest = len(emission), emission.max()
@@ -142,7 +142,7 @@ def enter_words(
     after, by = np.empty(room, np.int64), np.empty(room, np.int64)
     spelled, pause = np.empty(room), np.empty(room)
     for root in range(places):
-        place[root], value[root], source[root] = root, -np.inf, NONE
+        place[root], value[root], source[root] = root, -np.inf, NO_TOKEN
     for phone in range(spellings):
         after[phone], spelled[phone], pause[phone] = phone, -np.inf, -np.inf
     for turn in range(-1, tokens):
@@ -168,7 +168,7 @@ def enter_words(
             places += 1
             for j in range(jump_first[state], jump_first[state + 1]):
                 root, there = jumps[j], out + words[SCALE] * jump_score[j]
-                while root != ANY:
+                while root != ANY_CONTEXT:
                     place[places], value[places], source[places] = root, there, k
                     places += there + loudest >= bound
                     there += words[SCALE] * jump_score[jump_first[root]]
@@ -176,8 +176,8 @@ def enter_words(
                 begun = max(begun, there)
             if begun > pause[spoken]:
                 pause[spoken], spelled[spoken], by[spoken] = begun, begun - words[UNKNOWN], k
-        if begun > value[ANY]:
-            value[ANY], source[ANY] = begun, k
+        if begun > value[ANY_CONTEXT]:
+            value[ANY_CONTEXT], source[ANY_CONTEXT] = begun, k
     end = tokens
     for i in range(places):
         for a in range(arc_first[place[i]], arc_first[place[i] + 1]):
@@ -186,8 +186,8 @@ def enter_words(
                 break  # nor will those after it be of use
             if there + emission[phone] >= bound:
                 end = put(first + arcs[a, 1], phone, there, source[i], end, token, score, slot)
-                if end == NONE:
-                    return forget(token, slot, tokens, len(score))
+                if end == NO_TOKEN:
+                    return clear_entries(token, slot, tokens, len(score))
     for i in range(spellings):
         row = after[i]
         if max(spelled[i], pause[i]) + scale * best[row] + loudest < bound:
@@ -197,7 +197,7 @@ def enter_words(
             there += scale * log_prob[row, phone]
             if there + emission[phone] >= bound:
                 end = put(following[row, phone], phone, there, by[i], end, token, score, slot)
-                if end == NONE:
-                    return forget(token, slot, tokens, len(score))
-    forget(token, slot, tokens, end)
+                if end == NO_TOKEN:
+                    return clear_entries(token, slot, tokens, len(score))
+    clear_entries(token, slot, tokens, end)
     return end

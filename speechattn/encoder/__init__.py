@@ -1,1 +1,26 @@
-"""encoder."""
+"""Frames in, phone scores out: attention and feed-forward layers in turn, and what to compare with.
+
+Read ``encoder.py`` first; ``baselines.py`` holds the feed-forward net, the CNN and the RNN.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from speechattn.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from speechattn.encoder.config import EncoderConfig as EncoderConfig
+    from speechattn.encoder.encoder import Encoder as Encoder
+    from speechattn.encoder.encoder import PhoneClassifier as PhoneClassifier
+
+__all__ = ["EncoderConfig", "Encoder", "PhoneClassifier"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "EncoderConfig": "config",
+        "Encoder": "encoder",
+        "PhoneClassifier": "encoder",
+    },
+)

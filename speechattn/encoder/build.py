@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from torch import nn
 
-from speechattn.attention.masks import Window
+from speechattn.attention.masks import WindowMask
 from speechattn.attention.multihead import MultiHeadAttention
-from speechattn.encoder.baselines import AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
+from speechattn.encoder.baselines import (
+    AnyEncoderConfig,
+    CnnConfig,
+    Delayed,
+    FeedForwardBlock,
+    FramesConfig,
+    FrameWindow,
+    Recurrent,
+    RnnConfig,
+    TimeConvolution,
+)
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.layers import Convolution, FeedForward, Residual
-from speechattn.encoder.recurrent import Delayed, Recurrent
-from speechattn.encoder.timelayers import FrameWindow, Hidden, TimeConvolution
 
 
 def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module, list[nn.Module]]:
@@ -35,9 +43,9 @@ def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module,
     return enter, make[type(config)](config)
 
 
-def encoder_windows(config: EncoderConfig) -> list[Window]:
+def encoder_windows(config: EncoderConfig) -> list[WindowMask]:
     """What the attention layer of every block sees, in the vectors between layers."""
-    return [Window(*(_vectors(side, config.stack) for side in pair)) for pair in config.windows]
+    return [WindowMask(*(_vectors(side, config.stack) for side in pair)) for pair in config.windows]
 
 
 def _vectors(frames: int | None, stack: int) -> int | None:
@@ -55,7 +63,7 @@ def _attention_layers(config: EncoderConfig) -> list[nn.Module]:
     return layers
 
 
-def _attention(config: EncoderConfig, window: Window, reach: int | None) -> MultiHeadAttention:
+def _attention(config: EncoderConfig, window: WindowMask, reach: int | None) -> MultiHeadAttention:
     """The attention layer of a block; reach in 10 ms frames."""
     return MultiHeadAttention(
         config.width,
@@ -73,7 +81,10 @@ def _attention(config: EncoderConfig, window: Window, reach: int | None) -> Mult
 def _frames_layers(config: FramesConfig, width_in: int) -> list[nn.Module]:
     left, right = (frames // config.stack for frames in config.window)
     first = FrameWindow(width_in, config.width, left, right, config.dropout)
-    return [first, *(Hidden(config.width, config.dropout) for _ in range(config.layers - 1))]
+    return [
+        first,
+        *(FeedForwardBlock(config.width, config.dropout) for _ in range(config.layers - 1)),
+    ]
 
 
 def _cnn_layers(config: CnnConfig) -> list[nn.Module]:

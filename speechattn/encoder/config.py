@@ -1,16 +1,83 @@
 """The shape of the self-attention encoder: every option, its default, and which values are possible.
 
 Other kinds of encoders are in :mod:`speechattn.encoder.baselines`.
+
+What the configuration of every kind of encoder says of it: how far it sees, and whether it streams.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from speechattn.attention.family import SCORES, WEIGHTS
+from speechattn.attention.functional import SCORES, WEIGHTS
 from speechattn.attention.positions import POSITIONS
-from speechattn.encoder.encodershape import EncoderShape, is_whole, tuples
+from speechattn.checks import is_int, tuples
 from speechattn.errors import ConfigError
+from speechattn.segments import SHIFT_MS
+
+MOST_LAYERS = 1000  # more than anybody trains, few enough to be made
+
+
+class EncoderShape:
+    """Base of the configurations of encoders; each is a frozen dataclass and has :meth:`context`.
+
+    Attributes:
+        kind: name of the kind, as ``encoder.kind`` gives it.
+        trained_length: 10 ms frames beyond which input is refused; None for no limit.
+        stack: 10 ms frames that enter as one vector.
+        any_window: least and most 10 ms frames to either side that it works with when told to.
+        windows: ``(left, right)`` in 10 ms frames of every layer that has a window of its own.
+    """
+
+    # Without types, which would make keys of a configuration file of them.
+    kind = ""
+    stack = 1
+    trained_length = None
+    any_window = None
+    windows = ()
+
+    def context(self, side: int) -> int | None:
+        """10 ms frames of past (``side`` 0) or future (1) that an output depends on; None for all."""
+        raise NotImplementedError
+
+    @property
+    def look_ahead(self) -> int | None:
+        """10 ms frames of future an output waits for, over all layers; None for no limit."""
+        return self.context(1)
+
+    @property
+    def receptive_field_ms(self) -> float | None:
+        """Milliseconds of frames an output depends on; None for no limit."""
+        left, right = self.context(0), self.context(1)
+        return None if left is None or right is None else (left + 1 + right) * SHIFT_MS
+
+    @property
+    def endless(self) -> str:
+        """What makes an encoder without a limit to its look-ahead wait for the end, for messages."""
+        return f"encoder.window: {self.windows} has a right side without limit (None)"
+
+    def to_dict(self) -> dict:
+        """As JSON values, for a checkpoint; attention is what has no ``kind`` in it."""
+        return asdict(self)
+
+    def _check_counts(self, *names: str) -> None:
+        for name in names:
+            if not is_int(getattr(self, name), 1):
+                raise ConfigError(
+                    f"encoder.{name}: {getattr(self, name)!r}; a whole number from 1 on"
+                )
+            if name in ("blocks", "layers") and getattr(self, name) > MOST_LAYERS:
+                raise ConfigError(
+                    f"encoder.{name}: {getattr(self, name)}; at most {MOST_LAYERS}: it is damaged"
+                )
+
+    def _check_dropout(self) -> None:
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
+            raise ConfigError(f"encoder.dropout: {self.dropout!r}; from 0 to below 1")
+
+    @property
+    def _stacked(self) -> str:
+        return f" and a multiple of stack ({self.stack})" if self.stack > 1 else ""
 
 
 @dataclass(frozen=True)
@@ -30,8 +97,8 @@ class EncoderConfig(EncoderShape):
         conv_kernel: encoder frames of a depthwise convolution between attention and feed-forward,
             odd; 0 for none.
         conv_right: how many of them lie in the future: 0 for a causal convolution, null for half.
-        scores: ``"dot"`` or ``"additive"``; see :mod:`speechattn.attention.family`.
-        weights: ``"softmax"`` or ``"relu"``; see :mod:`speechattn.attention.family`.
+        scores: ``"dot"`` or ``"additive"``; see :mod:`speechattn.attention.functional`.
+        weights: ``"softmax"`` or ``"relu"``; see :mod:`speechattn.attention.functional`.
         positions: ``"none"``, ``"sinusoidal"``, ``"learned"``, ``"rotary"`` (dot products only) or
             ``"distance"``; see :mod:`speechattn.attention.positions`. Every attention layer has its own:
             vectors are added to its normalised input, not once to the input of the encoder.
@@ -97,9 +164,9 @@ class EncoderConfig(EncoderShape):
 
     def _check_convolution(self) -> None:
         kernel, right = self.conv_kernel, self.conv_right
-        if not is_whole(kernel, 0) or (kernel and kernel % 2 == 0):
+        if not is_int(kernel, 0) or (kernel and kernel % 2 == 0):
             raise ConfigError(f"encoder.conv_kernel: {kernel!r}; an odd number, or 0")
-        if right is not None and not (is_whole(right, 0) and right < kernel):
+        if right is not None and not (is_int(right, 0) and right < kernel):
             raise ConfigError(
                 f"encoder.conv_right: {right!r}; "
                 + (
@@ -112,7 +179,7 @@ class EncoderConfig(EncoderShape):
     def _check_window(self) -> None:
         for pair in self.windows:
             for frames in pair:
-                if frames is not None and not (is_whole(frames, 0) and frames % self.stack == 0):
+                if frames is not None and not (is_int(frames, 0) and frames % self.stack == 0):
                     raise ConfigError(
                         f"encoder.window: {frames!r} frames; 0 or more{self._stacked}, "
                         "or null for no limit"
@@ -122,7 +189,7 @@ class EncoderConfig(EncoderShape):
         allowed = self.any_window
         if allowed is None:
             return
-        if len(allowed) != 2 or not all(is_whole(v, 0) and v % self.stack == 0 for v in allowed):
+        if len(allowed) != 2 or not all(is_int(v, 0) and v % self.stack == 0 for v in allowed):
             raise ConfigError(
                 f"encoder.any_window: {list(allowed)}; [least, most], each in 10 ms frames, "
                 f"0 or more{self._stacked}"
@@ -146,7 +213,7 @@ class EncoderConfig(EncoderShape):
                     f"encoder.{name}: {value!r} with encoder.positions {self.positions!r}; it is "
                     f"for {of!r} alone: leave it out"
                 )
-            if not is_whole(value, least) or value % self.stack:
+            if not is_int(value, least) or value % self.stack:
                 raise ConfigError(
                     f"encoder.{name}: {value!r} frames; a whole number from {least} on"
                     f"{self._stacked}"

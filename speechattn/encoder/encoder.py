@@ -1,21 +1,30 @@
 """The encoder, from frames to vectors, and its frame-level classifier: a score for every phone and frame.
 
 Other heads on the same encoder are in :mod:`speechattn.studies.heads`.
+
+One model for any window: trained with windows drawn at random, told at work which to use.
+
+Truncation takes nothing but keys away, and no weight depends on the window. A model that has seen many
+in training works with each of them, as a network trained at many widths works at each (Yu et al., 2019,
+"Slimmable neural networks").
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.attention.functional import valid_frames
-from speechattn.checks import check_lengths, first_not_finite
+from speechattn.attention.masks import valid_frames
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.checks import check_lengths, first_nonfinite
 from speechattn.encoder.baselines import AnyEncoderConfig
-from speechattn.encoder.build import encoder_layers
+from speechattn.encoder.build import encoder_layers, encoder_windows
 from speechattn.encoder.config import EncoderConfig
-from speechattn.errors import SpeechattnError
-from speechattn.timing import SHIFT_MS
+from speechattn.errors import ConfigError, SpeechattnError
+from speechattn.segments import SHIFT_MS
 
 __all__ = [
     "ClassifierStream", "Encoder", "EncoderConfig", "EncoderStream", "InputTooLong",
@@ -147,7 +156,7 @@ class PhoneClassifier(Encoder):
 
 def _check_finite(frames: Tensor, first: int = 0) -> None:
     """Raises ValueError if frames, shape (batch, frames, input_dim), hold NaN or infinity."""
-    wrong = first_not_finite(frames)
+    wrong = first_nonfinite(frames)
     if wrong is not None:
         sequence, frame, number = wrong
         of = f" of sequence {sequence}" if len(frames) > 1 else ""
@@ -238,3 +247,46 @@ class ClassifierStream(EncoderStream):
             scores = scores[: self._received - self._returned]
         self._returned += len(scores)
         return scores
+
+
+def set_window(encoder: Encoder, window: tuple) -> None:
+    """Have the blocks of an encoder look through this window, until it is set again.
+
+    Args:
+        encoder: of attention, with ``any_window``, and whatever is on it.
+        window: left and right, 10 ms frames, or such a pair for every block.
+
+    Raises:
+        ConfigError: if it was not trained for this window.
+    """
+    encoder.config = dataclasses.replace(encoder.config, window=window)
+    layers = [layer for layer in encoder.layers.modules() if isinstance(layer, MultiHeadAttention)]
+    for layer, seen in zip(layers, encoder_windows(encoder.config), strict=True):
+        layer.visibility = seen
+
+
+def check_window(config: AnyEncoderConfig, window: tuple[int, int]) -> None:
+    """Raises ConfigError, with the way out, if a model was not trained for a window.
+
+    Args:
+        config: of its encoder.
+        window: left and right, 10 ms frames.
+    """
+    asked = "window {}/{}".format(*window)
+    if not isinstance(config, EncoderConfig):
+        raise ConfigError(f"{asked}: this model's encoder is of kind {config.kind!r}, without one")
+    if config.any_window is None:
+        own = sorted({str(list(pair)) for pair in config.windows})
+        raise ConfigError(
+            f"{asked}: this model was trained for its own window alone ({', '.join(own)}); leave "
+            "the window out, or train a model with encoder.any_window"
+        )
+    least, most = config.any_window
+    for side in window:
+        if not least <= side <= most or side % config.stack:
+            steps = f" in steps of {config.stack}" if config.stack > 1 else ""
+            raise ConfigError(
+                f"{asked}: {side} frames; this model was trained for {least} to {most}{steps} "
+                f"(frames of {SHIFT_MS:g} ms); choose one of these, or train a model with another "
+                "encoder.any_window"
+            )

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechattn.attention.kernels.addresses import addressable
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.products import FLOAT
+from speechattn.attention.kernels.matmul import FLOAT_BYTES
 from speechattn.attention.kernels.rows import round_rows
+from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.layers import FeedForward
 from speechattn.encoder.packed_linear import ROWS, whole_tiles
@@ -136,13 +136,13 @@ def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
     if count != len(per_step):
         raise ValueError(f"x: shape {tuple(x.shape)}; steps are known of {len(per_step)} numbers")
     all_rows = rows + -rows % ROWS
-    plain = x.dtype == torch.float32 and addressable(x, per_step)
+    plain = x.dtype == torch.float32 and is_plain_cpu_tensor(x, per_step)
     if count < LANES or before not in ([], [1]) or not plain:
         near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
         return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
     x = x.contiguous()
     out = torch.empty(*before, all_rows, count, dtype=torch.uint8, device="cpu")
-    place = x.data_ptr(), FLOAT * count, rows, per_step.data_ptr()
+    place = x.data_ptr(), FLOAT_BYTES * count, rows, per_step.data_ptr()
     round_rows(*place, count, ZERO, out.data_ptr(), all_rows)
     return out
 

@@ -18,13 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.attention.functional import valid_frames
-from speechattn.attention.kernels import rowwise
-
-
-def ready_frames(waiting: int, right: int | None) -> int:
-    """Of ``waiting`` frames, how many have all of their ``right`` frames of future."""
-    return 0 if right is None else max(0, waiting - right)
+from speechattn.attention.kernels import rows
+from speechattn.attention.masks import valid_frames
 
 
 class Neighbourhood(nn.Module):
@@ -89,18 +84,18 @@ class Convolution(Neighbourhood):
         return self.mix(self._convolved(x.flatten(0, 1), 0, sequences).view(batch, count, width))
 
     def _is_offered(self, x: Tensor) -> bool:
-        return rowwise.is_offered(x, self.depthwise.weight, self.depthwise.bias)
+        return rows.is_offered(x, self.depthwise.weight, self.depthwise.bias)
 
     def _convolved(self, x: Tensor, before: int, sequences: np.ndarray) -> Tensor:
         weight, bias = self.depthwise.weight[:, 0].T, self.depthwise.bias
-        return rowwise.convolved(x, weight, bias, before, sequences)
+        return rows.convolved(x, weight, bias, before, sequences)
 
     def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
         """See the module; ``sizes``: vectors of each sequence."""
         if not self._is_offered(x):
             parts = [F.pad(part, (0, 0, self.left, self.right)) for part in x.split(list(sizes), 1)]
             return torch.cat([self._compute(part) for part in parts], 1)
-        sequences = rowwise.end_to_end(sizes)
+        sequences = rows.end_to_end(sizes)
         return self.mix(self._convolved(x[0], self.left, sequences)[None])
 
 

@@ -8,15 +8,12 @@ processors with instructions for bfloat16, it is oneDNN, which PyTorch has for C
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor, nn
 
 from speechattn.attention.kernels.matmul import Panels
 from speechattn.encoder.layers import FeedForward
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROWS = 16  # that oneDNN's layout is chosen for: a few hundred milliseconds of speech
 
 
@@ -106,12 +103,6 @@ class _Half:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update({**state, "_weight": _packed(state["_weight"])})
-
-
-@functools.cache
-def fast_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16 on this processor; if not, it goes number by number."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def whole_tiles(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -9,11 +9,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from speechattn.cli.arguments import PRECISIONS
+from speechattn.attention.kernels.runtime import DTYPES, fast_bfloat16
 from speechattn.encoder.int8 import WITHIN, Int8FeedForward, Int8Linear, fast_int8
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.packed_linear import DTYPES, PackedFeedForward, PackedLinear, fast_bfloat16
+from speechattn.encoder.packed_linear import PackedFeedForward, PackedLinear
 from speechattn.errors import ConfigError
+from speechattn.options import PRECISIONS
 
 INT8 = "int8"
 

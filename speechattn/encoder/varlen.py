@@ -27,7 +27,7 @@ WIDTH_MULTIPLE = 16  # numbers: of other widths, ends of rows are computed in an
 _TRIED = (7, 250, 61, 133)  # frames of the recordings that bits are compared on
 
 
-def can_be_together(model: PhoneClassifier) -> bool:
+def can_concatenate(model: PhoneClassifier) -> bool:
     """Whether :func:`scores_together` gives what ``model.stream().push(frames, last=True)`` does.
 
     For encoders of attention with packed weights; found out by trying.
@@ -41,11 +41,11 @@ def can_be_together(model: PhoneClassifier) -> bool:
     tried = [torch.randn(n, len(model.mean), generator=draw) for n in _TRIED]
     tried = [frames * model.std + model.mean for frames in tried]
     alone = [model.stream().push(frames, last=True) for frames in tried]
-    return all(map(torch.equal, scores_together(model, tried), alone))
+    return all(map(torch.equal, forward_varlen(model, tried), alone))
 
 
 @torch.inference_mode()
-def scores_together(model: PhoneClassifier, recordings: Sequence[Tensor]) -> list[Tensor]:
+def forward_varlen(model: PhoneClassifier, recordings: Sequence[Tensor]) -> list[Tensor]:
     """Scores of whole recordings.
 
     Args:
@@ -66,12 +66,12 @@ def scores_together(model: PhoneClassifier, recordings: Sequence[Tensor]) -> lis
         end = begin + 1
         while end < len(rows) and sum(rows[begin : end + 1]) <= MOST_ROWS:
             end += 1
-        scores += _laid_end_to_end(model, recordings[begin:end], rows[begin:end])
+        scores += _concatenated(model, recordings[begin:end], rows[begin:end])
         begin = end
     return scores
 
 
-def _laid_end_to_end(
+def _concatenated(
     model: PhoneClassifier, recordings: Sequence[Tensor], rows: Sequence[int]
 ) -> list[Tensor]:
     stack = model.config.stack

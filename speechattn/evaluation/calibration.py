@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from speechattn.evaluation.metrics import ratio
 
-LITTLE = 1e-4  # what the square of a weight costs, in nats a phone
 RELIABILITY_BINS = 10  # of equal width between confidence 0 and 1
 
 
@@ -76,37 +74,3 @@ class Calibration:
             )
             for b, phones in enumerate(self._phones)
         ]
-
-
-def fit_confidence(
-    evidence: Sequence[Sequence[float]], right: Sequence[bool], weights: Sequence[float]
-) -> tuple[float, ...]:
-    """Weights of evidence, and an offset, that make confidences probabilities of being right.
-
-    Maximises the likelihood of ``sigmoid(weights @ evidence + offset)`` (Platt, 1999), less a little
-    for weights of what is not the phone itself.
-
-    Args:
-        evidence: of each phone K numbers, of which the first is the logit of what it has been given.
-        right: whether each phone is right.
-        weights: how much each counts.
-
-    Returns:
-        K weights and the offset: 1 and zeros, which change nothing, where there is nothing to learn
-        from: no phones, all right, all wrong, or more often wrong the surer they are.
-    """
-    hits, counts = (np.asarray(x, dtype=np.float64) for x in (right, weights))
-    if not len(hits):
-        return 1.0, 0.0
-    facts = np.column_stack([np.asarray(evidence, dtype=np.float64), np.ones(len(hits))])
-    start = np.eye(facts.shape[1])[0]
-    if hits.min() == hits.max():
-        return tuple(start.tolist())
-
-    def cost(parameters: np.ndarray) -> float:
-        z = facts @ parameters
-        loss = (counts * (np.logaddexp(0, z) - hits * z)).sum() / counts.sum()
-        return float(loss + LITTLE * np.square(parameters[1:-1]).sum())
-
-    found = minimize(cost, start, method="BFGS").x
-    return tuple(round(float(x), 4) for x in found) if found[0] > 0.01 else tuple(start.tolist())

@@ -23,8 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 from speechattn.errors import UsageError
 from speechattn.files import atomic_path
-from speechattn.segments import Segment
-from speechattn.timing import FRAMES_PER_SECOND, SAMPLE_RATE
+from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE, Segment
 
 DPI = 130  # dots an inch
 INCHES_PER_SECOND = 3.4  # a phone of 60 ms is wide enough for two letters

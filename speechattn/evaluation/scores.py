@@ -26,8 +26,7 @@ from speechattn.evaluation.metrics import (
     top_confusions,
 )
 from speechattn.phones import PhoneSet
-from speechattn.segments import FrameRun
-from speechattn.timing import FRAMES_PER_SECOND
+from speechattn.segments import FRAMES_PER_SECOND, FrameRun
 
 
 @dataclass

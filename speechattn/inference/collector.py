@@ -19,7 +19,7 @@ from speechattn.segments import FrameRun
 PIECE_FRAMES = 4096  # summed up at a time
 
 
-class RunCollector:
+class SegmentCollector:
     """Decodes one recording, pushed in pieces of any size.
 
     Memory does not grow with the recording, as :class:`speechattn.decoder.decoder.Decoder` says.

@@ -1,4 +1,7 @@
-"""What an encoder costs, counted from its configuration: weights, and multiply-adds a frame."""
+"""What an encoder costs, counted from its configuration: weights, and multiply-adds a frame.
+
+What a model is, for people: what ``speechattn info`` shows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from torch import nn
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.timing import FRAMES_PER_SECOND
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.streaming import look_ahead_ms
+from speechattn.segments import FRAMES_PER_SECOND, SHIFT_MS
 
 EXAMPLE_FRAMES = 10 * FRAMES_PER_SECOND  # of a recording, where cost depends on its length
 
@@ -85,3 +90,35 @@ def describe_costs(config: AnyEncoderConfig, input_dim: int, num_phones: int) ->
         return {"multiply_adds_a_frame": round(found.multiply_adds)}
     found = costs(config, input_dim, num_phones, EXAMPLE_FRAMES)
     return {"multiply_adds_a_frame_of_10_s": round(found.multiply_adds)}
+
+
+def model_summary(checkpoint: Checkpoint, device: torch.device) -> dict:
+    """Shape, window, look-ahead, phones, training and card of a model, as JSON values."""
+    encoder = checkpoint.classifier.config
+    windows = [[_ms(side) for side in window] for window in encoder.windows]
+    ngrams = checkpoint.phone_model.ngrams
+    order = 2 if ngrams is None else ngrams.order
+    words = checkpoint.phone_model.words
+    grammar = {"ngram_order": order}
+    if words:
+        counts = words.num_words, len(words.second), len(words.third)
+        grammar |= dict(zip(("words", "word_pairs", "word_triples"), counts))
+    return {
+        "name": checkpoint.name,
+        "weights": checkpoint.classifier.num_weights,
+        "phones": " ".join(checkpoint.phones.names),
+        "front_end": f"{checkpoint.front_end.dim} {checkpoint.front_end.kind}, 100 frames/s",
+        "encoder": {"kind": encoder.kind, **encoder.to_dict()},
+        **({"window_ms": windows} if windows else {}),
+        "receptive_field_ms": encoder.receptive_field_ms,
+        "look_ahead_ms": look_ahead_ms(encoder),
+        **describe_costs(encoder, checkpoint.front_end.dim, len(checkpoint.phones)),
+        "decoding": {**grammar, **checkpoint.decoding.to_dict()},
+        "training": checkpoint.training,
+        "device": str(device),
+        "card": checkpoint.card,
+    }
+
+
+def _ms(frames: int | None) -> float | None:
+    return None if frames is None else frames * SHIFT_MS

@@ -12,25 +12,25 @@ import numpy as np
 import torch
 
 from speechattn.audio.features import FrontEnd
-from speechattn.audio.load import AudioFile, AudioInfo, array_blocks
-from speechattn.encoder.anywindow import check_window, set_window
+from speechattn.audio.load import AudioFile, array_blocks
+from speechattn.audio.sndfile import AudioInfo
+from speechattn.encoder.encoder import check_window, set_window
 from speechattn.encoder.precision import fastest_precision, with_packed_linears
-from speechattn.encoder.varlen import can_be_together, scores_together
+from speechattn.encoder.varlen import can_concatenate, forward_varlen
 from speechattn.errors import UsageError
 from speechattn.inference.checkpoint import Checkpoint, pick_device
-from speechattn.inference.collector import RunCollector
+from speechattn.inference.collector import SegmentCollector
+from speechattn.inference.describe import model_summary
 from speechattn.inference.model_files import find_model
-from speechattn.inference.model_summary import describe
 from speechattn.inference.streaming import (
     PosteriorStream,
     RecognizerStream,
     log_posteriors_of,
     look_ahead_ms,
 )
+from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import PhoneSet
-from speechattn.resources import DEFAULT_MODEL
-from speechattn.segments import FrameRun, Segment, segments_from_runs
-from speechattn.timing import SAMPLE_RATE
+from speechattn.segments import SAMPLE_RATE, FrameRun, Segment, segments_from_runs
 
 BLOCK_SECONDS = 20.0  # of audio that go through the encoder at a time
 
@@ -169,7 +169,7 @@ class Recognizer:
                 on_posteriors(block)
 
         wanted = posteriors or on_posteriors is not None
-        collector = RunCollector(
+        collector = SegmentCollector(
             self.checkpoint, alternatives=alternatives, on_posteriors=see if wanted else None
         )
         if isinstance(audio, (str, Path)):
@@ -261,17 +261,17 @@ class Recognizer:
         recordings = [frames.to(self.device) for frames in recordings]
         classifier = self._ready.classifier
         if len(recordings) > 1 and self._can_be_together:
-            scores = scores_together(classifier, recordings)
+            scores = forward_varlen(classifier, recordings)
         else:
             scores = [classifier.stream().push(frames, last=True) for frames in recordings]
         return [log_posteriors_of(each) for each in scores]
 
     @functools.cached_property
     def _can_be_together(self) -> bool:
-        return can_be_together(self._ready.classifier)
+        return can_concatenate(self._ready.classifier)
 
     def _recognise(
-        self, blocks: Iterator[np.ndarray], collector: RunCollector
+        self, blocks: Iterator[np.ndarray], collector: SegmentCollector
     ) -> Generator[torch.Tensor, np.ndarray, list[FrameRun]]:
         first = list(itertools.islice(blocks, 2))
         if len(first) == 1:
@@ -283,7 +283,7 @@ class Recognizer:
 
     def describe(self) -> dict:
         """What the model is, for people: shape, window, look-ahead, phones, training, card."""
-        return describe(self.checkpoint, self.device)
+        return model_summary(self.checkpoint, self.device)
 
 
 def load_model(

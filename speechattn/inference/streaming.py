@@ -15,11 +15,18 @@ import torch
 from speechattn.audio.features import LEAD, FrontEnd
 from speechattn.audio.stream import AudioStream
 from speechattn.decoder.decoder import Decoder
-from speechattn.encoder.encodershape import EncoderShape
+from speechattn.encoder.config import EncoderShape
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.segments import FrameRun, Segment
-from speechattn.timing import SAMPLE_RATE, SHIFT_MS, SHIFT_SAMPLES, WINDOW_SAMPLES, frame_to_seconds
+from speechattn.segments import (
+    SAMPLE_RATE,
+    SHIFT_MS,
+    SHIFT_SAMPLES,
+    WINDOW_SAMPLES,
+    FrameRun,
+    Segment,
+    frame_to_seconds,
+)
 
 # Of the window around a frame, what lies after the frame.
 WINDOW_AHEAD_MS = 1000 * (WINDOW_SAMPLES - SHIFT_SAMPLES - LEAD) / SAMPLE_RATE

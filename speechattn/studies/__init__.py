@@ -1,19 +1,18 @@
-"""Recipes beyond phones. ``task: NAME`` in a recipe names one of :data:`TASKS`.
+"""Models beyond phones: graphs, images, text, one label a recording, phone strings.
 
-A task's module has a frozen dataclass ``Config``, by convention a
-:class:`speechattn.studies.trials.TaskConfig`, and ``run(config, force, say)``, which leaves
-``report.md`` and ``scores.csv`` in ``config.work_dir``.
+A recipe with ``task: NAME`` names one of :data:`STUDIES`. The module of a study has a frozen
+dataclass ``Config``, mostly a :class:`speechattn.studies.trials.TaskConfig`, and
+``run(config, force, say)``, which leaves ``report.md`` and ``scores.csv`` in ``config.work_dir``.
+:mod:`speechattn.studies.windows` compares encoders and windows. Read ``trials.py`` first.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 
-from speechattn.errors import ConfigError
-
-PHONES = "phones"  # the task of recipes that name none
-TASKS = {  # name → module, imported when it is asked for
+STUDIES = {  # name → module, imported when it is asked for
     "molecules": "speechattn.studies.molecules",
     "phone_strings": "speechattn.studies.phone_strings",
     "pixels": "speechattn.studies.pixels",
@@ -21,13 +20,26 @@ TASKS = {  # name → module, imported when it is asked for
     "tagging": "speechattn.studies.tagging",
 }
 
+__all__ = ["STUDIES", "StudyConfigs", "study_module"]
 
-def task_module(name: object) -> ModuleType:
-    """The module of a task other than :data:`PHONES`.
+
+class StudyConfigs(Mapping[str, type]):
+    """The config class of each study; a study is imported when its class is asked for."""
+
+    def __getitem__(self, name: str) -> type:
+        return study_module(name).Config
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(STUDIES)
+
+    def __len__(self) -> int:
+        return len(STUDIES)
+
+
+def study_module(name: str) -> ModuleType:
+    """Import the module of a study.
 
     Raises:
-        ConfigError: if there is no such task.
+        KeyError: if there is no such study.
     """
-    if not isinstance(name, str) or name not in TASKS:
-        raise ConfigError(f"task: {name!r}; one of {', '.join((PHONES, *TASKS))}")
-    return importlib.import_module(TASKS[name])
+    return importlib.import_module(STUDIES[name])

@@ -3,11 +3,14 @@
 Every vector gets a label or a blank; a string is what remains when repeats are merged and blanks
 taken away, and its probability that of all ways to write it so (Graves et al., 2006). Of n labels,
 the blank is the last class, n.
+
+Beam search over label strings that are made one label at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.checks import whole_number
-from speechattn.studies.beamsearch import Hypothesis
+from speechattn.checks import as_int
 
 
 def vectors_needed(labels: Sequence[int]) -> int:
@@ -68,21 +70,6 @@ def ctc_greedy(log_probs: Tensor) -> Hypothesis:
     return Hypothesis(_collapsed(classes, log_probs.shape[1] - 1), values.sum().item())
 
 
-class CtcStream:
-    """:func:`ctc_greedy` as vectors come in."""
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-
-    def push(self, log_probs: Tensor) -> tuple[int, ...]:
-        """The labels that new vectors begin; log_probs: shape (new vectors, labels + 1)."""
-        classes = log_probs.argmax(-1)
-        found = _collapsed(classes, log_probs.shape[1] - 1, self._last)
-        if len(classes):
-            self._last = int(classes[-1])
-        return found
-
-
 def _collapsed(classes: Tensor, blank: int, before: int | None = None) -> tuple[int, ...]:
     """Classes without repeats and blanks; ``before``: the class of the vector before the first."""
     found, last = [], before
@@ -107,7 +94,7 @@ def ctc_beam_search(log_probs: Tensor, beam: int = 16) -> list[Hypothesis]:
     Raises:
         ValueError: for a beam below 1, or probabilities that are NaN.
     """
-    whole_number("beam", beam, 1)
+    as_int("beam", beam, 1)
     log_p = log_probs.detach().double().cpu().numpy()
     if np.isnan(log_p).any():
         raise ValueError("log_probs: NaN among them")
@@ -160,3 +147,88 @@ def _extended(
 def log_softmax(scores: Tensor) -> Tensor:
     """Logarithms of probabilities in 32 bits, whatever the scores are in."""
     return torch.log_softmax(scores.float(), -1)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A label string that may have been said.
+
+    Attributes:
+        labels: classes.
+        score: logarithm of its probability, its end included if it has one.
+        ended: False if it was cut off at the limit, without having come to an end.
+    """
+
+    labels: tuple[int, ...]
+    score: float
+    ended: bool = True
+
+
+def beam_search(
+    advance: Callable[[Tensor, Tensor], Tensor],
+    end: int,
+    *,
+    limit: int,
+    beam: int = 8,
+    length_power: float = 0.0,
+) -> list[Hypothesis]:
+    """The best strings, of those that the beam keeps.
+
+    At every step the ``beam`` best continuations are kept, the end of a string being one; a string has
+    ended only if its end is among them. Strings are ranked by score / (labels + 1) ** ``length_power``, the end counting as one; 0 takes
+    scores as they are, which favours short strings, and 1 means of them (Wu et al., 2016, and
+    others). The search stops when no live string can rank higher than the best that has ended. With
+    a beam as wide as there are strings it finds the best one there is.
+
+    Args:
+        advance: takes the last label of every live string, shape (strings,), and which of the
+            strings before it continues, shape (strings,); returns logarithms of the probabilities
+            of what comes next, shape (strings, labels). At first there is one string, whose last
+            label is ``end``.
+        end: label that ends a string, and begins it.
+        limit: most labels of a string, the end not counted. A string that has as many may still
+            end; one that does not is cut off.
+        beam: strings that are kept at every step.
+        length_power: see above.
+
+    Returns:
+        Those that ended, the best first, at most ``beam``. If none did within the limit, the best one that
+        was cut off, alone and with ``ended`` false: a decoder that never ends must not pass for one
+        that has nothing more to say.
+
+    Raises:
+        ValueError: for a beam or a limit below 1, a power below 0, or probabilities that are NaN.
+    """
+    as_int("beam", beam, 1)
+    as_int("limit", limit, 1)
+    if not length_power >= 0:
+        raise ValueError(f"length_power: {length_power}; 0 or more")
+
+    def rank(score: float, count: int) -> float:
+        return score / (count + 1) ** length_power
+
+    strings: list[tuple[int, ...]] = [()]
+    scores, origin, last = torch.zeros(1), torch.zeros(1, dtype=torch.long), torch.tensor([end])
+    ended: list[Hypothesis] = []
+    while True:
+        count = len(strings[0])
+        log_probs = advance(last, origin).double().cpu()
+        if log_probs.isnan().any():
+            raise ValueError(f"advance: NaN among the probabilities of label {count + 1}")
+        total = scores[:, None] + log_probs
+        cut = Hypothesis(strings[0], scores[0].item(), ended=False)
+        scores, chosen = total.flatten().topk(min(beam, total.numel()))
+        origin, last = chosen // total.shape[1], chosen % total.shape[1]
+        ends, goes_on = last == end, (last != end) & (scores > -torch.inf)
+        for i, score in zip(origin[ends].tolist(), scores[ends].tolist()):
+            if score > -torch.inf:
+                ended.append(Hypothesis(strings[i], score))
+        ended.sort(key=lambda h: rank(h.score, len(h.labels)), reverse=True)
+        del ended[beam:]
+        scores, origin, last = scores[goes_on], origin[goes_on], last[goes_on]
+        if count == limit or not len(scores):
+            return ended or [cut]
+        # A live score can only fall; at best it stays as it is until the limit.
+        if ended and rank(ended[0].score, len(ended[0].labels)) >= rank(scores[0].item(), limit):
+            return ended
+        strings = [(*strings[i], label) for i, label in zip(origin.tolist(), last.tolist())]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import get_args
 
-from speechattn.encoder.encodershape import is_whole
+from speechattn.checks import check, is_int
 from speechattn.errors import ConfigError
-from speechattn.training.config import check
 
 POOLINGS = ("attention", "mean")
 
@@ -28,7 +27,7 @@ class HeadShape:
 
 @dataclass(frozen=True)
 class LabelHead(HeadShape):
-    """One label a sequence; see :mod:`speechattn.studies.pooling`.
+    """One label a sequence; see :mod:`speechattn.studies.attention_decoder`.
 
     Attributes:
         pooling: ``"attention"`` or ``"mean"``.
@@ -42,7 +41,7 @@ class LabelHead(HeadShape):
     def __post_init__(self) -> None:
         offered = " or ".join(map(repr, POOLINGS))
         check("head.", self, ("pooling",), lambda v: v in POOLINGS, offered)
-        check("head.", self, ("heads",), lambda v: is_whole(v, 1), "a whole number from 1 on")
+        check("head.", self, ("heads",), lambda v: is_int(v, 1), "a whole number from 1 on")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class DecoderHead(HeadShape):
 
     def __post_init__(self) -> None:
         counts = ("width", "attention", "channels", "kernel")
-        check("head.", self, counts, lambda v: is_whole(v, 1), "a whole number from 1 on")
+        check("head.", self, counts, lambda v: is_int(v, 1), "a whole number from 1 on")
         check("head.", self, ("kernel",), lambda v: v % 2 == 1, "an odd number")
         shares = ("dropout", "ctc_weight")
         check("head.", self, shares, lambda v: 0 <= v < 1, "from 0 to below 1")

@@ -8,14 +8,24 @@ from torch import Tensor, nn
 
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.encoder import Encoder
-from speechattn.studies.attention_decoder import AttentionDecoder, DecoderSession
-from speechattn.studies.beamsearch import Hypothesis, beam_search
-from speechattn.studies.ctc import ctc_beam_search, ctc_greedy, ctc_loss, log_softmax
+from speechattn.studies.attention_decoder import (
+    AttentionDecoder,
+    AttentionPooling,
+    DecoderSession,
+    MeanPooling,
+)
+from speechattn.studies.ctc import (
+    Hypothesis,
+    beam_search,
+    ctc_beam_search,
+    ctc_greedy,
+    ctc_loss,
+    log_softmax,
+)
 from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelHead, check_head
-from speechattn.studies.pooling import AttentionPooling, MeanPooling
 from speechattn.training.batches import Batch
 from speechattn.training.config import TrainingConfig
-from speechattn.training.replicas import half
+from speechattn.training.losses import autocast_for
 
 
 class LabelModel(Encoder):
@@ -59,7 +69,7 @@ class LabelModel(Encoder):
 
     def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
         """Cross-entropy added up over a batch, whose labels have shape (batch, 1)."""
-        with half(batch, settings):
+        with autocast_for(batch, settings):
             scores = self(batch.frames, batch.lengths)
         return F.cross_entropy(
             scores.float(),
@@ -103,7 +113,7 @@ class StringModel(Encoder):
         """Loss added up over the strings of a batch, whose labels have shape (batch, longest)."""
         lengths, share = self.vector_lengths(batch.lengths), self.head.ctc_weight
         total = 0.0
-        with half(batch, settings):
+        with autocast_for(batch, settings):
             vectors = self.vectors(batch.frames, batch.lengths)
         vectors = vectors.float()  # what comes now is small
         if share:
@@ -150,7 +160,7 @@ class StringModel(Encoder):
         Args:
             vectors: the encoder's, shape (vectors, width).
             beam: strings that are kept at every step; 1 takes the best label each time.
-            length_power: see :func:`speechattn.studies.beamsearch.beam_search`.
+            length_power: see :func:`speechattn.studies.ctc.beam_search`.
             ctc_share: of CTC in the scores by which what the search has found is put in order
                 (Watanabe et al., 2017, rescoring); 0 leaves it out.
 
@@ -190,8 +200,3 @@ def head_model(
     """The model of a head; see :class:`LabelModel` and :class:`StringModel`."""
     kind = LabelModel if isinstance(head, LabelHead) else StringModel
     return kind(input_dim, num_labels, config, head)
-
-
-def head_loss(model: LabelModel | StringModel, batch: Batch, settings: TrainingConfig) -> Tensor:
-    """A model's own loss, as :class:`speechattn.training.replicas.Replicas` asks for it."""
-    return model.loss(batch, settings)

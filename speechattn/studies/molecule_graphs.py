@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from speechattn.attention.sparse_masks import Edges
+from speechattn.attention.sparse_masks import GraphMask
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.studies.trials import missing
 
@@ -117,7 +117,7 @@ def everything(molecule: Molecule) -> list[tuple[int, int]]:
 
 def together(
     molecules: Sequence[Molecule], pairs: Sequence[Tensor], counting: bool
-) -> tuple[Tensor, Edges, Tensor]:
+) -> tuple[Tensor, GraphMask, Tensor]:
     """Molecules as one graph: elements, who sees whom, hydrogens.
 
     Args:
@@ -136,4 +136,4 @@ def together(
     for molecule, own in zip(molecules, pairs, strict=True):
         edges.append(own + first)
         first += len(molecule.elements)
-    return elements, Edges(torch.cat(edges), first), hydrogens
+    return elements, GraphMask(torch.cat(edges), first), hydrogens

@@ -18,11 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention.multihead import MultiHeadAttention
-from speechattn.attention.sparse_masks import Edges
+from speechattn.attention.sparse_masks import GraphMask
+from speechattn.checks import check
 from speechattn.errors import ConfigError
-from speechattn.markdown import table
-from speechattn.studies.fit import FitConfig, fit
-from speechattn.studies.layers import through, weights_of, with_feed_forward
 from speechattn.studies.molecule_graphs import (
     ELEMENTS,
     MOST_HYDROGENS,
@@ -34,8 +32,17 @@ from speechattn.studies.molecule_graphs import (
     split,
     together,
 )
-from speechattn.studies.trials import TaskConfig, percent, run_trials
-from speechattn.training.config import check
+from speechattn.studies.trials import (
+    FitConfig,
+    TaskConfig,
+    fit,
+    percent,
+    run_trials,
+    through,
+    weights_of,
+    with_feed_forward,
+)
+from speechattn.text import table
 from speechattn.training.stages import fingerprint
 
 CARBON = 6
@@ -79,7 +86,7 @@ class Config(TaskConfig):
 class GraphAttention(MultiHeadAttention):
     """Attention whose graph comes with its input."""
 
-    def forward(self, x: Tensor, graph: Edges) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphMask) -> Tensor:
         """x: shape (1, nodes, width)."""
         return super().forward(x, visibility=graph)
 
@@ -91,7 +98,7 @@ class NeighbourMean(nn.Module):
         super().__init__()
         self.join = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, graph: Edges) -> Tensor:
+    def forward(self, x: Tensor, graph: GraphMask) -> Tensor:
         """x: shape (1, nodes, width)."""
         query, key = graph.pairs.T
         total = torch.zeros_like(x[0]).index_add(0, query, x[0, key])
@@ -109,7 +116,7 @@ class AtomClassifier(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOST_HYDROGENS + 1)
 
-    def forward(self, elements: Tensor, graph: Edges) -> Tensor:
+    def forward(self, elements: Tensor, graph: GraphMask) -> Tensor:
         """Scores, shape (atoms, 4), of a graph of :func:`together`, but for its node 0."""
         x = through(self.layers, self.vectors(elements)[None], graph)
         return self.leave(self.norm(x[0, 1:]))
@@ -156,7 +163,7 @@ class Model(NamedTuple):
     seen: Callable[[Molecule], list[tuple[int, int]]]
     counting: bool = True
 
-    def graph(self, molecules: Sequence[Molecule]) -> tuple[Tensor, Edges, Tensor]:
+    def graph(self, molecules: Sequence[Molecule]) -> tuple[Tensor, GraphMask, Tensor]:
         """See :func:`together`."""
         pairs = [torch.tensor(self.seen(molecule)) for molecule in molecules]
         return together(molecules, pairs, self.counting)

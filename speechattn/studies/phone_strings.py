@@ -16,30 +16,28 @@ from pathlib import Path
 
 import torch
 
-from speechattn.corpora.prepared import Entry, PreparedSet
+from speechattn.checks import check, is_int
+from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
 from speechattn.decoder.lm.lexicon import POCKETSPHINX
-from speechattn.encoder.encodershape import is_whole
 from speechattn.errors import ConfigError
-from speechattn.evaluation.bootstrap import bootstrap, units
-from speechattn.evaluation.metrics import phone_errors
+from speechattn.evaluation.metrics import bootstrap, phone_errors, resampling_units
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.markdown import table
-from speechattn.studies.beamsearch import Hypothesis
+from speechattn.studies.ctc import Hypothesis
 from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead
 from speechattn.studies.heads import StringModel
-from speechattn.studies.recipe_texts import TextData
-from speechattn.studies.sequence_data import SequenceSet
+from speechattn.studies.sequence_data import SequenceSet, TextData
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
 from speechattn.studies.trials import TaskConfig, run_trials
-from speechattn.training.config import AugmentationConfig, TrainingConfig, check
+from speechattn.text import table
+from speechattn.training.config import AugmentationConfig, TrainingConfig
+from speechattn.training.decoding import decode_set
 from speechattn.training.recipe import Recipe
 from speechattn.training.recipe_file import read_config
-from speechattn.training.recognised import recognised
 from speechattn.training.stages import StageRunner, fingerprint
 
 FRAMES, LEXICON = "frame classifier", "text through the lexicon"
-Strings = Iterable[tuple[Entry, Hypothesis]]  # of phones, silence left out
+Strings = Iterable[tuple[PreparedUtterance, Hypothesis]]  # of phones, silence left out
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Config(TaskConfig):
         decoder: shape of the attention decoder, and the share of CTC in its loss.
         ctc_beam: strings that CTC's beam search keeps.
         beam: strings that the decoder's beam search keeps.
-        length_power: see :func:`speechattn.studies.beamsearch.beam_search`.
+        length_power: see :func:`speechattn.studies.ctc.beam_search`.
         ctc_share: of CTC where it scores what the decoder has found.
         decoder_from_ctc: whether the decoder's encoder begins with what CTC has learnt.
         training: of CTC; ``max_silence_frames`` does not count.
@@ -80,7 +78,7 @@ class Config(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check("", self, ("ctc_beam", "beam"), lambda v: is_whole(v, 1), "from 1 on")
+        check("", self, ("ctc_beam", "beam"), lambda v: is_int(v, 1), "from 1 on")
         check("", self, ("length_power",), lambda v: v >= 0, "from 0 on")
         check("", self, ("ctc_share",), lambda v: 0 <= v < 1, "from 0 to below 1")
         if not self.lexicon:
@@ -134,7 +132,7 @@ class PhoneStrings:
         silence = self.data.phones.silence_index
 
         def strings() -> Strings:
-            for entry, runs, _ in recognised(model, self._test, self.device):
+            for entry, runs, _ in decode_set(model, self._test, self.device):
                 phones = tuple(run.phone for run in runs if run.phone != silence)
                 yield entry, Hypothesis(phones, 0.0)
 
@@ -146,7 +144,7 @@ class PhoneStrings:
         return ((entry, Hypothesis(phones, 0.0)) for entry, phones in self.listed), {}
 
     @functools.cached_property
-    def listed(self) -> list[tuple[Entry, tuple[int, ...]]]:
+    def listed(self) -> list[tuple[PreparedUtterance, tuple[int, ...]]]:
         """The test utterances whose words the lexicon has, and their phones."""
         texts, lexicon = self.data.texts(), self.data.lexicon
         said = [(entry, texts.get((entry.corpus, entry.id))) for entry in self._test.entries]
@@ -185,7 +183,7 @@ class PhoneStrings:
         seconds = time.perf_counter() - begin
         self._write(name, seed, rows)
         counts = [[row[key] for row in rows] for key in ("errors", "phones")]
-        rate = bootstrap(units(rows)[1], *counts)
+        rate = bootstrap(resampling_units(rows)[1], *counts)
         return {
             "per": rate.rate,
             "low": rate.low,

@@ -3,34 +3,52 @@
 Every pixel is a vector: its intensity, and where it is. Nothing tells attention which pixels are
 neighbours; a convolution knows it from the start (Cordonnier et al., 2020, show that attention can
 learn it). The images are scikit-learn's, 1,797 of 8 x 8 pixels, of which the last ones are for testing.
+
+The picture of the task of pixels: accuracy by number of images.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor, nn
 
+from speechattn.checks import check
 from speechattn.errors import ConfigError, SpeechattnError
-from speechattn.markdown import table
-from speechattn.studies.fit import FitConfig, fit
-from speechattn.studies.layers import attention_layers, through, weights_of
-from speechattn.studies.pixels_picture import learning_picture
-from speechattn.studies.trials import TaskConfig, interval, missing, percent, run_trials
-from speechattn.training.config import check
+from speechattn.evaluation.pictures import DPI, save_figure
+from speechattn.studies.trials import (
+    FitConfig,
+    TaskConfig,
+    attention_layers,
+    fit,
+    interval,
+    missing,
+    percent,
+    run_trials,
+    through,
+    weights_of,
+)
+from speechattn.text import table
 from speechattn.training.stages import fingerprint
 
 SIDE, DIGITS, INK = 8, 10, 16  # pixels, classes, and the darkest a pixel can be
 CNN, ATTENTION = "CNN", "attention, everything"
 PLACES_STD = 0.3  # of the vectors of places before training
 PICTURE = "images.png"
+
+
+MARKERS = "os^vD<>ph*XP"
+APART = 1.03  # so that bars at one number of images do not hide each other
 
 
 @dataclass(frozen=True)
@@ -263,3 +281,38 @@ def ahead(count: int, cnn: Sequence[float], attention: Sequence[float]) -> str:
         return f"{said} points in the one seed"
     doubt = "" if abs(difference) > half else ", no more than chance may make"
     return f"{said} ± {100 * half:.1f} points{doubt}"
+
+
+def learning_picture(
+    path: str | Path, accuracies: Mapping[str, Mapping[int, Sequence[float]]]
+) -> None:
+    """A line for every model, with an interval over seeds at every number of images.
+
+    Args:
+        path: of the PNG.
+        accuracies: model → images trained on → fractions right, one a seed.
+
+    Raises:
+        UsageError: if the file cannot be written.
+    """
+    figure = Figure(figsize=(6.4, 4.4), dpi=DPI, layout="constrained")
+    axis = figure.subplots()
+    counts = sorted({count for by_count in accuracies.values() for count in by_count})
+    middle = (len(accuracies) - 1) / 2
+    for number, (name, by_count) in enumerate(accuracies.items()):
+        own = sorted(by_count)
+        means, halves = np.array([interval(by_count[count]) for count in own]).T
+        bars = np.minimum(halves, [means, 1 - means])  # there is nothing beyond none and all
+        beside = np.array(own) * APART ** (number - middle)
+        marker = MARKERS[number % len(MARKERS)]
+        axis.errorbar(beside, means, bars, marker=marker, markersize=4, capsize=3, label=name)
+    axis.set_xscale("log")
+    axis.set_xticks(counts, [f"{count:,}" for count in counts])
+    axis.minorticks_off()
+    axis.set_xlabel("images trained on")
+    axis.set_ylabel("test images right")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.grid(color="#e5e5e5", linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False)
+    save_figure(path, figure)

@@ -1,27 +1,42 @@
-"""Training of heads that label whole sequences; all but the head and its loss is that of frames."""
+"""Training of heads that label whole sequences; all but the head and its loss is that of frames.
+
+A model with a head that is no frame classifier on disk; see :mod:`speechattn.inference.checkpoint` for those.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from speechattn.audio.features import FrontEndConfig
+from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.encoder import Encoder
 from speechattn.evaluation.metrics import phone_errors
+from speechattn.inference.model_files import (
+    WEIGHTS,
+    damage_named,
+    read_model_config,
+    read_weights,
+    write_model,
+)
+from speechattn.schema import build
 from speechattn.studies.head_config import AnyHead
-from speechattn.studies.headfiles import HeadCheckpoint
-from speechattn.studies.heads import LabelModel, StringModel, head_loss, head_model
+from speechattn.studies.heads import LabelModel, StringModel, head_model
 from speechattn.studies.sequence_data import NO_CLASS, SequenceBatches, SequenceSet
-from speechattn.training.batches import dev_batches
-from speechattn.training.recipe_config import RecipeConfig
-from speechattn.training.replicas import Loss
+from speechattn.training.batches import Batch, dev_batches
+from speechattn.training.config import RecipeConfig, TrainingConfig
+from speechattn.training.losses import Loss
 from speechattn.training.train_stage import set_aside_foreign
 from speechattn.training.trainer import Trainer
+
+FORMAT = "speechattn-head-model"
 
 
 class SequenceTrainer(Trainer):
@@ -175,3 +190,66 @@ def quick_labels(
         by_ctc = model.classify is not None
         found = model.ctc_strings(vectors) if by_ctc else model.decoder_strings(vectors, beam=1)
         yield found[0].labels
+
+
+@dataclass
+class HeadCheckpoint:
+    """Everything it takes to label a recording.
+
+    Attributes:
+        name: what the model is called.
+        model: encoder and head.
+        front_end: what its frames are.
+        labels: names of its classes.
+        training: how it was made, for the curious.
+    """
+
+    name: str
+    model: LabelModel | StringModel
+    front_end: FrontEndConfig
+    labels: tuple[str, ...]
+    training: dict = field(default_factory=dict)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder, whole or not at all; a model that is there is replaced.
+
+        Raises:
+            ModelError: if the name is taken by something that is no model folder.
+        """
+        config = {
+            "name": self.name,
+            "front_end": self.front_end.to_dict(),
+            "encoder": self.model.config.to_dict(),
+            "head": self.model.head.to_dict(),
+            "labels": list(self.labels),
+            "training": self.training,
+        }
+        write_model(folder, FORMAT, config, self.model)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> HeadCheckpoint:
+        """Read a model folder.
+
+        Raises:
+            ModelError: if something is missing, damaged, or written by a newer program.
+        """
+        folder = Path(folder)
+        config = read_model_config(folder, FORMAT)
+        with damage_named(folder, "train the model again"):
+            front_end = build(FrontEndConfig, config["front_end"], "front_end.")
+            labels = tuple(map(str, config["labels"]))
+            encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
+            head = build(AnyHead, config["head"], "head.")
+            with torch.device("meta"):  # shapes only: a damaged size would take all memory there is
+                shapes = head_model(front_end.dim, len(labels), encoder, head).state_dict()
+        weights = read_weights(folder / WEIGHTS, shapes)
+        model = head_model(front_end.dim, len(labels), encoder, head)
+        model.load_state_dict(weights)
+        model.eval().requires_grad_(False).to(device)
+        name, training = config.get("name", folder.name), config.get("training", {})
+        return cls(name, model, front_end, labels, training)
+
+
+def head_loss(model: LabelModel | StringModel, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """A model's own loss, as :class:`speechattn.training.replicas.Replicas` asks for it."""
+    return model.loss(batch, settings)

@@ -13,22 +13,23 @@ import torch
 
 import speechattn
 from speechattn.audio.features import FrontEndConfig
+from speechattn.checks import check
 from speechattn.corpora.corpus import Corpus, read_entry
-from speechattn.corpora.prepared import Entry, PreparedSet, chosen, prepare_set
+from speechattn.corpora.prepared import PreparedSet, PreparedUtterance, chosen, prepare_set
 from speechattn.decoder.lm.lexicon import named
-from speechattn.encoder.baselines import AnyEncoderConfig, EncoderConfig
+from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError, CorpusError
-from speechattn.evaluation.bootstrap import bootstrap
+from speechattn.evaluation.metrics import bootstrap
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import pick_device
-from speechattn.markdown import table
 from speechattn.phones import arpabet
 from speechattn.studies.head_config import POOLINGS, LabelHead, check_head
 from speechattn.studies.sequence_data import SequenceSet, unaligned
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
 from speechattn.studies.trials import TaskConfig, run_trials
-from speechattn.training.config import AugmentationConfig, TrainingConfig, check
-from speechattn.training.recipe_config import check_entries
+from speechattn.text import table
+from speechattn.training.config import AugmentationConfig, TrainingConfig, check_entries
 from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
 
 GIVEN, WITHOUT = "as given", "without "  # experiments: the splits, and each speaker left out
@@ -175,12 +176,12 @@ class SpokenDigits:
         """
         speaker = experiment.removeprefix(WITHOUT)
 
-        def tested(entry: Entry) -> bool:
+        def tested(entry: PreparedUtterance) -> bool:
             if experiment == GIVEN:
                 return (entry.corpus, entry.id) in self._tested
             return entry.speaker == speaker
 
-        def watched(entry: Entry) -> bool:
+        def watched(entry: PreparedUtterance) -> bool:
             return chosen(entry.id, self.config.hold_out)
 
         train = self._all.where(lambda e: not tested(e) and not watched(e))

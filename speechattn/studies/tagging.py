@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.attention.masks import Visibility, Window
+from speechattn.attention.masks import AttentionMask, WindowMask
+from speechattn.checks import check
 from speechattn.errors import ConfigError
-from speechattn.markdown import table
-from speechattn.studies.fit import FitConfig, fit
-from speechattn.studies.layers import attention_layers, through, weights_of
 from speechattn.studies.tagged_text import (
     NO_TAG,
     UNKNOWN,
@@ -29,8 +27,17 @@ from speechattn.studies.tagged_text import (
     read_corpus,
     split,
 )
-from speechattn.studies.trials import TaskConfig, percent, run_trials
-from speechattn.training.config import check
+from speechattn.studies.trials import (
+    FitConfig,
+    TaskConfig,
+    attention_layers,
+    fit,
+    percent,
+    run_trials,
+    through,
+    weights_of,
+)
+from speechattn.text import table
 from speechattn.training.stages import fingerprint
 
 REACH = 8  # words, to each side, whose distances have a bias of their own
@@ -76,7 +83,7 @@ class Config(TaskConfig):
             window_of(value)
 
 
-def window_of(value: object) -> Window:
+def window_of(value: object) -> WindowMask:
     """A window as a recipe holds it.
 
     Raises:
@@ -84,9 +91,9 @@ def window_of(value: object) -> Window:
     """
     try:
         if value == "everything":
-            return Window(None, None)
+            return WindowMask(None, None)
         left, right = value
-        return Window(left, right)
+        return WindowMask(left, right)
     except (TypeError, ValueError):
         raise ConfigError(
             f"windows: {value!r}; each is [left, right] in words, or everything"
@@ -103,7 +110,7 @@ class Tagger(nn.Module):
         window: of every attention layer.
     """
 
-    def __init__(self, config: Config, words: int, tags: int, window: Visibility):
+    def __init__(self, config: Config, words: int, tags: int, window: AttentionMask):
         super().__init__()
         self.word_dropout = config.word_dropout
         self.vectors = nn.Embedding(words, config.width)
@@ -124,7 +131,7 @@ def train_and_score(
     config: Config,
     utterances: Sequence[Utterance],
     test: Sequence[Utterance],
-    window: Window,
+    window: WindowMask,
     seed: int,
 ) -> dict[str, float]:
     """Train a tagger; accuracies on the test text, and its number of weights."""

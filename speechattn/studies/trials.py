@@ -1,4 +1,9 @@
-"""What the tasks share: many small trainings, each done once, and a table of their scores."""
+"""What the tasks share: many small trainings, each done once, and a table of their scores.
+
+Training of a small model on data that fits in memory.
+
+The attention layers that the tasks build their models of.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +11,59 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import stats
+from torch import Tensor, nn
 
 import speechattn
-from speechattn.errors import UsageError
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.checks import check
+from speechattn.encoder.layers import FeedForward, Residual
+from speechattn.errors import SpeechattnError, UsageError
 from speechattn.files import atomic_write_text
-from speechattn.studies.fit import FitConfig
-from speechattn.training.config import check
+from speechattn.training.optim import schedule
 from speechattn.training.stages import Stage, StageRunner
 
 REPORT, SCORES = "report.md", "scores.csv"  # in the work folder
 CONFIDENCE = 0.95  # of the intervals
 MOST_SEEDS = 1000
 Trial = tuple[str, int]  # name of what is trained, and the seed
+
+CLIP_NORM = 1.0  # gradients are scaled down to this norm
+
+
+INNER = 2  # width inside a feed-forward layer, in widths of the model
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How every model of a task is trained.
+
+    Attributes:
+        steps: updates.
+        batch: examples in each of them.
+        learning_rate: of AdamW (Loshchilov & Hutter, 2019), at its peak.
+        warmup_steps: updates until the peak; a half cosine to zero follows.
+        weight_decay: of AdamW.
+    """
+
+    steps: int = 500
+    batch: int = 32
+    learning_rate: float = 0.003
+    warmup_steps: int = 20
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        check("training.", self, ("steps", "batch"), lambda v: v >= 1, "from 1 on")
+        check("training.", self, ("warmup_steps", "weight_decay"), lambda v: v >= 0, "from 0 on")
+        check("training.", self, ("learning_rate",), lambda v: v > 0, "above 0")
 
 
 @dataclass(frozen=True)
@@ -148,3 +186,103 @@ def _csv(rows: Sequence[dict]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    examples: int,
+    settings: FitConfig,
+    seed: int,
+) -> nn.Module:
+    """Train a model for a number of updates.
+
+    Args:
+        model: whose parameters are trained, in place.
+        loss: mean loss of a batch, given the numbers of its examples, shape (batch,).
+        examples: how many there are to draw from; every one comes before one comes again.
+        settings: steps, batch and learning rate.
+        seed: of the batches and of what the model draws; its weights are drawn before.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        SpeechattnError: if there are no examples, or the loss is no longer finite.
+    """
+    if examples < 1:
+        raise SpeechattnError("training: no examples; give the recipe more data")
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    torch.manual_seed(seed)
+    batches = _batches(examples, settings.batch, torch.Generator().manual_seed(seed))
+    model.train()
+    for step in range(settings.steps):
+        share = schedule(step, settings.steps, settings.warmup_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * share
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(next(batches))
+        if not math.isfinite(value.item()):
+            raise SpeechattnError(
+                f"training.learning_rate: {settings.learning_rate}: the loss is {value.item()} at "
+                f"step {step}; lower the learning rate or lengthen training.warmup_steps"
+            )
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+    return model.eval()
+
+
+def _batches(examples: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Numbers of examples without end, in a new order each time all have come."""
+    waiting = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(waiting) < batch:
+            waiting = torch.cat([waiting, torch.randperm(examples, generator=generator)])
+        yield waiting[:batch]
+        waiting = waiting[batch:]
+
+
+def with_feed_forward(width: int, layers: list[nn.Module]) -> nn.ModuleList:
+    """Each of the layers, then two matrices for every position alone; all added to what comes in.
+
+    Args:
+        width: of the vectors in and out.
+        layers: from (batch, positions, width), and a second argument, to the same shape.
+
+    Returns:
+        Modules that take ``x`` and that second argument each.
+    """
+    made = []
+    for layer in layers:
+        made += [layer, FeedForward(width, INNER * width, 0.0)]
+    return nn.ModuleList(Residual(width, layer, 0.0) for layer in made)
+
+
+def attention_layers(width: int, heads: int, count: int, **kind: object) -> nn.ModuleList:
+    """Layers of self-attention, each with its feed-forward layer.
+
+    Args:
+        width: of the vectors.
+        heads: of each attention layer.
+        count: of attention layers.
+        kind: positions, visibility and the rest of
+            :class:`speechattn.attention.multihead.MultiHeadAttention`.
+    """
+    return with_feed_forward(
+        width, [MultiHeadAttention(width, heads, **kind) for _ in range(count)]
+    )
+
+
+def through(layers: nn.ModuleList, x: Tensor, second: object = None) -> Tensor:
+    """What comes out of the last layer; ``second`` goes into each of them."""
+    for layer in layers:
+        x = layer(x, second)
+    return x
+
+
+def weights_of(model: nn.Module) -> int:
+    """Numbers that training changes."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -18,10 +18,10 @@ from speechattn.text import one_line
 
 if TYPE_CHECKING:
     from speechattn.encoder.baselines import AnyEncoderConfig
-    from speechattn.studies.windows_outcome import Outcome
+    from speechattn.studies.windows_results import Outcome
     from speechattn.studies.windows_variants import Variant
+    from speechattn.training.config import RecipeConfig
     from speechattn.training.recipe import Recipe
-    from speechattn.training.recipe_config import RecipeConfig
 
 NAME = "windows"  # of the files
 SEEDS = 3
@@ -118,7 +118,7 @@ def _variants(arguments: argparse.Namespace, recipe: Recipe) -> list[Variant]:
 def _listed(recipe: Recipe, variants: list[Variant]) -> str:
     """The variants as a table."""
     from speechattn.inference.describe import costs
-    from speechattn.markdown import table
+    from speechattn.text import table
 
     sizes = recipe.config.front_end.dim, len(recipe.data.phones)
     rows = []
@@ -154,14 +154,14 @@ def _outcomes(
     seeds: int,
     folder: Path,
 ) -> list[Outcome]:
-    from speechattn.studies.windows_outcome import Outcome
-    from speechattn.studies.windows_train import VariantRun
+    from speechattn.studies.windows_results import Outcome
     from speechattn.studies.windows_training import (
         HOUR_FRAMES,
         LENGTHS,
         MOST_WORK,
         QUICK_WORK,
         UTTERANCE_FRAMES,
+        VariantRun,
         measure_once,
     )
     from speechattn.training.train_stage import check_reach
@@ -205,7 +205,7 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
     """The recipe as every variant is trained: from random weights, on a small budget if quick."""
     import dataclasses
 
-    from speechattn.cores import usable_cores
+    from speechattn.process import num_usable_cores
     from speechattn.training.config import TUNED
 
     if not quick:
@@ -217,7 +217,7 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
         warmup_steps=min(config.training.warmup_steps, QUICK_WARMUP),
         evaluate_every=steps,
         checkpoint_every=max(1, steps // 2),
-        replicas=max(config.training.replicas, min(QUICK_REPLICAS, usable_cores())),
+        replicas=max(config.training.replicas, min(QUICK_REPLICAS, num_usable_cores())),
     )
     first = {name: getattr(config.decoding, name)[:1] for name in TUNED}
     decoding = dataclasses.replace(config.decoding, **first)
@@ -233,10 +233,15 @@ def _report(
 ) -> None:
     import torch
 
-    from speechattn.bench.machine import machine_facts
+    from speechattn.bench.process import machine_facts
     from speechattn.files import atomic_write_text
-    from speechattn.studies.windows_pictures import cost_picture, memory_picture, window_picture
-    from speechattn.studies.windows_report import csv_report, markdown_report
+    from speechattn.studies.windows_report import (
+        cost_picture,
+        csv_report,
+        markdown_report,
+        memory_picture,
+        window_picture,
+    )
 
     config = recipe.config
     run = next(iter(outcomes[0].runs.values()))

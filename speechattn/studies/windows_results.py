@@ -4,17 +4,20 @@ All variants are tested on the same utterances. A draw of units (speakers, or ut
 is therefore the same for all of them, and what is hard in it cancels out of a difference; seeds are
 drawn anew for every variant, so that the luck of a training is in the interval as well (with one seed
 it cannot be).
+
+What came of a variant in ``speechattn bench windows``: its scores, pooled as asked, and its costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from speechattn.evaluation.bootstrap import REPEATS, Rate, interval, units
-from speechattn.studies.windows_outcome import Outcome
-from speechattn.studies.windows_variants import FULL
+from speechattn.evaluation.metrics import REPEATS, Rate, bootstrap, interval, resampling_units
+from speechattn.studies.windows_training import Measured
+from speechattn.studies.windows_variants import FULL, Variant
 
 USEFUL = 0.005  # of frame accuracy: what a wider window must gain
 NEAR = 0.1  # look-aheads that differ by less count as equal
@@ -31,8 +34,10 @@ class Draws:
     def __init__(self, outcomes: Sequence[Outcome], seed: int = 0):
         random = np.random.default_rng(seed)
         first = next(iter(outcomes[0].runs.values()))["utterances"]
-        names = {name: number for number, name in enumerate(dict.fromkeys(units(first)[1]))}
-        index = np.array([names[name] for name in units(first)[1]])
+        names = {
+            name: number for number, name in enumerate(dict.fromkeys(resampling_units(first)[1]))
+        }
+        index = np.array([names[name] for name in resampling_units(first)[1]])
         drawn = random.multinomial(len(names), [1 / len(names)] * len(names), REPEATS)
 
         self.whole: dict[str, float] = {}
@@ -116,3 +121,43 @@ def counterpart(outcome: Outcome, windows: Sequence[Outcome]) -> Outcome | None:
         return None
     nearest = min(known, key=lambda one: abs(ahead(one) - ahead(outcome)))
     return nearest if abs(ahead(nearest) - ahead(outcome)) <= NEAR * ahead(outcome) else None
+
+
+@dataclass
+class Outcome:
+    """A variant, trained with every seed, and what it takes.
+
+    Attributes:
+        variant: the encoder.
+        runs: seed → what :meth:`speechattn.studies.windows_training.VariantRun.run` gives.
+        measured: what it costs.
+    """
+
+    variant: Variant
+    runs: dict[int, dict]
+    measured: Measured
+
+    def rows(self, seed: int | None = None, corpus: str | None = None) -> list[dict]:
+        """Test utterances of one seed, or of all; of one corpus, or of all."""
+        seeds = self.runs if seed is None else [seed]
+        rows = [row for number in seeds for row in self.runs[number]["utterances"]]
+        return [row for row in rows if corpus in (None, row["corpus"])]
+
+    @property
+    def corpora(self) -> list[str]:
+        """Those of the test set."""
+        return list(dict.fromkeys(row["corpus"] for row in self.rows()))
+
+    def frame_accuracy(self, seed: int | None = None, corpus: str | None = None) -> Rate | None:
+        """Share of 10 ms frames that the classifier has right."""
+        rows = self.rows(seed, corpus)
+        parts = [row["classifier_correct"] for row in rows]
+        return bootstrap(
+            resampling_units(rows)[1], parts, [row["classified_frames"] for row in rows]
+        )
+
+    def per(self, seed: int | None = None, corpus: str | None = None) -> Rate | None:
+        """Phone error rate of the decoded path, silence dropped."""
+        rows = self.rows(seed, corpus)
+        parts = [row["substitutions"] + row["insertions"] + row["deletions"] for row in rows]
+        return bootstrap(resampling_units(rows)[1], parts, [row["phones"] for row in rows])

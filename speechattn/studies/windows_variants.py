@@ -13,11 +13,12 @@ from pathlib import Path
 
 import yaml
 
-from speechattn.encoder.baselines import AnyEncoderConfig, EncoderConfig
+from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.inference.describe import costs
+from speechattn.schema import build
 from speechattn.text import one_line
-from speechattn.training.recipe_file import build
 
 WINDOWS = (0, 2, 4, 8, 16, 32, 64)  # 10 ms frames to both sides, in every block
 QUICK_WINDOWS = (0, 4, 16, 64)

@@ -9,11 +9,20 @@ time and frequency are masked (SpecAugment: Park et al., 2019).
 Levels are means of energy over all frames and bins, so a ratio of an utterance to its noise is the
 signal-to-noise ratio as it is usually measured, but for the weight that the mel scale gives to low
 frequencies.
+
+Imports torchaudio where its compiled extension does not load.
+
+The wheel on the package index is linked against CUDA; beside a CPU-only torch ``import torchaudio``
+fails in the one module that loads the extension. What this project uses of it (masking, Kaldi
+compliance, resampling) is plain Python and works once that module is replaced by an empty one.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
+import types
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,9 +30,8 @@ import torch
 from torch import Tensor
 
 from speechattn.audio.features import ENERGY_FLOOR, FrontEndConfig
-from speechattn.timing import SHIFT_MS
-from speechattn.training.recipe_config import AugmentationConfig
-from speechattn.training.torchaudio_import import import_torchaudio
+from speechattn.segments import SHIFT_MS
+from speechattn.training.config import AugmentationConfig
 
 NEPERS_PER_DB = math.log(10) / 10  # natural logarithm of energy
 QUIET = math.log(ENERGY_FLOOR)  # the lowest log energy there is
@@ -281,3 +289,24 @@ def _level(x: Tensor, within: Tensor) -> Tensor:
     """Logarithm of the mean energy of each utterance without its padding, shape (batch, 1, 1)."""
     total = x.masked_fill(~within, -torch.inf).logsumexp((1, 2), keepdim=True)
     return total - (within.sum((1, 2), keepdim=True) * x.shape[2]).log()
+
+
+def import_torchaudio() -> types.ModuleType:
+    """The torchaudio package, with or without its compiled extension."""
+    try:
+        return importlib.import_module("torchaudio")
+    except OSError:
+        for name in [n for n in sys.modules if n.partition(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        sys.modules["torchaudio._extension"] = _without_extension()
+        return importlib.import_module("torchaudio")
+
+
+def _without_extension() -> types.ModuleType:
+    module = types.ModuleType("torchaudio._extension")
+    module._IS_TORCHAUDIO_EXT_AVAILABLE = False
+    module._IS_RIR_AVAILABLE = False
+    module._IS_ALIGN_AVAILABLE = False
+    module._check_cuda_version = lambda: None
+    module.fail_if_no_align = lambda function: function
+    return module

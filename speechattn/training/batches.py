@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from speechattn.corpora.prepared import Entry, PreparedSet
+from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
+from speechattn.encoder.config import EncoderConfig
 from speechattn.training.augmentation import Augmenter
-from speechattn.training.consistency import begun_later
-from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.config import RecipeConfig
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
@@ -30,7 +31,7 @@ class Batch:
 
     Attributes:
         late: frames by which the utterances of the second half, which are those of the first half
-            heard again, begin later (:mod:`speechattn.training.consistency`); None if each comes once.
+            heard again, begin later (:mod:`speechattn.training.losses`); None if each comes once.
     """
 
     frames: Tensor
@@ -59,7 +60,7 @@ class Batch:
             )
 
 
-class Draft(NamedTuple):
+class UnmaskedBatch(NamedTuple):
     """A batch that is not masked yet, and what will mask it."""
 
     batch: Batch
@@ -97,7 +98,9 @@ class TrainingBatches:
             self._items.append((frames.astype(np.float16), labels))
         self._plans: dict[int, list[list[int]]] = {}
 
-    def _item(self, prepared: PreparedSet, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+    def _item(
+        self, prepared: PreparedSet, entry: PreparedUtterance
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What is kept of an utterance: frames, shape (frames, dim), and labels."""
         labels = prepared.labels(entry)
         kept = shortened_silences(labels, self.silence, self.config.training.max_silence_frames)
@@ -129,7 +132,7 @@ class TrainingBatches:
         """The batch of an update; the same whenever it is asked for."""
         return self.masked(self.draft(step))
 
-    def draft(self, step: int) -> Draft:
+    def draft(self, step: int) -> UnmaskedBatch:
         """A batch but for its masks; may be called in a thread beside the training."""
         epoch, position = 0, step
         while position >= len(self._plan(epoch)):
@@ -139,10 +142,10 @@ class TrainingBatches:
         augmenter = Augmenter(
             self.config.augmentation, self.config.front_end, generator, self.noises
         )
-        return Draft(self._make(self._plan(epoch)[position], augmenter), augmenter)
+        return UnmaskedBatch(self._make(self._plan(epoch)[position], augmenter), augmenter)
 
     @staticmethod
-    def masked(draft: Draft) -> Batch:
+    def masked(draft: UnmaskedBatch) -> Batch:
         """The batch of a draft; not in a thread: masks are drawn from torch's own generator."""
         batch = draft.batch
         frames = draft.augmenter.mask(batch.frames, batch.lengths)
@@ -254,3 +257,40 @@ def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.nda
 
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+EQUAL_SIDES_SHARE = 0.5  # share of draws with both sides alike
+
+
+def draw_window(config: EncoderConfig, seed: int, number: int) -> tuple[int, int]:
+    """A window to train with, in 10 ms frames; a small one as often as one twice as large.
+
+    Half of the draws have both sides alike, the others draw each.
+
+    Args:
+        config: with ``any_window``.
+        seed: of the training.
+        number: of the draw.
+    """
+    random = np.random.default_rng((seed, 3, number))  # 1 and 2: see batches
+    least, most = (side // config.stack for side in config.any_window)
+
+    def side() -> int:
+        drawn = math.exp(random.uniform(math.log(1 + least), math.log(2 + most))) - 1
+        return min(most, int(drawn)) * config.stack
+
+    left = side()
+    return left, left if random.random() < EQUAL_SIDES_SHARE else side()
+
+
+def begun_later(x: Tensor, late: int, padding: float) -> Tensor:
+    """Without the first frames of the second half of a batch; padding comes in at their end.
+
+    Args:
+        x: shape (2 * utterances, frames, ...).
+        late: frames to leave out.
+        padding: value of frames that are none.
+    """
+    first, second = x.chunk(2)
+    at_end = (0, 0) * (x.ndim - 2) + (0, late)
+    return torch.cat([first, F.pad(second[:, late:], at_end, value=padding)])

@@ -1,6 +1,10 @@
 """Choosing the decoder's weights: every combination is tried on dev, the lowest PER wins.
 
 Every corpus of dev counts alike, however large it is: a decoder is not to suit one kind of speech.
+
+What the decoder is to know about phones, learned from training labels and, if asked, English text.
+
+What a model makes of a prepared set, utterance by utterance: what scores are computed from.
 """
 
 from __future__ import annotations
@@ -8,24 +12,32 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from tqdm import tqdm
 
-from speechattn.corpora.prepared import Entry, PreparedSet
-from speechattn.decoder.confidence import Evidence
+from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
 from speechattn.decoder.decoder import decode
+from speechattn.decoder.lm.english import english_lexicon, english_sentences, english_trigram
+from speechattn.decoder.lm.ngrams import count_ngrams, estimate_ngrams, neighbours
 from speechattn.decoder.lm.phone_model import PhoneModel
-from speechattn.decoder.options import CONFIDENCE, DecoderOptions
+from speechattn.decoder.lm.pruning import choose_words
+from speechattn.decoder.options import CONFIDENCE, DecoderOptions, Evidence
 from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.evaluation.calibration import fit_confidence
 from speechattn.evaluation.metrics import phone_errors, phones_right
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.phones import PhoneSet
 from speechattn.segments import FrameRun
-from speechattn.training.config import TUNED
-from speechattn.training.recipe_config import DecodingConfig
+from speechattn.training.config import TUNED, DecodingConfig
 
 MOST_FRAMES = 200_000  # 10 ms frames of dev that are decoded for every combination
+
+
+LITTLE = 1e-4  # what the square of a weight costs, in nats a phone
 
 
 def log_posteriors(
@@ -51,7 +63,7 @@ def tune_decoder(
         The best options, and a row of options and PER (the mean over corpora) for each that was
         tried, best first.
     """
-    utterances: list[tuple[Entry, np.ndarray, list[int]]] = []
+    utterances: list[tuple[PreparedUtterance, np.ndarray, list[int]]] = []
     total = 0
     # Spread over the set, which is ordered by corpus and speaker.
     order = np.random.default_rng(0).permutation(len(dev.entries))
@@ -116,3 +128,90 @@ def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
 def spoken(runs: list[FrameRun], silence: int) -> list[int]:
     """Phones of runs, silence dropped."""
     return [run.phone for run in runs if run.phone != silence]
+
+
+def estimate_phone_model(
+    train: PreparedSet, phones: PhoneSet, settings: DecodingConfig
+) -> PhoneModel:
+    """Learn the phone model.
+
+    Args:
+        train: the labelled utterances.
+        phones: their classes.
+        settings: ``ngram_order``, 2 for no n-grams beside the bigram, what goes into them, and how
+            much is to be known of words.
+
+    Raises:
+        ConfigError, UsageError: as :func:`speechattn.decoder.lm.english.english_lexicon`.
+    """
+    model = PhoneModel.learn((train.runs(entry) for entry in train.entries), len(phones))
+    order = settings.ngram_order
+    if order == 2:
+        return model
+    parts = (part for entry in train.entries for part in neighbours(train.runs(entry)))
+    counts = count_ngrams(parts, order)
+    words = None
+    if settings.english_words or settings.word_pairs:
+        lexicon = english_lexicon(phones)
+    if settings.english_words:
+        sentences = english_sentences(settings.english_words, lexicon)
+        text = (labels for _, labels in sentences)
+        counts = count_ngrams(text, order, settings.english_weight, counts)
+    if settings.word_pairs:
+        trigram = english_trigram()
+        words = choose_words(trigram, lexicon, settings.word_pairs, settings.word_triples)
+    ngrams = estimate_ngrams(counts, len(phones), order, settings.ngram_least)
+    return replace(model, ngrams=ngrams, words=words)
+
+
+def decode_set(
+    model: Checkpoint, prepared: PreparedSet, device: torch.device
+) -> Iterator[tuple[PreparedUtterance, list[FrameRun], np.ndarray]]:
+    """Recognise every utterance of a set.
+
+    Args:
+        model: its classifier on ``device``.
+        prepared: the set.
+        device: where to compute.
+
+    Yields:
+        An utterance, its decoded path, and the classifier's own label of each frame, shape
+        (frames,).
+    """
+    for entry in prepared.entries:
+        frames = log_posteriors(model.classifier, prepared.frames(entry), device)
+        yield entry, decode(frames, model.phone_model, model.decoding), np.argmax(frames, 1)
+
+
+def fit_confidence(
+    evidence: Sequence[Sequence[float]], right: Sequence[bool], weights: Sequence[float]
+) -> tuple[float, ...]:
+    """Weights of evidence, and an offset, that make confidences probabilities of being right.
+
+    Maximises the likelihood of ``sigmoid(weights @ evidence + offset)`` (Platt, 1999), less a little
+    for weights of what is not the phone itself.
+
+    Args:
+        evidence: of each phone K numbers, of which the first is the logit of what it has been given.
+        right: whether each phone is right.
+        weights: how much each counts.
+
+    Returns:
+        K weights and the offset: 1 and zeros, which change nothing, where there is nothing to learn
+        from: no phones, all right, all wrong, or more often wrong the surer they are.
+    """
+    hits, counts = (np.asarray(x, dtype=np.float64) for x in (right, weights))
+    if not len(hits):
+        return 1.0, 0.0
+    facts = np.column_stack([np.asarray(evidence, dtype=np.float64), np.ones(len(hits))])
+    start = np.eye(facts.shape[1])[0]
+    if hits.min() == hits.max():
+        return tuple(start.tolist())
+
+    def cost(parameters: np.ndarray) -> float:
+        z = facts @ parameters
+        loss = (counts * (np.logaddexp(0, z) - hits * z)).sum() / counts.sum()
+        return float(loss + LITTLE * np.square(parameters[1:-1]).sum())
+
+    found = minimize(cost, start, method="BFGS").x
+    return tuple(round(float(x), 4) for x in found) if found[0] > 0.01 else tuple(start.tolist())

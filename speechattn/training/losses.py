@@ -6,24 +6,34 @@ scaled; the loss is the logarithm of the sum over all paths, less that over the 
 reference: maximum mutual information over a lattice-free graph (Bahl et al. 1986; Povey et al.,
 Interspeech 2016), here with a bigram of phones. A boundary may lie ``SLACK_FRAMES`` frames from
 where the reference has it, so that labels which are a little early or late do no harm.
+
+Consistency: a batch has every utterance in two hearings, whose posteriors are drawn together.
+
+Both have the same words at the same tempo; noise, room, vocal tract, masks and dropout differ, and
+the second hearing begins up to a stack later, so that its frames are stacked with other neighbours.
+Beside the labels, each hearing then learns from what the other says (R-Drop: Liang et al. 2021;
+between two augmentations, CR-CTC: Yao et al. 2025), which should not depend on any of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config import TrainingConfig
-from speechattn.training.replicas import half, loss_of_frames
 
 SCALE = 0.5  # of log probabilities within a path; neighbouring frames say much the same
 SLACK_FRAMES = 3
 LOWEST = -60.0  # nats below the best label of a frame; float32 holds products of several such
+
+
+Loss = Callable[[Encoder, Batch, TrainingConfig], Tensor]
 
 
 class SequenceLoss:
@@ -38,7 +48,7 @@ class SequenceLoss:
 
     def __call__(self, model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:
         """As a loss of :class:`speechattn.training.replicas.Replicas`; ``settings`` has the weight."""
-        with half(batch, settings):
+        with autocast_for(batch, settings):
             scores = model(batch.frames, batch.lengths)
         log_probs = scores.float().log_softmax(2)
         paths = path_loss(log_probs, batch.labels, batch.lengths, self.transitions)
@@ -192,3 +202,61 @@ def _forward_backward(emission: Tensor, lengths: Tensor, forth, back, begin=None
         behind.append(y)
     share = torch.stack(ahead, 1) * torch.stack(behind[::-1], 1) * within[:, :, None]
     return total, share / share.sum(2, keepdim=True).clamp_min(1e-30)
+
+
+def disagreement(scores: Tensor, counted: Tensor, late: int) -> Tensor:
+    """Divergence of each hearing's posteriors from those of the other, added up over frames.
+
+    The other's are taken as given: no gradient goes through them.
+
+    Args:
+        scores: before the softmax, shape (2 * utterances, frames, phones); the second half is the
+            first one heard again.
+        counted: which frames are no padding, shape (2 * utterances, frames).
+        late: frames by which the second half begins later.
+
+    Returns:
+        A scalar, in nats.
+    """
+    first, second = scores.float().log_softmax(2).chunk(2)
+    frames = scores.shape[1] - late
+    both = counted.chunk(2)[1][:, :frames]
+    first, second = first[:, late:][both], second[:, :frames][both]
+    return sum(
+        F.kl_div(found, wanted.detach(), reduction="sum", log_target=True)
+        for found, wanted in ((first, second), (second, first))
+    )
+
+
+def frame_loss(model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """What is wrong with the frames of a batch, each for itself, added up."""
+    with autocast_for(batch, settings):
+        scores = model(batch.frames, batch.lengths)
+    return loss_of_frames(scores, batch, settings)
+
+
+def loss_of_frames(scores: Tensor, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """Cross-entropy added up over the labels and, where utterances come twice, what parts them.
+
+    Args:
+        scores: shape (batch, frames, classes).
+        batch: what they are of.
+        settings: label smoothing and weight of consistency.
+    """
+    loss = F.cross_entropy(
+        scores.flatten(0, 1).float(),
+        batch.labels.flatten(),
+        ignore_index=PADDING,
+        label_smoothing=settings.label_smoothing,
+        reduction="sum",
+    )
+    if batch.late is None:
+        return loss
+    apart = disagreement(scores, batch.labels != PADDING, batch.late)
+    return loss + settings.consistency_weight * apart
+
+
+def autocast_for(batch: Batch, settings: TrainingConfig) -> torch.autocast:
+    """Products in 16 bits, where the settings say so."""
+    device = batch.frames.device.type
+    return torch.autocast(device, torch.bfloat16, settings.precision == "bf16")

@@ -13,32 +13,25 @@ A recipe with a ``task`` is of another kind: see :mod:`speechattn.studies`. It h
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 import speechattn
-from speechattn import process
-from speechattn.errors import ConfigError, SpeechattnError, UsageError
+from speechattn.errors import ConfigError
 from speechattn.evaluation.scores import Scores
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.model_files import WEIGHTS
-from speechattn.studies import TASKS
-from speechattn.text import one_line
-from speechattn.training.decoding import decoder_grid
-from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.decoding import decode_set, decoder_grid
 from speechattn.training.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.training.recipe_file import find_config, read_config
-from speechattn.training.recognised import recognised
-from speechattn.training.release import release
-from speechattn.training.report import transcribe_examples, write_pictures, write_report
+from speechattn.training.report import release, transcribe_examples, write_pictures, write_report
 from speechattn.training.stages import Stage, StageRunner, files_fingerprint
 from speechattn.training.train_stage import TrainStage
 
@@ -51,10 +44,19 @@ class Recipe:
 
     ``prepared/train|dev|test``, ``train/`` (checkpoint, history), ``model/``, ``evaluate/``,
     ``transcribe/`` and ``report.md`` are what its stages write.
+
+    Args:
+        config: what the recipe holds.
+        say: takes one line for the user.
     """
 
-    def __init__(self, config: RecipeConfig):
+    def __init__(
+        self,
+        config: RecipeConfig,
+        say: Callable[[str], None] = functools.partial(print, flush=True),
+    ):
         self.config = config
+        self.say = say
         self.work = Path(config.work_dir)
         self.device = pick_device(config.device)
         self.data = RecipeData(config, self.work, say)
@@ -124,7 +126,7 @@ class Recipe:
         """Score the model on every test set."""
         model = Checkpoint.load(self.work / "model", self.device)
         test, scores = self.data.prepared("test"), Scores(model.phones)
-        for entry, runs, labels in recognised(model, test, self.device):
+        for entry, runs, labels in decode_set(model, test, self.device):
             scores.add(test.runs(entry), runs, labels, speaker=entry.speaker, corpus=entry.corpus)
         write_pictures(self.work / "evaluate", scores, self._read_json("train/history.json"))
         atomic_write_text(self.work / "evaluate/scores.md", scores.table() + "\n")
@@ -144,10 +146,10 @@ class Recipe:
     def report(self) -> None:
         """Put everything on one page."""
         write_report(self.work, self.config)
-        say((self.work / "evaluate/scores.md").read_text(encoding="utf-8"))
+        self.say((self.work / "evaluate/scores.md").read_text(encoding="utf-8"))
         for path in sorted((self.work / "transcribe").rglob("*.png")):
-            say(f"  picture:  {path}\n  TextGrid: {path.with_suffix('.TextGrid')}")
-        say(f"  model:    {self.work / 'model'}\n  report:   {self.work / 'report.md'}")
+            self.say(f"  picture:  {path}\n  TextGrid: {path.with_suffix('.TextGrid')}")
+        self.say(f"  model:    {self.work / 'model'}\n  report:   {self.work / 'report.md'}")
 
     def _write_json(self, name: str, value: dict) -> None:
         atomic_write_text(self.work / name, json.dumps(value, indent=1) + "\n")
@@ -188,94 +190,3 @@ def first_passes(source: str | Path | None, config: RecipeConfig) -> list[Recipe
         folders.add(Path(config.work_dir).resolve())
         passes.insert(0, config)
     return passes
-
-
-def say(text: str) -> None:
-    """One line for the user, at once, after whatever progress bar was there."""
-    print(text, flush=True)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 0 done, 1 a stage failed, 2 wrong usage."""
-    parser = argparse.ArgumentParser(
-        prog="python -m speechattn.recipe",
-        description="Prepare, train, evaluate, transcribe and report, as a recipe says. Recipes that "
-        f"name a task ({', '.join(TASKS)}) train and compare models of other things.",
-        epilog="Everything a recipe holds can be overridden: training.steps=500, seed=1 …",
-    )
-    parser.add_argument(
-        "config",
-        nargs="?",
-        help="a YAML file, or the name of a recipe that comes with the package (default: default)",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="see the recipe's keys")
-    arguments = parser.parse_args(argv)
-    config, overrides = arguments.config, list(arguments.overrides)
-    if config and "=" in config:
-        config, overrides = None, [config, *overrides]
-    try:
-        names, force, overrides = _stage_arguments(overrides)
-        held = read_config(config, overrides, any_task=True)
-        if isinstance(held, RecipeConfig):
-            run = _phones(config, held, names or STAGES, force)
-        elif names:
-            raise ConfigError("stages: for recipes of phones, this one has a task; leave it out")
-        else:
-            run = functools.partial(sys.modules[type(held).__module__].run, held, force, say)
-    except SpeechattnError as error:
-        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
-        return 2
-    try:
-        run()
-    except UsageError as error:
-        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
-        return 2
-    except (SpeechattnError, OSError) as error:
-        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("speechattn.recipe: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _phones(
-    source: str | None, config: RecipeConfig, names: Sequence[str], force: bool
-) -> Callable[[], None]:
-    """What runs the stages of a recipe for phones, all of it checked before."""
-    recipe = Recipe(config)
-    passes = [Recipe(first) for first in first_passes(source, config)]
-
-    def run() -> None:
-        if {"prepare", "train"} & set(names):
-            for first in passes:
-                say(f"first pass, {first.config.name}:")
-                first.runner.run(("prepare", "train"))
-        if force and "train" in names:
-            recipe.training.forget()
-        recipe.runner.run(names, force)
-
-    return run
-
-
-def _stage_arguments(overrides: list[str]) -> tuple[list[str], bool, list[str]]:
-    """Take ``stages=`` (none: all) and ``force=`` out; they are not part of a recipe."""
-    names, force, rest = [], False, []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key == "stages":
-            names = value.split(",")
-            for name in names:
-                if name not in STAGES:
-                    raise ConfigError(f"stages: {name!r}; the stages are {', '.join(STAGES)}")
-        elif key == "force":
-            if value not in ("true", "false"):
-                raise ConfigError(f"force: {value!r}; true or false")
-            force = value == "true"
-        else:
-            rest.append(override)
-    return names, force, rest
-
-
-if __name__ == "__main__":
-    process.run(main, "speechattn.recipe")

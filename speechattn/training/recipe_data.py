@@ -11,20 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from speechattn.corpora.corpus import CTM_NAMES, Corpus, read_entry
-from speechattn.corpora.noises import prepare_noises, read_noises
-from speechattn.corpora.prepared import PreparedSet, held_out, prepare_set
+from speechattn.corpora.prepared import (
+    PreparedSet,
+    held_out,
+    prepare_noises,
+    prepare_set,
+    read_noises,
+)
 from speechattn.decoder.lm.jsgf import Grammar
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import CorpusError
+from speechattn.files import resource
 from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import arpabet, read_phone_table
-from speechattn.resources import resource
-from speechattn.training.realign import realign
-from speechattn.training.recipe_config import RecipeConfig
-from speechattn.training.said import INTENTS, Sentences
+from speechattn.training.config import RecipeConfig
+from speechattn.training.realign import INTENTS, SentenceHypotheses, realign
 from speechattn.training.stages import content_fingerprint, files_fingerprint
-from speechattn.training.warm_start import load_start, weights_digest
+from speechattn.training.warm_start import load_initial_model, weights_digest
 
 # What the prepared sets depend on, beside the files that the fingerprint is of.
 PREPARED_FROM = ("train", "dev", "test", "noise", "hold_out", "front_end", "synth", "seed")
@@ -134,7 +138,7 @@ class RecipeData:
         sentences = None
         if self.config.grammar and not aligned and (folder / INTENTS).is_file():
             lexicon = Lexicon([POCKETSPHINX], self.phones)
-            sentences = Sentences(Grammar(self._grammar), lexicon, folder)
+            sentences = SentenceHypotheses(Grammar(self._grammar), lexicon, folder)
         return realign(self._corpus(entry, alignments=aligned), self._aligner, sentences)
 
     @property
@@ -146,7 +150,7 @@ class RecipeData:
     @cached_property
     def _aligner(self) -> Recognizer:
         device = pick_device(self.config.device)
-        return Recognizer(load_start(self.config, self.phones, device), device)
+        return Recognizer(load_initial_model(self.config, self.phones, device), device)
 
     def _without_test_sentences(self, train: list[Corpus], test: list[Corpus]) -> list[Corpus]:
         """The training corpora without the utterances whose sentence a test set has too.
@@ -172,7 +176,7 @@ class RecipeData:
         return kept
 
     def _synthesise(self) -> None:
-        from speechattn.corpora.synth.synth import synthesize_corpus
+        from speechattn.corpora.synth.corpus import synthesize_corpus
 
         folder = self.corpora / "espeak"
         if folder.exists():  # of other settings, or this stage would have been skipped

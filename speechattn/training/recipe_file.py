@@ -1,26 +1,25 @@
 """Recipe files: YAML, overridden by ``key=value``, every key and type checked.
 
-What the sections are, and which values are possible, is in :mod:`speechattn.training.recipe_config`.
+What the sections are, and which values are possible, is in :mod:`speechattn.training.config`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
 import os
-import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from speechattn.errors import ConfigError
-from speechattn.resources import resource
-from speechattn.studies import PHONES, task_module
+from speechattn.files import resource
+from speechattn.schema import build
 from speechattn.text import one_line
-from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.config import RecipeConfig
 
-LARGEST = 2**63 - 1  # of whole numbers: what seeds and sizes are counted in
+PHONES = "phones"  # the task of recipes that name none
+
 # PyYAML turns scalars that look like a date or carry a tag into values without looking at them
 # first: "2020-13-45" is a ValueError, "!!bool x" a KeyError, "!!timestamp x" an AttributeError.
 _YAML_ERRORS = (
@@ -30,18 +29,20 @@ _YAML_ERRORS = (
 
 
 def read_config(
-    source: str | Path | None, overrides: typing.Sequence[str] = (), *, any_task: bool = False
-):
+    source: str | Path | None,
+    overrides: Sequence[str] = (),
+    kinds: Mapping[str, type] | None = None,
+) -> Any:
     """Read a recipe.
 
     Args:
         source: a YAML file, or the name of one that comes with the package; None for ``default``.
         overrides: ``key=value`` or ``section.key=value``, the value as YAML.
-        any_task: read also what a recipe of another task than phones holds.
+        kinds: other tasks than phones that a recipe may name, each with its config class; None
+            for none.
 
     Returns:
-        A RecipeConfig, or the ``Config`` of the task that the key ``task`` names (see
-        :mod:`speechattn.studies`).
+        A RecipeConfig, or the config of the task that the key ``task`` names.
 
     Raises:
         ConfigError: for a file that is missing or no YAML, an unknown key, a key that is there
@@ -67,24 +68,13 @@ def read_config(
     for override in overrides:
         _override(values, override)
     try:
-        return build(_config_kind(values, any_task), values)
+        return build(_config_class(values, kinds), values)
     except ConfigError as error:
         raise ConfigError(f"{shown}: {one_line(str(error))}") from None
     except RecursionError:  # by an alias to the list it stands in
         raise ConfigError(f"{shown}: a value holds itself; write it without aliases") from None
     except ValueError as error:  # Python does not print numbers of thousands of digits
         raise ConfigError(f"{shown}: {one_line(str(error))}; give a smaller number") from None
-
-
-def _config_kind(values: dict, any_task: bool) -> type:
-    """The dataclass for a recipe's values, after taking its task out of them."""
-    task = values.pop("task", PHONES)
-    if task == PHONES:
-        return RecipeConfig
-    module = task_module(task)
-    if not any_task:
-        raise ConfigError(f"task: {task!r}; phones is asked for here: give a recipe without a task")
-    return module.Config
 
 
 def find_config(source: str | Path | None) -> Path:
@@ -106,85 +96,16 @@ def find_config(source: str | Path | None) -> Path:
     )
 
 
-def build(kind: type, values: dict, prefix: str = ""):
-    """A configuration dataclass from plain values, with every key and type checked.
-
-    Args:
-        kind: the dataclass, or a union of some, of which the key ``kind`` chooses one; by default
-            the first.
-        values: key → value; what is left out has its default.
-        prefix: of the keys in messages, with a dot at its end.
-
-    Raises:
-        ConfigError: naming the key, its value and what it should be.
-    """
-    if not isinstance(values, dict):
-        raise ConfigError(f"{prefix.rstrip('.')}: {values!r}; it has keys of its own")
-    kinds = typing.get_args(kind)
-    if kinds:
-        kind, values = _chosen(kinds, values, prefix)
-    hints = typing.get_type_hints(kind)
-    for key in values:
-        if key not in hints:
-            _refuse_key_of_another(key, kind, kinds, prefix)
-            close = difflib.get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(hints)}"
-            raise ConfigError(f"{prefix}{one_line(str(key))}: no such key; {hint}")
-    return kind(**{key: _convert(hints[key], v, f"{prefix}{key}") for key, v in values.items()})
-
-
-def _chosen(kinds: tuple, values: dict, prefix: str) -> tuple[type, dict]:
-    """The dataclass that the key ``kind`` names, and the other values."""
-    name = values.get("kind", kinds[0].kind)
-    for kind in kinds:
-        if name == kind.kind:
-            return kind, {key: value for key, value in values.items() if key != "kind"}
-    known = ", ".join(kind.kind for kind in kinds)
-    raise ConfigError(f"{prefix}kind: {name!r}; one of {known}")
-
-
-def _refuse_key_of_another(key, kind: type, kinds: tuple, prefix: str) -> None:
-    """Raise a ConfigError for a key that another kind of these has."""
-    others = [other.kind for other in kinds if key in typing.get_type_hints(other)]
-    if others:
-        raise ConfigError(
-            f"{prefix}{key}: a key of kind {' or '.join(others)}, and {prefix}kind is "
-            f"{kind.kind}; leave it out"
-        )
-
-
-def _convert(hint, value, name: str):
-    """A value as the type its key has."""
-    options = typing.get_args(hint) or (hint,)
-    if all(map(dataclasses.is_dataclass, options)):
-        return build(hint, {} if value is None else value, f"{name}.")
-    if value is None and type(None) in options:
-        return None
-    wanted = next(option for option in options if option is not type(None))
-    if dataclasses.is_dataclass(wanted):
-        return build(wanted, {} if value is None else value, f"{name}.")
-    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
-        raise ConfigError(f"{name}: a number too large to count with; give a smaller one")
-    if wanted is tuple and isinstance(value, (list, tuple)):
-        return tuple(value)
-    if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value):
-            return float(value)
-    elif isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
-        return value
-    kinds = {tuple: "a list", float: "a number", int: "a whole number", str: "text", bool: "a bool"}
-    hint = " (YAML reads 1e-3 as text; write 1.0e-3)" if _is_exponent(wanted, value) else ""
-    raise ConfigError(f"{name}: {value!r}; it takes {kinds.get(wanted, wanted)}{hint}")
-
-
-def _is_exponent(wanted: type, value: object) -> bool:
-    """Whether a value is text that was meant as a number."""
-    if wanted is not float or not isinstance(value, str):
-        return False
-    try:
-        return math.isfinite(float(value))
-    except ValueError:
-        return False
+def _config_class(values: dict, kinds: Mapping[str, type] | None) -> type:
+    """Take the task out of a recipe's values and return the config class for it."""
+    task = values.pop("task", PHONES)
+    if task == PHONES:
+        return RecipeConfig
+    if kinds is None:
+        raise ConfigError(f"task: {task!r}; phones is asked for here: give a recipe without a task")
+    if not isinstance(task, str) or task not in kinds:
+        raise ConfigError(f"task: {task!r}; one of {', '.join((PHONES, *kinds))}")
+    return kinds[task]
 
 
 def _override(values: dict, override: str) -> None:

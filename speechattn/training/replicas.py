@@ -8,21 +8,17 @@ shares the weights, and computes on one core; the gradients are added up.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.encoder.anywindow import set_window
-from speechattn.encoder.encoder import Encoder, PhoneClassifier
+from speechattn.encoder.encoder import Encoder, set_window
 from speechattn.encoder.layers import SequenceDropout
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config import TrainingConfig
-from speechattn.training.consistency import disagreement
-
-Loss = Callable[[Encoder, Batch, TrainingConfig], Tensor]
+from speechattn.training.losses import Loss, frame_loss
 
 
 def single_core_threads(count: int) -> ThreadPoolExecutor:
@@ -93,40 +89,6 @@ class Replicas:
             loss.backward()
             total += loss.item()
         return total
-
-
-def frame_loss(model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:
-    """What is wrong with the frames of a batch, each for itself, added up."""
-    with half(batch, settings):
-        scores = model(batch.frames, batch.lengths)
-    return loss_of_frames(scores, batch, settings)
-
-
-def loss_of_frames(scores: Tensor, batch: Batch, settings: TrainingConfig) -> Tensor:
-    """Cross-entropy added up over the labels and, where utterances come twice, what parts them.
-
-    Args:
-        scores: shape (batch, frames, classes).
-        batch: what they are of.
-        settings: label smoothing and weight of consistency.
-    """
-    loss = F.cross_entropy(
-        scores.flatten(0, 1).float(),
-        batch.labels.flatten(),
-        ignore_index=PADDING,
-        label_smoothing=settings.label_smoothing,
-        reduction="sum",
-    )
-    if batch.late is None:
-        return loss
-    apart = disagreement(scores, batch.labels != PADDING, batch.late)
-    return loss + settings.consistency_weight * apart
-
-
-def half(batch: Batch, settings: TrainingConfig) -> torch.autocast:
-    """Products in 16 bits, where the settings say so."""
-    device = batch.frames.device.type
-    return torch.autocast(device, torch.bfloat16, settings.precision == "bf16")
 
 
 def _sharing(model: Encoder) -> Encoder:

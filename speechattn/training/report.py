@@ -1,26 +1,41 @@
-"""What a recipe shows: pictures of scores and recordings, and one page that holds it all."""
+"""What a recipe shows: pictures of scores and recordings, and one page that holds it all.
+
+The release stage of a recipe: the trained model as it comes with the package.
+
+Weights are stored in 8 bits where the model knows the ranges of what they are multiplied with, and in
+16 elsewhere. The model card is a text with a line ``{{name}}`` where the table ``name.md`` of the run belongs.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import torch
+
 from speechattn.audio.load import read_audio
-from speechattn.corpora.prepared import Entry, PreparedSet
-from speechattn.errors import SpeechattnError
+from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
+from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.evaluation.charts import confusion_picture, reliability_picture, training_picture
 from speechattn.evaluation.pictures import utterance_picture
 from speechattn.evaluation.scores import Scores
 from speechattn.files import atomic_write_text
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.model_files import CARD
 from speechattn.inference.recognizer import load_model
 from speechattn.segments import segments_from_runs
-from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.config import RecipeConfig
 from speechattn.transcription.batch import transcribe_files
 from speechattn.transcription.formats.registry import WRITERS
-from speechattn.transcription.inputs import Job
+from speechattn.transcription.inputs import Recording
 
 FORMATS = ("textgrid", "ctm", "json", "csv")  # of the example transcriptions
+
+
+TABLE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
+HISTORY = "history.json"
 
 
 def write_pictures(folder: Path, scores: Scores, training: dict) -> None:
@@ -61,7 +76,7 @@ def transcribe_examples(
     for entry in entries:
         outputs = {name: _output(folder, entry, WRITERS[name].suffix) for name in FORMATS}
         path = Path(entry.path)
-        jobs.append(Job(path, f"{entry.corpus}/{entry.id}{path.suffix}", outputs))
+        jobs.append(Recording(path, f"{entry.corpus}/{entry.id}{path.suffix}", outputs))
     summary = transcribe_files(jobs, recognizer, folder, progress=True)
     if summary.errors:
         raise SpeechattnError("; ".join(summary.errors))
@@ -81,12 +96,12 @@ def transcribe_examples(
         )
 
 
-def _output(folder: Path, entry: Entry, suffix: str) -> Path:
+def _output(folder: Path, entry: PreparedUtterance, suffix: str) -> Path:
     """Where an example goes: an utterance may be called ``a/b``, a file may not."""
     return folder / entry.corpus / (entry.id.replace("/", "_") + suffix)
 
 
-def _in_turn(entries: list[Entry]) -> list[Entry]:
+def _in_turn(entries: list[PreparedUtterance]) -> list[PreparedUtterance]:
     """One entry of each corpus, then the second of each, and so on."""
     seen: dict[str, int] = {}
     ranked = []
@@ -149,3 +164,39 @@ Frames are 10 ms; PER leaves silence out; boundaries count within 20 ms. By spea
 {chr(10).join(problems) or "Nothing."}
 """
     atomic_write_text(work / "report.md", text)
+
+
+def release(work: Path, folder: Path, card: Path | None) -> None:
+    """Write a run's model, its figures and its card to ``folder``.
+
+    Args:
+        work: work folder of the recipe.
+        folder: is replaced if it holds a model.
+        card: the text of the card; None for none.
+
+    Raises:
+        ConfigError: if the card is missing, or names a table that the run has not.
+        ModelError: if the folder holds something else.
+    """
+    text = None if card is None else _filled(card, work / "evaluate")
+    Checkpoint.load(work / "model").save(folder, dtype=torch.int8)
+    shutil.copyfile(work / "train" / HISTORY, folder / HISTORY)
+    if text is not None:
+        atomic_write_text(folder / CARD, text)
+
+
+def _filled(card: Path, tables: Path) -> str:
+    """The text of a card with its tables."""
+
+    def table(match: re.Match) -> str:
+        path = tables / f"{match[1]}.md"
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"card: {card}: {match[0]}: {path}: {error.strerror}") from None
+
+    try:
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"card: {card}: cannot be read ({error})") from None
+    return TABLE.sub(table, text)

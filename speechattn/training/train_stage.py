@@ -10,22 +10,21 @@ from pathlib import Path
 
 import torch
 
+from speechattn.attention.kernels.runtime import fast_bfloat16
 from speechattn.corpora.prepared import PreparedSet
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import input_ranges
-from speechattn.encoder.packed_linear import fast_bfloat16
 from speechattn.errors import ConfigError
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.timing import FRAMES_PER_SECOND
+from speechattn.segments import FRAMES_PER_SECOND
 from speechattn.training.batches import TrainingBatches
-from speechattn.training.decoding import tune_decoder
-from speechattn.training.learnphones import learn_phones
-from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.decoding import estimate_phone_model, tune_decoder
 from speechattn.training.recipe_data import RecipeData
 from speechattn.training.stages import fingerprint
 from speechattn.training.trainer import WITHOUT_EFFECT, Trainer
-from speechattn.training.warm_start import interpolated, load_start
+from speechattn.training.warm_start import interpolate_weights, load_initial_model
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
 SAMPLES = 16  # batches that ranges are taken from
@@ -83,10 +82,12 @@ def train_model(
         noises=data.noises(),
         start=start,
     )
-    phone_model = learn_phones(train, phones, config.decoding)  # fails before the long training
+    phone_model = estimate_phone_model(
+        train, phones, config.decoding
+    )  # fails before the long training
     classifier = trainer.run()
     if start is not None:
-        classifier = interpolated(start, classifier, config.training.start_share)
+        classifier = interpolate_weights(start, classifier, config.training.start_share)
     decoding, tried = tune_decoder(
         classifier, phone_model, dev, config.decoding, phones.silence_index, device
     )
@@ -156,7 +157,9 @@ class TrainStage:
                 "  training.precision: bf16, which this processor has no instructions for: "
                 "training.precision=fp32 is several times as fast here"
             )
-        start = load_start(config, self.data.phones, self.device) if config.start_from else None
+        start = (
+            load_initial_model(config, self.data.phones, self.device) if config.start_from else None
+        )
         model, history = train_model(
             config,
             self.data,

@@ -17,19 +17,19 @@ from tqdm import tqdm
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.corpora.prepared import PreparedSet
-from speechattn.encoder.anywindow import draw_window
-from speechattn.encoder.encoder import Encoder, EncoderConfig, PhoneClassifier
+from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.training.batches import Batch, TrainingBatches, dev_batches
-from speechattn.training.losses import SequenceLoss, frame_transitions
+from speechattn.training.batches import Batch, TrainingBatches, dev_batches, draw_window
+from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers, schedule
-from speechattn.training.recipe_config import AugmentationConfig, RecipeConfig, TrainingConfig
-from speechattn.training.replicas import Loss, Replicas, frame_loss, single_core_threads
+from speechattn.training.replicas import Replicas, single_core_threads
 from speechattn.training.trainer_state import (
     TrainingFacts,
     check_tensors,
     damaged,
-    first_not_finite,
+    nonfinite_tensor,
     read_state,
     write_state,
 )
@@ -224,7 +224,7 @@ class Trainer:
         tensors = {f"weights.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         tensors |= self.optimizers.tensors()
-        if name := first_not_finite(tensors):
+        if name := nonfinite_tensor(tensors):
             raise self._diverged(f"{name} holds NaN or Inf")
         facts = TrainingFacts(
             self.step, self.seconds, self.history, self._fingerprint(), self._data(), self.losses

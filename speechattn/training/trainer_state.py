@@ -87,11 +87,11 @@ def check_tensors(path: Path, found: dict[str, Tensor], wanted: dict[str, torch.
         if value.shape != wanted[name] or not value.is_floating_point():
             is_, should = f"{value.dtype} {list(value.shape)}", list(wanted[name])
             raise damaged(path, f"{name} is {is_}, where this model has floats {should}")
-    if name := first_not_finite(found):
+    if name := nonfinite_tensor(found):
         raise damaged(path, f"{name} holds NaN or Inf")
 
 
-def first_not_finite(tensors: dict[str, Tensor]) -> str | None:
+def nonfinite_tensor(tensors: dict[str, Tensor]) -> str | None:
     """Name of the first tensor that holds NaN or Inf; None if all are finite."""
     return next((k for k, v in tensors.items() if not torch.isfinite(v).all()), None)
 

@@ -12,10 +12,10 @@ from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.model_files import WEIGHTS, find_model
 from speechattn.phones import PhoneSet
-from speechattn.training.recipe_config import RecipeConfig
+from speechattn.training.config import RecipeConfig
 
 
-def load_start(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> Checkpoint:
+def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> Checkpoint:
     """Load the model of ``start_from`` and check that the recipe can go on with it.
 
     Args:
@@ -65,7 +65,9 @@ def weights_digest(name: str) -> str | None:
         return None
 
 
-def interpolated(start: PhoneClassifier, trained: PhoneClassifier, share: float) -> PhoneClassifier:
+def interpolate_weights(
+    start: PhoneClassifier, trained: PhoneClassifier, share: float
+) -> PhoneClassifier:
     """A model with weights on the line from those at the start of a training to those at its end.
 
     What a short training with other augmentation gains on speech unlike its own, and loses on its

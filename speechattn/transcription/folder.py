@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechattn.failures import CRASH, kind_of
-from speechattn.resources import DEFAULT_MODEL
+from speechattn.errors import CRASH, kind_of
+from speechattn.options import DEFAULT_MODEL
+from speechattn.process import environment
 from speechattn.transcription.inputs import find_recordings
-from speechattn.transcription.transcriber import (
-    death_message,
-    environment,
-    error_message,
-    listen,
-    load,
-)
-from speechattn.transcription.workers.pool import Alone, Died, Workers
+from speechattn.transcription.journal import death_message, error_message
+from speechattn.transcription.transcriber import listen, load
+from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
+from speechattn.transcription.workers.worker import WorkerDied
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Transcription
@@ -32,7 +29,7 @@ class FolderResult:
         file: its path below the folder, parts separated by ``/``.
         transcription: None if it failed.
         error: one line that says why it failed, or None.
-        kind: of the failure, one of :mod:`speechattn.failures`, or None.
+        kind: of the failure, one of :mod:`speechattn.errors`, or None.
         warnings: what is odd about it; see :mod:`speechattn.audio.quality`.
     """
 
@@ -86,7 +83,7 @@ def transcribe_folder(
     """
     one = isinstance(inputs, (str, Path))
     recordings = list(find_recordings([inputs] if one else inputs))
-    setup = _Setup(
+    setup = FolderSpec(
         str(model),
         device,
         threads,
@@ -99,14 +96,18 @@ def transcribe_folder(
         {"precision": precision, "window": window, "lm_scale": lm_scale},
     )
     workers = min(workers, len(recordings))
-    crew = Workers(setup, workers, environment(threads)) if workers > 1 else Alone(setup)
+    crew = (
+        ProcessPool(setup, workers, environment(threads)) if workers > 1 else InProcessPool(setup)
+    )
     return _results(crew, recordings)
 
 
-def _results(crew: Alone | Workers, recordings: list[tuple[Path, str]]) -> Iterator[FolderResult]:
+def _results(
+    crew: InProcessPool | ProcessPool, recordings: list[tuple[Path, str]]
+) -> Iterator[FolderResult]:
     with crew:
         for number, result in crew.run(recordings, ordered=True):
-            if isinstance(result, Died):
+            if isinstance(result, WorkerDied):
                 path, file = recordings[number]
                 message = death_message(path, result)
                 yield FolderResult(path, file, None, message, CRASH)
@@ -115,7 +116,7 @@ def _results(crew: Alone | Workers, recordings: list[tuple[Path, str]]) -> Itera
 
 
 @dataclass(frozen=True)
-class _Setup:
+class FolderSpec:
     """What a process needs; called, it loads the model."""
 
     model: str

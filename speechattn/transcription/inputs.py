@@ -3,27 +3,36 @@
 For every recording there will be one file a format, in the folders the recording has below the
 input folder: ``rec/a/b.wav`` of the input ``rec`` gives ``DIR/a/b.TextGrid``. A recording named
 itself gives ``DIR/b.TextGrid``.
+
+A share of the recordings for one of several machines: ``--shard 2/8``.
+
+Which shard a recording belongs to depends on its name alone, so recordings that come and go do not
+move the others from shard to shard. The shards are of equal size by chance only.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechattn.errors import UsageError
 from speechattn.text import one_line
-from speechattn.transcription.outputs import output_suffixes
+from speechattn.transcription.formats.registry import output_suffixes
 from speechattn.transcription.remote import Remote, find_remote, is_url
 
 # The run's own files: no output may have the name of one.
 _RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
 
 
+MOST_SHARDS = 100_000
+
+
 @dataclass(frozen=True)
-class Job:
+class Recording:
     """One recording to transcribe.
 
     Attributes:
@@ -40,7 +49,7 @@ class Job:
 
 def collect(
     inputs: Sequence[str | Path], output_dir: str | Path, formats: Sequence[str]
-) -> list[Job]:
+) -> list[Recording]:
     """Find the recordings and name their outputs, before anything is transcribed.
 
     A folder is searched with all its folders for names with an audio suffix, in sorted order;
@@ -67,11 +76,11 @@ def collect(
         )
     if not inputs:
         raise UsageError("no input; give audio files or folders that hold some")
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, Recording] = {}
     for path, file in find_recordings(inputs):
         target = Path(output_dir, file)
         outputs = {kind: target.with_name(target.stem + end) for kind, end in suffixes.items()}
-        job = Job(path, file, outputs)
+        job = Recording(path, file, outputs)
         first = jobs.setdefault(os.path.normcase(target.with_name(target.stem)), job)
         if first.path != path and not _same_file(first.path, path):
             raise _usage_error(
@@ -170,3 +179,67 @@ def _same_file(one: Path | Remote, other: Path | Remote) -> bool:
         return os.path.samefile(one, other)
     except OSError:  # a link that leads nowhere
         return False
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Number ``index``, counted from 1, of ``count`` shards."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @property
+    def suffix(self) -> str:
+        """What names of the run's own files have before theirs."""
+        return f"-{self.index}-of-{self.count}"
+
+    def pick(self, jobs: Iterable[Recording]) -> list[Recording]:
+        """The jobs of this shard, in their order."""
+        return [job for job in jobs if _number(job.file) % self.count == self.index - 1]
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``i/n``.
+
+    Raises:
+        UsageError: if it is no such pair, or ``i`` is not from 1 to ``n``.
+    """
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+    index, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= index <= count <= MOST_SHARDS:
+        raise UsageError(
+            f"--shard {text!r}: no shard; give i/n, such as 1/8 for the first of "
+            f"eight, n at most {MOST_SHARDS}"
+        )
+    return Shard(index, count)
+
+
+def _number(file: str) -> int:
+    return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big")
+
+
+def input_state(path: Path | Remote) -> tuple[int, int] | None:
+    """Size and time of the last change of a recording; None if it cannot be looked at.
+
+    For one behind a URL, a number that stands for its state instead of the time.
+    """
+    if isinstance(path, Remote):
+        try:
+            return path.state()
+        except Exception:  # noqa: BLE001 - every file system has errors of its own
+            return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def size_of(job: Recording) -> int:
+    """Bytes of a recording, 0 if it cannot be looked at; behind a URL, when it was listed."""
+    if isinstance(job.path, Remote):
+        return job.path.size
+    return (input_state(job.path) or (0, 0))[0]

@@ -20,17 +20,25 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from speechattn.failures import LASTING
-from speechattn.transcription.inputs import Job
+from speechattn.errors import CRASH, LASTING, WAYS_OUT, SpeechattnError
+from speechattn.files import temporary_path
+from speechattn.text import one_line
+from speechattn.transcription.formats.tables import phone_records
+from speechattn.transcription.inputs import Recording, input_state
 from speechattn.transcription.remote import Remote
+from speechattn.transcription.workers.worker import WorkerDied
+
+if TYPE_CHECKING:
+    from speechattn.inference.recognizer import Transcription
+
 
 FLUSH_SECONDS = 5.0  # of work that a power failure may undo
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """What the journal has on a recording, and where.
 
     Attributes:
@@ -76,7 +84,7 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, line: dict) -> Entry:
+    def add(self, line: dict) -> JournalEntry:
         """Write a line, of the form above, of a recording whose outputs are there."""
         data = json.dumps(line, allow_nan=False).encode("ascii") + b"\n"
         try:
@@ -85,7 +93,7 @@ class Journal:
         except OSError as error:
             error.filename = str(self.path)
             raise
-        entry = self.entries[line["file"]] = _entry(self.path, self._end, line)
+        entry = self.entries[line["file"]] = _journal_entry(self.path, self._end, line)
         self._end += len(data)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -97,12 +105,12 @@ class Journal:
         self._flushed = time.monotonic()
 
 
-def read_journal(path: Path) -> tuple[dict[str, Entry], int]:
+def read_journal(path: Path) -> tuple[dict[str, JournalEntry], int]:
     """What a journal has on each recording, and where its last whole line ends, bytes.
 
     A journal that is not there is empty.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, JournalEntry] = {}
     end = offset = 0
     try:
         file = open(path, "rb")  # noqa: SIM115 - the next line is its block
@@ -112,7 +120,7 @@ def read_journal(path: Path) -> tuple[dict[str, Entry], int]:
         for data in file:
             line = _whole_line(data)
             if line is not None:
-                entries[line["file"]] = _entry(path, offset, line)
+                entries[line["file"]] = _journal_entry(path, offset, line)
                 end = offset + len(data)
             offset += len(data)
     return entries, end
@@ -154,14 +162,14 @@ _RECORD = {  # keys of a record and what they hold
 }
 
 
-def _entry(path: Path, offset: int, line: dict) -> Entry:
+def _journal_entry(path: Path, offset: int, line: dict) -> JournalEntry:
     state, outputs = line["input"], line["outputs"]
     if outputs is not None:
         outputs = {kind: tuple(value) for kind, value in outputs.items()}
-    return Entry(path, offset, state and tuple(state), outputs, line["record"]["kind"])
+    return JournalEntry(path, offset, state and tuple(state), outputs, line["record"]["kind"])
 
 
-def read_records(entries: Iterable[Entry]) -> Iterator[dict]:
+def read_records(entries: Iterable[JournalEntry]) -> Iterator[dict]:
     """Yields the lines of ``transcripts.jsonl`` of entries."""
     files: dict[Path, BinaryIO] = {}
     try:
@@ -175,31 +183,7 @@ def read_records(entries: Iterable[Entry]) -> Iterator[dict]:
             file.close()
 
 
-def input_state(path: Path | Remote) -> tuple[int, int] | None:
-    """Size and time of the last change of a recording; None if it cannot be looked at.
-
-    For one behind a URL, a number that stands for its state instead of the time.
-    """
-    if isinstance(path, Remote):
-        try:
-            return path.state()
-        except Exception:  # noqa: BLE001 - every file system has errors of its own
-            return None
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def size_of(job: Job) -> int:
-    """Bytes of a recording, 0 if it cannot be looked at; behind a URL, when it was listed."""
-    if isinstance(job.path, Remote):
-        return job.path.size
-    return (input_state(job.path) or (0, 0))[0]
-
-
-def is_done(job: Job, entry: Entry | None) -> bool:
+def is_done(job: Recording, entry: JournalEntry | None) -> bool:
     """Whether a job need not be done again.
 
     It has been done, its recording has not been changed since, and its outputs are there and
@@ -232,3 +216,82 @@ def output_state(path: Path) -> tuple[int, int]:
         while piece := file.read(1 << 20):
             size, crc = size + len(piece), zlib.crc32(piece, crc)
     return size, crc
+
+
+def _record_of(job: Recording, transcription: Transcription, warnings: list[str]) -> dict:
+    return {
+        "file": job.file,
+        "duration": float(transcription.duration),
+        "sample_rate": int(transcription.sample_rate),
+        "status": "ok",
+        "error": None,
+        "kind": None,
+        "warnings": warnings,
+        "phones": phone_records(transcription),
+    }
+
+
+def failure_line(job: Recording, message: str, kind: str, state: tuple[int, int] | None) -> dict:
+    """The journal's line of a recording that failed; what there was of its outputs is removed."""
+    record = {
+        "file": job.file,
+        "duration": None,
+        "sample_rate": None,
+        "status": "error",
+        "error": message + _remove_outputs(job),
+        "kind": kind,
+        "warnings": [],
+        "phones": [],
+    }
+    return {"file": job.file, "input": state, "outputs": None, "record": record}
+
+
+def death_line(job: Recording, died: WorkerDied) -> dict:
+    """The journal's line of a recording whose process died."""
+    discard_temporaries(job)
+    return failure_line(job, death_message(job.path, died), CRASH, input_state(job.path))
+
+
+def death_message(path: Path | Remote, died: WorkerDied) -> str:
+    """One line that says which recording's process died, and how."""
+    return f"{one_line(str(path))}: {died.reason}; free memory, use fewer workers or convert the recording"
+
+
+def discard_temporaries(job: Recording) -> None:
+    """Remove what a killed process left of the outputs; nobody else may be writing them."""
+    for path in job.outputs.values():
+        try:
+            temporary_path(path).unlink()
+        except OSError:
+            pass
+
+
+def _remove_outputs(job: Recording) -> str:
+    """Remove what an earlier run, or this one, wrote for a job that failed.
+
+    Returns:
+        What to add to the error message: nothing, or which file could not be removed.
+    """
+    for path in job.outputs.values():
+        try:
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+        except OSError as error:
+            return f"; {one_line(str(path))} is of an earlier run and stays ({error.strerror})"
+    return ""
+
+
+def error_message(path: Path | Remote, error: Exception) -> str:
+    """One line that says which recording failed and why."""
+    if isinstance(error, SpeechattnError):
+        message = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        way_out = WAYS_OUT.get(error.errno, "check the file")
+        message = f"{error.filename or path}: {error.strerror}; {way_out}"
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        # The second is PyTorch's, for a GPU.
+        message = "not enough memory; split the recording, close other programs or use the CPU"
+    else:
+        message = f"{type(error).__name__}: {error}"
+    message, name = one_line(message), one_line(str(path))
+    return message if name in message else f"{name}: {message}"

@@ -1,40 +1,52 @@
 """What a run writes for each recording: which files, what is in them, and how they come to be.
 
 A file is written whole or not at all, and none of a recording's before all of its texts are made.
+
+Frame posteriors as files: NumPy's ``.npz`` and Kaldi's binary archive.
+
+The number of frames stands before them in both, and nobody knows it until the recording has been
+read. They wait in memory, or, when they are many, in a temporary file without a name beside the
+target, which therefore takes twice their size on the disk for a moment.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
+import shutil
+import struct
+import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from speechattn.errors import SpeechattnError, UsageError
-from speechattn.files import atomic_write_bytes
+import numpy as np
+
+from speechattn.errors import SpeechattnError, UsageError, cannot_write
+from speechattn.files import atomic_path, atomic_write_bytes
 from speechattn.phones import LABELS
-from speechattn.text import one_line
-from speechattn.transcription.formats.registry import WRITERS
+from speechattn.segments import SHIFT_MS
+from speechattn.transcription.formats.registry import POSTERIORS, WRITERS, output_suffixes
 from speechattn.transcription.formats.tables import ctm_field, utterance_name
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from speechattn.inference.recognizer import Transcription
-    from speechattn.transcription.posterior_files import PosteriorFile
 
-POSTERIORS = {"npz": ".npz", "ark": ".ark"}  # suffixes, by kind; posterior_files.py writes them
 MOST_ALTERNATIVES = 100
 
-WAYS_OUT = {
-    errno.ENOSPC: "free some disk space and run again",
-    errno.EACCES: "check the permissions",
-    errno.EPERM: "check the permissions",
-    errno.ENAMETOOLONG: "give the recording a shorter name",
-}
+
+# Not flushed to the disk one by one, which takes longer than to transcribe a short recording:
+# the journal of a run tells what a power failure took.
+_write = functools.partial(atomic_write_bytes, flush=False)
+
+
+WAITING_BYTES = 8 << 20  # that wait in memory
+FRAME_SHIFT = SHIFT_MS / 1000  # seconds
+_ROW_TYPE = np.dtype("<f4")
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the first one a zip can hold: the same bytes on every day
+_UNIX, _READABLE = 3, 0o644 << 16  # where members of the zip say they were made, their permissions
 
 
 @dataclass(frozen=True)
@@ -80,33 +92,6 @@ class OutputOptions:
         return {**asdict(self), "formats": list(self.formats)}
 
 
-def output_suffixes(kinds: Sequence[str]) -> dict[str, str]:
-    """The suffixes of output files, by kind: a format or a kind of posteriors.
-
-    Raises:
-        UsageError: if a kind is unknown, none is named, or two would be written to one file.
-    """
-    suffixes = {**{name: writer.suffix for name, writer in WRITERS.items()}, **POSTERIORS}
-    unknown = [kind for kind in kinds if kind not in suffixes]
-    if unknown or not kinds:
-        what = f"unknown format {unknown[0]!r}" if unknown else "no output format"
-        raise UsageError(f"{what}; choose from {', '.join(WRITERS)}")
-    first: dict[str, str] = {}
-    for kind in kinds:
-        other = first.setdefault(suffixes[kind], kind)
-        if other != kind:
-            raise UsageError(
-                f"formats {other} and {kind} would both be written to {suffixes[kind]} files; "
-                "choose one, or run twice into different folders"
-            )
-    return {kind: suffixes[kind] for kind in kinds}
-
-
-# Not flushed to the disk one by one, which takes longer than to transcribe a short recording:
-# the journal of a run tells what a power failure took.
-_write = functools.partial(atomic_write_bytes, flush=False)
-
-
 class RecordingOutputs:
     """The files of one recording; a context manager.
 
@@ -127,9 +112,9 @@ class RecordingOutputs:
         self._open = ExitStack()
         for kind in sorted(POSTERIORS.keys() & paths.keys()):
             # Imported here: it brings NumPy, which `speechattn --help` does without.
-            from speechattn.transcription import posterior_files
+            pass
 
-            waiting = posterior_files.PosteriorFile(paths[kind], kind)
+            waiting = PosteriorFile(paths[kind], kind)
             self._posteriors[kind] = self._open.enter_context(waiting)
             self.on_posteriors = self._add_posteriors
 
@@ -168,7 +153,95 @@ class RecordingOutputs:
             raise SpeechattnError(cannot_write(self._paths[kind], error)) from error
 
 
-def cannot_write(path: Path, error: OSError) -> str:
-    """One line that says which file cannot be written, why, and what to do."""
-    way_out = WAYS_OUT.get(error.errno, "check the output folder")
-    return one_line(f"{path}: cannot be written ({error.strerror}); {way_out}")
+class PosteriorFile:
+    """The posteriors of one recording on their way to a file; a context manager.
+
+    Args:
+        path: of the file, which is there only after :meth:`write`; its folder is made as needed.
+        kind: a key of :data:`KINDS`.
+    """
+
+    def __init__(self, path: Path, kind: str):
+        self._path, self._finish = path, KINDS[kind]
+        self._rows: BinaryIO | None = None
+        self._shape = (0, 0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rows is not None:
+            self._rows.close()
+
+    def add(self, posteriors: np.ndarray) -> None:
+        """Take in the next frames, shape (frames, phones).
+
+        Raises:
+            OSError: if they find no place on the disk.
+        """
+        if self._rows is None:
+            folder = self._path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            self._rows = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed by __exit__
+                WAITING_BYTES, dir=folder, prefix="."
+            )
+        self._shape = (self._shape[0] + len(posteriors), posteriors.shape[1])
+        self._rows.write(np.ascontiguousarray(posteriors, _ROW_TYPE).data)
+
+    def write(self, labels: Sequence[str], utterance: str) -> None:
+        """Write the file, whole or not at all.
+
+        Args:
+            labels: what the phones are called, one a column.
+            utterance: name of the recording, one field without white space.
+
+        Raises:
+            OSError: if it cannot be written.
+            ValueError: if there are no frames, or labels and columns are not the same number.
+        """
+        if self._rows is None or self._shape[1] != len(labels):
+            raise ValueError(f"posteriors of shape {self._shape} for {len(labels)} phones")
+        self._rows.seek(0)
+        with atomic_path(self._path, flush=False) as temporary, open(temporary, "wb") as file:
+            self._finish(file, self._rows, self._shape, labels, utterance)
+
+
+def _npz(
+    file: BinaryIO,
+    rows: BinaryIO,
+    shape: tuple[int, int],
+    labels: Sequence[str],
+    utterance: str,
+) -> None:
+    """``posteriors``, ``labels`` and ``frame_shift`` (seconds), as ``numpy.savez`` names them."""
+    header = {"descr": _ROW_TYPE.str, "fortran_order": False, "shape": shape}
+    size = shape[0] * shape[1] * _ROW_TYPE.itemsize
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        with _member(archive, "posteriors", size) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            shutil.copyfileobj(rows, member)
+        for name, value in (("labels", list(labels)), ("frame_shift", FRAME_SHIFT)):
+            with _member(archive, name) as member:
+                np.lib.format.write_array(member, np.array(value), allow_pickle=False)
+
+
+def _member(archive: zipfile.ZipFile, name: str, size: int = 0) -> BinaryIO:
+    """A file in a zip that is the same whenever and wherever it is written; ``size`` is a guess."""
+    info = zipfile.ZipInfo(f"{name}.npy", _ZIP_DATE)
+    info.create_system, info.external_attr, info.file_size = _UNIX, _READABLE, size
+    return archive.open(info, "w")
+
+
+def _ark(
+    file: BinaryIO,
+    rows: BinaryIO,
+    shape: tuple[int, int],
+    labels: Sequence[str],
+    utterance: str,
+) -> None:
+    """One float matrix under the name of the utterance, in Kaldi's binary form."""
+    file.write(utterance.encode() + b" \0BFM " + struct.pack("<bibi", 4, shape[0], 4, shape[1]))
+    shutil.copyfileobj(rows, file)
+
+
+KINDS: dict[str, Callable] = {"npz": _npz, "ark": _ark}

@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechattn.errors import AudioError, UsageError
-from speechattn.failures import MISSING, NO_ACCESS
+from speechattn.errors import MISSING, NO_ACCESS, AudioError, UsageError
 from speechattn.text import one_line
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")

@@ -1,26 +1,36 @@
-"""One recording of many: transcribed, its files written, and whatever goes wrong put into words."""
+"""One recording of many: transcribed, its files written, and whatever goes wrong put into words.
+
+Several recordings of many at a time: short ones go through the encoder together.
+
+What comes of each is what comes of it alone (:mod:`~speechattn.encoder.varlen`).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechattn.errors import AudioError, SpeechattnError
-from speechattn.failures import CHANGED, CRASH, kind_of
-from speechattn.files import temporary_path
+from speechattn.errors import CHANGED, AudioError, kind_of
+from speechattn.process import environment
 from speechattn.text import one_line
-from speechattn.transcription.formats.tables import phone_records
-from speechattn.transcription.inputs import Job
-from speechattn.transcription.journal import input_state, output_state
-from speechattn.transcription.outputs import WAYS_OUT, OutputOptions, RecordingOutputs
+from speechattn.transcription.inputs import Recording, input_state, size_of
+from speechattn.transcription.journal import (
+    _record_of,
+    discard_temporaries,
+    error_message,
+    failure_line,
+    output_state,
+)
+from speechattn.transcription.outputs import OutputOptions, RecordingOutputs
 from speechattn.transcription.remote import Remote
-from speechattn.transcription.workers.pool import Died
+from speechattn.transcription.workers.pool import Grouping
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,11 +38,19 @@ if TYPE_CHECKING:
 
     from speechattn.inference.recognizer import Recognizer, Transcription
 
+
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
 
 
+AT_A_TIME = 16  # recordings; with more a run gains no speed
+SHORT_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 16 kHz
+
+
+LOW_CONFIDENCE = 0.5  # mean over a recording's phones; that of the shared corpora is above
+
+
 @dataclass(frozen=True)
-class Setup:
+class TranscriberSpec:
     """What a process needs to transcribe recordings; called, it loads the model.
 
     Attributes:
@@ -54,9 +72,9 @@ class Setup:
     window: tuple[int, int] | None = None
     lm_scale: float | None = None
 
-    def __call__(self) -> tuple[Callable[[Job, Callable[[float], None]], dict], dict]:
-        """The function for a :class:`~speechattn.transcription.inputs.Job`, and what there is to know of it."""
-        from speechattn.transcription.severalfiles import Transcriber
+    def __call__(self) -> tuple[Callable[[Recording, Callable[[float], None]], dict], dict]:
+        """The function for a :class:`~speechattn.transcription.inputs.Recording`, and what there is to know of it."""
+        pass
 
         recognizer, facts = load(
             self.model,
@@ -92,14 +110,8 @@ def load(model: str, device: str, threads: int, **options) -> tuple[Recognizer, 
     return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
 
 
-def environment(threads: int) -> dict[str, str]:
-    """Variables for a process of its own: no library in it computes with more threads."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return dict.fromkeys(names, str(threads)) if threads else {}
-
-
 def transcribe_one(
-    job: Job,
+    job: Recording,
     recognizer: Recognizer,
     options: OutputOptions,
     channel: int | None,
@@ -123,7 +135,7 @@ def value_of(generator: Generator, sent: Any = None, error: Exception | None = N
 
 
 def steps(
-    job: Job,
+    job: Recording,
     recognizer: Recognizer,
     options: OutputOptions,
     channel: int | None,
@@ -191,9 +203,9 @@ def _listening(
     **options,
 ) -> Generator[torch.Tensor, np.ndarray, tuple[Transcription, list[str]]]:
     """:func:`listen`, interrupted where ``transcribing`` wants the encoder."""
-    from speechattn.audio.quality import Suspicions, low_confidence
+    from speechattn.audio.quality import QualityMonitor
 
-    suspicions = Suspicions(options["channel"], report)
+    suspicions = QualityMonitor(options["channel"], report)
     with _here(path) as local:
         check_regular(local)
         found = yield from transcribing(local, on_samples=suspicions.add, **options)
@@ -214,45 +226,6 @@ def _here(path: Path | Remote) -> Iterator[Path]:
             raise AudioError(message, error.kind) from None
 
 
-def _record_of(job: Job, transcription: Transcription, warnings: list[str]) -> dict:
-    return {
-        "file": job.file,
-        "duration": float(transcription.duration),
-        "sample_rate": int(transcription.sample_rate),
-        "status": "ok",
-        "error": None,
-        "kind": None,
-        "warnings": warnings,
-        "phones": phone_records(transcription),
-    }
-
-
-def failure_line(job: Job, message: str, kind: str, state: tuple[int, int] | None) -> dict:
-    """The journal's line of a recording that failed; what there was of its outputs is removed."""
-    record = {
-        "file": job.file,
-        "duration": None,
-        "sample_rate": None,
-        "status": "error",
-        "error": message + _remove_outputs(job),
-        "kind": kind,
-        "warnings": [],
-        "phones": [],
-    }
-    return {"file": job.file, "input": state, "outputs": None, "record": record}
-
-
-def death_line(job: Job, died: Died) -> dict:
-    """The journal's line of a recording whose process died."""
-    discard_temporaries(job)
-    return failure_line(job, death_message(job.path, died), CRASH, input_state(job.path))
-
-
-def death_message(path: Path | Remote, died: Died) -> str:
-    """One line that says which recording's process died, and how."""
-    return f"{one_line(str(path))}: {died.reason}; free memory, use fewer workers or convert the recording"
-
-
 def check_regular(path: Path) -> None:
     """Refuse pipes and devices: reading one may never end.
 
@@ -264,41 +237,99 @@ def check_regular(path: Path) -> None:
         raise AudioError(f"{path}: not a regular file; copy the audio into one")
 
 
-def discard_temporaries(job: Job) -> None:
-    """Remove what a killed process left of the outputs; nobody else may be writing them."""
-    for path in job.outputs.values():
-        try:
-            temporary_path(path).unlink()
-        except OSError:
-            pass
+def is_short(job: Recording) -> bool:
+    """Whether a recording is likely to be short, by the size of its file."""
+    return size_of(job) <= SHORT_BYTES
 
 
-def _remove_outputs(job: Job) -> str:
-    """Remove what an earlier run, or this one, wrote for a job that failed.
+GROUPING = Grouping(AT_A_TIME, is_short)
+
+
+class Transcriber:
+    """Transcribes recordings: the function for tasks that :mod:`speechattn.transcription.workers.worker` knows.
+
+    Args:
+        recognizer: that transcribes.
+        options: what is written for each recording.
+        channel: to take from recordings with several, from 0; None for their mean.
+    """
+
+    def __init__(self, recognizer: Recognizer, options: OutputOptions, channel: int | None):
+        self._arguments = recognizer, options, channel
+
+    def __call__(self, job: Recording, report: Callable[[float], None]) -> dict:
+        """One; returns its line of the journal."""
+        return transcribe_one(job, *self._arguments, report)
+
+    def several(
+        self, jobs: Sequence[Recording], report: Callable[[int, float], None]
+    ) -> list[dict]:
+        """As :func:`transcribe_several`."""
+        return transcribe_short(jobs, *self._arguments, report)
+
+
+def transcribe_short(
+    jobs: Sequence[Recording],
+    recognizer: Recognizer,
+    options: OutputOptions,
+    channel: int | None,
+    report: Callable[[int, float], None],
+) -> list[dict]:
+    """Transcribe recordings, of which the short ones go through the encoder together.
+
+    Args:
+        jobs: one after the other; all that are short are held in memory.
+        recognizer, options, channel: as for :func:`transcribe_one`.
+        report: is told of progress within the job of a number.
 
     Returns:
-        What to add to the error message: nothing, or which file could not be removed.
+        Their lines of the journal.
     """
-    for path in job.outputs.values():
+    lines: dict[int, dict] = {}
+    frames: dict[int, torch.Tensor] = {}
+    begun = [
+        steps(
+            job, recognizer, options, channel, functools.partial(report, n), recognizer.transcribing
+        )
+        for n, job in enumerate(jobs)
+    ]
+    for number, one in enumerate(begun):
         try:
-            if path.is_symlink() or path.is_file():
-                path.unlink()
-        except OSError as error:
-            return f"; {one_line(str(path))} is of an earlier run and stays ({error.strerror})"
-    return ""
+            frames[number] = next(one)
+        except StopIteration as end:
+            lines[number] = end.value
+    for number, (value, error) in _encoded(recognizer, frames).items():
+        lines[number] = value_of(begun[number], value, error)
+    return [lines[number] for number in range(len(jobs))]
 
 
-def error_message(path: Path | Remote, error: Exception) -> str:
-    """One line that says which recording failed and why."""
-    if isinstance(error, SpeechattnError):
-        message = str(error)
-    elif isinstance(error, OSError) and error.strerror:
-        way_out = WAYS_OUT.get(error.errno, "check the file")
-        message = f"{error.filename or path}: {error.strerror}; {way_out}"
-    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        # The second is PyTorch's, for a GPU.
-        message = "not enough memory; split the recording, close other programs or use the CPU"
-    else:
-        message = f"{type(error).__name__}: {error}"
-    message, name = one_line(message), one_line(str(path))
-    return message if name in message else f"{name}: {message}"
+def _encoded(recognizer: Recognizer, frames: dict[int, torch.Tensor]) -> dict[int, tuple]:
+    """Log posteriors of recordings or the error of the encoder, by number."""
+    try:
+        values = recognizer.encode(list(frames.values()))
+        return {number: (value, None) for number, value in zip(frames, values)}
+    except Exception:  # noqa: BLE001 - of one of them, or of all for lack of memory: one by one
+        found = {}
+        for number, each in frames.items():
+            try:
+                found[number] = recognizer.encode([each])[0], None
+            except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
+                found[number] = None, error
+        return found
+
+
+def low_confidence(transcription: Transcription, silence: str) -> list[str]:
+    """The warning that a recognizer is unsure of all of a recording, or none.
+
+    Args:
+        transcription: with confidences.
+        silence: label that does not count.
+    """
+    phones = [phone for phone in transcription.phones if phone.label != silence]
+    seconds = sum(phone.end - phone.start for phone in phones)
+    if not seconds:
+        return []
+    mean = sum((phone.end - phone.start) * phone.confidence for phone in phones) / seconds
+    if mean >= LOW_CONFIDENCE:
+        return []
+    return [f"low confidence: {mean:.2f} on average; is this clear speech in the model's language?"]

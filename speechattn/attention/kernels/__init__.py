@@ -1,1 +1,4 @@
-"""kernels."""
+"""What attention and dense layers compute on CPUs, compiled for the processor by Numba and LLVM.
+
+Read ``window.py`` first: attention in a window. Nothing here knows layers or masks.
+"""

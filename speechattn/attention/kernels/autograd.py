@@ -19,18 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from speechattn.attention.kernels.addresses import addressable
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.rowwise import end_to_end
-from speechattn.attention.kernels.runtime import share
-from speechattn.attention.kernels.window import STRETCH, Task, forward
+from speechattn.attention.kernels.rows import end_to_end
+from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
+from speechattn.attention.kernels.window import STRETCH, WindowJob, forward
 
 TYPES = (torch.float32, torch.bfloat16)
 
 
 def is_offered(q: Tensor, *others: Tensor | None) -> bool:
     """Whether attention of queries like these, with keys, values and a bias, is computed here."""
-    return q.dtype in TYPES and addressable(q, *others)
+    return q.dtype in TYPES and is_plain_cpu_tensor(q, *others)
 
 
 def attend(
@@ -93,9 +92,7 @@ class _Windowed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        from speechattn.attention.kernels.windowgradient import (
-            backward,  # its compilation takes a while
-        )
+        from speechattn.attention.kernels.window import backward
 
         q, k, v, bias, out, sums = ctx.saved_tensors
         place = ctx.place
@@ -115,7 +112,7 @@ class _Windowed(torch.autograd.Function):
         )
         code = functools.partial(backward, task, place.scale, place.sequences)
         held = q, k, v, out, sums, grad, of_q, of_k, of_v, table, of_bias
-        share(code, count * q.shape[2], _work(q, place), held)
+        parallel_for(code, count * q.shape[2], _work(q, place), held)
         if of_bias is not None:
             of_bias = of_bias.sum(0)[:, LANES:-LANES].flip(1).div(place.scale).to(bias.dtype)
         return of_q, of_k.to(k.dtype), of_v.to(v.dtype), of_bias, None
@@ -128,7 +125,7 @@ def _forward(q, k, v, bias, place, sums=None) -> tuple[Tensor, Tensor, Tensor, T
     task = _task(q, k, v, out, place, table, sums)
     code = functools.partial(forward, task, place.scale, place.sequences)
     stretches = int((-(-place.sequences[:, 1] // STRETCH)).sum())
-    share(code, stretches, _work(q, place), (q, k, v, out, table, sums))
+    parallel_for(code, stretches, _work(q, place), (q, k, v, out, table, sums))
     return out, q, k, v
 
 
@@ -146,8 +143,8 @@ def _work(q: Tensor, place: _Place) -> int:
     return q.numel() * (place.left + 1 + place.right)
 
 
-def _task(q, k, v, out, place: _Place, table, sums) -> Task:
-    return Task(
+def _task(q, k, v, out, place: _Place, table, sums) -> WindowJob:
+    return WindowJob(
         q=q.data_ptr(),
         q_row=_row(q),
         k=k.data_ptr(),

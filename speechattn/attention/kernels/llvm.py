@@ -15,8 +15,8 @@ from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from llvmlite.ir import IRBuilder, Value
 
-FLOAT, HALF = ir.FloatType(), ir.IntType(16)
-INT, LONG = ir.IntType(32), ir.IntType(64)
+F32, BF16 = ir.FloatType(), ir.IntType(16)
+I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
 def _is_wide() -> bool:
@@ -31,8 +31,8 @@ WIDE = _is_wide()
 LANES = 16 if WIDE else 8  # numbers of a vector; where registers are shorter, LLVM takes several
 BYTES = 4 * LANES  # of a vector of floats
 
-FLOATS, HALVES = ir.VectorType(FLOAT, LANES), ir.VectorType(HALF, LANES)
-INTS = ir.VectorType(INT, LANES)
+FLOATS, HALVES = ir.VectorType(F32, LANES), ir.VectorType(BF16, LANES)
+INTS = ir.VectorType(I32, LANES)
 
 # 2^x from -1/2 to 1/2, best polynomial of degree 6: relative error 2e-8 before rounding.
 EXP2 = (1.0, 0.69314718, 0.24022646, 0.055503286, 0.0096184891, 0.0013399931, 0.00015345808)
@@ -40,7 +40,7 @@ EXP2 = (1.0, 0.69314718, 0.24022646, 0.055503286, 0.0096184891, 0.0013399931, 0.
 
 def long(value: int) -> Value:
     """A whole number of 64 bits."""
-    return ir.Constant(LONG, value)
+    return ir.Constant(I64, value)
 
 
 def floats(value: float) -> Value:
@@ -73,7 +73,7 @@ def spread(b: IRBuilder, value: Value) -> Value:
     """A vector of one number, a float or a whole one."""
     kind = ir.VectorType(value.type, LANES)
     nothing = ir.Constant(kind, ir.Undefined)
-    one = b.insert_element(nothing, value, INT(0))
+    one = b.insert_element(nothing, value, I32(0))
     return b.shuffle_vector(one, nothing, ints(0))
 
 
@@ -102,7 +102,7 @@ def loop(
     after = b.append_basic_block("after")
     b.cbranch(b.icmp_signed(">", count, long(0)), inside, after)
     b.position_at_end(inside)
-    number = b.phi(LONG)
+    number = b.phi(I64)
     number.add_incoming(long(0), before)
     values = [b.phi(value.type) for value in start]
     for value, first in zip(values, start):

@@ -84,7 +84,7 @@ def _tile(vectors: int, heights: tuple[int, ...]) -> Callable:
             column = step(b, x, t, x_row)
             columns = [load(b, b.add(column, long(c * BYTES))) for c in range(vectors)]
             shift = b.mul(t, along)
-            ones = [spread(b, load(b, b.add(row, shift), llvm.FLOAT)) for row in rows_of_a]
+            ones = [spread(b, load(b, b.add(row, shift), llvm.F32)) for row in rows_of_a]
             return [
                 llvm.call(b, "fma", ones[r], columns[c], value)
                 for (r, c), value in zip(places, values)
@@ -184,7 +184,7 @@ def number_at(context, address):
     """The float at an address."""
 
     def generate(context, b, signature, arguments):
-        return load(b, arguments[0], llvm.FLOAT)
+        return load(b, arguments[0], llvm.F32)
 
     return types.float32(types.int64), generate
 
@@ -204,7 +204,7 @@ def dot(context, out, a, x, count):
             width //= 2
             other = [(n + width) % LANES for n in range(LANES)]
             total = b.fadd(total, b.shuffle_vector(total, total, ints(other)))
-        store(b, b.extract_element(total, llvm.INT(0)), out)
+        store(b, b.extract_element(total, llvm.I32(0)), out)
 
     return of_whole_numbers(4, code)
 
@@ -215,7 +215,7 @@ def dot(context, out, a, x, count):
 def _seen(b: IRBuilder, key, low, high):
     """Which queries of a group see a key: query i sees those from low + i to high + i."""
     lane = ints(range(LANES))
-    key, low, high = (spread(b, b.trunc(x, llvm.INT)) for x in (key, low, high))
+    key, low, high = (spread(b, b.trunc(x, llvm.I32)) for x in (key, low, high))
     after = b.icmp_signed(">=", key, b.add(low, lane))
     return b.and_(after, b.icmp_signed("<=", key, b.add(high, lane)))
 
@@ -264,7 +264,7 @@ def invert(context, vector, rows):
     """1 / x for every number of a group of ``rows`` queries; 0 for lanes without one."""
 
     def code(b: IRBuilder, vector, rows):
-        there = b.icmp_signed("<", ints(range(LANES)), spread(b, b.trunc(rows, llvm.INT)))
+        there = b.icmp_signed("<", ints(range(LANES)), spread(b, b.trunc(rows, llvm.I32)))
         over = b.fdiv(floats(1.0), load(b, vector))
         store(b, b.select(there, over, floats(0.0)), vector)
 

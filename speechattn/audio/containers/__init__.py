@@ -1,1 +1,4 @@
-"""containers."""
+"""Headers of recordings, compared with the data that follow: WAV and its relatives, Ogg, MP3.
+
+Read ``detect.py`` first.
+"""

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from speechattn.errors import AudioError
-from speechattn.failures import DAMAGED, TRUNCATED
+from speechattn.errors import DAMAGED, TRUNCATED, AudioError
 
 MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
 ANY = 1 << 62  # more samples than any file
@@ -42,7 +41,7 @@ class Header:
     contradictions: tuple[str, ...] = ()
 
 
-class FileBytes:
+class BoundedReader:
     """A file and its size, for reads that must not come up short.
 
     Attributes:
@@ -84,7 +83,7 @@ class FileBytes:
         return struct.unpack(layout, self.exactly(position, struct.calcsize(layout)))
 
     def error(self, problem: str, kind: str = DAMAGED) -> AudioError:
-        """An error that names the file; ``kind`` is one of :mod:`~speechattn.failures`."""
+        """An error that names the file; ``kind`` is one of :mod:`~speechattn.errors`."""
         return AudioError(f"{self.name}: {problem}", kind)
 
     def unfinished(self, present: int) -> AudioError:
@@ -118,7 +117,7 @@ class FileBytes:
             )
 
 
-def chunks(data: FileBytes, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
+def chunks(data: BoundedReader, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
     """(name, position of the content, size) of IFF chunks, which begin at even offsets."""
     for _ in range(MAX_CHUNKS):
         if position + 8 > data.size:
@@ -129,7 +128,7 @@ def chunks(data: FileBytes, position: int, order: str) -> Iterator[tuple[bytes, 
     raise data.error(f"more than {MAX_CHUNKS} chunks before the samples; {COPY_AGAIN}")
 
 
-def is_chunk(data: FileBytes, position: int, order: str) -> bool:
+def is_chunk(data: BoundedReader, position: int, order: str) -> bool:
     """Whether a plausible chunk begins here, rather than samples."""
     head = data.upto(position, 8)
     if len(head) < 8:

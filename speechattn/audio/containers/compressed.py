@@ -7,8 +7,8 @@ holds, but only decoding tells whether they are there: :mod:`~speechattn.audio.s
 
 from __future__ import annotations
 
-from speechattn.audio.containers.base import ANY, COPY_AGAIN, FileBytes, Header
-from speechattn.failures import TRUNCATED, UNREADABLE
+from speechattn.audio.containers.base import ANY, COPY_AGAIN, BoundedReader, Header
+from speechattn.errors import TRUNCATED, UNREADABLE
 
 RESYNC_BYTES = 65_536  # bytes searched for the next MPEG frame after damage
 
@@ -22,7 +22,7 @@ _BITRATES = {  # kbit/s by (MPEG 1, layer) and index (ISO 11172-3 and 13818-3)
 }
 
 
-def check_ogg(data: FileBytes, start: int) -> Header:
+def check_ogg(data: BoundedReader, start: int) -> Header:
     """Walk the pages of an Ogg stream (RFC 3533): numbered without gaps, the last one marked.
 
     Args:
@@ -76,7 +76,7 @@ def mpeg_frame(head: bytes) -> tuple[int, int] | None:
     return samples // 8 * bits // rate + padding, samples
 
 
-def check_mp3(data: FileBytes, start: int) -> Header:
+def check_mp3(data: BoundedReader, start: int) -> Header:
     """Count MPEG frames; compare them with the Xing/Info header if there is one.
 
     Args:
@@ -112,7 +112,7 @@ def check_mp3(data: FileBytes, start: int) -> Header:
     return Header("MP3", count * samples, surplus=ANY, shortfall=samples)
 
 
-def _resync(data: FileBytes, position: int) -> int | None:
+def _resync(data: BoundedReader, position: int) -> int | None:
     """Position of the next MPEG frame: here, or after damage where two follow each other."""
     head = data.upto(position, 4)
     if mpeg_frame(head) or len(head) < 4 or head[:3] in (b"TAG", b"APE", b"ID3", b"LYR"):

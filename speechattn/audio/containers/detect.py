@@ -21,15 +21,14 @@ from speechattn.audio.containers.base import (
     ENDLESS,
     MAX_CHUNKS,
     UNFINISHED,
-    FileBytes,
+    BoundedReader,
     Header,
     chunks,
     is_chunk,
 )
 from speechattn.audio.containers.compressed import check_mp3, check_ogg, mpeg_frame
 from speechattn.audio.containers.riff import check_w64, check_wav
-from speechattn.errors import AudioError
-from speechattn.failures import EMPTY, MISSING, NO_ACCESS, UNREADABLE
+from speechattn.errors import EMPTY, MISSING, NO_ACCESS, UNREADABLE, AudioError
 from speechattn.text import one_line
 
 FOREIGN = (  # offset, bytes, name: what people try that is no container we read
@@ -76,7 +75,7 @@ def check_container(path: str | os.PathLike) -> Header:
         if status.st_size == 0:
             raise AudioError(f"{name}: is empty (0 bytes); {COPY_AGAIN}", EMPTY)
         with open(path, "rb") as file:
-            data = FileBytes(file, name, status.st_size)
+            data = BoundedReader(file, name, status.st_size)
             header = _check(data)
             _check_suffix(data, os.path.splitext(path)[1].lower(), header.kind)
             return replace(header, contradictions=tuple(data.contradictions))
@@ -89,7 +88,7 @@ def check_container(path: str | os.PathLike) -> Header:
         raise AudioError(message, NO_ACCESS) from None
 
 
-def _check(data: FileBytes) -> Header:
+def _check(data: BoundedReader) -> Header:
     start = _after_id3(data)
     magic = data.upto(start, 16)
     if magic[:4] in (b"RIFF", b"RIFX", b"RF64") and magic[8:12] == b"WAVE":
@@ -117,13 +116,13 @@ def _check(data: FileBytes) -> Header:
     return Header("")
 
 
-def _check_suffix(data: FileBytes, suffix: str, kind: str) -> None:
+def _check_suffix(data: BoundedReader, suffix: str, kind: str) -> None:
     expected = SUFFIXES.get(suffix)
     if kind and expected and kind not in expected:
         data.contradictions.append(f"named {suffix}, but a {kind} file")
 
 
-def _after_id3(data: FileBytes) -> int:
+def _after_id3(data: BoundedReader) -> int:
     """Position after the ID3v2 tags at the head of a file (their size has 7 bits a byte)."""
     position = 0
     for _ in range(16):
@@ -134,7 +133,7 @@ def _after_id3(data: FileBytes) -> int:
     return position
 
 
-def _check_aiff(data: FileBytes, start: int) -> Header:
+def _check_aiff(data: BoundedReader, start: int) -> Header:
     channels, frames, bits, compressed, sound = 0, 0, 0, False, None
     for name, content, size in chunks(data, start + 12, ">"):
         if name == b"COMM":
@@ -159,7 +158,7 @@ def _check_aiff(data: FileBytes, start: int) -> Header:
     return Header("AIFF")
 
 
-def _check_au(data: FileBytes, start: int, order: str) -> Header:
+def _check_au(data: BoundedReader, start: int, order: str) -> Header:
     offset, size, encoding, rate, channels = data.unpack(f"{order}5I", start + 4)
     if channels == 0 or rate == 0:
         raise data.error(
@@ -177,7 +176,7 @@ def _check_au(data: FileBytes, start: int, order: str) -> Header:
     return Header("AU")
 
 
-def _check_nist(data: FileBytes, start: int) -> Header:
+def _check_nist(data: BoundedReader, start: int) -> Header:
     """NIST SPHERE: lines ``name -type value`` up to ``end_head``, in a block of stated size."""
     try:
         length = int(data.exactly(start + 8, 8))
@@ -208,7 +207,7 @@ def _check_nist(data: FileBytes, start: int) -> Header:
     return Header("NIST", frames, surplus=ANY)
 
 
-def _check_caf(data: FileBytes, start: int) -> Header:
+def _check_caf(data: BoundedReader, start: int) -> Header:
     """Core Audio: 64-bit chunk sizes; -1 (to the end of the file) is more than libsndfile reads."""
     position = start + 8
     for _ in range(MAX_CHUNKS):
@@ -229,7 +228,7 @@ def _check_caf(data: FileBytes, start: int) -> Header:
     raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
 
 
-def _is_caf_chunk(data: FileBytes, position: int) -> bool:
+def _is_caf_chunk(data: BoundedReader, position: int) -> bool:
     head = data.upto(position, 12)
     if len(head) < 12:
         return False

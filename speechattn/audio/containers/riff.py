@@ -11,7 +11,7 @@ from speechattn.audio.containers.base import (
     COPY_AGAIN,
     ENDLESS,
     MAX_CHUNKS,
-    FileBytes,
+    BoundedReader,
     Header,
     chunks,
     is_chunk,
@@ -24,7 +24,7 @@ UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
 PCM_TAGS = {1, 3, 6, 7, 0xFFFE}  # WAVE formats with a fixed number of bytes a sample
 
 
-def check_wav(data: FileBytes, start: int, magic: bytes) -> Header:
+def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
     """Walk the chunks of a RIFF, RIFX or RF64 file to its samples.
 
     Args:
@@ -62,7 +62,7 @@ def check_wav(data: FileBytes, start: int, magic: bytes) -> Header:
     return _wave_header(data, "WAV", layout, fact, size, content)
 
 
-def _check_after(data: FileBytes, end: int, block: int, order: str) -> None:
+def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
     """Note what stands after the samples and is no chunk."""
     end += end % 2
     for _ in range(MAX_CHUNKS):
@@ -73,7 +73,7 @@ def _check_after(data: FileBytes, end: int, block: int, order: str) -> None:
     data.check_end(end, block)
 
 
-def _wave_format(data: FileBytes, content: int, size: int, order: str) -> tuple[int, int, int]:
+def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tuple[int, int, int]:
     """(format tag, bytes a block, samples a block or 0) of a ``fmt`` chunk."""
     tag, channels, rate, rate_bytes, block = data.unpack(f"{order}HHIIH", content)
     if channels == 0:
@@ -97,7 +97,7 @@ def _wave_format(data: FileBytes, content: int, size: int, order: str) -> tuple[
 
 
 def _wave_header(
-    data: FileBytes,
+    data: BoundedReader,
     kind: str,
     layout: tuple[int, int, int],
     fact: int | None,
@@ -118,7 +118,7 @@ def _wave_header(
     return Header(kind, most or None, surplus=ANY, shortfall=ANY)
 
 
-def check_w64(data: FileBytes, start: int) -> Header:
+def check_w64(data: BoundedReader, start: int) -> Header:
     """Sony Wave64: 16-byte names, 64-bit sizes that include the 24 bytes of name and size.
 
     Args:

@@ -13,8 +13,8 @@ import numpy as np
 
 from speechattn.corpora.synth.espeak import ACCENTS, Speech
 from speechattn.errors import ConfigError
+from speechattn.files import resource
 from speechattn.phones import PhoneSet, arpabet
-from speechattn.resources import resource
 
 BLOCK_S = 0.002  # seconds; the step in which boundaries are moved
 LOUD_BLOCK_S = 0.005  # seconds

@@ -2,21 +2,45 @@
 
 Speech is resampled to 16 kHz, set to a random level between random stretches of silence, and
 noise is added so that silence is not zero.
+
+The lanes of the synthetic corpus: fresh processes in which its utterances are made.
+
+What espeak-ng gives depends on what it said before in its process. There are always equally many
+lanes, therefore, whatever the machine, and each works in order: every run gives the same samples.
+
+A lane is a Python that runs ``synth_worker``. It is not one of :mod:`multiprocessing`'s processes:
+those import the caller's script again, and PyTorch where the script does, and they need its
+``if __name__ == "__main__":``.
+
+What a lane of the synthetic corpus does: it makes the utterances that it is asked for, in order.
+
+Standard input has one line of JSON, ``{"folder": ..., "jobs": [...]}``; standard output gets the
+version of espeak-ng, then a line for each job. An error a user can act on is the last line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 from scipy.linalg.blas import dtbsv
+from tqdm import tqdm
 
-from speechattn.corpora.synth.corpus import Job
+from speechattn import errors
 from speechattn.corpora.synth.espeak import espeak
 from speechattn.corpora.synth.espeak_phones import PhonemeTable, PhoneSpan, phone_spans
-from speechattn.errors import CorpusError
-from speechattn.timing import SAMPLE_RATE, SHIFT_SAMPLES, seconds_to_frame
+from speechattn.errors import CorpusError, SpeechattnError
+from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, seconds_to_frame
 
 PITCH_RANGE = (30, 70)  # espeak's scale; of an utterance
 RATE_SPREAD_WPM = 12  # either side of the speaker's, of an utterance
@@ -26,6 +50,11 @@ PEAK_DBFS = (-20.0, -3.0)  # dB below full scale, loudest sample of an utterance
 SNR_DB = (20.0, 40.0)  # dB, mean power of speech over that of noise
 NOISE_POLE = (0.0, 0.95)  # of the one-pole filter that colours the noise; 0 is white
 MIN_PAUSE_FRAMES = 3  # frames; shorter silence inside an utterance goes to its neighbour
+
+
+LANES = 2  # another number gives other samples
+# The path is set before anything is imported, so that a lane finds what its caller finds.
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from speechattn.corpora.synth.render import work; work()"
 
 
 def frame_spans(
@@ -74,7 +103,9 @@ def one_pole(pole: float, signal: np.ndarray) -> np.ndarray:
     return dtbsv(1, band, signal, lower=1, diag=1)
 
 
-def render(job: Job, table: PhonemeTable) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
+def render(
+    job: SynthUtterance, table: PhonemeTable
+) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
     """Make an utterance.
 
     Returns:
@@ -106,3 +137,157 @@ def render(job: Job, table: PhonemeTable) -> tuple[np.ndarray, list[tuple[str, i
     signal += noise * np.sqrt(power / (noise**2).mean())
     samples = np.clip(np.round(signal * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
     return samples, frame_spans(spans, before, frames, table.phones.silence)
+
+
+@dataclass(frozen=True)
+class Made:
+    """An utterance that has been written: path in the corpus, frames, (phone, first, end) spans."""
+
+    id: str
+    path: str
+    frames: int
+    phones: tuple[tuple[str, int, int], ...]
+
+
+def make_utterances(
+    folder: Path, jobs: Sequence[SynthUtterance], *, progress: bool = False
+) -> tuple[dict[str, Made], str]:
+    """Write the audio of utterances, ``audio/SPEAKER/UTTERANCE.flac``.
+
+    Args:
+        folder: of the corpus.
+        jobs: what to make; other jobs, or these in another order, change the samples of each.
+        progress: show a bar on standard error.
+
+    Returns:
+        What was made, by utterance, and the version of espeak-ng.
+
+    Raises:
+        CorpusError: if a file cannot be written or a lane ends early.
+        UsageError: if espeak-ng is not installed, or has no sound for a text.
+    """
+    made: dict[str, Made] = {}
+    with contextlib.ExitStack() as stack:
+        lanes = [stack.enter_context(_lane(folder, jobs[i::LANES])) for i in range(LANES)]
+        version, *_ = [_answer(lane)["version"] for lane in lanes]
+        for turn, job in enumerate(tqdm(jobs, unit="utterance", disable=not progress)):
+            answer = _answer(lanes[turn % LANES])
+            phones = tuple((phone, first, end) for phone, first, end in answer["phones"])
+            made[job.id] = Made(job.id, answer["path"], answer["frames"], phones)
+    return made, version
+
+
+@contextlib.contextmanager
+def _lane(folder: Path, jobs: Sequence[SynthUtterance]) -> Iterator[subprocess.Popen]:
+    """A process at work; when an exception leaves the block, it is stopped."""
+    request = json.dumps({"folder": str(folder), "jobs": [asdict(job) for job in jobs]})
+    command = [sys.executable, "-c", _PROGRAM, *sys.path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            with contextlib.suppress(OSError):  # it has ended already, which _answer notices
+                process.stdin.write(request.encode("ascii") + b"\n")
+                process.stdin.close()
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _answer(lane: subprocess.Popen) -> dict:
+    """The next answer of a lane.
+
+    Raises:
+        SpeechattnError: the one it reports.
+        CorpusError: if it has ended.
+    """
+    line = lane.stdout.readline()
+    if not line.endswith(b"\n"):
+        raise errors.CorpusError(
+            f"synthetic corpus: a process that makes audio ended early (status {lane.wait()}); "
+            "see what it wrote before this line, or free memory, and try again"
+        )
+    answer = json.loads(line)
+    if "error" in answer:
+        raise getattr(errors, answer["error"])(answer["message"])
+    return answer
+
+
+def work() -> None:
+    """Read a request from standard input and answer it on standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who stops the lanes
+    request = json.loads(sys.stdin.buffer.readline())
+    jobs = [_job(values) for values in request["jobs"]]
+    try:
+        for answer in _answers(Path(request["folder"]), jobs):
+            _say(answer)
+    except SpeechattnError as error:
+        _say({"error": type(error).__name__, "message": str(error)})
+
+
+def _say(answer: dict) -> None:
+    sys.stdout.buffer.write(json.dumps(answer).encode("ascii") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _job(values: dict) -> SynthUtterance:
+    """The inverse of :func:`dataclasses.asdict` and JSON."""
+    return SynthUtterance(
+        **{**values, "speaker": Speaker(**values["speaker"]), "seed": tuple(values["seed"])}
+    )
+
+
+def _answers(folder: Path, jobs: Sequence[SynthUtterance]) -> Iterator[dict]:
+    table = PhonemeTable()
+    yield {"version": espeak().version}
+    for job in jobs:
+        samples, phones = render(job, table)
+        path = f"audio/{job.speaker.id}/{job.id}.flac"
+        _write_flac(folder / path, samples)
+        yield {"path": path, "frames": len(samples) // SHIFT_SAMPLES, "phones": phones}
+
+
+def _write_flac(path: Path, samples: np.ndarray) -> None:
+    """Write int16 samples at 16 kHz, shape (samples,).
+
+    Raises:
+        CorpusError: if it cannot be written.
+    """
+    flac = io.BytesIO()  # libsndfile may cut a file on a full disk short and not say so
+    soundfile.write(flac, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(flac.getvalue())
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: cannot be written ({error.strerror}); free the disk or use another folder"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A synthetic voice: rate in words a minute, pitch on espeak's scale of 0 to 99."""
+
+    id: str
+    accent: str
+    variant: str
+    rate: int
+    pitch: int
+
+
+@dataclass(frozen=True)
+class SynthUtterance:
+    """An utterance to be made.
+
+    Attributes:
+        id: of the utterance; begins with its speaker's.
+        split: it belongs to.
+        speaker: who says it.
+        text: sentence.
+        seed: of everything random about it.
+    """
+
+    id: str
+    split: str
+    speaker: Speaker
+    text: str
+    seed: tuple[int, ...]

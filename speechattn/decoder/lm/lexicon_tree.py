@@ -1,4 +1,4 @@
-"""The states of :mod:`speechattn.decoder.lm.wordnetwork`.
+"""The states of :mod:`speechattn.decoder.lm.word_lm`.
 
 First the roots, and below each the branches of its tree that hold several words. Where a branch holds
 one word only, its phones from there on are states of their own kind, one for each phone of the word and
@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.jit import SCORES, STATE_TABLE, STATES, compiled
+from speechattn.jit import F32_ARRAY, I32_ARRAY, I32_MATRIX, jit
 
-NONE = -1
-ANY = 0  # the root of any word
+NO_NODE = -1
+ANY_ROOT = 0  # the root of any word
 PHONE, REST = 0, 1  # columns of suffixes
 LOW, HIGH, DEPTH = 0, 1, 2  # columns of branches: their entries, and phones before them
 
 
-@compiled(f"Tuple(({STATES}, {STATE_TABLE}))", STATES, STATES)
+@jit(f"Tuple(({I32_ARRAY}, {I32_MATRIX}))", I32_ARRAY, I32_ARRAY)
 def suffixes(phones, lengths):
     """Number the ends of pronunciations.
 
@@ -33,17 +33,17 @@ def suffixes(phones, lengths):
     number = np.empty(len(phones), np.int32)
     suffix = np.empty((len(phones), 2), np.int32)
     # The suffixes with one phone more before them, as lists; last those of one phone.
-    longer = np.full(len(phones) + 1, NONE, np.int32)
+    longer = np.full(len(phones) + 1, NO_NODE, np.int32)
     beside = np.empty(len(phones), np.int32)
     count, end = 0, 0
     for length in lengths:
         end += length
-        rest = NONE
+        rest = NO_NODE
         for i in range(end - 1, end - 1 - length, -1):
             found = longer[rest]
-            while found != NONE and suffix[found, PHONE] != phones[i]:
+            while found != NO_NODE and suffix[found, PHONE] != phones[i]:
                 found = beside[found]
-            if found == NONE:
+            if found == NO_NODE:
                 found = count
                 suffix[found, PHONE], suffix[found, REST] = phones[i], rest
                 beside[found], longer[rest] = longer[rest], found
@@ -52,7 +52,7 @@ def suffixes(phones, lengths):
     return number, suffix[:count].copy()
 
 
-@compiled(STATES, STATES, STATES, STATES, STATES, STATES, STATES, STATES)
+@jit(I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY)
 def roots_behind_triples(
     histories, first_triple, third, first_pair, second, after_pair, after_word
 ):
@@ -78,11 +78,11 @@ def roots_behind_triples(
     return behind
 
 
-@compiled(
-    f"Tuple(({STATES}, {STATES}, {SCORES}, {STATES}))",
-    *(STATES, STATES, SCORES, STATES, SCORES, STATES, STATES, STATES),
+@jit(
+    f"Tuple(({I32_ARRAY}, {I32_ARRAY}, {F32_ARRAY}, {I32_ARRAY}))",
+    *(I32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY),
 )
-def entries(first, word, log_prob, after, log_unigram, after_word, first_way, order):
+def arrivals(first, word, log_prob, after, log_unigram, after_word, first_way, order):
     """What may be said at each root: words in all their ways.
 
     Args:
@@ -125,10 +125,10 @@ def entries(first, word, log_prob, after, log_unigram, after_word, first_way, or
     return begin, way, score, behind
 
 
-@compiled(
+@jit(
     "UniTuple(int64, 3)",
-    *(STATES, STATES, STATES, STATES, STATE_TABLE),
-    *(STATES, STATE_TABLE, SCORES, STATES, STATES, SCORES, "int64", "int64"),
+    *(I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_MATRIX),
+    *(I32_ARRAY, I32_MATRIX, F32_ARRAY, I32_ARRAY, I32_ARRAY, F32_ARRAY, "int64", "int64"),
 )
 def _single_words(
     spoken,
@@ -160,15 +160,15 @@ def _single_words(
         arc_first[state], jump_first[state] = num_arcs, num_jumps
         state += 1
         left = suffix[rest, REST]
-        if left == NONE:
-            jumps[num_jumps], jump_score[num_jumps] = ANY, 0.0
+        if left == NO_NODE:
+            jumps[num_jumps], jump_score[num_jumps] = ANY_ROOT, 0.0
             num_jumps += 1
         else:
             arcs[num_arcs, 0], arcs[num_arcs, 1] = suffix[left, PHONE], roots + left
             arc_score[num_arcs] = 0.0
             num_arcs += 1
     for root in range(roots):
-        if spoken[root] == NONE:
+        if spoken[root] == NO_NODE:
             continue
         for w in range(first_way[spoken[root]], first_way[spoken[root] + 1]):
             for i in range(begins[w], begins[w + 1]):
@@ -184,10 +184,10 @@ def _single_words(
     return state, num_arcs, num_jumps
 
 
-@compiled(
-    f"Tuple(({STATES}, {STATE_TABLE}, {SCORES}, {STATES}, {STATES}, {SCORES}))",
-    *(STATES, STATES, SCORES, STATES, STATES, STATES, SCORES),
-    *(STATES, STATES, STATES, STATES, STATE_TABLE),
+@jit(
+    f"Tuple(({I32_ARRAY}, {I32_MATRIX}, {F32_ARRAY}, {I32_ARRAY}, {I32_ARRAY}, {F32_ARRAY}))",
+    *(I32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, F32_ARRAY),
+    *(I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_MATRIX),
 )
 def grow(
     entry_first,
@@ -216,7 +216,7 @@ def grow(
         number, suffix: see :func:`suffixes`.
 
     Returns:
-        As in :class:`speechattn.decoder.lm.wordnetwork.Network`.
+        As in :class:`speechattn.decoder.lm.word_lm.Network`.
     """
     roots = len(back)
     # Room for all: memory that is never written costs nothing.
@@ -224,9 +224,9 @@ def grow(
     for k in range(len(way)):
         most += begins[way[k] + 1] - begins[way[k]]
     states = roots + len(suffix)
-    block = np.full(roots, NONE, np.int32)  # where the states of the word before a root begin
+    block = np.full(roots, NO_NODE, np.int32)  # where the states of the word before a root begin
     for root in range(roots):
-        if spoken[root] != NONE:
+        if spoken[root] != NO_NODE:
             block[root] = states
             states += begins[first_way[spoken[root] + 1]] - begins[first_way[spoken[root]]]
     first_branch, room = states, states + most
@@ -245,7 +245,7 @@ def grow(
         arc_first[state], jump_first[state] = num_arcs, num_jumps
         if state < roots:
             k, high, depth, due = entry_first[state], entry_first[state + 1], 0, np.float32(0)
-            if back[state] != NONE:
+            if back[state] != NO_NODE:
                 jumps[num_jumps], jump_score[num_jumps] = back[state], back_score[state]
                 num_jumps += 1
         else:
@@ -268,7 +268,7 @@ def grow(
                 branch[b, LOW], branch[b, HIGH], branch[b, DEPTH] = begin, k, depth + 1
                 paid[b] = best
                 states += 1
-            elif behind[begin] == ANY:
+            elif behind[begin] == ANY_ROOT:
                 target = roots + number[at]
             else:
                 target = block[behind[begin]] + at - begins[first_way[spoken[behind[begin]]]]

@@ -10,22 +10,36 @@ context; all others back off to the context without its oldest phone (Katz 1987)
 Below the single phones lie the frequencies of phones. The state after a phone is the longest end
 of context and phone that is a state. There are no marks for the beginning and end of an utterance:
 these are :class:`speechattn.decoder.lm.phone_model.PhoneModel`'s.
+
+Phone n-grams from counts: of training labels, of text, of both.
+
+They are estimated by interpolation after Witten and Bell (1991, "The zero-frequency problem", their
+method C): after a context that was followed N times by T different phones,
+
+    p(q | c) = (count(c, q) + T p(q | c without its oldest)) / (N + T)
 """
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
-from speechattn.modelarrays import check_names, checked_array, hold, within
+from speechattn.checks import check_names, checked_array, require, within
+from speechattn.errors import ConfigError, CorpusError
+from speechattn.segments import FrameRun
 
 LONGEST_ORDER = 10
 MOST_CONTEXTS = 2**62  # of one length that can be told apart
 OWNER = "phone n-grams"  # in messages
 MOST_PHONES = 1 << 16
+
+
+LONG = 4  # phones; n-grams from here on must have been seen often enough
 
 
 class Tables(NamedTuple):
@@ -87,20 +101,26 @@ class PhoneNgrams:
             ("arc_phone", self.arc_phone, self.arc_state),
             ("arc_log_prob", self.arc_log_prob, self.arc_state),
         ):
-            hold(
+            require(
                 OWNER, one.shape == other.shape, f"{name} has shape {one.shape}, not {other.shape}"
             )
         size, states = self.num_phones, self.num_states
-        hold(OWNER, 0 < size <= states, f"{states} states cannot be {size} phones and what follows")
+        require(
+            OWNER, 0 < size <= states, f"{states} states cannot be {size} phones and what follows"
+        )
         within(OWNER, "oldest", self.oldest, 0, size - 1)
         within(OWNER, "arc_phone", self.arc_phone, 0, size - 1)
         within(OWNER, "arc_state", self.arc_state, 0, states - 1)
-        hold(OWNER, (self.back[:size] == -1).all(), "back of a single phone is not -1")
-        hold(OWNER, (self.oldest[:size] == np.arange(size)).all(), "single phones are not in order")
+        require(OWNER, (self.back[:size] == -1).all(), "back of a single phone is not -1")
+        require(
+            OWNER, (self.oldest[:size] == np.arange(size)).all(), "single phones are not in order"
+        )
         place = self.arc_state.astype(np.int64) * size + self.arc_phone
-        hold(OWNER, (np.diff(place) > 0).all(), "an arc is there twice, or arcs are not in order")
+        require(
+            OWNER, (np.diff(place) > 0).all(), "an arc is there twice, or arcs are not in order"
+        )
         for level in self._codes():
-            hold(OWNER, (np.diff(np.sort(level)) > 0).all(), "a context is there twice")
+            require(OWNER, (np.diff(np.sort(level)) > 0).all(), "a context is there twice")
 
     def __getstate__(self) -> dict:
         """For pickling, without what can be computed again."""
@@ -166,15 +186,15 @@ class PhoneNgrams:
             # The next length ends where a state's back is no longer of this one.
             other = np.flatnonzero((self.back[end:] < start) | (self.back[end:] >= end))
             lengths.append((end, end + int(other[0]) if len(other) else states))
-            hold(OWNER, lengths[-1][1] > end, "contexts are not in order of their lengths")
-            hold(OWNER, len(lengths) < LONGEST_ORDER, f"an order above {LONGEST_ORDER}")
+            require(OWNER, lengths[-1][1] > end, "contexts are not in order of their lengths")
+            require(OWNER, len(lengths) < LONGEST_ORDER, f"an order above {LONGEST_ORDER}")
         return lengths
 
     def _codes(self) -> list[np.ndarray]:
         """For each length, a number for each context: its phones are the digits, the newest last."""
         codes, lengths = [], self._lengths()
         size = self.num_phones
-        hold(
+        require(
             OWNER,
             size ** len(lengths) < MOST_CONTEXTS,
             f"{size} phones are too many for that order",
@@ -189,7 +209,7 @@ class PhoneNgrams:
     def tensors(self) -> dict[str, np.ndarray]:
         """As compact arrays for a file: float16, int32, and uint8 where phones fit.
 
-        In the place of ``arc_state`` stands ``arcs``, how many leave each state. What :func:`speechattn.decoder.lm.ngramcounts.estimate_ngrams` gave comes back the same.
+        In the place of ``arc_state`` stands ``arcs``, how many leave each state. What :func:`speechattn.decoder.lm.ngrams.estimate_ngrams` gave comes back the same.
         """
         small = np.uint8 if self.num_phones < 256 else np.int32
         types = {"oldest": small, "arc_phone": small, "back": np.int32, "arcs": small}
@@ -213,7 +233,7 @@ class PhoneNgrams:
         within(OWNER, "arcs", arcs, 0, MOST_PHONES)
         # Before anything of their number is made: it may be any.
         found, right = np.shape(tensors["arc_phone"]), (int(arcs.sum()),)
-        hold(OWNER, found == right, f"arc_phone has shape {found}, not {right}")
+        require(OWNER, found == right, f"arc_phone has shape {found}, not {right}")
         others = {name: values for name, values in tensors.items() if name != "arcs"}
         return cls(**others, arc_state=np.repeat(np.arange(len(arcs)), arcs))
 
@@ -221,3 +241,120 @@ class PhoneNgrams:
 def _in_file() -> set[str]:
     names = {field.name for field in fields(PhoneNgrams)}
     return names - {"arc_state"} | {"arcs"}
+
+
+def count_ngrams(
+    sequences: Iterable[Sequence[int]],
+    order: int,
+    weight: float = 1.0,
+    into: Counter | None = None,
+) -> Counter:
+    """Count all n-grams of 1 to ``order`` phones.
+
+    Args:
+        sequences: phones that follow each other.
+        order: of the longest n-grams.
+        weight: what each counts as, so that sources may be mixed; above 0.
+        into: counts to add to, changed; None for new ones.
+
+    Returns:
+        N-gram (a tuple of phones) → how often it was seen, times the weight.
+
+    Raises:
+        ConfigError: if a setting is out of range.
+    """
+    _check_order(order)
+    if not 0 < weight < float("inf"):
+        raise ConfigError(f"phone n-grams: weight is {weight}; give a number above 0")
+    counts = Counter() if into is None else into
+    for sequence in sequences:
+        phones = tuple(map(int, sequence))
+        for end in range(1, len(phones) + 1):
+            for start in range(max(0, end - order), end):
+                counts[phones[start:end]] += weight
+    return counts
+
+
+def neighbours(runs: Iterable[FrameRun]) -> Iterator[list[int]]:
+    """The phones of an utterance's runs, in order of time; a gap begins another sequence."""
+    phones: list[int] = []
+    end = None
+    for run in runs:
+        if phones and run.start != end:
+            yield phones
+            phones = []
+        phones.append(run.phone)
+        end = run.end
+    if phones:
+        yield phones
+
+
+def estimate_ngrams(
+    counts: Counter, num_phones: int, order: int, least: float = 2.0
+) -> PhoneNgrams:
+    """Estimate n-grams by Witten and Bell's interpolation.
+
+    N-grams of 4 phones and more that were counted less than ``least`` times are treated as if
+    they had never been seen. Phones never seen count as half an example among the
+    frequencies. Log probabilities are rounded to what a model file holds.
+
+    Args:
+        counts: n-gram → how often it was seen; with each one all that it contains, as
+            :func:`count_ngrams` counts.
+        num_phones: P.
+        order: of the longest n-grams; longer ones among the counts are left alone.
+        least: counts, above 0.
+
+    Raises:
+        ConfigError: if a setting is out of range.
+        CorpusError: if there is nothing to learn from, or a phone is outside 0 to P - 1.
+    """
+    _check_order(order)
+    if not least > 0:
+        raise ConfigError(f"phone n-grams: least is {least}; give a number above 0")
+    rows: dict[tuple, dict[int, float]] = {}
+    for ngram in sorted((g for g in counts if 0 < len(g) <= order), key=lambda g: (len(g), g)):
+        if not 0 <= min(ngram) <= max(ngram) < num_phones:
+            raise CorpusError(
+                f"phone n-grams: {ngram} has a phone outside 0 to {num_phones - 1}; "
+                "use the phone set the labels were made with"
+            )
+        if counts[ngram] >= (least if len(ngram) >= LONG else 0) and counts[ngram] > 0:
+            rows.setdefault(ngram[:-1], {})[ngram[-1]] = float(counts[ngram])
+    if () not in rows:
+        raise CorpusError("phone n-grams: no phones to learn from; give labelled utterances")
+    often = np.full(num_phones, 0.5)
+    often[list(rows[()])] += list(rows[()].values())
+    unigram = often / often.sum()
+
+    state: dict[tuple, int] = {}
+    back, back_off, full, arcs = [], [], [], []
+    singles = [(phone,) for phone in range(num_phones)]
+    for context in [*singles, *(context for context in rows if len(context) > 1)]:
+        shorter = context[1:]
+        if shorter and shorter not in state:
+            continue
+        probability = full[state[shorter]].copy() if shorter else unigram.copy()
+        weight = 1.0
+        if row := rows.get(context):
+            total = sum(row.values()) + len(row)
+            weight = len(row) / total
+            probability *= weight
+            probability[list(row)] += np.array(list(row.values())) / total
+            arcs += [(len(back), phone, probability[phone]) for phone in row]
+        state[context] = len(back)
+        back.append(state[shorter] if shorter else -1)
+        back_off.append(weight)
+        full.append(probability)
+    arc_state, arc_phone, arc_probability = np.array(arcs or np.empty((0, 3))).T
+    oldest = np.array([context[0] for context in state])
+    back_off, arc_log_prob, log_unigram = (
+        np.log(np.asarray(x, dtype=np.float64)).astype(np.float16)
+        for x in (back_off, arc_probability, unigram)
+    )
+    return PhoneNgrams(oldest, back, back_off, arc_state, arc_phone, arc_log_prob, log_unigram)
+
+
+def _check_order(order: int) -> None:
+    if not 2 <= order <= LONGEST_ORDER:
+        raise ConfigError(f"phone n-grams: order is {order}; give 2 to {LONGEST_ORDER}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from speechattn.decoder.lm.english import BEGIN, END, LEAST_LOG_PROB, WordTrigram
 from speechattn.decoder.lm.lexicon import Lexicon
-from speechattn.decoder.lm.word_lm import MOST_WORDS, WordNgrams, rounded
+from speechattn.decoder.lm.word_lm import MOST_WORDS, WordNgrams, as_saved
 from speechattn.errors import ConfigError, CorpusError
 
 LEAST_REST = 1e-4  # probability that is left for what is no pair or triple
@@ -63,7 +63,7 @@ def choose_words(
     histories, row, followers = np.unique(history, return_inverse=True, return_counts=True)
     said = [list(dict.fromkeys(lexicon.variants[trigram.words[i].upper()])) for i in known]
     ways = [way for variants in said for way in variants]
-    return rounded(
+    return as_saved(
         WordNgrams(
             phones=np.concatenate([np.array(way) for way in ways]),
             lengths=np.array([len(way) for way in ways]),

@@ -4,17 +4,25 @@ Which word follows is a trigram with back-off (Katz 1987): the log probability o
 known, or ``pair_back_off`` of the two words before and that of the last pair, or else ``back_off``
 of the word before and ``log_unigram`` of this one. Words need no names here: the decoder writes
 phones, and words only tell it which ones belong together.
+
+The words as an automaton: a tree of pronunciations after all that something is known to follow.
+
+A *root* is where a word may begin. Root 0 is for any word; other ones, at a sentence's beginning, after
+words and after pairs of words, hold only what is known to follow there, and fall back to what is known
+after the last word alone, in the end to root 0. Below a root lies the tree of the pronunciations that
+begin there; what a word costs is paid as soon as possible, along the way to it (Ortmanns, Ney and
+Eiden 1996, "Language-model look-ahead").
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
-from speechattn.decoder.lm.wordnetwork import Network, word_network
-from speechattn.modelarrays import check_names, checked_array, hold, within
+from speechattn.checks import check_names, checked_array, require, within
 
 LONGEST_WORD = 60  # phones
 MOST_WORDS = 1 << 16  # so that numbers of words take two bytes
@@ -22,6 +30,9 @@ OWNER = "words"  # in messages
 LOG_PROBS = ("log_unigram", "back_off", "log_pair", "pair_back_off", "log_triple")
 # Of these there are many: in a file they are whole numbers of 8 bits, in steps of so many nats.
 COARSE, STEP = ("log_pair", "log_triple"), 1 / 16
+
+
+ANY_CONTEXT, SENTENCE = 0, 1  # roots
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +95,12 @@ class WordNgrams:
             ("third", len(self.third), int(self.pair_followers.sum())),
             ("log_triple", len(self.log_triple), len(self.third)),
         ):
-            hold(OWNER, found == right, f"{name} has {found} values, not {right}")
-        hold(OWNER, 0 < size <= MOST_WORDS, f"there are {size}, not 1 to {MOST_WORDS}")
+            require(OWNER, found == right, f"{name} has {found} values, not {right}")
+        require(OWNER, 0 < size <= MOST_WORDS, f"there are {size}, not 1 to {MOST_WORDS}")
         within(OWNER, "ways", self.ways, 1, len(self.lengths))
         within(OWNER, "lengths", self.lengths, 1, LONGEST_WORD)
         within(OWNER, "phones", self.phones, 0, 2**31 - 1)
-        hold(OWNER, self.silence not in self.phones, f"silence, {self.silence}, lies in a word")
+        require(OWNER, self.silence not in self.phones, f"silence, {self.silence}, lies in a word")
         within(OWNER, "followers", self.followers, 0, size)
         within(OWNER, "second", self.second, 0, size - 1)
         within(OWNER, "histories", self.histories, 0, len(self.second) - 1)
@@ -101,7 +112,7 @@ class WordNgrams:
             ("triple", np.repeat(np.arange(rows), self.pair_followers), self.third),
         ):
             steps = np.diff(row.astype(np.int64) * size + last)
-            hold(OWNER, bool((steps > 0).all()), f"a {what} is there twice, or out of order")
+            require(OWNER, bool((steps > 0).all()), f"a {what} is there twice, or out of order")
 
     def __getstate__(self) -> dict:
         """For pickling, without what can be computed again."""
@@ -142,7 +153,7 @@ class WordNgrams:
         """
         check_names(OWNER, set(tensors), {field.name for field in fields(cls)})
         silence = checked_array(OWNER, "silence", tensors["silence"], None)
-        hold(OWNER, len(silence) == 1, f"silence has {len(silence)} values, not 1")
+        require(OWNER, len(silence) == 1, f"silence has {len(silence)} values, not 1")
         coarse = {}
         for name in COARSE:
             steps = checked_array(OWNER, name, tensors[name], None)
@@ -151,7 +162,7 @@ class WordNgrams:
         return cls(**{**tensors, **coarse, "silence": int(silence[0])})
 
 
-def rounded(words: WordNgrams) -> WordNgrams:
+def as_saved(words: WordNgrams) -> WordNgrams:
     """The words as they come back from a file."""
     return WordNgrams.from_tensors(words.tensors())
 
@@ -169,3 +180,121 @@ def _compact(name: str, values: np.ndarray) -> np.ndarray:
     return values.astype(
         next(t for t in (np.uint8, np.uint16, np.int32) if highest <= np.iinfo(t).max)
     )
+
+
+class Network(NamedTuple):
+    """S states, of which the first are roots, A arcs and J jumps.
+
+    Attributes:
+        arc_first: the first arc that leaves each state, and behind the last state their number,
+            int32, shape (S + 1,).
+        arcs: the phone and the state that each leads to, int32, shape (A, 2); those that leave a
+            state in the order of their scores, the highest first.
+        arc_score: log probabilities, float32, shape (A,).
+        jump_first: like ``arc_first``, of jumps: moves that take no phone, from where a word ends
+            to the root behind it, and from a root to the one that it falls back to.
+        jumps: the state that each leads to, int32, shape (J,).
+        jump_score: log probabilities, float32, shape (J,).
+    """
+
+    arc_first: np.ndarray
+    arcs: np.ndarray
+    arc_score: np.ndarray
+    jump_first: np.ndarray
+    jumps: np.ndarray
+    jump_score: np.ndarray
+
+    @property
+    def num_states(self) -> int:
+        """S."""
+        return len(self.arc_first) - 1
+
+    @classmethod
+    def empty(cls) -> Network:
+        """Of no states."""
+        none, scores = np.zeros(0, np.int32), np.zeros(0, np.float32)
+        return cls(np.zeros(1, np.int32), np.zeros((0, 2), np.int32), scores, none, none, scores)
+
+
+def word_network(words: WordNgrams) -> Network:
+    """Build the automaton of some words."""
+    from speechattn.decoder.lm import lexicon_tree
+
+    roots = _roots(words)
+    first_pair, first_triple = _sums(words.followers), _sums(words.pair_followers)
+    triples = words.histories, first_triple, words.third
+    pairs = first_pair, words.second, roots.after_pair
+    after_triple = lexicon_tree.roots_behind_triples(*triples, *pairs, roots.after_word)
+    # What may follow at each root but the first, in their order: pairs at a sentence's beginning,
+    # which come last among the pairs, then those after words, then triples.
+    last = first_pair[-2]
+    told = [
+        np.concatenate([pair[last:], pair[:last], triple])
+        for pair, triple in (
+            (words.second, words.third),
+            (words.log_pair, words.log_triple),
+            (roots.after_pair, after_triple),
+        )
+    ]
+    counts = words.followers[-1:], words.followers[roots.followed], words.pair_followers
+    first_way = _sums(words.ways)
+    entries = lexicon_tree.arrivals(
+        *(_sums(np.concatenate(counts)), *told),
+        *(words.log_unigram, roots.after_word, first_way, _order(words)),
+    )
+    return Network(
+        *lexicon_tree.grow(
+            *(*entries, roots.spoken, roots.back, roots.back_score),
+            *(words.phones, _sums(words.lengths), first_way),
+            *lexicon_tree.suffixes(words.phones, words.lengths),
+        )
+    )
+
+
+class _Roots(NamedTuple):
+    """Root ``ANY``, that of a sentence's beginning, those after words, and those after pairs.
+
+    Attributes:
+        followed: words that have a root.
+        after_word: root after each word, and last that of a sentence's beginning.
+        after_pair: root after each pair: its own, or else that after its second word.
+        spoken: the word that each root comes after, -1 for none.
+        back: the root that each falls back to, -1 for none.
+        back_score: the log weight of that.
+    """
+
+    followed: np.ndarray
+    after_word: np.ndarray
+    after_pair: np.ndarray
+    spoken: np.ndarray
+    back: np.ndarray
+    back_score: np.ndarray
+
+
+def _roots(words: WordNgrams) -> _Roots:
+    followed = np.flatnonzero(words.followers[:-1])
+    own = 2 + len(followed) + np.arange(len(words.histories))  # roots after pairs
+    count = 2 + len(followed) + len(own)
+    after_word = np.full(words.num_words + 1, ANY_CONTEXT, np.int32)
+    after_word[-1], after_word[followed] = SENTENCE, 2 + np.arange(len(followed))
+    after_pair = after_word[words.second]
+    spoken = np.full(count, -1, np.int32)
+    spoken[after_word[followed]], spoken[own] = followed, words.second[words.histories]
+    back, back_score = np.full(count, ANY_CONTEXT, np.int32), np.zeros(count, np.float32)
+    back_score[after_word], back_score[own] = words.back_off, words.pair_back_off
+    back[ANY_CONTEXT], back[own] = -1, after_pair[words.histories]
+    after_pair[words.histories] = own
+    return _Roots(followed, after_word, after_pair, spoken, back, back_score)
+
+
+def _sums(counts: np.ndarray) -> np.ndarray:
+    """Where each of so many begins, and last where they end, int32."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+
+
+def _order(words: WordNgrams) -> np.ndarray:
+    """All pronunciations in the order of their phones, int32; the shorter come first."""
+    table = np.zeros((len(words.lengths), int(words.lengths.max())), ">i4")
+    table[np.arange(table.shape[1]) < words.lengths[:, None]] = words.phones + 1
+    keys = table.view(f"V{table.shape[1] * table.itemsize}").ravel()
+    return np.argsort(keys, kind="stable").astype(np.int32)

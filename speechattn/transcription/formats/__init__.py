@@ -1,1 +1,1 @@
-"""formats."""
+"""One writer a format: TextGrid, CTM, JSON, CSV, ELAN and more. Read ``registry.py`` first."""

@@ -1,6 +1,11 @@
 """TextGrids, as Praat reads them: one interval tier, ``phones``, in the long or the short form.
 
 Silence is the empty label, as the Montreal Forced Aligner has it since 2.0.
+
+Label tracks of other editors: Audacity and HTK, one phone a line.
+
+Neither says how sure the recognizer is: Audacity has no place for it, and of HTK's label files
+many readers take three fields and no more.
 """
 
 from __future__ import annotations
@@ -8,13 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from speechattn.decimals import exact, plain
+from speechattn.segments import exact, plain, whole_edges
+from speechattn.text import one_line
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Transcription
 
+
 TIER = "phones"
 _HEADER = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
+
+
+HTK_UNITS_PER_SECOND = 10_000_000  # of 100 ns
+_HTK_SPECIAL = "\"'\\"  # begin a quoted string, or an escape, anywhere in HTK's strings
 
 
 def _intervals(transcription: Transcription, silence: str) -> Iterator[tuple[str, str, str]]:
@@ -64,3 +75,44 @@ def textgrid_short(transcription: Transcription, file: str, silence: str) -> str
     for interval in _intervals(transcription, silence):
         lines += interval
     return "\n".join(lines) + "\n"
+
+
+def audacity(transcription: Transcription, file: str, silence: str) -> str:
+    """A label track for Audacity: start, end (s) and label, separated by tabs.
+
+    The format has no escapes: what is not printable in a label is written as Python's.
+    """
+    return "".join(
+        f"{plain(exact(segment.start))}\t{plain(exact(segment.end))}\t{one_line(segment.label)}\n"
+        for segment in transcription.phones
+    )
+
+
+def lab(transcription: Transcription, file: str, silence: str) -> str:
+    """An HTK label file: start and end in units of 100 ns, label."""
+    edges = whole_edges(transcription.phones, HTK_UNITS_PER_SECOND)
+    return "".join(
+        f"{start} {end} {htk_string(segment.label)}\n"
+        for (start, end), segment in zip(edges, transcription.phones)
+    )
+
+
+def htk_string(text: str) -> str:
+    """A label as HTK reads strings (The HTK Book, "String Matching").
+
+    In double quotes if it is empty, holds white space, quotes, backslashes or what is not
+    printable, or begins like a number, a comment or a separator; there a backslash stands before
+    quotes and backslashes, and bytes that are not printable are three octal digits after one.
+    """
+    odd = any(c in _HTK_SPECIAL or c.isspace() or not c.isprintable() for c in text)
+    if text and not odd and (text[0].isalpha() or not text[0].isascii()):
+        return text
+    return '"' + "".join(_htk_character(c) for c in text) + '"'
+
+
+def _htk_character(character: str) -> str:
+    if character in _HTK_SPECIAL:
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogatepass"))

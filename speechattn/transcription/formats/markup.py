@@ -1,6 +1,6 @@
 """Formats of programs that play the recording beside its labels: ELAN and WebVTT.
 
-Both count in milliseconds; see :func:`speechattn.decimals.whole_edges` for how times are rounded.
+Both count in milliseconds; see :func:`speechattn.segments.whole_edges` for how times are rounded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from speechattn.decimals import whole_edges
+from speechattn.segments import whole_edges
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Transcription

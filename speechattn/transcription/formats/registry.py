@@ -11,12 +11,12 @@ everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from speechattn.transcription.formats.format_labels import audacity, lab
-from speechattn.transcription.formats.labels import textgrid, textgrid_short
+from speechattn.errors import UsageError
+from speechattn.transcription.formats.labels import audacity, lab, textgrid, textgrid_short
 from speechattn.transcription.formats.markup import eaf, vtt
 from speechattn.transcription.formats.tables import csv_text, ctm, json_text
 
@@ -76,3 +76,27 @@ WRITERS: dict[str, Writer] = {
     "vtt": Writer(".vtt", vtt),
     "lab": Writer(".lab", lab),
 }
+
+POSTERIORS = {"npz": ".npz", "ark": ".ark"}  # suffixes, by kind; posterior_files.py writes them
+
+
+def output_suffixes(kinds: Sequence[str]) -> dict[str, str]:
+    """The suffixes of output files, by kind: a format or a kind of posteriors.
+
+    Raises:
+        UsageError: if a kind is unknown, none is named, or two would be written to one file.
+    """
+    suffixes = {**{name: writer.suffix for name, writer in WRITERS.items()}, **POSTERIORS}
+    unknown = [kind for kind in kinds if kind not in suffixes]
+    if unknown or not kinds:
+        what = f"unknown format {unknown[0]!r}" if unknown else "no output format"
+        raise UsageError(f"{what}; choose from {', '.join(WRITERS)}")
+    first: dict[str, str] = {}
+    for kind in kinds:
+        other = first.setdefault(suffixes[kind], kind)
+        if other != kind:
+            raise UsageError(
+                f"formats {other} and {kind} would both be written to {suffixes[kind]} files; "
+                "choose one, or run twice into different folders"
+            )
+    return {kind: suffixes[kind] for kind in kinds}

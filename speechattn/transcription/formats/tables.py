@@ -9,7 +9,7 @@ import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from speechattn.decimals import exact, plain
+from speechattn.segments import exact, plain
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Transcription

@@ -1,1 +1,4 @@
-"""workers."""
+"""Where recordings are transcribed: in this process, in processes, on a Ray cluster.
+
+Read ``pool.py`` first.
+"""

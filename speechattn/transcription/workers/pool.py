@@ -8,6 +8,8 @@ forked one would inherit the state of threads that it does not have.
 A worker that dies (killed for its memory, crashed in a decoder) is replaced, its task is given to
 the new one, and if that dies as well, the task has failed. Workers do not outlive their caller,
 however it ends: the end of the pipe ends them.
+
+Many tasks, taken by those who do them: one at a time, or several small ones together.
 """
 
 from __future__ import annotations
@@ -20,13 +22,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
 
 from speechattn.errors import SpeechattnError
-from speechattn.transcription.workers.handfuls import Handfuls, Several
-from speechattn.transcription.workers.worker import Done, Failed, Ready, Setup, do_all
+from speechattn.transcription.workers.worker import (
+    Done,
+    Failed,
+    Ready,
+    WorkerDied,
+    WorkerInit,
+    do_all,
+)
 
 ATTEMPTS = 2  # at a task, before it is given up because its worker dies
 AHEAD = 4  # handfuls a worker that may be under way or wait to be collected: bounds the memory
@@ -37,14 +45,7 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from speechattn.transcriptio
 Report = Callable[[int, float], None]  # number of a task, share of it that is done
 
 
-@dataclass(frozen=True)
-class Died:
-    """In the place of a task's value: its worker died, each time."""
-
-    reason: str
-
-
-class Alone:
+class InProcessPool:
     """Does the tasks in this process.
 
     Args:
@@ -52,7 +53,7 @@ class Alone:
         several: which tasks are done together; None for none.
     """
 
-    def __init__(self, setup: Setup, several: Several | None = None):
+    def __init__(self, setup: WorkerInit, several: Grouping | None = None):
         self._setup, self._several = setup, several
         self.facts: dict = {}
         self.running: dict[int, Any] = {}
@@ -68,7 +69,7 @@ class Alone:
         self, tasks: Iterable[Any], report: Report | None = None, *, ordered: bool = False
     ) -> Iterator[tuple[int, Any]]:
         """As :meth:`Workers.run`."""
-        handfuls = Handfuls(tasks, self._several)
+        handfuls = TaskGroups(tasks, self._several)
         while taken := dict(handfuls.take()):
             self.running |= taken
             numbers = list(taken)
@@ -82,7 +83,7 @@ class Alone:
                 yield number, value
 
 
-class Workers:
+class ProcessPool:
     """Does the tasks in processes of their own.
 
     Args:
@@ -101,10 +102,10 @@ class Workers:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: WorkerInit,
         count: int,
         environment: dict[str, str] | None = None,
-        several: Several | None = None,
+        several: Grouping | None = None,
     ):
         self._setup, self._count, self._several = setup, count, several
         self._environment = {**os.environ, **(environment or {})}
@@ -152,7 +153,7 @@ class Workers:
         """
         answers: queue.SimpleQueue = queue.SimpleQueue()
         # In order, a handful could not be let go before those that others have taken.
-        handfuls = Handfuls(tasks, None if ordered else self._several, self._count)
+        handfuls = TaskGroups(tasks, None if ordered else self._several, self._count)
         threads = [
             threading.Thread(target=self._serve, args=(place, handfuls, answers), daemon=True)
             for place in range(self._count)
@@ -181,7 +182,7 @@ class Workers:
                     yield following, waiting.pop(following)
                     following += 1
 
-    def _serve(self, place: int, handfuls: Handfuls, answers: queue.SimpleQueue) -> None:
+    def _serve(self, place: int, handfuls: TaskGroups, answers: queue.SimpleQueue) -> None:
         """Give tasks to one worker until there are no more: what one thread does."""
         problem = None
         try:
@@ -205,7 +206,7 @@ class Workers:
             return True
         return False
 
-    def _take(self, handfuls: Handfuls) -> list[tuple[int, Any]]:
+    def _take(self, handfuls: TaskGroups) -> list[tuple[int, Any]]:
         self._room.acquire()
         with self._lock:
             taken = [] if self._stopping else handfuls.take()
@@ -228,7 +229,7 @@ class Workers:
             found = self._attempt(place, taken, answers)
             if isinstance(found, list):
                 return found
-        return [Died(f"{found}, {ATTEMPTS} times")]
+        return [WorkerDied(f"{found}, {ATTEMPTS} times")]
 
     def _attempt(
         self, place: int, taken: list[tuple[int, Any]], answers: queue.SimpleQueue
@@ -304,3 +305,48 @@ def _reason(process: subprocess.Popen) -> str:
         with contextlib.suppress(ValueError):
             return f"its process was ended by {signal.Signals(-status).name}"
     return f"its process ended with status {status}"
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which tasks are done together; a function for tasks has a method ``several`` then.
+
+    Attributes:
+        most: tasks at a time.
+        small: whether a task may be among them.
+    """
+
+    most: int
+    small: Callable[[Any], bool]
+
+
+class TaskGroups:
+    """Tasks, taken one or several at a time, in their order and with their numbers.
+
+    Args:
+        tasks: taken when they are asked for.
+        several: which are taken together; None for none.
+        takers: among whom the tasks are divided: nobody takes so many that others have none.
+    """
+
+    def __init__(self, tasks: Iterable[Any], several: Grouping | None, takers: int = 1):
+        self._tasks, self._several = enumerate(tasks), several
+        self._left = len(tasks) if several and isinstance(tasks, Sized) else 0
+        self._takers = takers
+        self._next: tuple[int, Any] | None = None
+
+    def take(self) -> list[tuple[int, Any]]:
+        """The next ones; none at the end."""
+        taken: list[tuple[int, Any]] = []
+        most = -(-self._left // (2 * self._takers))
+        while (item := self._next or next(self._tasks, None)) is not None:
+            self._next = None
+            alone = most <= 1 or not self._several.small(item[1])
+            if taken and (alone or len(taken) >= min(most, self._several.most)):
+                self._next = item
+                break
+            taken.append(item)
+            if alone:
+                break
+        self._left -= len(taken)
+        return taken

@@ -1,6 +1,6 @@
 """Many tasks, done by the workers of a Ray cluster: ``--ray ADDRESS``.
 
-:class:`RayWorkers` is used as :class:`~speechattn.transcription.workers.pool.Workers` is, so that all else of a batch
+:class:`RayWorkers` is used as :class:`~speechattn.transcription.workers.pool.ProcessPool` is, so that all else of a batch
 stays the same. A worker is a Ray actor that holds the model; it gets one task at a time, as it
 becomes free. One that dies, alone or with its machine, is replaced, and its task is done once more
 by whichever is free first; if that one dies as well, the task has failed.
@@ -12,32 +12,25 @@ takes a task. Nothing but the given cluster is spoken to.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from speechattn.cores import usable_cores
 from speechattn.errors import SpeechattnError
-from speechattn.transcription.inputs import Job
-from speechattn.transcription.remote import is_url
-from speechattn.transcription.transcriber import Setup as OneFileSetup
-from speechattn.transcription.transcriber import environment
-from speechattn.transcription.workers.pool import ATTEMPTS, Died, Report
+from speechattn.process import environment, num_usable_cores
+from speechattn.transcription.workers.pool import ATTEMPTS, Report
 from speechattn.transcription.workers.ray_cluster import (
+    Shared,
     connected,
     import_ray,
     no_standard_output,
     worker_class,
 )
-from speechattn.transcription.workers.ray_shared import Shared, shared_by
-from speechattn.transcription.workers.worker import Failed, Ready, Setup
+from speechattn.transcription.workers.worker import Failed, Ready, WorkerDied, WorkerInit
 
 START_SECONDS = 300.0  # for the next worker to start where none is at work
 # A task whose worker died waits so long: the others on a machine that is lost die one by one.
@@ -45,7 +38,7 @@ AGAIN_SECONDS = 5.0
 END_SECONDS = 10.0  # for a worker to end that is told to
 
 
-class RayWorkers:
+class RayPool:
     """Does the tasks in workers of a Ray cluster; within its block nothing is printed (Ray would).
 
     Args:
@@ -70,7 +63,7 @@ class RayWorkers:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: WorkerInit,
         address: str,
         *,
         count: int = 0,
@@ -92,7 +85,7 @@ class RayWorkers:
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             self._ray = import_ray(self._address)
-            cores = max(usable_cores(), self._count * max(1, self._threads))
+            cores = max(num_usable_cores(), self._count * max(1, self._threads))
             stack.enter_context(no_standard_output())
             stack.enter_context(connected(self._ray, self._address, cores))
             stack.callback(self._end_workers)
@@ -131,7 +124,7 @@ class RayWorkers:
             report: is told of nothing: workers say when a task is done, and not how far they are.
 
         Yields:
-            Number of a task, from 0, and its value, or :class:`~speechattn.transcription.workers.pool.Died`.
+            Number of a task, from 0, and its value, or :class:`~speechattn.transcription.workers.worker.WorkerDied`.
         """
         numbered, again, more = enumerate(tasks), deque(), True
         while True:
@@ -242,7 +235,7 @@ class RayWorkers:
         self._deaths[number] = self._deaths.get(number, 0) + 1
         if self._deaths[number] < ATTEMPTS:
             return number, None
-        return number, (Died(f"{reason}, {ATTEMPTS} times"),)
+        return number, (WorkerDied(f"{reason}, {ATTEMPTS} times"),)
 
     def _end_workers(self) -> None:
         """End all; those at work are waited for, lest they write what is then cleared away."""
@@ -251,37 +244,6 @@ class RayWorkers:
             self._ray.kill(worker)
         if at_work:
             self._ray.wait(at_work, num_returns=len(at_work), timeout=END_SECONDS)
-
-
-def ray_crew(
-    arguments: argparse.Namespace, setup: OneFileSetup, jobs: Sequence[Job], digest: str
-) -> RayWorkers:
-    """The crew of ``speechattn transcribe --ray``.
-
-    Args:
-        arguments: of the command.
-        setup: what each worker needs. The model goes by the name given: that of a model which
-            comes with the package is elsewhere on each machine.
-        jobs: the recordings.
-        digest: of the model.
-    """
-    device = "cpu" if setup.device == "auto" else setup.device  # the same for all workers
-    shared = shared_by(
-        [item for item in arguments.inputs if not is_url(item)],
-        next((job.path for job in jobs if isinstance(job.path, Path)), None),
-        arguments.output_dir,
-        arguments.model,
-        digest,
-    )
-    return RayWorkers(
-        replace(setup, model=arguments.model, device=device),
-        arguments.ray,
-        count=arguments.workers,
-        most=len(jobs),
-        threads=setup.threads,
-        gpus=int(device.startswith("cuda")),
-        shared=shared,
-    )
 
 
 def _last_line(error: Exception) -> str:

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
 from speechattn.errors import SpeechattnError
-from speechattn.process import settle
+from speechattn.process import start_own_process
 
 # A function for tasks: takes one, and another function to tell of its progress, from 0 to 1.
 Do = Callable[[Any, Callable[[float], None]], Any]
-Setup = Callable[[], tuple[Do, dict]]
+WorkerInit = Callable[[], tuple[Do, dict]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def work() -> NoReturn:
     """Serve the caller until it closes the pipe, or is no more; ends the process."""
     status = 1
     try:
-        settle()
+        start_own_process()
         _serve()
         status = 0
     except SystemExit as leaving:
@@ -87,7 +87,7 @@ def _serve() -> None:
         except BrokenPipeError:  # the caller is no more
             os._exit(1)
 
-    setup: Setup = tasks.get()
+    setup: WorkerInit = tasks.get()
     try:
         do, facts = setup()
     except SpeechattnError as error:
@@ -129,3 +129,10 @@ def _listen(source: BinaryIO, tasks: queue.SimpleQueue) -> None:
         except BaseException:  # noqa: BLE001 - the end, or the middle of what a dying caller wrote
             os._exit(1)
         tasks.put(task)
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """In the place of a task's value: its worker died, each time."""
+
+    reason: str

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from speechattn.errors import UsageError
+
+PRECISIONS = ("fp32", "bf16", "int8")
+
+
+MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
+DEVICES = ("auto", "cpu", "cuda")
+
+DEFAULT_MODEL = "english"  # of those that come with the package
+STREAMING_MODEL = "english_streaming"  # the one that hardly waits for what follows
+
+
+def parse_window(text: str) -> tuple[int, int]:
+    """A window such as ``32/4``, in 10 ms frames.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    sides = text.split("/")
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        raise UsageError(
+            f"--window {text}: LEFT/RIGHT, whole numbers of 10 ms frames, such as 32/4"
+        )
+    return int(sides[0]), int(sides[1])

@@ -1,0 +1,5 @@
+"""Moved to :mod:`speechattn.inference.recognizer`; the old name goes with version 0.3."""
+
+from speechattn.lazy import moved_module
+
+__getattr__, __dir__ = moved_module(__name__, "speechattn.inference.recognizer")

@@ -1,0 +1,147 @@
+"""``speechattn stream`` as a process of its own: phones as they come, and true exit statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.models import save_sure_model
+from support.recordings import needs_posix
+
+import speechattn.cli.main
+from speechattn.inference.recognizer import load_model
+
+IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parent.parent)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir, tmp_path_factory) -> Path:
+    return save_sure_model(tiny_model_dir, tmp_path_factory.mktemp("sure") / "sure")
+
+
+def start(model: Path | str, *options: str, **pipes) -> subprocess.Popen:
+    path = os.pathsep.join(filter(None, [IMPORT_FROM, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "speechattn", "stream", "--device", "cpu", "--model", model]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | pipes
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, env=environment, **pipes)
+
+
+def run(model: Path | str, data: bytes, *options: str) -> tuple[int, list[str], list[str]]:
+    """Exit status, lines of output, lines of errors."""
+    process = start(model, *options)
+    out, err = process.communicate(data, timeout=300)
+    return process.returncode, out.decode().splitlines(), err.decode().splitlines()
+
+
+def noise(seconds: float, rate: int = 16_000, channels: int = 1) -> np.ndarray:
+    """16-bit samples, shape (n, channels), loud and quiet in turn."""
+    count = round(seconds * rate)
+    level = np.where(np.arange(count) // (rate // 5) % 2, 8000, 300)[:, None]
+    random = np.random.default_rng(0).standard_normal((count, channels))
+    return (level * random).clip(-32768, 32767).astype("<i2")
+
+
+def lines(model: Path, samples: np.ndarray, rate: int = 16_000) -> list[str]:
+    """What is to be printed for samples, shape (n, channels)."""
+    found = load_model(model, "cpu").transcribe(samples.T, sample_rate=rate)
+    return [f"{s.start:.2f} {s.end:.2f} {s.label} {s.confidence:.3f}" for s in found.phones]
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "options"),
+    [
+        (16_000, 1, []),
+        (44_100, 2, ["--sample-rate", "44100", "--channels", "2", "--chunk-ms", "70"]),
+    ],
+)
+def test_it_prints_what_transcribe_finds(model, rate, channels, options):
+    samples = noise(1.503, rate, channels)
+    status, out, err = run(model, samples.tobytes(), *options)
+    assert (status, err) == (0, [])
+    assert out == lines(model, samples, rate) and len(out) > 10
+
+
+def test_half_a_sample_at_the_end_is_told_after_what_was_heard(model):
+    samples = noise(0.5)
+    status, out, err = run(model, samples.tobytes() + b"\0")
+    assert status == 1 and out == lines(model, samples)
+    assert len(err) == 1 and "standard input: ends after 1 bytes of a sample of 2" in err[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(b"", "holds no samples"), (bytes(100), "5 ms")], ids=["none", "3 ms"]
+)
+def test_no_sound_is_an_error(model, data, said):
+    status, out, err = run(model, data)
+    assert (status, out) == (1, []) and len(err) == 1
+    assert err[0].startswith("speechattn: error: standard input: ") and said in err[0]
+
+
+def test_what_cannot_be_done(tmp_path, model):
+    for name, options, said in (
+        (tmp_path / "gone", [], "gone"),
+        (model, ["--sample-rate", "100"], "sample_rate: 100;"),
+        (model, ["--channels", "0"], "'0' is no number from 1"),
+        (model, ["more"], "unrecognized arguments: more"),
+    ):
+        status, out, err = run(name, noise(0.2).tobytes(), *options)
+        assert (status, out) == (2, []) and len(err) == 1, err
+        assert err[0].startswith("speechattn: error: ") and said in err[0]
+
+
+@needs_posix
+def test_a_terminal_is_refused(model):
+    own, theirs = os.openpty()
+    try:
+        process = start(model, stdin=theirs)
+        out, err = process.communicate(timeout=300)
+    finally:
+        os.close(own)
+        os.close(theirs)
+    assert (process.returncode, out) == (2, b"")
+    assert b"standard input: a terminal" in err and err.count(b"\n") == 1
+
+
+@needs_posix
+def test_phones_come_while_the_sound_goes_on_and_an_interrupt_ends_it(model):
+    samples = noise(4.0)
+    expected = lines(model, samples)
+    process = start(model)
+    timer = threading.Timer(300, process.kill)  # instead of waiting for ever
+    timer.start()
+    try:
+        process.stdin.write(samples.tobytes())
+        process.stdin.flush()
+        out = [process.stdout.readline() for _ in range(3)]  # though the input is still open
+        process.send_signal(signal.SIGINT)
+        out += process.stdout.readlines()
+        err = process.stderr.read()
+        assert process.wait() == 130, err
+    finally:
+        timer.cancel()
+    assert err == b""
+    out = [line.decode().rstrip("\n") for line in out]
+    assert out[:3] == expected[:3] and len(out) > 3
+    times = [line.split()[:2] for line in out]
+    assert all(one[1] == two[0] for one, two in itertools.pairwise(times))
+    assert times[-1][1].endswith("0")  # whole chunks of 0.1 s, to the end of the last one
+
+
+@needs_posix
+def test_when_nobody_reads_any_more(model):
+    process = start(model)
+    process.stdout.close()
+    with contextlib.suppress(BrokenPipeError):  # it may have noticed before all is written
+        process.stdin.write(noise(3.0).tobytes())
+        process.stdin.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=300) == 141

@@ -1,0 +1,94 @@
+"""Lexicons: what is read, and what is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from support.commands import PHONES, message_of
+
+from speechattn.decoder.lm.lexicon import Lexicon, named
+from speechattn.errors import ConfigError, CorpusError, UsageError
+from speechattn.phones import arpabet
+
+SIL, AA, B, SH = range(4)
+
+
+def lexicon(tmp_path, *texts: str) -> Lexicon:
+    paths = []
+    for number, text in enumerate(texts):
+        paths.append(tmp_path / f"{number}.dict")
+        paths[-1].write_text(text, encoding="utf-8")
+    return Lexicon(paths, PHONES)
+
+
+def test_every_form_of_a_line_is_read(tmp_path):
+    found = lexicon(
+        tmp_path,
+        ";;; a comment\n# another\n\nbob  B AA1 B\nBOB(2) B B\nshah\tsh aa0\nSHAH'S SH AA SH\n",
+    )
+    assert found.words == {"BOB": (B, AA, B), "SHAH": (SH, AA), "SHAH'S": (SH, AA, SH)}
+    assert found.variants["BOB"] == [(B, AA, B), (B, B)]
+    assert found.pronounce("shah  Bob") == (SH, AA, B, AA, B)
+    assert len(found) == 3
+
+
+def test_the_first_file_and_the_first_line_count(tmp_path):
+    found = lexicon(tmp_path, "BOB B AA\nBOB B B\n", "BOB SH\nSHAH SH AA\n")
+    assert found.words == {"BOB": (B, AA), "SHAH": (SH, AA)}
+
+
+def test_a_variant_listed_alone_counts(tmp_path):
+    assert lexicon(tmp_path, "BOB(2) B AA\n").words == {"BOB": (B, AA)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("BOB B XX\n", "0.dict:1: XX is no phone"),
+        ("BOB B SIL\n", "0.dict:1: SIL is no phone"),
+        ("SHAH SH AA\nBOB\n", "0.dict:2: BOB has no phones"),
+        ("# nothing\n", "no words in it"),
+    ],
+)
+def test_what_is_no_lexicon_is_refused(tmp_path, text, said):
+    with pytest.raises(ConfigError) as caught:
+        lexicon(tmp_path, text)
+    assert said in message_of(caught)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "latin").write_bytes(b"BOB B AA \xe9\n")
+    for name in ("gone", "latin"):
+        with pytest.raises(ConfigError) as caught:
+            Lexicon([tmp_path / name], PHONES)
+        assert str(tmp_path / name) in message_of(caught)
+
+
+def test_words_that_are_not_listed_are_named(tmp_path):
+    found = lexicon(tmp_path, "BOB B AA\n")
+    with pytest.raises(CorpusError, match="not in the lexicon: ANN, EVE; list how"):
+        found.pronounce("ann bob eve ann")
+    for nothing in (None, "", "  "):
+        with pytest.raises(CorpusError, match="has no text"):
+            found.pronounce(nothing)
+
+
+def test_a_long_list_is_cut():
+    assert named("abcdefg") == "a, b, c, d, e and 2 more"
+    assert named("abc") == "a, b, c"
+
+
+def test_the_dictionary_of_pocketsphinx_has_our_phones():
+    pytest.importorskip("pocketsphinx")
+    phones = arpabet()
+    found = Lexicon(["pocketsphinx"], phones)
+    assert len(found) > 100_000
+    named = [phones.names[label] for label in found.pronounce("danger trail")]
+    assert named == ["D", "EY", "N", "JH", "ER", "T", "R", "EY", "L"]
+
+
+def test_without_pocketsphinx_the_way_out_is_said(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'speechattn\[tasks\]'"):
+        Lexicon(["pocketsphinx"], PHONES)

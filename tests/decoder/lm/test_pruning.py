@@ -1,0 +1,125 @@
+"""Which words, pairs and triples the decoder knows, and what they are worth then."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.word_lms import Follow, pairs_of, said_as, small_lexicon, small_trigram, triples_of
+
+from speechattn.decoder.lm.english import WordTrigram
+from speechattn.decoder.lm.pruning import choose_words
+from speechattn.errors import ConfigError, CorpusError
+
+LEXICON = small_lexicon(SimpleNamespace(silence_index=0))
+A, D, B, C, SENTENCE = range(5)  # in the order of how they are said; E is no word of the trigram
+LOG = pytest.approx
+
+
+def test_words_that_both_know_with_all_their_pairs_and_triples():
+    words = choose_words(small_trigram(), LEXICON, 100, 100)
+    assert said_as(words) == [[(1,), (2,)], [(1, 2)], [(2, 3)], [(3, 3)]] and words.silence == 0
+    for word, share in ((A, 0.3), (D, 0.05), (B, 0.25), (C, 0.1)):
+        assert words.log_unigram[word] == LOG(math.log(share), abs=2e-3)
+    pairs = {key: math.exp(value) for key, value in pairs_of(words).items()}
+    assert pairs == {
+        (SENTENCE, A): LOG(0.6, rel=0.04),
+        (D, A): LOG(0.4, rel=0.04),
+        (A, D): LOG(0.06, rel=0.04),
+        (A, B): LOG(0.5, rel=0.04),
+        (B, A): LOG(0.2, rel=0.04),
+        (B, C): LOG(0.7, rel=0.04),
+    }
+    triples = {key: math.exp(value) for key, value in triples_of(words).items()}
+    assert triples == {
+        (SENTENCE, A, B): LOG(0.9, rel=0.04),
+        (SENTENCE, A, C): LOG(0.05, rel=0.04),
+        (A, B, C): LOG(0.95, rel=0.04),
+        (B, C, D): LOG(0.005, rel=0.04),
+    }
+
+
+def test_what_is_left_out_leaves_its_share_to_the_rest():
+    words = choose_words(small_trigram(), LEXICON, 1, 0)
+    assert set(pairs_of(words)) == {(B, C)}  # much more likely there, and often the case
+    assert math.exp(words.back_off[B]) == LOG((1 - 0.7) / (1 - 0.1), rel=1e-3)
+    assert np.count_nonzero(words.back_off) == 1 and not len(words.third)
+
+
+def test_triples_bring_the_pairs_that_they_begin_with():
+    words = choose_words(small_trigram(), LEXICON, 0, 1)
+    (triple,) = triples_of(words)
+    assert set(pairs_of(words)) == {triple[:2]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 12))
+def test_what_is_chosen_is_a_language_like_the_trigram(seed, pairs, triples):
+    trigram = random_trigram(np.random.default_rng(seed))
+    lexicon = SimpleNamespace(
+        phones=SimpleNamespace(silence_index=0),
+        variants={name.upper(): [(i,)] for i, name in enumerate(trigram.words) if name[0] == "w"},
+    )
+    words = choose_words(trigram, lexicon, pairs, triples)
+    assert len(words.third) <= triples
+    assert len(words.second) <= pairs + len(words.third)
+    follow = Follow(words)
+    for history in [follow.sentence, *((w,) for w in range(words.num_words))]:
+        table = {word: score for word, score, _ in follow.next(history)}
+        rest = 1 - sum(math.exp(words.log_unigram[word]) for word in table)
+        total = sum(map(math.exp, table.values()))
+        weight = math.exp(follow.fall(history)[0])
+        # One, if not for words that the decoder does not know, steps, and weights above 1.
+        assert total + weight * rest <= 1.05 or weight == 1.0
+
+
+def random_trigram(rng: np.random.Generator, size: int = 5) -> WordTrigram:
+    """Of a text of random words."""
+    text = [[0, *rng.integers(2, 2 + size, rng.integers(1, 6)).tolist(), 1] for _ in range(30)]
+    names = ["<s>", "</s>", *(f"w{i}" for i in range(size))]
+    flat = np.bincount([w for line in text for w in line[1:]], minlength=len(names)) + 0.1
+    flat[0] = 1e-20
+    log_unigram = np.log(flat / flat.sum())
+    told = sorted({pair for line in text for pair in itertools.pairwise(line)})
+    three = sorted({triple for line in text for triple in zip(line, line[1:], line[2:])})
+    count = np.bincount([a for a, _ in told], minlength=len(names))
+    first, second = np.array(told).T
+    prob = rng.uniform(0.5, 0.9) / count[first]
+    by_pair = np.bincount([told.index(t[:2]) for t in three], minlength=len(told))
+    pair = np.array([told.index(t[:2]) for t in three])
+    kept, known = np.bincount(first, prob, len(names)), np.zeros(len(names))
+    np.add.at(known, first, np.exp(log_unigram[second]))
+    back_off = np.log(np.maximum(1 - kept, 1e-3) / np.maximum(1 - known, 1e-3))
+    third = np.array([t[2] for t in three])
+    log_triple = np.log(rng.uniform(0.5, 0.9) / by_pair[pair])
+    pair_back_off = np.log(rng.uniform(0.2, 1, len(told)))
+    return WordTrigram(
+        *(names, log_unigram, back_off, first, second, np.log(prob), pair_back_off),
+        *(pair, third, log_triple),
+    )
+
+
+def test_only_the_most_frequent_words_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr("speechattn.decoder.lm.pruning.MOST_WORDS", 2)
+    words = choose_words(small_trigram(), LEXICON, 100, 100)
+    assert said_as(words) == [[(1,), (2,)], [(2, 3)]]  # a and b
+
+
+@pytest.mark.parametrize(("pairs", "triples", "named"), [(-1, 0, "pairs"), (5, -2, "triples")])
+def test_numbers_out_of_range_are_an_error(pairs, triples, named):
+    with pytest.raises(ConfigError, match=f"words: {named} is -"):
+        choose_words(small_trigram(), LEXICON, pairs, triples)
+
+
+def test_nothing_in_common_is_an_error():
+    other = dataclasses.replace(
+        small_trigram(), words=[f"q{i}" for i in range(6)] + ["<s>", "</s>"]
+    )
+    with pytest.raises(CorpusError, match="words: none"):
+        choose_words(other, LEXICON, 5)

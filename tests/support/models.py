@@ -1,0 +1,41 @@
+"""Models made up for the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from speechattn.audio.features import FrontEndConfig
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.options import DecoderOptions
+from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.recognizer import load_model
+from speechattn.phones import arpabet
+
+
+def save_tiny_model(folder: Path) -> None:
+    """A model with random weights, small enough to run in milliseconds."""
+    torch.manual_seed(0)
+    phones, front_end = arpabet(), FrontEndConfig(num_mel_bins=40)
+    encoder = EncoderConfig(
+        width=32, heads=2, feedforward=64, blocks=2, window=(8, 4), conv_kernel=3, stack=2
+    )
+    classifier = PhoneClassifier(front_end.dim, len(phones), encoder).eval()
+    classifier.mean.fill_(8.0)
+    classifier.std.fill_(4.0)
+    torch.nn.init.normal_(classifier.classify.weight, std=0.5)
+    phone_model = PhoneModel.uniform(len(phones), min_frames=3)
+    Checkpoint(
+        "tiny", classifier, front_end, phones, phone_model, DecoderOptions(prior_scale=0.0)
+    ).save(folder)
+
+
+def save_sure_model(tiny: Path, folder: Path) -> Path:
+    """The tiny model with larger weights: random ones are rarely sure enough to change phones."""
+    checkpoint = load_model(tiny, "cpu").checkpoint
+    checkpoint.classifier.classify.weight.data.mul_(5)
+    checkpoint.save(folder)
+    return folder

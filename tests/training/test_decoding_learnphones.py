@@ -1,0 +1,97 @@
+"""What the decoder learns of phones: from labels alone, and from English text as well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.commands import PHONES, make_prepared
+from support.word_lms import small_lexicon, small_trigram
+
+from speechattn.decoder.lm.ngrams import PhoneNgrams, count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.lm.pruning import choose_words
+from speechattn.errors import ConfigError
+from speechattn.training import decoding
+from speechattn.training.config import DecodingConfig
+from speechattn.training.decoding import estimate_phone_model
+
+LABELS = [[0, 0, 1, 1, 2, 2, 2], [1, 1, 0, 0, 1]]
+RUNS = [[0, 1, 2], [1, 0, 1]]
+
+
+@pytest.fixture
+def train(tmp_path):
+    sets = [(np.ones((len(labels), 8)), np.array(labels)) for labels in LABELS]
+    return make_prepared(tmp_path / "c", sets)
+
+
+def same(one: PhoneNgrams, two: PhoneNgrams) -> bool:
+    one, two = one.tensors(), two.tensors()
+    return all(np.array_equal(values, two[name]) for name, values in one.items())
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_from_the_training_labels(train, order):
+    model = estimate_phone_model(train, PHONES, DecodingConfig(ngram_order=order))
+    runs = map(train.runs, train.entries)
+    assert model.to_dict() == PhoneModel.learn(runs, len(PHONES)).to_dict()
+    if order == 2:
+        assert model.ngrams is None
+    else:
+        counts = count_ngrams(RUNS, 3)
+        assert same(model.ngrams, estimate_ngrams(counts, len(PHONES), 3))
+
+
+TEXT = [[0, 3, 1, 0], [0, 2, 2, 0]]
+
+
+@pytest.fixture
+def english(monkeypatch):
+    """A language of three words; returns what it was asked for."""
+    lexicon, asked = small_lexicon(PHONES), []
+
+    def sentences(words, given):
+        assert given is lexicon
+        asked.append(words)
+        return ((None, labels) for labels in TEXT)
+
+    monkeypatch.setattr(decoding, "english_trigram", small_trigram)
+    monkeypatch.setattr(decoding, "english_lexicon", lambda phones: lexicon)
+    monkeypatch.setattr(decoding, "english_sentences", sentences)
+    return asked
+
+
+def test_english_text_is_counted_with_its_weight(train, english):
+    settings = DecodingConfig(ngram_order=4, english_words=7, english_weight=0.5, ngram_least=0.4)
+    model = estimate_phone_model(train, PHONES, settings)
+    counts = count_ngrams(TEXT, 4, 0.5, count_ngrams(RUNS, 4))
+    assert same(model.ngrams, estimate_ngrams(counts, len(PHONES), 4, 0.4))
+    assert model.words is None and english == [7]
+
+
+def test_words_come_from_the_trigram(train, english):
+    settings = DecodingConfig(ngram_order=3, word_pairs=2, word_triples=1)
+    model = estimate_phone_model(train, PHONES, settings)
+    right = choose_words(small_trigram(), small_lexicon(PHONES), 2, 1).tensors()
+    for name, values in model.words.tensors().items():
+        np.testing.assert_array_equal(values, right[name])
+    assert same(model.ngrams, estimate_ngrams(count_ngrams(RUNS, 3), len(PHONES), 3))
+    assert english == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"english_words": 5},
+        {"english_words": -1, "ngram_order": 3},
+        {"english_weight": 0},
+        {"ngram_least": -1.0},
+        {"ngram_order": 1},
+        {"word_pairs": -1},
+        {"word_pairs": 5},
+        {"word_triples": 2, "ngram_order": 3},
+    ],
+)
+def test_what_cannot_be_is_refused(settings):
+    with pytest.raises(ConfigError, match=f"decoding.{next(iter(settings))}"):
+        DecodingConfig(**settings)

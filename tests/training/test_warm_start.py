@@ -1,0 +1,113 @@
+"""The model a training begins with: loaded if it fits, refused by name if it does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.commands import message_of
+
+from speechattn.audio.features import FrontEndConfig
+from speechattn.encoder.baselines import CnnConfig
+from speechattn.encoder.config import EncoderConfig
+from speechattn.errors import ConfigError, ModelError
+from speechattn.inference.checkpoint import Checkpoint
+from speechattn.phones import PhoneSet, arpabet
+from speechattn.training.config import RecipeConfig
+from speechattn.training.warm_start import load_initial_model, weights_digest
+
+CPU = torch.device("cpu")
+FRONT_END = FrontEndConfig(num_mel_bins=40)
+
+
+def recipe(model: Path, **changes) -> RecipeConfig:
+    config = json.loads((model / "config.json").read_text())
+    encoder = {**config["encoder"], "window": tuple(config["encoder"]["window"])}
+    values = {"encoder": EncoderConfig(**encoder), "front_end": FRONT_END, **changes}
+    return RecipeConfig(
+        train=("c/t",), dev=("c/d",), test=("c/e",), start_from=str(model), **values
+    )
+
+
+def test_a_model_that_fits_is_loaded(tiny_model_dir):
+    config = recipe(tiny_model_dir)
+    # What changes no shape may be another.
+    other = replace(config, encoder=replace(config.encoder, dropout=0.3, window=(2, 2)))
+    stored = load_file(tiny_model_dir / "model.safetensors")
+    for fitting in (config, other):
+        found = load_initial_model(fitting, arpabet(), CPU).classifier.state_dict()
+        assert found.keys() == stored.keys()
+        assert all(torch.equal(found[name], stored[name]) for name in stored)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"width": 64}, "has shape [32"),
+        ({"blocks": 3}, "has shape None, where the recipe's encoder has ["),
+        ({"blocks": 1}, "where the recipe's encoder has None"),
+        ({"stack": 4}, "has shape ["),
+    ],
+    ids=["width", "deeper", "shallower", "stack"],
+)
+def test_weights_of_other_shapes_are_refused_by_name(tiny_model_dir, changes, said):
+    config = recipe(tiny_model_dir)
+    config = replace(config, encoder=replace(config.encoder, **changes))
+    with pytest.raises(ConfigError) as caught:
+        load_initial_model(config, arpabet(), CPU)
+    message = message_of(caught)
+    assert message.startswith(f"start_from: {tiny_model_dir}: its ") and said in message
+    assert "make them agree" in message
+
+
+def test_another_kind_of_encoder_is_refused(tiny_model_dir):
+    config = replace(recipe(tiny_model_dir), encoder=CnnConfig(width=32))
+    with pytest.raises(ConfigError) as caught:
+        load_initial_model(config, arpabet(), CPU)
+    message = message_of(caught)
+    assert "its encoder is of kind 'attention', the recipe's of kind 'cnn'" in message
+    assert message.startswith("start_from: ") and "make them agree" in message
+
+
+def test_other_frames_and_other_phones_are_refused(tiny_model_dir):
+    config = recipe(tiny_model_dir)
+    with pytest.raises(ConfigError, match="its front_end are not the recipe's; make them agree"):
+        load_initial_model(
+            replace(config, front_end=FrontEndConfig(num_mel_bins=41)), arpabet(), CPU
+        )
+    names = arpabet().names
+    for phones in (PhoneSet((names[0], *names[:0:-1])), PhoneSet(names, silence=names[-1])):
+        with pytest.raises(ConfigError, match="its phones are not the recipe's"):
+            load_initial_model(config, phones, CPU)
+    assert load_initial_model(config, PhoneSet(names, arpabet().silence), CPU)  # folded otherwise
+
+
+def test_a_model_that_is_missing_or_damaged_is_named(tiny_model_dir, tmp_path):
+    config = replace(recipe(tiny_model_dir), start_from=str(tmp_path / "gone"))
+    with pytest.raises(ModelError) as caught:
+        load_initial_model(config, arpabet(), CPU)
+    assert message_of(caught).startswith(f"start_from: {tmp_path / 'gone'}: no model folder")
+    damaged = shutil.copytree(tiny_model_dir, tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        load_initial_model(replace(config, start_from=str(damaged)), arpabet(), CPU)
+    assert message_of(caught).startswith(f"start_from: {damaged / 'model.safetensors'}: ")
+
+
+def test_a_digest_is_of_the_weights_alone(tiny_model_dir, tmp_path):
+    copy = shutil.copytree(tiny_model_dir, tmp_path / "copy")
+    expected = weights_digest(str(tiny_model_dir))
+    assert weights_digest(str(copy)) == expected and len(expected) == 64
+    model = Checkpoint.load(copy)
+    model.decoding = replace(model.decoding, prior_scale=0.5)
+    model.save(copy)
+    assert weights_digest(str(copy)) == expected
+    model.classifier.mean[0] += 1
+    model.save(copy)
+    assert weights_digest(str(copy)) not in (expected, None)
+    assert weights_digest(str(tmp_path / "gone")) is None

@@ -1,0 +1,120 @@
+"""Finding recordings: which, in what order, written where, and what is refused beforehand."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from support.recordings import make, needs_posix
+
+from speechattn.errors import UsageError
+from speechattn.transcription.inputs import collect
+
+
+def test_a_folder_is_searched_in_order_and_mirrored(tmp_path):
+    rec = make(tmp_path / "rec", "b.wav", "a/z.FLAC", "a/c.1.wav", "notes.txt", "a.wav", "noext")
+    make(rec, "._b.wav", ".hidden/a.wav", "e/readme.md")
+    jobs = collect([rec], tmp_path / "out", ["textgrid", "ctm"])
+    assert [job.file for job in jobs] == ["a/c.1.wav", "a/z.FLAC", "a.wav", "b.wav"]
+    assert [job.path for job in jobs] == [rec / job.file for job in jobs]
+    assert jobs[0].outputs == {
+        "textgrid": tmp_path / "out/a/c.1.TextGrid",
+        "ctm": tmp_path / "out/a/c.1.ctm",
+    }
+
+
+def test_a_file_is_taken_whatever_its_name_and_lands_on_top(tmp_path):
+    make(tmp_path, "rec/deep/talk.dat", "rec/.odd.wav")
+    inputs = [str(tmp_path / "rec/deep/talk.dat"), str(tmp_path / "rec/.odd.wav")]
+    jobs = collect(inputs, tmp_path / "out", ["json"])
+    assert [job.file for job in jobs] == ["talk.dat", ".odd.wav"]
+    assert [job.outputs["json"].name for job in jobs] == ["talk.json", ".odd.json"]
+
+
+@needs_posix
+@pytest.mark.parametrize("target", [".", "..", "../a"])
+def test_links_that_lead_back_up_end(tmp_path, target):
+    rec = make(tmp_path / "rec", "a/x.wav", "b.wav")
+    (rec / "a" / "again").symlink_to(target, target_is_directory=True)
+    files = [job.file for job in collect([rec], tmp_path / "out", ["ctm"])]
+    assert files == ["a/x.wav", "b.wav"]
+
+
+@pytest.mark.parametrize(
+    ("files", "inputs"),
+    [
+        (["r/a.wav", "r/a.flac"], ["r"]),
+        (["x/a.wav", "y/a.wav"], ["x/a.wav", "y/a.wav"]),
+        (["x/a.wav", "y/a.ogg"], ["x", "y"]),
+        (["x/b/a.wav", "y/b/a.wav"], ["x", "y"]),
+        (["x/a.wav", "y/a.mp3"], ["x", "y/a.mp3"]),
+    ],
+)
+def test_two_recordings_with_one_output_are_refused_by_name(tmp_path, files, inputs):
+    make(tmp_path, *files)
+    with pytest.raises(UsageError) as caught:
+        collect([tmp_path / name for name in inputs], tmp_path / "out", ["textgrid"])
+    for file in files:
+        assert str(tmp_path / file) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recording_named_twice_is_transcribed_once(tmp_path):
+    rec = make(tmp_path / "rec", "a.wav", "b/c.wav")
+    again = str(rec) + "/../rec/a.wav"
+    jobs = collect([rec, rec, rec / "a.wav", again], tmp_path / "out", ["ctm"])
+    assert [job.file for job in jobs] == ["a.wav", "b/c.wav"]
+
+
+def test_an_output_never_replaces_a_recording(tmp_path):
+    rec = make(tmp_path / "rec", "talk.json")
+    with pytest.raises(UsageError, match="would replace a recording"):
+        collect([rec / "talk.json"], rec, ["json"])
+    assert collect([rec / "talk.json"], rec, ["textgrid"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("gone", "gone"), ("", "''"), ("empty", "no audio"), ("n" * 300, "too long")]
+)
+def test_inputs_without_audio_are_refused(tmp_path, monkeypatch, name, said):
+    monkeypatch.chdir(make(tmp_path, "a.wav"))
+    make(tmp_path, "empty/readme.txt", "empty/sub/.x.wav")
+    with pytest.raises(UsageError) as caught:
+        collect(["a.wav", name], "out", ["ctm"])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_input_and_unknown_formats_are_refused(tmp_path):
+    make(tmp_path, "a.wav")
+    with pytest.raises(UsageError, match="no input"):
+        collect([], "out", ["ctm"])
+    with pytest.raises(UsageError, match="'srt'.*textgrid, ctm, json, csv"):
+        collect([tmp_path], "out", ["ctm", "srt"])
+    with pytest.raises(UsageError, match="no output format"):
+        collect([tmp_path], "out", [])
+
+
+def test_a_folder_that_cannot_be_searched_is_not_passed_over(tmp_path, monkeypatch):
+    rec = make(tmp_path / "rec", "a.wav", "locked/b.wav")
+    scandir = os.scandir
+
+    def refuse(folder):  # instead of chmod, which does not keep root out
+        if Path(folder).name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UsageError, match="locked: cannot be searched"):
+        collect([rec], tmp_path / "out", ["ctm"])
+
+
+def test_collisions_of_odd_names_are_one_line(tmp_path):
+    if os.name == "nt":
+        pytest.skip("no such names")
+    rec = make(tmp_path / "rec", "a\n.wav", "a\n.flac")
+    with pytest.raises(UsageError) as caught:
+        collect([rec], tmp_path / "out", ["ctm"])
+    assert "\n" not in str(caught.value) and "a\\n.flac" in str(caught.value)

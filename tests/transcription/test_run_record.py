@@ -1,0 +1,143 @@
+"""A run's own files: the lock, ``run.json``, and what may go on with what."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.recordings import make, needs_posix
+
+from speechattn.errors import UsageError
+from speechattn.files import temporary_path
+from speechattn.transcription.inputs import Shard
+from speechattn.transcription.run_record import RunFiles, check_same, read_record, write_record
+
+
+def locked(folder: Path, shard: Shard | None = None):
+    return RunFiles(folder, shard).locked()
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("one", "other", "may"),
+    [
+        (None, None, False),
+        (None, Shard(1, 2), False),
+        (Shard(1, 2), None, False),
+        (Shard(1, 2), Shard(1, 2), False),
+        (Shard(1, 2), Shard(2, 2), True),
+    ],
+)
+def test_who_may_work_in_one_folder(tmp_path, one, other, may):
+    out = tmp_path / "out"
+    with locked(out, one):
+        if may:
+            with locked(out, other):
+                pass
+        else:
+            with pytest.raises(UsageError, match="out: another run is at work"), locked(out, other):
+                pass
+    with locked(out, other):  # free again
+        pass
+
+
+@needs_posix
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    program = (
+        "import os, signal, sys; sys.path[:] = sys.argv[2:]\n"
+        "from pathlib import Path\n"
+        "from speechattn.transcription.run_record import RunFiles\n"
+        "with RunFiles(Path(sys.argv[1])).locked(): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), *sys.path]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -9
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("shard", [None, Shard(1, 2)])
+def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path, shard):
+    files, other = RunFiles(tmp_path, shard), RunFiles(tmp_path, Shard(2, 2))
+    half = [temporary_path(path) for path in (files.run, files.transcripts, other.run)]
+    for path in half:
+        path.write_text("half")
+    with files.locked():
+        assert [path.exists() for path in half] == [False, False, True]
+
+
+def test_names_and_removal(tmp_path):
+    whole, shard = RunFiles(tmp_path), RunFiles(tmp_path, Shard(2, 10))
+    assert whole.run.name == "run.json" and shard.run.name == "run-2-of-10.json"
+    assert shard.journal.name == "journal-2-of-10.jsonl"
+    assert shard.transcripts.name == "transcripts-2-of-10.jsonl"
+    own = ["run.json", "journal.jsonl", "transcripts.jsonl", "a.json", "journal-x-of-y.jsonl"]
+    shards = [
+        f"{name}-{i}-of-10.json{'l' * (name != 'run')}"
+        for name in ("run", "journal", "transcripts")
+        for i in (2, 10)
+    ]
+    make(tmp_path, *own, *shards)
+    assert [files.shard for files in whole.shards()] == [Shard(2, 10), Shard(10, 10)]
+    shard.remove()
+    assert {p.name for p in tmp_path.iterdir()} == {n for n in own + shards if "-2-" not in n}
+    whole.remove()
+    assert {p.name for p in tmp_path.iterdir()} == {"a.json", "journal-x-of-y.jsonl"}
+
+
+RECORD = {
+    "speechattn": "1",
+    "model": {"name": "m", "sha256": "ab"},
+    "settings": {"formats": ["ctm"], "channel": None},
+    "inputs": ["rec"],
+}
+
+
+def test_a_record_comes_back(tmp_path):
+    path = tmp_path / "run.json"
+    assert read_record(path) is None
+    write_record(path, RECORD)
+    assert read_record(path) == RECORD
+    for text in ("", "{", "[]", "null"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"run.json: is damaged; run without --resume"):
+            read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"speechattn": "2"}, 'its speechattn was "1" and is now "2"'),
+        ({"model": {"name": "m", "sha256": "cd"}}, 'its model.sha256 was "ab" and is now "cd"'),
+        (
+            {"settings": {"formats": ["ctm", "csv"], "channel": None}},
+            'its settings.formats was ["ctm"] and is now ["ctm", "csv"]',
+        ),
+        (
+            {"settings": {"formats": ["ctm"], "channel": 0}},
+            "settings.channel was null and is now 0",
+        ),
+        ({"settings": {"formats": ["ctm"]}}, None),  # what was not asked then: no channel
+        (
+            {"settings": {"formats": ["ctm"], "channel": None, "new": 1}},
+            "settings.new was null and is now 1",
+        ),
+        ({"device": "cuda"}, 'its device was null and is now "cuda"'),
+    ],
+)
+def test_a_run_made_in_another_way_is_not_gone_on_with(tmp_path, change, said):
+    path = tmp_path / "run.json"
+    if said is None:
+        check_same(path, RECORD, {**RECORD, **change})
+        return
+    with pytest.raises(UsageError) as caught:
+        check_same(path, RECORD, {**RECORD, **change})
+    message = str(caught.value)
+    assert said in message and str(path) in message and "without --resume" in message
+    assert "\n" not in message
+
+
+def test_other_inputs_and_names_of_the_model_are_no_other_way(tmp_path):
+    same = {**RECORD, "inputs": ["more"], "model": {"name": "other/m", "sha256": "ab"}}
+    check_same(tmp_path / "run.json", {**RECORD, "device": "cpu", "summary": {}}, same)

@@ -1,0 +1,105 @@
+"""Several recordings at a time: each comes out as it does alone, whatever happens to the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+from support.recordings import tone
+
+from speechattn.inference.recognizer import load_model
+from speechattn.transcription.inputs import collect
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.transcriber import (
+    SHORT_BYTES,
+    is_short,
+    transcribe_one,
+    transcribe_short,
+)
+
+OPTIONS = OutputOptions(("textgrid", "json"), alternatives=2, posteriors="npz")
+SECONDS = {"a": 0.5, "b": 2.0, "c": 21.0, "d": 0.01, "e": 1.1}  # c: more than a block
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model_dir):
+    return load_model(tiny_model_dir, "cpu")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rec = tmp_path / "rec"
+    rec.mkdir()
+    for number, (name, seconds) in enumerate(SECONDS.items()):
+        samples = tone(round(16_000 * seconds), 16_000, 200.0 + 100 * number)
+        soundfile.write(rec / f"{name}.wav", samples, 16_000)
+    return rec
+
+
+def jobs(folder, out):
+    return collect([folder], out, OPTIONS.kinds)
+
+
+def alone(folder, out, recognizer):
+    return [
+        transcribe_one(job, recognizer, OPTIONS, None, lambda share: None)
+        for job in jobs(folder, out)
+    ]
+
+
+def together(folder, out, recognizer, told=None):
+    told = [] if told is None else told
+    listed = jobs(folder, out)
+    return transcribe_short(listed, recognizer, OPTIONS, None, lambda *what: told.append(what))
+
+
+def written(out):
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_lines_and_files_are_those_of_each_alone(folder, tmp_path, recognizer):
+    told = []
+    lines = together(folder, tmp_path / "one", recognizer, told)
+    assert lines == alone(folder, tmp_path / "two", recognizer)
+    assert written(tmp_path / "one") == written(tmp_path / "two")
+    assert len(written(tmp_path / "one")) == 3 * len(SECONDS)
+    assert {number for number, share in told if share == 1.0} == set(range(len(SECONDS)))
+
+
+def test_one_that_cannot_be_read_fails_alone(folder, tmp_path, recognizer):
+    (folder / "b.wav").write_bytes(b"junk")
+    soundfile.write(folder / "e.wav", np.full(800, np.nan, np.float32), 16_000, subtype="FLOAT")
+    lines = together(folder, tmp_path / "one", recognizer)
+    assert [line["record"]["status"] for line in lines] == ["ok", "error", "ok", "ok", "error"]
+    assert lines == alone(folder, tmp_path / "two", recognizer)
+    assert written(tmp_path / "one") == written(tmp_path / "two")
+
+
+def test_where_the_encoder_fails_each_is_tried_alone(folder, tmp_path, recognizer, monkeypatch):
+    encode = recognizer.encode
+
+    def fails(recordings):
+        if len(recordings) > 1 or len(recordings[0]) == 200:  # b
+            raise MemoryError
+        return encode(recordings)
+
+    monkeypatch.setattr(recognizer, "encode", fails)
+    lines = together(folder, tmp_path / "out", recognizer)
+    assert [line["record"]["kind"] for line in lines] == [None, "out of memory", None, None, None]
+    assert "not enough memory" in lines[1]["record"]["error"]
+    assert not (tmp_path / "out" / "b.json").exists()
+
+
+def test_what_is_small(tmp_path):
+    path = tmp_path / "a.wav"
+    (job,) = [*collect([_sized(path, SHORT_BYTES)], tmp_path / "out", ["ctm"])]
+    assert is_short(job)
+    _sized(path, SHORT_BYTES + 1)
+    assert not is_short(job)
+    path.unlink()
+    assert is_short(job)  # fails soon
+
+
+def _sized(path, size):
+    path.write_bytes(bytes(size))
+    return path
