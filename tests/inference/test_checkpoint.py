@@ -245,7 +245,7 @@ def test_a_save_that_fails_leaves_the_old_model_and_nothing_else(folder, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(speechattn.inference.checkpoint, "save", full)
+    monkeypatch.setattr(speechattn.inference.model_files, "save", full)
     with pytest.raises(OSError, match="No space left"):
         model.save(folder)
     monkeypatch.undo()
