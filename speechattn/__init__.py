@@ -56,6 +56,6 @@ _PUBLIC = {
     "SpeechattnError": "errors",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 __getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

@@ -1,6 +1,7 @@
-"""What attention asks of its arguments; every error names the argument and its value.
+"""Checks of arguments, of arrays out of model files, and of values of a configuration.
 
-Arrays out of a model file, which may hold anything: checked before anybody relies on them.
+Every error names the argument, array or key and its value. A model file may hold anything, so its
+arrays are checked before they are used.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -19,13 +21,13 @@ WAY_OUT = "train or export the model again"
 
 
 def as_int(name: str, value: object, least: int = 0) -> int:
-    """A number as an int.
+    """Return a number as an int.
 
     Raises:
         ValueError: if it is below ``least`` or not whole; the message begins with ``name``.
     """
     try:
-        number = None if isinstance(value, bool) else operator.index(value)
+        number = None if isinstance(value, bool) else operator.index(cast(SupportsIndex, value))
     except (TypeError, ValueError):  # ValueError: a tensor of several numbers
         number = None
     if number is None or number < least:
@@ -34,14 +36,18 @@ def as_int(name: str, value: object, least: int = 0) -> int:
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raises ValueError, naming the argument and its value, if it is none of the choices."""
+    """Raise a ValueError that names the argument and its value if it is none of the choices."""
     if value not in choices:
         raise ValueError(f"{name}: {value!r}; one of {', '.join(choices)}")
 
 
 def check_vectors(q: Tensor, k: Tensor, v: Tensor) -> None:
-    """Raises ValueError if queries, keys and values are not of one floating-point type, or have no
-    heads or no numbers a head; their shapes have been compared."""
+    """Check queries, keys and values of the same shapes.
+
+    Raises:
+        ValueError: if they are not of one floating-point type, or have no heads or no numbers a
+            head.
+    """
     if not q.dtype == k.dtype == v.dtype or not q.is_floating_point():
         raise ValueError(
             f"q: {q.dtype}, k: {k.dtype}, v: {v.dtype}; they must agree, and be floating-point"
@@ -51,7 +57,7 @@ def check_vectors(q: Tensor, k: Tensor, v: Tensor) -> None:
 
 
 def check_lengths(lengths: Tensor, batch: int, positions: int) -> None:
-    """Raises ValueError if they are not whole numbers from 0 to ``positions``, one a sequence."""
+    """Raise a ValueError unless there is a whole number from 0 to ``positions`` a sequence."""
     if not torch.is_tensor(lengths):
         raise ValueError(f"lengths: {lengths!r}; a tensor of whole numbers, shape ({batch},)")
     wrong = lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool
@@ -65,14 +71,14 @@ def check_lengths(lengths: Tensor, batch: int, positions: int) -> None:
 
 
 def check_finite(name: str, x: Tensor) -> None:
-    """Raises ValueError, naming the place, if there is NaN or infinity in a tensor."""
-    at = first_nonfinite(x)
-    if at is not None:
-        raise ValueError(f"{name}: {x[at].item()} at {at}; the input must be finite numbers")
+    """Raise a ValueError that names the index if there is NaN or infinity in a tensor."""
+    index = first_nonfinite(x)
+    if index is not None:
+        raise ValueError(f"{name}: {x[index].item()} at {index}; the input must be finite numbers")
 
 
 def first_nonfinite(x: Tensor) -> tuple[int, ...] | None:
-    """Where the first NaN or infinity of a tensor is, None if it has none."""
+    """Return the index of the first NaN or infinity of a tensor, None if it has none."""
     # One pass in the usual case: a sum is finite only if all its terms are.
     if bool(torch.isfinite(x.detach().sum(dtype=torch.float32))):
         return None
@@ -81,11 +87,11 @@ def first_nonfinite(x: Tensor) -> tuple[int, ...] | None:
 
 
 def checked_array(owner: str, name: str, values: object, highest: float | None) -> np.ndarray:
-    """One axis of numbers as an array of its type, with what can be checked of it alone.
+    """Return one axis of numbers as an array of its type, after checks of its values.
 
     Args:
         owner, name: for messages.
-        values: what is there.
+        values: the array, which may be anything.
         highest: of log weights, which become float32; None for whole numbers from -1 on, which
             become int32.
 
@@ -115,7 +121,7 @@ def within(owner: str, name: str, values: np.ndarray, low: float, high: float) -
 
 
 def require(owner: str, right: bool, what: str) -> None:
-    """Raise a ModelError with what is wrong, unless all is right."""
+    """Raise a ModelError that says ``what`` is wrong unless ``right``."""
     if not right:
         raise ModelError(f"{owner}: {what}; {WAY_OUT}")
 
@@ -131,8 +137,8 @@ def is_int(value: object, least: int) -> bool:
     return type(value) is int and value >= least
 
 
-def tuples(value):
-    """Lists, and lists within them, as tuples; anything else as it is."""
+def tuples(value: Any) -> Any:
+    """Return lists, and lists within them, as tuples; anything else as it is."""
     return tuple(map(tuples, value)) if isinstance(value, (list, tuple)) else value
 
 

@@ -1,6 +1,7 @@
-"""Errors a user can act on: each message names the file, the value and the way out.
+"""Error classes whose messages a user can act on, and the kinds of failure they stand for.
 
-Kinds of failures, so that three thousand of them can be told at a glance.
+A message names the file, the value and the way out. The kind, a few words, is what a run over many
+recordings counts and writes to its journal.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from speechattn.text import one_line
 
+# Kinds of failure.
 MISSING = "missing"  # there is no such file, or no longer
 NO_ACCESS = "no access"  # not to be opened: permissions, a broken disk
 CHANGED = "changed"  # while it was read
@@ -25,10 +27,10 @@ OUT_OF_MEMORY = "out of memory"
 CRASH = "crash"  # the process that transcribed it died
 INTERNAL = "internal"  # a mistake in this program
 
-# Those that lie in the recording: it is not tried again until it has been changed.
+# Kinds whose cause lies in the recording: it is not tried again until it has been changed.
 LASTING = frozenset((UNREADABLE, EMPTY, TRUNCATED, DAMAGED, NOT_FINITE, TOO_SHORT, UNSUITABLE))
 
-
+# What to do about an OSError, by its number.
 WAYS_OUT = {
     errno.ENOSPC: "free some disk space and run again",
     errno.EACCES: "check the permissions",
@@ -38,14 +40,13 @@ WAYS_OUT = {
 
 
 class SpeechattnError(Exception):
-    """Something the user gave cannot be used; the message says what, where and what to do.
+    """What the user gave cannot be used; the message says what, where and what to do.
 
     Args:
-        message: control characters in it, of names and values, are shown as escapes: it is one
-            line.
+        message: becomes one line; control characters in it are shown as escapes.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
@@ -53,10 +54,10 @@ class AudioError(SpeechattnError):
     """A recording cannot be read, or what it holds cannot be trusted.
 
     Attributes:
-        kind: of what is wrong with it, one of :mod:`speechattn.errors`.
+        kind: of failure, one of the constants of :mod:`speechattn.errors`.
     """
 
-    def __init__(self, message: str, kind: str = "unreadable"):
+    def __init__(self, message: str, kind: str = UNREADABLE) -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -78,7 +79,7 @@ class UsageError(SpeechattnError):
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of failure that an exception stands for."""
+    """Return the kind of failure that an exception stands for."""
     kind = getattr(error, "kind", None)
     if kind is not None:
         return kind
@@ -96,6 +97,6 @@ def kind_of(error: BaseException) -> str:
 
 
 def cannot_write(path: Path, error: OSError) -> str:
-    """One line that says which file cannot be written, why, and what to do."""
-    way_out = WAYS_OUT.get(error.errno, "check the output folder")
+    """Return one line that says which file cannot be written, why, and what to do."""
+    way_out = WAYS_OUT.get(error.errno or 0, "check the output folder")
     return one_line(f"{path}: cannot be written ({error.strerror}); {way_out}")

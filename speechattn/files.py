@@ -1,11 +1,11 @@
 """Files and folders written whole or not at all.
 
-What is written goes to a hidden temporary file in the folder of the target, is flushed to the
-disk, and then takes the target's name in one step. Whoever looks at the target sees the old
-content or the new one, never half of it, also after a crash or on a full disk. Many small files may
-do without the flush, where somebody checks them after a power failure.
+The content goes to a hidden temporary file in the folder of the target, is flushed to the disk,
+and then takes the target's name in one step. A reader of the target sees the old content or the
+new one, never half of it, also after a crash or on a full disk. Where a program checks its files
+after a power failure, many small ones may do without the flush.
 
-Where the files that come with the package are: the tables in ``data/`` and the ``recipes/``.
+:func:`resource` finds the files that come with the package, in ``data/`` and ``recipes/``.
 """
 
 from __future__ import annotations
@@ -20,18 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _LONGEST_SUFFIX = 16  # characters of the target's suffix that the temporary name may repeat
-
-
 _PACKAGE = Path(__file__).resolve().parent
 
 
 def _temporary(path: Path) -> Path:
     """Create an empty file beside ``path`` with the permissions that the umask allows.
 
-    Its name is short whatever the target's is (a name may have 255 bytes and no more), and keeps
-    the suffix, from which some writers tell the format. It is the same every time, so that what a
-    killed process left can be found; where one is there already, perhaps of another process that
-    is writing, it is another name.
+    Its name is short whatever the target's is (a name has at most 255 bytes), and keeps the
+    suffix, from which some writers derive the format. The name is the same every time, so that the
+    file of a killed process can be found. If there is such a file already, perhaps of another
+    process that is writing, a random name is taken.
     """
     temporary = temporary_path(path)
     for _ in range(2):
@@ -44,9 +42,9 @@ def _temporary(path: Path) -> Path:
 
 
 def temporary_path(path: str | Path) -> Path:
-    """Where what will be ``path`` is written first, unless somebody is writing it already.
+    """Return the temporary file of ``path``, unless another process is writing it already.
 
-    For whoever knows that nobody is, to remove what a killed process left.
+    A caller that knows there is no such process removes by this what a killed one left.
     """
     path = Path(path)
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
@@ -76,9 +74,9 @@ def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if flush:
-            with open(temporary, "rb+") as file:
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -98,8 +96,8 @@ def atomic_write_text(path: str | Path, text: str, *, flush: bool = True) -> Non
 def replace_folder(new: str | Path, folder: str | Path) -> None:
     """Put the folder ``new`` in the place of ``folder``, which may be there or not.
 
-    There is no one step that swaps folders: a crash between the two that it takes leaves the old
-    one whole beside its place, as ``.<name>.<random>.old``.
+    It takes two steps: a crash between them leaves the old folder whole, as
+    ``.<name>.<random>.old`` beside its former name.
 
     Args:
         new: complete, in the same parent folder; its name is gone afterwards.
@@ -110,31 +108,31 @@ def replace_folder(new: str | Path, folder: str | Path) -> None:
     """
     new, folder = Path(new), Path(folder)
     if not folder.exists():
-        os.replace(new, folder)
+        new.replace(folder)
         return
     old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
-    os.replace(folder, old)
+    folder.replace(old)
     try:
-        os.replace(new, folder)
+        new.replace(folder)
     except BaseException:
-        os.replace(old, folder)
+        old.replace(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
 def resource(kind: str, name: str) -> Path:
-    """Path of a file that comes with the package.
+    """Return the path of a file that comes with the package.
 
-    In a checkout ``data/`` and ``recipes/`` lie beside the package, and are found there by an
-    editable installation too. In an installed wheel they lie inside the package, as ``_data`` and
-    ``_recipes``, the names ``setup.cfg`` gives them; those come first.
+    In a checkout, also when it is installed as editable, ``data/`` and ``recipes/`` lie beside the
+    package. In an installed wheel they lie inside the package, as ``_data`` and ``_recipes``, the
+    names that ``setup.cfg`` gives them; those come first.
 
     Args:
         kind: ``"data"`` or ``"recipes"``.
         name: file name, ``""`` for the folder itself.
 
     Returns:
-        An absolute path; whether there is such a file is for the caller to find out.
+        An absolute path. The file may not exist.
     """
     installed = _PACKAGE / f"_{kind}"
     folder = installed if installed.is_dir() else _PACKAGE.parent / kind

@@ -1,7 +1,7 @@
 """Names that a package offers, imported when they are first used.
 
-PyTorch takes most of a second to import and compiled code more; whoever reads a configuration or
-asks for help needs neither.
+PyTorch takes most of a second to import and compiled code more; a program that reads a
+configuration or prints help needs neither.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def lazy_names(
 
     Args:
         package: its ``__name__``.
-        modules: name that is offered → module in the package that has it.
+        modules: public name → module of the package that defines it.
     """
 
     def get(name: str) -> Any:
@@ -37,9 +37,9 @@ def lazy_names(
 
 
 def moved_module(old: str, new: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a module that hands on the names of another one.
+    """Return ``__getattr__`` and ``__dir__`` of a module that passes on the names of another one.
 
-    Each name that is asked for gives a DeprecationWarning.
+    The first use of each name gives a DeprecationWarning.
 
     Args:
         old: ``__name__`` of the module.
@@ -50,7 +50,9 @@ def moved_module(old: str, new: str) -> tuple[Callable[[str], Any], Callable[[],
         if name.startswith("__"):
             raise AttributeError(f"module {old!r} has no attribute {name!r}")
         warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=2)
-        return getattr(importlib.import_module(new), name)
+        value = getattr(importlib.import_module(new), name)
+        setattr(sys.modules[old], name, value)
+        return value
 
     def names() -> list[str]:
         return dir(importlib.import_module(new))

@@ -1,19 +1,19 @@
+"""Names, defaults and limits that the Python API and the command line share."""
+
 from __future__ import annotations
 
 from speechattn.errors import UsageError
 
 PRECISIONS = ("fp32", "bf16", "int8")
-
-
 MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
 DEVICES = ("auto", "cpu", "cuda")
 
 DEFAULT_MODEL = "english"  # of those that come with the package
-STREAMING_MODEL = "english_streaming"  # the one that hardly waits for what follows
+STREAMING_MODEL = "english_streaming"  # needs hardly any look-ahead
 
 
 def parse_window(text: str) -> tuple[int, int]:
-    """A window such as ``32/4``, in 10 ms frames.
+    """Return the two sides of a window such as ``32/4``, in 10 ms frames.
 
     Raises:
         UsageError: if it is none.

@@ -1,4 +1,4 @@
-"""Phone sets: the labels a model knows, their silence, their IPA, how they are folded for scoring."""
+"""Phone sets: the labels of a model, their silence, their IPA, how they are folded for scoring."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class PhoneSet:
         return len(self.names)
 
     def folded(self, label: str) -> str:
-        """The label that ``label`` is scored as."""
+        """Return the label that ``label`` is scored as."""
         return self.fold.get(label, label)
 
     def labels(self, kind: str = "arpabet") -> tuple[str, ...]:
-        """What the phones are called in outputs, by index.
+        """Return what the phones are called in outputs, by index.
 
         Args:
             kind: ``"arpabet"`` for the model's own labels, ARPAbet or not; ``"ipa"`` for IPA, where
@@ -102,19 +102,19 @@ class PhoneSet:
         return tuple(ipa[name] for name in self.names)
 
     def to_dict(self, *, ipa: bool = False) -> dict:
-        """As JSON values; with ``ipa``, if there is any, for a checkpoint."""
+        """Return JSON values; with ``ipa``, for a checkpoint, the IPA too if there is any."""
         values = {"names": list(self.names), "silence": self.silence, "fold": dict(self.fold)}
         return {**values, "ipa": dict(self.ipa)} if ipa and self.ipa else values
 
     @classmethod
     def from_dict(cls, values: dict) -> PhoneSet:
-        """The inverse of :meth:`to_dict`."""
+        """Return the phone set of :meth:`to_dict`."""
         fold, ipa = dict(values.get("fold", {})), dict(values.get("ipa", {}))
         return cls(tuple(values["names"]), values["silence"], fold, ipa)
 
 
 def _check_labels(labels: tuple) -> None:
-    """Refuse what cannot stand between two spaces of a line of text."""
+    """Raise a ConfigError for a label that cannot stand between spaces in a line of text."""
     for label in labels:
         if not isinstance(label, str) or label.split() != [label] or not label.isprintable():
             raise ConfigError(
@@ -122,8 +122,37 @@ def _check_labels(labels: tuple) -> None:
             )
 
 
+def phone_sets() -> dict[str, Path]:
+    """Names of the phone sets that come with the package, and their tables."""
+    tables = sorted(resource("data", "").glob("phones_*.tsv"))
+    named = {path.stem.removeprefix("phones_"): path for path in tables}
+    return {"arpabet": resource("data", "phones.tsv"), **named}
+
+
+def phone_table(name: str | Path) -> Path:
+    """The table of a phone set, by its name or as a file.
+
+    Raises:
+        ConfigError: if there is no such file, and no phone set of that name.
+    """
+    known = phone_sets()
+    if Path(name).is_file():
+        return Path(name)
+    if str(name) not in known:
+        raise ConfigError(
+            f"phones: {str(name)!r} is neither a file nor one of {', '.join(known)}; give a phone "
+            "table in the form of data/phones.tsv, or one of these names"
+        )
+    return known[str(name)]
+
+
+def phone_set(name: str | Path) -> PhoneSet:
+    """A phone set, by its name or from a file; see :func:`phone_table`."""
+    return read_phone_table(phone_table(name))
+
+
 def arpabet() -> PhoneSet:
-    """The 39 ARPAbet phones and SIL, in the order of ``data/phones.tsv``."""
+    """Return the 39 ARPAbet phones and SIL, in the order of ``data/phones.tsv``."""
     return read_phone_table(resource("data", "phones.tsv"))
 
 
@@ -138,6 +167,7 @@ def read_phone_table(path: str | Path) -> PhoneSet:
             one phone is of class silence.
     """
     names, fold, ipa, silence = [], {}, {}, None
+    first: dict[str, int] = {}  # phone → its line
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -152,6 +182,9 @@ def read_phone_table(path: str | Path) -> PhoneSet:
                 "phone, IPA, class and scored_as, separated by tabs"
             )
         phone, written, kind, scored_as = columns[:4]
+        if phone in first:
+            raise ConfigError(f"{path}:{number}: {phone} listed twice; line {first[phone]} has it")
+        first[phone] = number
         names.append(phone)
         if written.strip() and kind != "silence":
             ipa[phone] = written.strip()
@@ -163,6 +196,12 @@ def read_phone_table(path: str | Path) -> PhoneSet:
             silence = phone
     if silence is None:
         raise ConfigError(f"{path}: no phone of class 'silence'; one label must stand for it")
+    for phone, scored_as in fold.items():
+        if scored_as not in first:
+            raise ConfigError(
+                f"{path}:{first[phone]}: {phone} is scored as {scored_as!r}, which is not among "
+                "the phones of this table; list it or write another"
+            )
     try:
         return PhoneSet(tuple(names), silence, fold, ipa)
     except ConfigError as error:

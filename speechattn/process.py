@@ -1,9 +1,7 @@
-"""A command as a process of its own: its standard output, and how it leaves.
+"""Our own processes: how a command starts and ends, and which resources it may use.
 
-PyTorch and Numba take most of a second to be dismantled at the end, of which nobody has anything;
-so a process leaves once what is registered for its end is done and what it printed is out.
-
-How many cores this process may use.
+PyTorch and Numba take most of a second to be torn down at the end of a process, for nothing. So
+:func:`run` leaves as soon as exit handlers have run and the output is flushed.
 """
 
 from __future__ import annotations
@@ -20,30 +18,18 @@ from typing import NoReturn, TextIO
 
 NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
 GC_THRESHOLD = 500_000  # new objects before Python looks for cycles: imports leave 200,000
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds
+_CUDA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # one of them exists where CUDA may work on Linux
 _STANDARD_OUTPUT = "standard output"
 _own_process = False
-
-
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds
-_CUDA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # one of them is there where CUDA may work on Linux
-
-
-class _Output(io.FileIO):
-    """Standard output, whose errors say that they are its own."""
-
-    def write(self, data: bytes) -> int | None:
-        try:
-            return super().write(data)
-        except OSError as error:
-            error.filename = _STANDARD_OUTPUT
-            raise
 
 
 def run(main: Callable[[], int], name: str) -> NoReturn:
     """Run a command and end the process with its exit status.
 
-    A reader of its output that has left, as in a pipe into ``head``, ends it quietly with status
-    141; output that cannot be written for another reason, with a line and status 2.
+    If the reader of its output has left, as in a pipe into ``head``, the process ends without a
+    message and with status 141. If the output cannot be written for another reason, it ends with a
+    message and status 2.
 
     Args:
         main: the command; returns its exit status.
@@ -70,9 +56,9 @@ def run(main: Callable[[], int], name: str) -> NoReturn:
 
 
 def start_own_process() -> None:
-    """Have this process, which is to be our own, start as fast as it can.
+    """Make this process, which runs nothing but our code, start as fast as it can.
 
-    Python looks for cycles seldom, and Numba for nothing that we do not use.
+    Python collects cycles less often, and Numba does not import SciPy (:mod:`speechattn.jit`).
     """
     global _own_process
     _own_process = True
@@ -80,14 +66,25 @@ def start_own_process() -> None:
 
 
 def is_own_process() -> bool:
-    """Whether this process is our own, and nobody else's code runs in it."""
+    """Whether this process runs nothing but our code."""
     return _own_process
 
 
+class _Output(io.FileIO):
+    """Standard output whose errors carry its name."""
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # any buffer
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = _STANDARD_OUTPUT
+            raise
+
+
 def _open_standard_files() -> None:
-    """Make standard output tell its errors from others; what is closed swallows what it is given."""
+    """Mark errors of standard output as its own; discard what is written to a closed file."""
     if sys.stdout is None:
-        sys.stdout = _nowhere()
+        sys.stdout = _null_file()
     else:
         old = sys.stdout
         old.flush()
@@ -95,19 +92,19 @@ def _open_standard_files() -> None:
             io.BufferedWriter(_Output(old.fileno(), "w", closefd=False)),
             encoding=old.encoding,
             errors=old.errors,
-            line_buffering=old.line_buffering,
-            write_through=old.write_through,
+            line_buffering=bool(old.line_buffering),
+            write_through=bool(getattr(old, "write_through", False)),
         )
     if sys.stderr is None:
-        sys.stderr = _nowhere()
+        sys.stderr = _null_file()
 
 
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")
+def _null_file() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def num_usable_cores() -> int:
-    """Those that the process is kept on, and no more than a container's quota; at least 1."""
+    """Number of cores that this process may run on, at most a container's quota; at least 1."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
@@ -119,11 +116,15 @@ def num_usable_cores() -> int:
 
 
 def may_have_cuda() -> bool:
-    """Whether it is worth the seconds that importing PyTorch takes to ask it."""
+    """Whether it is worth importing PyTorch, which takes seconds, to ask it for CUDA."""
     return os.name == "nt" or any(map(os.path.exists, _CUDA_DEVICES))
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Variables for a process of its own: no library in it computes with more threads."""
+    """Return variables for a child process that limit the threads of the libraries in it.
+
+    Args:
+        threads: the most that a library may use; 0 for no limit.
+    """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return dict.fromkeys(names, str(threads)) if threads else {}

@@ -1,12 +1,8 @@
-"""Segments: what a recognizer says and what an alignment holds, as labelled stretches of time.
+"""Time: sample rate, frames, and segments, which are labelled stretches of a recording.
 
-Times as text: exact decimals of seconds, and whole numbers of smaller units.
-
-Time: the sample rate, the frame shift, and the arithmetic between seconds, samples and frames.
-
-Every other module takes these numbers from here. Frame ``t`` stands for the 10 ms that begin at
-``t * SHIFT_SAMPLES``; the 25 ms window from which it is computed is centred on them
-(Kaldi's ``snip_edges=False``), so there are exactly 100 frames a second.
+Every other module takes the sample rate and the frame shift from here. Frame ``t`` stands for the
+10 ms that begin at ``t * SHIFT_SAMPLES``; the 25 ms window from which it is computed is centred on
+them (Kaldi's ``snip_edges=False``), so there are exactly 100 frames a second.
 """
 
 from __future__ import annotations
@@ -15,10 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-import numpy as np
-
-SAMPLE_RATE = 16_000  # Hz, of everything behind the audio door
-WINDOW_MS = 25.0  # ms of samples a frame is computed from
+SAMPLE_RATE = 16_000  # Hz, of all samples after :mod:`speechattn.audio`
+WINDOW_MS = 25.0  # ms of samples that a frame is computed from
 SHIFT_MS = 10.0  # ms from one frame to the next
 
 WINDOW_SAMPLES = int(SAMPLE_RATE * WINDOW_MS / 1000)  # 400
@@ -52,8 +46,8 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameRun:
-    """A run of frames with one label, as the decoder gives it.
+class FrameSegment:
+    """Contiguous frames with one label, as the decoder returns them.
 
     Attributes:
         phone: index into the phone set.
@@ -71,51 +65,40 @@ class FrameRun:
     alternatives: tuple[tuple[int, float], ...] = ()
 
 
-def runs_from_labels(labels: Sequence[int] | np.ndarray) -> list[FrameRun]:
-    """Maximal runs of equal labels in a frame label sequence, shape (frames,)."""
-    labels = np.asarray(labels)
-    if len(labels) == 0:
-        return []
-    edges = np.flatnonzero(np.diff(labels)) + 1
-    starts = [0, *edges.tolist()]
-    ends = [*edges.tolist(), len(labels)]
-    return [FrameRun(int(labels[s]), s, e) for s, e in zip(starts, ends)]
-
-
-def segments_from_runs(
-    runs: Iterable[FrameRun], names: Sequence[str], duration: float
+def segments_from_frames(
+    segments: Iterable[FrameSegment], names: Sequence[str], duration: float
 ) -> list[Segment]:
-    """Turn frame runs into segments that cover exactly 0 to ``duration`` seconds.
+    """Turn frame segments into segments that cover exactly 0 to ``duration`` seconds.
 
     The last frame may reach up to 5 ms past the end of the recording, or stop up to 5 ms short of
     it; the last segment therefore ends at ``duration``, whatever its frame says.
 
     Args:
-        runs: contiguous runs from frame 0 on.
+        segments: contiguous segments from frame 0 on.
         names: phone names by index.
         duration: seconds.
 
     Raises:
-        ValueError: if the runs are not contiguous from frame 0, or do not end where the recording
-            does.
+        ValueError: if the segments are not contiguous from frame 0, or do not end where the
+            recording does.
     """
-    runs = list(runs)
+    segments = list(segments)
     frame = 0
-    for run in runs:
-        if run.start != frame or run.end <= frame:
-            raise ValueError(f"{run} does not begin at frame {frame} and end after it")
-        frame = run.end
-    if runs and not frame_to_seconds(runs[-1].start) < duration:
-        raise ValueError(f"{runs[-1]} begins after the recording's {duration} s")
+    for segment in segments:
+        if segment.start != frame or segment.end <= frame:
+            raise ValueError(f"{segment} does not begin at frame {frame} and end after it")
+        frame = segment.end
+    if segments and not frame_to_seconds(segments[-1].start) < duration:
+        raise ValueError(f"{segments[-1]} begins after the recording's {duration} s")
     return [
         Segment(
-            names[run.phone],
-            frame_to_seconds(run.start),
-            duration if i == len(runs) - 1 else frame_to_seconds(run.end),
-            run.confidence,
-            tuple((names[phone], probability) for phone, probability in run.alternatives),
+            names[segment.phone],
+            frame_to_seconds(segment.start),
+            duration if i == len(segments) - 1 else frame_to_seconds(segment.end),
+            segment.confidence,
+            tuple((names[phone], probability) for phone, probability in segment.alternatives),
         )
-        for i, run in enumerate(runs)
+        for i, segment in enumerate(segments)
     ]
 
 
@@ -137,25 +120,25 @@ def check_tiling(segments: Sequence[Segment], duration: float) -> None:
 
 
 def exact(seconds: float) -> Decimal:
-    """The shortest decimal number that is read back as this double."""
+    """Return the shortest decimal number that is read back as this double."""
     return Decimal(repr(float(seconds)))
 
 
 def plain(number: Decimal) -> str:
-    """A decimal number without exponent and without trailing zeros, ``0`` for none."""
+    """Return a decimal number as text without exponent and without trailing zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def whole_edges(segments: Iterable[Segment], units_per_second: int) -> list[tuple[int, int]]:
-    """Start and end of each segment as whole numbers of a unit, without gaps or overlaps.
+    """Return start and end of each segment as whole numbers of a unit, without gaps or overlaps.
 
-    Every boundary is rounded once, to the nearest unit, and stands for the end before it and the
-    start after it. A boundary that would fall on the one before it comes one unit after it, so
-    that no segment is empty; those of a recognizer, at least 5 ms long, never do.
+    Every boundary is rounded once, to the nearest unit, and serves as the end of one segment and
+    the start of the next. A boundary that would fall on the one before it is moved one unit later,
+    so that no segment is empty; with segments of a recognizer, at least 5 ms long, none is.
 
     Args:
-        segments: that tile the time from 0 on.
+        segments: contiguous from 0 s on.
         units_per_second: 1000 for milliseconds.
     """
     edges, start = [], 0

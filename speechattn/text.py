@@ -1,7 +1,4 @@
-"""Text for messages: whatever a name or an error holds, one line that any terminal can show.
-
-Tables in Markdown, as the reports have them.
-"""
+"""Text for people: one-line messages that any terminal can show, and tables in Markdown."""
 
 from __future__ import annotations
 
@@ -10,16 +7,16 @@ from collections.abc import Iterable, Sequence
 
 
 def one_line(text: str | os.PathLike) -> str:
-    """A message or path in which line breaks and control characters are shown as escapes.
+    r"""Return a message or path with line breaks and control characters shown as escapes.
 
-    So are bytes of a path that are not UTF-8, as ``\\udc80`` to ``\\udcff``.
+    So are bytes of a path that are not UTF-8, as ``\udc80`` to ``\udcff``.
     """
     text = os.fsdecode(text)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
+    """Return a Markdown table; a bar inside a cell is escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines

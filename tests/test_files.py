@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import speechattn
+from speechattn import files
 from speechattn.files import (
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
     replace_folder,
+    resource,
     temporary_path,
 )
+from speechattn.phones import arpabet
 
 
 def names(folder) -> list[str]:
@@ -42,14 +47,14 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
+@pytest.mark.parametrize(("owner", "step"), [(os, "fsync"), (Path, "replace")])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, owner, step):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
     target = tmp_path / "a.txt"
     target.write_text("old")
-    monkeypatch.setattr(os, step, fail)
+    monkeypatch.setattr(owner, step, fail)
     with pytest.raises(OSError, match="No space left"):
         atomic_write_text(target, "new")
     assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]
@@ -57,9 +62,9 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
 
 def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     order = []
-    fsync, replace = os.fsync, os.replace
+    fsync, replace = os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(os, "replace", lambda a, b: (order.append("replace"), replace(a, b)))
+    monkeypatch.setattr(Path, "replace", lambda a, b: (order.append("replace"), replace(a, b)))
     atomic_write_bytes(tmp_path / "a", b"x")
     assert order == ["fsync", "replace"]
     atomic_write_text(tmp_path / "b", "x", flush=False)  # unless it need not be
@@ -145,14 +150,14 @@ def test_a_folder_takes_the_place_of_another(tmp_path, there):
 @pytest.mark.parametrize("error", [OSError(13, "Permission denied"), KeyboardInterrupt()])
 def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch, error):
     old, new = make_folder(tmp_path / "a", x="old"), make_folder(tmp_path / "new", x="new")
-    replace = os.replace
+    replace = Path.replace
 
     def failing(source, target):
         if source == new:
             raise error
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", failing)
+    monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(type(error)):
         replace_folder(new, old)
     assert (old / "x").read_text() == "old" and (new / "x").read_text() == "new"
@@ -163,7 +168,7 @@ def test_a_crash_between_the_two_steps_leaves_the_old_folder_beside_its_place(
     tmp_path, monkeypatch
 ):
     old, new = make_folder(tmp_path / "a", x="old"), make_folder(tmp_path / "new", x="new")
-    replace, done = os.replace, []
+    replace, done = Path.replace, []
 
     def crashing(source, target):
         if done:  # a power cut: nothing is put back
@@ -171,8 +176,36 @@ def test_a_crash_between_the_two_steps_leaves_the_old_folder_beside_its_place(
         done.append(source)
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", crashing)
+    monkeypatch.setattr(Path, "replace", crashing)
     with pytest.raises(SystemExit):
         replace_folder(new, old)
     (backup,) = tmp_path.glob(".a.*.old")
     assert (backup / "x").read_text() == "old" and (new / "x").read_text() == "new"
+
+
+def test_the_tables_and_recipes_are_there_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind, name in (("data", "phones.tsv"), ("recipes", "english.yaml")):
+        path = resource(kind, name)
+        assert path.is_absolute() and path.is_file() and path.name == name
+    assert len(arpabet()) == 40
+
+
+def test_no_name_is_the_folder_itself():
+    assert resource("recipes", "").is_dir()
+    assert resource("recipes", "") / "x.yaml" == resource("recipes", "x.yaml")
+
+
+def test_a_checkout_has_them_beside_the_package_and_an_installation_inside(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "speechattn"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(files, "_PACKAGE", package)
+    assert resource("data", "x") == tmp_path / "site" / "data" / "x"
+    (package / "_data").mkdir()
+    assert resource("data", "x") == package / "_data" / "x"
+    assert resource("recipes", "x") == tmp_path / "site" / "recipes" / "x"  # kind by kind
+
+
+def test_they_are_looked_for_where_the_package_is():
+    package = Path(speechattn.__file__).resolve().parent
+    assert resource("data", "x").parent in (package.parent / "data", package / "_data")

@@ -1,11 +1,11 @@
-"""Messages on one line."""
+"""Messages on one line, and tables."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from speechattn.text import one_line
+from speechattn.text import one_line, table
 
 
 def test_one_line_escapes_what_would_break_a_terminal():
@@ -23,3 +23,12 @@ def test_every_character_is_shown_as_python_shows_it():
 
 def test_paths():
     assert one_line(Path("a", "b\n.wav")) == str(Path("a", "b\\n.wav"))
+
+
+def test_a_bar_in_a_cell_is_escaped():
+    made = table(("a", "b|c"), [("1", "2"), ("x|y|", 3)])
+    assert made == "| a | b\\|c |\n| --- | --- |\n| 1 | 2 |\n| x\\|y\\| | 3 |"
+
+
+def test_a_table_may_have_no_rows():
+    assert table(("a",), []) == "| a |\n| --- |"

@@ -1,6 +1,6 @@
-"""Self-attention whose reach a mask decides: truncated to a window, full, over a graph or an image.
+"""Self-attention with a mask: truncated to a window, full, on a graph or on an image.
 
-Read ``functional.py`` first: :func:`attend` checks its arguments once and chooses the way to compute.
+Read ``functional.py`` first: :func:`attend` checks its arguments and chooses the implementation.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from speechattn.attention.sparse_masks import ImageMask as ImageMask
 
 __all__ = [
-    "attend",
-    "truncated_attention",
-    "MultiHeadAttention",
     "AttentionConvolution",
     "AttentionMask",
-    "WindowMask",
     "FullMask",
     "GraphMask",
     "ImageMask",
+    "MultiHeadAttention",
+    "WindowMask",
+    "attend",
+    "truncated_attention",
 ]
 
 __getattr__, __dir__ = lazy_names(

@@ -1,7 +1,8 @@
-"""Attention of every kind of the family on every device, from PyTorch's operations on blocks.
+"""Attention with every mask, kind of scores and device, from PyTorch's operations on blocks.
 
-What is computed is proportional to the pairs that see each other, and so is what training keeps of
-it. See :mod:`speechattn.attention.functional` for the equations and :mod:`speechattn.attention.masks` for the blocks.
+Time, and the memory that training keeps, are proportional to the pairs that the mask allows. The
+equations are in :mod:`speechattn.attention.functional`, the blocks in
+:mod:`speechattn.attention.masks`.
 """
 
 from __future__ import annotations
@@ -15,61 +16,66 @@ from torch import Tensor
 
 from speechattn.attention.masks import AttentionMask, Block
 
-_NUMBERS_AT_ONCE = 1 << 24  # of the largest tensor inside: 64 MiB in float32
+MAX_ELEMENTS = 1 << 24  # of the largest intermediate tensor: 64 MiB in float32
 
 
 def by_blocks(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    visibility: AttentionMask,
+    mask: AttentionMask,
     weights: str = "softmax",
-    energy: Tensor | None = None,
+    score_vector: Tensor | None = None,
     bias: Callable[[Tensor], Tensor] | None = None,
     offset: int = 0,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    """As :func:`speechattn.attention.functional.attend`, which checks the arguments; additive if with an energy.
+    """Compute what :func:`speechattn.attention.functional.attend` does, without its checks.
 
-    Values beyond the lengths must be finite.
+    Scores are additive if there is a score vector. Values beyond the lengths must be finite.
+
+    Args:
+        q, k, v, mask, weights, score_vector, bias, offset, lengths: see
+            :func:`speechattn.attention.functional.attend`.
     """
     batch, queries, heads, d = q.shape
     keys = k.shape[1]
     out = v.new_zeros(batch, queries, heads, v.shape[-1])
-    place = visibility.coordinates(keys, q.device)
-    many = batch * heads * (1 if energy is None else d)
-    for block in visibility.blocks(keys, q.device, offset=offset, queries=queries):
-        for piece in block.pieces(max(1, _NUMBERS_AT_ONCE // max(1, many))):
-            score = _scores(q[:, piece.queries], k[:, piece.keys], energy)
+    coordinates = mask.coordinates(keys, q.device)
+    elements_per_pair = batch * heads * (1 if score_vector is None else d)
+    for block in mask.blocks(keys, q.device, offset=offset, queries=queries):
+        for piece in block.pieces(max(1, MAX_ELEMENTS // max(1, elements_per_pair))):
+            score = _scores(q[:, piece.queries], k[:, piece.keys], score_vector)
             if bias is not None:
-                to, at = place[piece.keys][:, None], place[piece.queries + offset][:, :, None]
-                score = score + bias(to - at)
-            weight = _weights(score, _seen(piece, offset, lengths), weights)
-            mixed = torch.einsum("bhcrk,bckhd->bcrhd", weight.to(v.dtype), v[:, piece.keys])
-            out[:, piece.queries] = mixed.to(out.dtype)
+                key_at = coordinates[piece.keys][:, None]
+                query_at = coordinates[piece.queries + offset][:, :, None]
+                score = score + bias(key_at - query_at)
+            weight = _weights(score, _allowed(piece, offset, lengths), weights)
+            result = torch.einsum("bhcrk,bckhd->bcrhd", weight.to(v.dtype), v[:, piece.keys])
+            out[:, piece.queries] = result.to(out.dtype)
     return out
 
 
-def _scores(q: Tensor, k: Tensor, energy: Tensor | None) -> Tensor:
-    """Scores (batch, heads, count, rows, keys) of blocks (batch, count, rows or keys, heads, d)."""
-    if energy is None:
+def _scores(q: Tensor, k: Tensor, score_vector: Tensor | None) -> Tensor:
+    """Return scores (batch, heads, count, rows, keys) of (batch, count, rows or keys, heads, d)."""
+    if score_vector is None:
         return torch.einsum("bcrhd,bckhd->bhcrk", q, k) / math.sqrt(q.shape[-1])
     sums = torch.tanh(q[:, :, :, None] + k[:, :, None])
-    return (sums * energy).sum(-1).permute(0, 4, 1, 2, 3)
+    return (sums * score_vector).sum(-1).permute(0, 4, 1, 2, 3)
 
 
-def _seen(block: Block, offset: int, lengths: Tensor | None) -> Tensor:
-    """What is seen in a block within the lengths, shape (batch or 1, 1, count, rows, keys)."""
+def _allowed(block: Block, offset: int, lengths: Tensor | None) -> Tensor:
+    """Return the allowed pairs within the lengths, shape (batch or 1, 1, count, rows, keys)."""
     if lengths is None:
-        return block.seen[None, None]
-    lengths = lengths.to(block.seen.device)[:, None, None]
-    there = (block.keys < lengths)[:, :, None] & (block.queries + offset < lengths)[..., None]
-    return (block.seen & there)[:, None]
+        return block.allowed[None, None]
+    lengths = lengths.to(block.allowed.device)[:, None, None]
+    valid = (block.keys < lengths)[:, :, None] & (block.queries + offset < lengths)[..., None]
+    return (block.allowed & valid)[:, None]
 
 
-def _weights(score: Tensor, seen: Tensor, weights: str) -> Tensor:
+def _weights(score: Tensor, allowed: Tensor, weights: str) -> Tensor:
     if weights == "relu":
-        return F.relu(score) * seen / seen.sum(-1, keepdim=True).clamp(min=1)
-    # The lowest number instead of -inf: a row that sees nothing has no NaN, nor has its gradient.
-    hidden = score.masked_fill(~seen, torch.finfo(score.dtype).min)
-    return hidden.softmax(-1) * seen
+        return F.relu(score) * allowed / allowed.sum(-1, keepdim=True).clamp(min=1)
+    # The lowest number instead of -inf, so that a row without keys gives no NaN, nor its gradient.
+    score = score.masked_fill(~allowed, torch.finfo(score.dtype).min)
+    return score.softmax(-1) * allowed

@@ -1,12 +1,12 @@
-"""Convolution is the special case of self-attention in which every head looks at one distance.
+"""Convolution as the special case of self-attention in which every head sees one distance.
 
-With relative positions a head can put all its weight on the key at distance δ, whatever q and k
-say. One head for each tap of a kernel, its values turned by the matrix of that tap, and the heads
-added up by the output matrix:
+With a bias by distance, a head can put all its weight on the key at distance δ, whatever q and k
+are. Take one head for each tap of a kernel, and let the output matrix multiply its values by the
+matrix of that tap and add up the heads:
 
     out_i = sum_h  x_{i + δ_h} W_h        (Cordonnier et al., 2020, theorem 1)
 
-which is the convolution. What follows builds that layer from given weights.
+This is the convolution. The class below builds that layer from the weights of a convolution.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from speechattn.attention.masks import WindowMask
 from speechattn.attention.multihead import MultiHeadAttention
 from speechattn.attention.sparse_masks import ImageMask
 
-# Score of all distances but a head's own, whose score is 0: exp() of it is exactly 0 in float32.
-_AWAY = -1e4
+# Bias of all distances but the head's own, which has 0. Its exp() is exactly 0 in float32.
+_NEVER = -1e4
 
 
 class AttentionConvolution(nn.Module):
-    """A self-attention layer with the weights of a convolution, which gives its result.
+    """A self-attention layer that computes a convolution.
 
-    Like a convolution with ``padding=kernel // 2`` and stride 1 it returns as many positions as it
-    gets: zeros are laid around the input and the outputs that belong to them are dropped.
+    Like a convolution with ``padding=kernel // 2`` and stride 1, it returns as many positions as it
+    gets: the input is padded with zeros, and the outputs of the padding are dropped.
 
     Args:
-        weight: of ``Conv1d``, shape (out, in, kernel), or ``Conv2d``, shape (out, in, kernel rows,
-            kernel columns); the kernel is odd.
+        weight: weights of ``Conv1d``, shape (out, in, kernel), or of ``Conv2d``, shape (out, in,
+            kernel rows, kernel columns); the kernel is odd.
         bias: shape (out,).
 
     Attributes:
-        attention: the layer; an ordinary one, in no way told that it is a convolution.
+        attention: the layer, an ordinary :class:`MultiHeadAttention`.
 
     Raises:
         ValueError: for other shapes or an even kernel.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None):
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
         if weight.ndim not in (3, 4) or any(size % 2 == 0 for size in weight.shape[2:]):
             raise ValueError(
@@ -61,17 +61,18 @@ class AttentionConvolution(nn.Module):
             reach=self.reach,
             head_width=width,
             width_out=out,
-            visibility=WindowMask(*self.reach * 2) if weight.ndim == 3 else None,
+            mask=WindowMask(self.reach[0], self.reach[0]) if weight.ndim == 3 else None,
         )
         self._fill(weight, bias, taps)
 
     @torch.no_grad()
     def _fill(self, weight: Tensor, bias: Tensor | None, taps: list[tuple[int, ...]]) -> None:
         layer, width = self.attention, weight.shape[1]
+        assert layer.bias is not None
         for parameter in (layer.project.weight, layer.project.bias, layer.join.bias):
             parameter.zero_()  # Wq = Wk = 0: only the distance decides
         values = layer.project.weight[2 * len(taps) * width :]
-        layer.bias.table.fill_(_AWAY)
+        layer.bias.table.fill_(_NEVER)
         for head, tap in enumerate(taps):
             rows = slice(head * width, (head + 1) * width)
             values[rows] = torch.eye(width)
@@ -81,7 +82,7 @@ class AttentionConvolution(nn.Module):
             layer.join.bias.copy_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolution of x.
+        """Compute the convolution of x.
 
         Args:
             x: shape (batch, time, in), or (batch, height, width, in) for an image.
@@ -94,12 +95,14 @@ class AttentionConvolution(nn.Module):
         """
         if x.ndim != len(self.reach) + 2:
             raise ValueError(f"x: shape {tuple(x.shape)}; {len(self.reach) + 2} dimensions")
-        # Zeros that really are there: weights that add up to 1 could not fade at the edge.
+        # Real zeros: attention weights add up to 1, so they cannot fade at the edge.
         padding = [side for reach in reversed(self.reach) for side in (reach, reach)]
         padded = nn.functional.pad(x, (0, 0, *padding))
         size = padded.shape[1:-1]
-        visibility = ImageMask(*size, reach=self.reach) if len(size) == 2 else None
-        out = self.attention(padded.flatten(1, -2), visibility=visibility)
+        mask = None
+        if len(size) == 2:
+            mask = ImageMask(size[0], size[1], reach=(self.reach[0], self.reach[1]))
+        out = self.attention(padded.flatten(1, -2), mask=mask)
         out = out.unflatten(1, size)
         for axis, reach in enumerate(self.reach, 1):
             out = out.narrow(axis, reach, out.shape[axis] - 2 * reach)

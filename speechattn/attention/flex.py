@@ -1,36 +1,41 @@
-"""Truncated attention on CUDA: PyTorch's FlexAttention, its mask made from lists of blocks.
+"""Truncated attention on CUDA by PyTorch's FlexAttention, with a block mask made from the window.
 
 FlexAttention (Dong et al., 2024) compiles one kernel that skips every tile of 128 x 128 pairs in
-which nothing is seen. ``create_block_mask`` finds these tiles by looking at all pairs; here they
-follow from the window, the offset and the lengths, in a time that grows with the number of tiles.
-(Their numbers lie in a matrix of (frames / 128) squared whole numbers, as PyTorch wants it: 32 MB
-for an hour of frames.)
+which nothing is allowed. ``create_block_mask`` finds these tiles by looking at all pairs. Here they
+follow from the window, the offset and the lengths, in time proportional to the number of tiles.
+(The numbers of the tiles lie in a matrix of (frames / 128)² whole numbers, as PyTorch requires: 32
+MB for an hour of frames.)
 
-What is tested, on CPUs: the lists against the tiles of the whole matrix, and what FlexAttention
-gives without compilation, bias and lengths included, against the equation. What is not: the
-compiled kernel on a GPU, and gradients, which FlexAttention has on GPUs only. CPUs never come here
-(:func:`is_offered`): :mod:`speechattn.attention.kernels.autograd` is faster there.
+Tests on CPUs compare the lists with the tiles of the whole matrix, and FlexAttention without
+compilation, with bias and lengths, with the equation. They cannot test the compiled kernel, nor
+gradients, which FlexAttention has on GPUs only. CPUs do not use this module (:func:`is_offered`):
+:mod:`speechattn.attention.kernels.autograd` is faster there.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
+
 TILE = 128  # positions; FlexAttention's own default
-SMALLEST_DIM = 16  # of a head, for FlexAttention's kernels
-OLDEST_DEVICE = (8, 0)  # compute capability; Triton's kernels are made for it and later ones
-TYPES = (torch.float32, torch.bfloat16, torch.float16)
+MIN_HEAD_WIDTH = 16  # of FlexAttention's kernels
+MIN_CAPABILITY = (8, 0)  # compute capability that Triton's kernels need
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def is_offered(q: Tensor) -> bool:
-    """Whether FlexAttention is the way to compute attention of queries like these."""
-    if q.device.type != "cuda" or q.dtype not in TYPES or q.shape[-1] < SMALLEST_DIM:
+    """Return whether FlexAttention computes attention for queries like these."""
+    if q.device.type != "cuda" or q.dtype not in DTYPES or q.shape[-1] < MIN_HEAD_WIDTH:
         return False
-    return _importable() and torch.cuda.get_device_capability(q.device) >= OLDEST_DEVICE
+    return _importable() and torch.cuda.get_device_capability(q.device) >= MIN_CAPABILITY
 
 
 def attend(
@@ -44,28 +49,27 @@ def attend(
     lengths: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """As :func:`speechattn.attention.functional.truncated_attention`, which checks the arguments.
+    """Compute truncated attention, for arguments that are known to be right.
 
-    With lengths, what lies beyond them comes out as anything finite.
+    Beyond the lengths, outputs are finite but arbitrary.
 
     Args:
         q, k, v: shape (batch, frames, heads, d).
-        left, right: frames that are seen.
+        left, right: limits of the window, in frames.
         offset: position of query 0 among the keys.
-        lengths: shape (batch,), on the device of q, or None.
-        bias: shape (heads, left + right + 1), or None.
+        lengths: frames of each sequence, shape (batch,), on the device of q, or None.
+        bias: numbers added to the scores, shape (heads, left + right + 1), or None.
     """
     mask = block_mask(q.shape[1], k.shape[1], left, right, offset, lengths, q.device)
-    add_bias = None
-    if bias is not None:
 
-        def add_bias(score, batch, head, query, key):
-            column = (key - query - offset + left).clamp(0, left + right)
-            return score + bias[head, column]
+    def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        assert bias is not None
+        column = (key - query - offset + left).clamp(0, left + right)
+        return score + bias[head, column]
 
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    out = _compiled(q, k, v, score_mod=add_bias, block_mask=mask)
-    return out.transpose(1, 2)
+    score_mod = None if bias is None else add_bias
+    return _flex_attention()(q, k, v, score_mod=score_mod, block_mask=mask).transpose(1, 2)
 
 
 def block_mask(
@@ -77,24 +81,24 @@ def block_mask(
     lengths: Tensor | None = None,
     device: torch.device | str = "cpu",
     gradients: bool = True,
-):
-    """FlexAttention's BlockMask of a window.
+) -> BlockMask:
+    """Return FlexAttention's BlockMask of a window.
 
     Args:
-        queries, keys: how many there are.
-        left, right: frames that are seen.
+        queries, keys: their numbers.
+        left, right: limits of the window, in frames.
         offset: position of query 0 among the keys.
-        lengths: frames of each sequence, shape (batch,), or None; what lies beyond one is seen by
+        lengths: frames of each sequence, shape (batch,), or None. A frame beyond the length sees
             itself alone, so that no query is without keys.
-        device: of the lists.
-        gradients: the lists of the backward pass too.
+        device: device of the lists.
+        gradients: whether to make the lists of the backward pass too.
     """
     from torch.nn.attention.flex_attention import BlockMask
 
-    # As a tensor, so that other numbers need no other kernel.
+    # A tensor, so that one compiled kernel serves all numbers.
     limits = torch.tensor([offset - left, offset + right, offset], device=device)
 
-    def seen(batch, head, query, key):
+    def allowed(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         distance = key - query
         inside = (distance >= limits[0]) & (distance <= limits[1])
         if lengths is None:
@@ -106,7 +110,7 @@ def block_mask(
         *partial,
         *whole,
         BLOCK_SIZE=TILE,
-        mask_mod=seen,
+        mask_mod=allowed,
         seq_lengths=(queries, keys),
         compute_q_blocks=gradients,
     )
@@ -121,14 +125,15 @@ def tiles(
     lengths: Tensor | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Blocks of keys for each block of queries: those that a mask cuts, and those seen whole.
+    """Return the blocks of keys for each block of queries: partly and wholly allowed ones.
 
     Args:
-        queries, keys, left, right, offset, lengths, device: as for :func:`block_mask`.
+        queries, keys, left, right, offset, lengths, device: see :func:`block_mask`.
 
     Returns:
-        (counts, numbers) of both, shapes (batch, 1, blocks) and (batch, 1, blocks, blocks of
-        keys): PyTorch tells from the width how many there are, though only the first few count.
+        (counts, numbers) of partly allowed blocks and of wholly allowed ones, shapes (batch, 1,
+        blocks) and (batch, 1, blocks, blocks of keys). Of each row of numbers the first ``count``
+        are valid; PyTorch infers the number of blocks from its width.
     """
     blocks, key_blocks = -(-queries // TILE), -(-keys // TILE)
     first = torch.arange(blocks, device=device)[:, None] * TILE + offset
@@ -144,8 +149,8 @@ def tiles(
     else:
         lengths = lengths.to(device)[:, None, None]
         own = (end >= first) & (start <= last)
-        there = (start < lengths) & (lengths > first - left)
-        some, every = (some & there) | own, every & (end < lengths)
+        valid = (start < lengths) & (lengths > first - left)
+        some, every = (some & valid) | own, every & (end < lengths)
 
     def listed(chosen: Tensor) -> tuple[Tensor, Tensor]:
         order = (~chosen).int().argsort(dim=2, stable=True)
@@ -165,18 +170,9 @@ def _importable() -> bool:
     return True
 
 
-def _eager(*args, **options):
-    from torch.nn.attention.flex_attention import flex_attention
-
-    return flex_attention(*args, **options)
-
-
 @functools.cache
-def _compiler():
+def _flex_attention() -> Callable[..., Tensor]:
+    """Return FlexAttention, compiled."""
     from torch.nn.attention.flex_attention import flex_attention
 
     return torch.compile(flex_attention)
-
-
-def _compiled(*args, **options):
-    return _compiler()(*args, **options)

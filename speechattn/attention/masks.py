@@ -1,16 +1,17 @@
-"""Who sees whom: which positions (keys) a position (query) may look at in self-attention.
+"""Attention masks: which positions (keys) a position (query) may see.
 
-A sequence with a window, all of a sequence, the edges of a graph and the neighbourhood in an image
-differ in nothing but this. Each is a :class:`Visibility`, and each says it in the same form: blocks
-of queries that look at the same keys, with a mask inside the block. What is computed is then
-proportional to the pairs that see each other, and one loop in :mod:`speechattn.attention.blockwise` does all.
-Sequences are here, graphs and images in :mod:`speechattn.attention.sparse_masks`.
+A window on a sequence, a whole sequence, the edges of a graph and the neighbourhood in an image
+differ in nothing else. Each is an :class:`AttentionMask`, which describes itself as blocks: groups
+of queries that share their keys, with the allowed pairs among them. The cost is then proportional
+to the number of allowed pairs, and one loop in :mod:`speechattn.attention.blockwise` computes all
+of them. Masks of sequences are here, of graphs and images in
+:mod:`speechattn.attention.sparse_masks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,28 +19,30 @@ from torch import Tensor
 from speechattn.attention.kernels.runtime import can_be_cached, outside_inference_mode
 from speechattn.checks import as_int
 
+StreamState = dict[str, Any]  # what a layer remembers between two chunks: tensors, counts, dicts
+
 
 def block_rows(left: int, right: int) -> int:
-    """Queries in a block. Few compute few scores outside the window, many make products fast."""
+    """Return the queries of a block: few waste few scores, many make products fast."""
     return 32 if left + right <= 128 else 64
 
 
 class Block(NamedTuple):
-    """``count`` groups of ``rows`` queries, each group over ``keys`` keys of its own.
+    """``count`` groups of ``rows`` queries; the queries of a group share its ``keys`` keys.
 
     Attributes:
-        queries: numbers of the queries, shape (count, rows); a query is in one block only.
+        queries: numbers of the queries, shape (count, rows). A query is in one block only.
         keys: numbers of the keys, shape (count, keys).
-        seen: whether the query sees the key, shape (count, rows, keys).
+        allowed: whether the query may see the key, shape (count, rows, keys).
     """
 
     queries: Tensor
     keys: Tensor
-    seen: Tensor
+    allowed: Tensor
 
     def pieces(self, pairs: int) -> Iterator[Block]:
-        """The block in parts of about ``pairs`` pairs at most (one row of keys at least)."""
-        count, rows, keys = self.seen.shape
+        """Divide the block into pieces of about ``pairs`` pairs, one row of keys at least."""
+        count, rows, keys = self.allowed.shape
         groups = max(1, pairs // max(1, rows * keys))
         if groups > 1 or rows * keys <= pairs:
             for start in range(0, count, groups):
@@ -50,22 +53,21 @@ class Block(NamedTuple):
             one = slice(group, group + 1)
             for start in range(0, rows, step):
                 part = slice(start, start + step)
-                yield Block(self.queries[one, part], self.keys[one], self.seen[one, part])
+                yield Block(self.queries[one, part], self.keys[one], self.allowed[one, part])
 
 
 class AttentionMask:
-    """What every position may see. Subclasses say it twice: as blocks and as a matrix.
+    """Base of masks. Subclasses describe themselves twice: as blocks and as a matrix.
 
     Attributes:
-        axes: numbers that tell where a position is: 1 in a sequence, 2 in an image.
-        streams: whether positions may arrive one after another.
+        axes: number of coordinates of a position: 1 in a sequence, 2 in an image.
     """
 
     axes = 1
-    streams = False
+    _cached: tuple[tuple[int, str], list[Block]] | None = None
 
     def check(self, positions: int) -> None:
-        """Raises ValueError if there cannot be so many positions."""
+        """Raise ValueError if the mask is not for this number of positions."""
 
     def blocks(
         self,
@@ -75,37 +77,40 @@ class AttentionMask:
         offset: int = 0,
         queries: int | None = None,
     ) -> list[Block]:
-        """The pairs that see each other, in blocks; queries that see nothing may be in none.
+        """Return the allowed pairs as blocks; queries that may see no key may be in none.
 
         Args:
-            positions: keys, numbered from 0.
-            device: of the tensors.
+            positions: number of keys.
+            device: device of the tensors.
             offset: position of the first query among the keys, in a stream (windows only).
-            queries: how many there are, by default one for every position from the offset on.
+            queries: number of queries, by default one for every position from the offset on.
 
         Raises:
-            ValueError: if there cannot be so many positions, or no such queries.
+            ValueError: if the mask is not for this number of positions or queries.
         """
         self.check(positions)
         if offset or queries not in (None, positions):
             raise ValueError(
-                f"offset: {offset} with {queries} queries and {positions} keys; only a Window "
+                f"offset: {offset} with {queries} queries and {positions} keys; only a WindowMask "
                 "can be streamed"
             )
-        key, kept = (positions, str(device)), getattr(self, "_kept", None)
-        if kept is None or kept[0] != key or not can_be_cached():
-            kept = key, outside_inference_mode(self._blocks)(positions, torch.device(device))
-            if can_be_cached():
-                self._kept = kept
-        return kept[1]
+        key = positions, str(device)
+        if self._cached is not None and self._cached[0] == key and can_be_cached():
+            return self._cached[1]
+        blocks: list[Block] = outside_inference_mode(self._blocks)(positions, torch.device(device))
+        if can_be_cached():
+            self._cached = key, blocks
+        return blocks
 
-    def mask(self, positions: int) -> Tensor:
-        """Whether query i (row) sees key j (column), shape (positions, positions). For tests and
-        pictures: quadratic, and independent of :meth:`blocks`."""
+    def matrix(self, positions: int) -> Tensor:
+        """Return whether query i (row) may see key j (column), shape (positions, positions).
+
+        For tests and pictures: it is quadratic, and independent of :meth:`blocks`.
+        """
         raise NotImplementedError
 
     def coordinates(self, positions: int, device: torch.device | str = "cpu") -> Tensor:
-        """Where the positions are, whole numbers of shape (positions, axes)."""
+        """Return the coordinates of the positions, whole numbers, shape (positions, axes)."""
         return torch.arange(positions, device=device)[:, None]
 
     def _blocks(self, positions: int, device: torch.device) -> list[Block]:
@@ -113,27 +118,32 @@ class AttentionMask:
 
 
 class WindowMask(AttentionMask):
-    """Position i sees ``i - left`` to ``i + right`` (Povey et al., 2018, for speech).
+    """Position i sees positions ``i - left`` to ``i + right`` (Povey et al., 2018, for speech).
 
     Args:
-        left: positions of the past, None for all.
-        right: positions of the future, None for all; 0 is causal.
+        left: number of positions of the past, None for all.
+        right: number of positions of the future, None for all; 0 is causal.
 
     Raises:
         ValueError: if one is negative or no whole number.
     """
 
-    streams = True
-
-    def __init__(self, left: int | None, right: int | None):
+    def __init__(self, left: int | None, right: int | None) -> None:
         self.left = None if left is None else as_int("left", left)
         self.right = None if right is None else as_int("right", right)
 
     def __repr__(self) -> str:
-        return f"Window({self.left}, {self.right})"
+        return f"WindowMask({self.left}, {self.right})"
 
-    def blocks(self, positions, device="cpu", *, offset=0, queries=None):
-        """See :meth:`Visibility.blocks`; not kept, being cheap."""
+    def blocks(
+        self,
+        positions: int,
+        device: torch.device | str = "cpu",
+        *,
+        offset: int = 0,
+        queries: int | None = None,
+    ) -> list[Block]:
+        """See :meth:`AttentionMask.blocks`; not cached, since they are cheap to make."""
         queries = positions - offset if queries is None else queries
         if not 0 <= offset <= offset + queries <= positions:
             raise ValueError(f"offset: {offset} with {queries} queries and {positions} keys")
@@ -143,35 +153,30 @@ class WindowMask(AttentionMask):
         if rows + left + right >= positions:  # the keys of a block would be all keys
             rows, left, right = max(queries, 1), offset, positions
         whole = queries // rows * rows
-        parts = [(0, whole, rows), (whole, queries, queries - whole)]
-        return [
-            self._block(begin, end, size, positions, left, right, offset, device)
-            for begin, end, size in parts
-            if end > begin
-        ]
+        blocks = []
+        for begin, end, size in ((0, whole, rows), (whole, queries, queries - whole)):
+            if end > begin:
+                query = torch.arange(begin, end, device=device).view(-1, size)
+                span = torch.arange(min(positions, size + left + right), device=device)
+                key = query[:, :1] + offset - left + span
+                allowed = self._sees(query[:, :, None] + offset, key[:, None])
+                allowed &= ((key >= 0) & (key < positions))[:, None]
+                blocks.append(Block(query, key.clamp(0, positions - 1), allowed))
+        return blocks
 
-    def _block(self, begin, end, rows, positions, left, right, offset, device) -> Block:
-        queries = torch.arange(begin, end, device=device).view(-1, rows)
-        span = min(positions, rows + left + right)
-        first = queries[:, :1] + offset - left
-        keys = first + torch.arange(span, device=device)
-        seen = self._sees(queries[:, :, None] + offset, keys[:, None])
-        seen &= ((keys >= 0) & (keys < positions))[:, None]
-        return Block(queries, keys.clamp(0, positions - 1), seen)
-
-    def mask(self, positions):
-        """See :meth:`Visibility.mask`."""
+    def matrix(self, positions: int) -> Tensor:
+        """See :meth:`AttentionMask.matrix`."""
         position = torch.arange(positions)
         return self._sees(position[:, None], position[None])
 
     def _sees(self, query: Tensor, key: Tensor) -> Tensor:
         distance = key - query
-        seen = torch.ones_like(distance, dtype=torch.bool)
+        allowed = torch.ones_like(distance, dtype=torch.bool)
         if self.left is not None:
-            seen &= distance >= -self.left
+            allowed &= distance >= -self.left
         if self.right is not None:
-            seen &= distance <= self.right
-        return seen
+            allowed &= distance <= self.right
+        return allowed
 
 
 class FullMask(WindowMask):
@@ -181,21 +186,27 @@ class FullMask(WindowMask):
         super().__init__(None, None)
 
     def __repr__(self) -> str:
-        return "Everything()"
+        return "FullMask()"
 
 
 def without_padding(x: Tensor, lengths: Tensor, first: int = 0) -> Tensor:
-    """Zeros beyond the lengths; x: shape (batch, positions, ...), from position ``first`` on."""
+    """Return x with zeros beyond the lengths.
+
+    Args:
+        x: shape (batch, positions, ...).
+        lengths: positions of each sequence, shape (batch,).
+        first: number of the first position in x.
+    """
     position = first + torch.arange(x.shape[1], device=x.device)
-    beyond = position >= lengths.to(x.device)[:, None]
-    return x.masked_fill(beyond.view(*beyond.shape, *[1] * (x.ndim - 2)), 0)
+    padding = position >= lengths.to(x.device)[:, None]
+    return x.masked_fill(padding.view(*padding.shape, *[1] * (x.ndim - 2)), 0)
 
 
-def valid_frames(lengths: torch.Tensor, frames: int) -> torch.Tensor:
-    """True where a frame lies within its sequence, shape (batch, frames)."""
+def valid_frames(lengths: Tensor, frames: int) -> Tensor:
+    """Return whether a frame lies within its sequence, shape (batch, frames)."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
 def ready_frames(waiting: int, right: int | None) -> int:
-    """Of ``waiting`` frames, how many have all of their ``right`` frames of future."""
+    """Return how many of ``waiting`` frames have all of their ``right`` frames of future."""
     return 0 if right is None else max(0, waiting - right)

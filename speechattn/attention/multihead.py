@@ -1,18 +1,25 @@
-"""Multi-head self-attention of any kind, as a layer: for whole batches and for a stream."""
+"""Multi-head self-attention as a layer, for batches, streams and concatenated sequences."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from speechattn.attention.functional import SCORES, WEIGHTS, attend
-from speechattn.attention.kernels import autograd, rows
-from speechattn.attention.masks import AttentionMask, WindowMask, ready_frames, without_padding
+from speechattn.attention import kernels
+from speechattn.attention.functional import SCORES, WEIGHTS, attend_unchecked
+from speechattn.attention.masks import (
+    AttentionMask,
+    StreamState,
+    WindowMask,
+    ready_frames,
+    without_padding,
+)
 from speechattn.attention.positions import (
-    MOST_KEPT,
+    CACHED_POSITIONS,
     POSITIONS,
     DistanceBias,
     LearnedPositions,
@@ -26,31 +33,33 @@ from speechattn.checks import as_int, check_choice, check_finite, check_lengths
 
 
 class MultiHeadAttention(nn.Module):
-    """Self-attention of any kind with many heads.
+    """Multi-head self-attention of any kind.
 
         out = [head_1 ... head_H] Wo,    head_h = attend(x Wq_h, x Wk_h, x Wv_h)
 
     (Vaswani et al., 2017). The encoder's attention layers are of this class.
 
     Args:
-        width: of the vectors in.
+        width: width of the input vectors.
         heads: number of heads.
-        scores: of :data:`SCORES`.
-        weights: of :data:`WEIGHTS`.
-        positions: of :data:`speechattn.attention.positions.POSITIONS`.
-        visibility: who sees whom, unless it is given with the input: a Visibility, or what
-            :func:`speechattn.attention.sparse_masks.mask_from_config` makes one of; everything by default.
-        head_width: of queries, keys and values; by default ``width / heads``.
-        width_out: of the vectors out; by default ``width``.
-        trained_length: positions that have a vector when positions are learned.
-        reach: distances that have a bias of their own when positions are by distance: a number,
-            or one for each axis.
-        known_finite: the caller looks for NaN, infinity and wrong lengths, and lets none through,
-            as the encoder does once for all its layers.
+        scores: one of :data:`speechattn.attention.functional.SCORES`.
+        weights: one of :data:`speechattn.attention.functional.WEIGHTS`.
+        positions: one of :data:`speechattn.attention.positions.POSITIONS`.
+        mask: which positions see which, unless it is given with the input: an
+            :class:`speechattn.attention.masks.AttentionMask` or its plain form, see
+            :func:`speechattn.attention.sparse_masks.mask_from_config`. By default, all see all.
+        head_width: width of queries, keys and values; by default ``width / heads``.
+        width_out: width of the output vectors; by default ``width``.
+        trained_length: number of learned position vectors, for learned positions.
+        reach: largest distance with a bias of its own, for positions by distance: one number, or
+            one for each axis.
+        known_finite: whether the caller checks the input for NaN, infinity and wrong lengths, as
+            the encoder does once for all its layers.
+        visibility: deprecated name of ``mask``.
 
     Raises:
-        ValueError: for a name that is not known, a width that the heads do not divide, and what
-            cannot go together.
+        ValueError: for an unknown name, a width that the heads do not divide, and options that
+            exclude each other.
     """
 
     def __init__(
@@ -61,50 +70,56 @@ class MultiHeadAttention(nn.Module):
         scores: str = "dot",
         weights: str = "softmax",
         positions: str = "none",
-        visibility: object = None,
+        mask: object = None,
         head_width: int | None = None,
         width_out: int | None = None,
         trained_length: int | None = None,
         reach: int | tuple[int, ...] | None = None,
         known_finite: bool = False,
-    ):
+        visibility: object = None,
+    ) -> None:
         super().__init__()
         self.head_width = _head_width(width, heads, head_width)
         if width_out is not None:
             as_int("width_out", width_out, 1)
         _check_kind(scores, weights, positions, self.head_width)
-        for name, value, of in (
-            ("trained_length", trained_length, "learned"),
-            ("reach", reach, "distance"),
-        ):
-            if (value is None) == (positions == of):
-                raise ValueError(f"{name}: {value}; {of} positions need it, no others have it")
         self.heads, self.scores, self.weights, self.positions = heads, scores, weights, positions
         self.known_finite = known_finite
-        self.visibility = mask_from_config(visibility)
+        self.mask = mask_from_config(_renamed(mask, visibility))
         self.project = nn.Linear(width, 3 * heads * self.head_width)  # Wq, Wk and Wv in one
         self.join = nn.Linear(heads * self.head_width, width_out or width)  # Wo
-        self.energy = None
+        self.energy: nn.Parameter | None = None  # the score vectors of the heads
         if scores == "additive":
             scale = 1 / math.sqrt(self.head_width)
             self.energy = nn.Parameter(torch.empty(heads, self.head_width).uniform_(-scale, scale))
-        if positions == "learned":
-            self.learned = LearnedPositions(trained_length, width)
-        self.bias = None
-        if positions == "distance":
-            self.bias = DistanceBias(
-                heads, tuple(reach) if isinstance(reach, (tuple, list)) else (reach,)
+        if (trained_length is None) == (positions == "learned"):
+            raise ValueError(
+                f"trained_length: {trained_length}; learned positions need it, no others have it"
             )
+        if trained_length is not None:
+            self.learned = LearnedPositions(trained_length, width)
+        if (reach is None) == (positions == "distance"):
+            raise ValueError(f"reach: {reach}; distance positions need it, no others have it")
+        self.bias: DistanceBias | None = None
+        if reach is not None:
+            reaches = tuple(reach) if isinstance(reach, (tuple, list)) else (reach,)
+            self.bias = DistanceBias(heads, reaches)
 
     def forward(
-        self, x: Tensor, lengths: Tensor | None = None, visibility: object = None
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        mask: object = None,
+        *,
+        visibility: object = None,
     ) -> Tensor:
-        """Attention among the positions of each sequence.
+        """Compute attention among the positions of each sequence.
 
         Args:
             x: shape (batch, positions, width).
             lengths: positions of each sequence, shape (batch,), when they differ.
-            visibility: who sees whom, instead of the layer's own, in the same forms.
+            mask: used instead of the layer's own, in the same forms.
+            visibility: deprecated name of ``mask``.
 
         Returns:
             Shape (batch, positions, width_out); beyond a length, the bias of the output matrix.
@@ -112,35 +127,39 @@ class MultiHeadAttention(nn.Module):
         Raises:
             ValueError: for shapes or lengths that do not fit, and for NaN or infinity.
         """
-        visibility = self.visibility if visibility is None else mask_from_config(visibility)
-        q, k, v = self._heads(x, visibility, 0, lengths)
-        return self._attend(q, k, v, visibility, lengths=lengths)
+        mask = _renamed(mask, visibility)
+        used = self.mask if mask is None else mask_from_config(mask)
+        x = self._checked(x, lengths)
+        used.check(x.shape[1])
+        q, k, v = self._project(x, used)
+        return self._attend(q, k, v, used, lengths=lengths)
 
-    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
-        """The next positions of a stream; equals the whole sequence at once.
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """Process the next positions of a stream; the numbers are those of the whole sequence.
 
         Args:
             x: shape (1, new positions, width).
-            state: what is remembered, empty at the beginning.
-            last: no more will come.
+            state: state of the stream between two calls, empty at the beginning.
+            last: whether these positions are the last.
 
         Returns:
             The outputs that are now complete, shape (1, complete, width_out).
 
         Raises:
-            ValueError: if the visibility is not a window, ``x`` does not fit, or the last
-                positions have come already.
+            ValueError: if the mask is not a window, ``x`` does not fit, or the last positions have
+                come already.
         """
-        window = self.visibility
+        window = self.mask
         if state.get("ended"):
             raise ValueError("x: this stream has had its last positions; begin with an empty state")
-        if not window.streams:
-            raise ValueError(f"visibility: {window}; only a Window can be streamed")
+        if not isinstance(window, WindowMask):
+            raise ValueError(f"mask: {window}; only a WindowMask can be streamed")
         position = state.get("received", 0)
-        q, k, v = self._heads(x, window, position)
+        x = self._checked(x)
+        q, k, v = self._project(x, window, position)
         if "k" in state:
             q = torch.cat([state["q"], q], 1) if state["q"].shape[1] else q
-            k, v = (torch.cat([state[n], new], 1) for n, new in zip("kv", (k, v)))
+            k, v = torch.cat([state["k"], k], 1), torch.cat([state["v"], v], 1)
         ready = q.shape[1] if last else ready_frames(q.shape[1], window.right)
         done = k.shape[1] - q.shape[1] + ready  # keys up to the last query that is ready
         keep = done if window.left is None else min(done, window.left)
@@ -153,100 +172,116 @@ class MultiHeadAttention(nn.Module):
         )
         return self._attend(q[:, :ready], k, v, window, offset=done - ready)
 
-    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
-        """Whole sequences laid end to end, each as :meth:`advance` alone computes it.
+    def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Process whole concatenated sequences, each as :meth:`forward_chunk` does alone.
 
         Args:
-            x: shape (1, all positions, width).
-            sizes: positions of each sequence.
+            x: shape (1, all positions, width); it is not checked.
+            lengths: positions of each sequence.
 
         Returns:
             Shape (1, all positions, width_out).
         """
-        if self.positions == "sinusoidal":
-            parts = x.split(list(sizes), 1)
-            heads = (self._heads(part, self.visibility, 0) for part in parts)
-            outs = [self._mixed(*part, self.visibility) for part in heads]
-            return self.join(torch.cat(outs, 1))
-        heads = self._turned(self.project(x), self.visibility, sizes=sizes)
-        if self._is_plain(self.visibility, *heads):
-            return self.join(_through(self.visibility, *heads, sizes=sizes))
-        parts = zip(*(vectors.split(list(sizes), 1) for vectors in heads))
-        return self.join(torch.cat([self._mixed(*part, self.visibility) for part in parts], 1))
+        q, k, v = self._project(x, self.mask, lengths=lengths)
+        return self._attend(q, k, v, self.mask, concatenated=lengths)
 
-    def _is_plain(self, visibility: AttentionMask, q: Tensor, k: Tensor, v: Tensor) -> bool:
-        """Whether one call of :mod:`speechattn.attention.kernels.autograd` does it, without more questions."""
-        plain = self.scores == "dot" and self.weights == "softmax" and self.bias is None
-        one = isinstance(visibility, WindowMask) and q.shape[0] == 1
-        return plain and one and autograd.is_offered(q, k, v)
-
-    def _heads(self, x: Tensor, visibility: AttentionMask, first: int, lengths=None):
+    def _checked(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the input without padding after checking it, if that is left to this layer."""
         width = self.project.in_features
         if x.ndim != 3 or x.shape[2] != width:
             raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
-        if not self.known_finite:
-            _check_type(x, self.project.weight)
-            if lengths is not None:
-                check_lengths(lengths, *x.shape[:2])
-                x = without_padding(x, lengths)  # it may hold anything
-            check_finite("x", x)
-        if first == 0:
-            visibility.check(x.shape[1])
-        # In a stream (first > 0) there is one axis, and coordinates go on counting.
+        if self.known_finite:
+            return x
+        _check_type(x, self.project.weight)
+        if lengths is not None:
+            check_lengths(lengths, *x.shape[:2])
+            x = without_padding(x, lengths)  # it may hold anything
+        check_finite("x", x)
+        return x
+
+    def _project(
+        self,
+        x: Tensor,
+        mask: AttentionMask,
+        first: int = 0,
+        lengths: Sequence[int] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, with what their positions do to them.
+
+        Args:
+            x: shape (batch, positions, width).
+            mask: it has the coordinates of the positions.
+            first: number of the first position, in a stream.
+            lengths: of concatenated sequences, each with positions from ``first`` on; None for one.
+        """
+        sizes = [x.shape[1]] if lengths is None else lengths
         if self.positions == "sinusoidal":
-            place = first + visibility.coordinates(x.shape[1], x.device)
-            x = x + sinusoids(place, width).to(x.dtype)
+            coordinates = first + mask.coordinates(max(sizes), x.device)
+            x = x + _repeated(sinusoids(coordinates, x.shape[2]).to(x.dtype), sizes)
         elif self.positions == "learned":
-            x = x + self.learned(first, x.shape[1])
-        return self._turned(self.project(x), visibility, first)
-
-    def _turned(self, projected: Tensor, visibility: AttentionMask, first: int = 0, sizes=None):
-        """Queries, keys and values, rotated where positions are rotary; from ``first`` on, or of
-        sequences of these sizes laid end to end."""
+            x = x + _repeated(self.learned(first, max(sizes)), sizes)
         heads = self.heads
-        vectors = projected.unflatten(-1, (3 * heads, self.head_width))
-        turned, v = vectors[:, :, : 2 * heads], vectors[:, :, 2 * heads :]
+        vectors = self.project(x).unflatten(-1, (3 * heads, self.head_width))
+        q_and_k, v = vectors[:, :, : 2 * heads], vectors[:, :, 2 * heads :]
         if self.positions == "rotary":
-            sizes = [projected.shape[1]] if sizes is None else sizes
-            turned = self._rotated(turned, visibility, first, sizes)
-        return turned[:, :, :heads], turned[:, :, heads:], v
+            q_and_k = self._rotate(q_and_k, mask, first, sizes)
+        return q_and_k[:, :, :heads], q_and_k[:, :, heads:], v
 
-    def _rotated(self, x: Tensor, visibility: AttentionMask, first: int, sizes) -> Tensor:
-        cos, sin = self._rotation(visibility, first, max(sizes), x)
-        if visibility.axes == 1 and len(x) == 1 and rows.can_rotate(x, cos, sin):
-            return rows.rotated(x, cos, sin, sizes)
-        if len(sizes) > 1:
-            cos, sin = (torch.cat([table[:size] for size in sizes]) for table in (cos, sin))
-        return rotate(x, cos, sin, visibility.axes)
+    def _rotate(self, x: Tensor, mask: AttentionMask, first: int, sizes: Sequence[int]) -> Tensor:
+        """Apply rotary positions to vectors of shape (batch, positions, heads, head_width)."""
+        count, d = max(sizes), self.head_width
+        if isinstance(mask, WindowMask) and count <= CACHED_POSITIONS:
+            cos, sin = line_rotation(first, count, d, x.dtype, x.device)
+        else:
+            coordinates = first + mask.coordinates(count, x.device)
+            cos, sin = (table.to(x.dtype) for table in rotation(coordinates, d))
+        if mask.axes == 1 and len(x) == 1 and kernels.rows.can_rotate(x, cos, sin):
+            return kernels.rows.rotate(x, cos, sin, sizes)
+        return rotate(x, _repeated(cos, sizes), _repeated(sin, sizes), mask.axes)
 
-    def _rotation(
-        self, visibility: AttentionMask, first: int, count: int, q: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        if isinstance(visibility, WindowMask) and count <= MOST_KEPT:
-            return line_rotation(first, count, self.head_width, q.dtype, q.device)
-        place = first + visibility.coordinates(count, q.device)
-        return tuple(turn.to(q.dtype) for turn in rotation(place, self.head_width))
+    def _attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: AttentionMask,
+        *,
+        offset: int = 0,
+        lengths: Tensor | None = None,
+        concatenated: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Return the output of the layer for queries, keys and values."""
+        out = attend_unchecked(
+            q,
+            k,
+            v,
+            mask,
+            scores=self.scores,
+            weights=self.weights,
+            score_vector=self.energy,
+            bias=self.bias,
+            offset=offset,
+            lengths=lengths,
+            concatenated=concatenated,
+        )
+        return self.join(out.flatten(2))
 
-    def _attend(self, q, k, v, visibility, *, offset=0, lengths=None) -> Tensor:
-        return self.join(self._mixed(q, k, v, visibility, offset=offset, lengths=lengths))
 
-    def _mixed(self, q, k, v, visibility, *, offset=0, lengths=None) -> Tensor:
-        if lengths is None and self._is_plain(visibility, q, k, v):
-            return _through(visibility, q, k, v, offset=offset)
-        kind = {"scores": self.scores, "weights": self.weights, "energy": self.energy}
-        place = {"bias": self.bias, "offset": offset, "lengths": lengths}
-        return attend(q, k, v, visibility, **kind, **place, known_finite=True).flatten(2)
+def _repeated(table: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return the first rows of a table for each of the concatenated sequences."""
+    return table if len(sizes) == 1 else torch.cat([table[:size] for size in sizes])
 
 
-def _through(window: WindowMask, q: Tensor, k: Tensor, v: Tensor, **place) -> Tensor:
-    """Plain attention in a window; sees what :func:`speechattn.attention.kernels.autograd.attend` is told."""
-    most = k.shape[1]
-    sides = (most if side is None else min(side, most) for side in (window.left, window.right))
-    return autograd.attend(q, k, v, *sides, **place).flatten(2)
+def _renamed(mask: object, visibility: object) -> object:
+    """Return the mask, given under its name or its deprecated name."""
+    if visibility is None:
+        return mask
+    warnings.warn("visibility= is now mask=; it goes in 0.3", DeprecationWarning, stacklevel=3)
+    return visibility
 
 
 def _head_width(width: int, heads: int, head_width: int | None) -> int:
-    """What a head has of the width, unless it is given; raises ValueError if they do not fit."""
+    """Return the width of a head, which by default is its share of the width."""
     as_int("width", width, 1)
     as_int("heads", heads, 1)
     if head_width is not None:
@@ -272,6 +307,6 @@ def _check_kind(scores: str, weights: str, positions: str, head_width: int) -> N
 
 
 def _check_type(x: Tensor, weight: Tensor) -> None:
-    mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-    if x.dtype != weight.dtype and not mixed:
+    under_autocast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+    if x.dtype != weight.dtype and not under_autocast:
         raise ValueError(f"x: {x.dtype}, and the layer's weights {weight.dtype}; they must agree")

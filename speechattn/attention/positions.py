@@ -1,10 +1,10 @@
-"""How attention learns where a position is: five ways, for one axis (time) or several (an image).
+"""Positions in attention: five kinds, for one axis (time) or several (an image).
 
-| way | acts on | beyond the lengths seen in training |
+| kind | acts on | beyond the lengths of training |
 |---|---|---|
 | none | nothing | meaningful: attention to a set |
-| sinusoidal | the input | defined; the network has not seen the values |
-| learned | the input | an error: there is no vector for such a position |
+| sinusoidal | the input | defined, but the network has not seen the values |
+| learned | the input | an error: such a position has no vector |
 | rotary | queries and keys | meaningful: scores depend on distance only |
 | distance | scores | meaningful: a table nearby, a falling line beyond it |
 
@@ -26,23 +26,23 @@ from speechattn.attention.kernels.runtime import cached_tensors
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "distance")
 SINUSOID_BASE = 10_000.0  # Vaswani et al., 2017
 ROTARY_BASE = 10_000.0  # of the slowest rotation; Su et al., 2021
-MOST_KEPT = 1024  # positions whose rotation is kept
+CACHED_POSITIONS = 1024  # positions of a table of rotations
 
 
 def sinusoids(coordinates: Tensor, width: int) -> Tensor:
-    """Sinusoidal position vectors.
+    """Return sinusoidal position vectors.
 
         e[p, 2i] = sin(p / 10000^(2i / w)),    e[p, 2i + 1] = cos(p / 10000^(2i / w))
 
-    (Vaswani et al., 2017). With several axes each has an equal share of the width and a vector of
-    its own there (Parmar et al., 2018).
+    (Vaswani et al., 2017). With several axes, each has an equal share of the width for a vector of
+    its own (Parmar et al., 2018).
 
     Args:
         coordinates: shape (positions, axes).
-        width: of the vectors.
+        width: width w of the vectors.
 
     Returns:
-        Shape (positions, width), float64: exact for positions of an hour.
+        Shape (positions, width), float64, which is exact for hours of frames.
     """
     axes = coordinates.shape[1]
     parts = []
@@ -57,10 +57,10 @@ def sinusoids(coordinates: Tensor, width: int) -> Tensor:
 
 
 def rotation(coordinates: Tensor, d: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for :func:`rotate` to turn vectors of d numbers.
+    """Return the cosines and sines with which :func:`rotate` turns vectors of d numbers.
 
-    Of the angles -pθ_i for the first and pθ_i for the second numbers of the pairs, with
-    θ_i = 10000^(-2i / d). With several axes each turns an equal share of the vector.
+    The angles are -pθ_i for the first and pθ_i for the second numbers of the pairs, with
+    θ_i = 10000^(-2i / d). With several axes, each turns an equal share of the vector.
 
     Args:
         coordinates: shape (positions, axes).
@@ -85,23 +85,30 @@ def rotation(coordinates: Tensor, d: int) -> tuple[Tensor, Tensor]:
 def line_rotation(
     first: int, count: int, d: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """:func:`rotation` of up to ``MOST_KEPT`` positions on a line from ``first`` on.
+    """Return :func:`rotation` of positions ``first`` to ``first + count`` on a line, from a cache.
 
-    Parts of tables that are kept: layers of a stream, and streams, are at any position.
+    Args:
+        first: number of the first position.
+        count: number of positions, ``CACHED_POSITIONS`` at most.
+        d: width of queries and keys.
+        dtype: type of the numbers.
+        device: device of the tensors.
     """
-    table = first // MOST_KEPT
-    begin = first - table * MOST_KEPT
-    return tuple(x[begin : begin + count] for x in _table_of_rotation(table, d, dtype, device))
+    table = first // CACHED_POSITIONS
+    begin = first - table * CACHED_POSITIONS
+    cos, sin = _rotation_table(table, d, dtype, device)
+    return cos[begin : begin + count], sin[begin : begin + count]
 
 
 @cached_tensors(8)
-def _table_of_rotation(
+def _rotation_table(
     number: int, d: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The rotation of ``2 * MOST_KEPT`` positions, half of which are in the next table too."""
-    first = number * MOST_KEPT
-    place = torch.arange(first, first + 2 * MOST_KEPT, device=device)[:, None]
-    return tuple(turn.to(dtype) for turn in rotation(place, d))
+    """Return the rotation of ``2 * CACHED_POSITIONS`` positions; the next table repeats half."""
+    first = number * CACHED_POSITIONS
+    positions = torch.arange(first, first + 2 * CACHED_POSITIONS, device=device)[:, None]
+    cos, sin = rotation(positions, d)
+    return cos.to(dtype), sin.to(dtype)
 
 
 @cached_tensors(64)
@@ -112,17 +119,17 @@ def _signed_rates(share: int, device: torch.device) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, axes: int = 1) -> Tensor:
-    """Rotary positions: turn pairs of numbers by angles that grow with the position.
+    """Turn pairs of numbers by angles that grow with the position: rotary positions.
 
         (a, b) -> (a cos pθ - b sin pθ, b cos pθ + a sin pθ)
 
-    so that the product of a query at i and a key at j depends on i - j only (Su et al., 2021).
-    Pairs are the numbers i and i + s/2 of an axis's share of s numbers.
+    The product of a query at i and a key at j then depends on i - j only (Su et al., 2021). A pair
+    consists of the numbers i and i + s/2 of an axis's share of s numbers.
 
     Args:
         x: queries or keys, shape (batch, positions, heads, d).
-        cos, sin: of :func:`rotation`, in the type of x.
-        axes: of the positions.
+        cos, sin: from :func:`rotation`, in the type of x.
+        axes: number of coordinates of a position.
     """
     halves = x.chunk(2 * axes, -1)
     swapped = torch.cat([halves[half ^ 1] for half in range(2 * axes)], -1)
@@ -130,17 +137,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, axes: int = 1) -> Tensor:
 
 
 class LearnedPositions(nn.Module):
-    """A vector for each position, trained (Gehring et al., 2017): ``x_p + e_p``.
+    """A trained vector for each position (Gehring et al., 2017): ``x_p + e_p``.
 
     Args:
-        positions: how many there are vectors for.
-        width: of the vectors.
+        positions: number of vectors.
+        width: width of the vectors.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if ``positions`` is not a whole number from 1 on.
     """
 
-    def __init__(self, positions: int, width: int):
+    def __init__(self, positions: int, width: int) -> None:
         super().__init__()
         if not isinstance(positions, int) or isinstance(positions, bool) or positions < 1:
             raise ValueError(
@@ -149,10 +156,10 @@ class LearnedPositions(nn.Module):
         self.table = nn.Parameter(torch.empty(positions, width).normal_(std=0.02))
 
     def forward(self, first: int, count: int) -> Tensor:
-        """Vectors of positions ``first`` to ``first + count``, shape (count, width).
+        """Return the vectors of positions ``first`` to ``first + count``, shape (count, width).
 
         Raises:
-            ValueError: for positions that have no vector.
+            ValueError: for positions without a vector.
         """
         if first + count > len(self.table):
             raise ValueError(
@@ -163,25 +170,29 @@ class LearnedPositions(nn.Module):
 
 
 class DistanceBias(nn.Module):
-    """A number for every head and distance, added to the scores.
+    """Trained numbers for every head and distance that are added to the scores.
 
         b_h(δ) = table_h[clip(δ, -reach, reach)] - m_h max(0, |δ| - reach),    m_h = 2^(-8 h / H)
 
-    with δ = j - i. Within reach every distance has a number of its own, which is learned (Shaw et
-    al., 2018; Raffel et al., 2020). Beyond, where little or nothing was seen in training, it goes
-    on from the number at the edge and falls in proportion to the distance, with a fixed slope
-    m_h for head h = 1 … H (ALiBi: Press et al., 2022): continuous, and defined at any length.
-    With several axes the table has as many, and the slopes count the sum of what is beyond.
+    with δ = j - i. Within reach, every distance has a trained number (Shaw et al., 2018; Raffel et
+    al., 2020). Beyond it, where training saw little or nothing, the bias continues from the number
+    at the edge and falls in proportion to the distance, with a fixed slope m_h for head h = 1 … H
+    (ALiBi: Press et al., 2022). It is continuous and defined at any length. With several axes the
+    table has as many dimensions, and the slope multiplies the sum of what is beyond.
 
     Args:
-        heads: number of heads.
+        heads: number of heads H.
         reach: largest distance with a number of its own, for each axis.
 
     Raises:
         ValueError: for a negative reach.
     """
 
-    def __init__(self, heads: int, reach: Sequence[int]):
+    slopes: Tensor
+    strides: Tensor
+    limits: Tensor
+
+    def __init__(self, heads: int, reach: Sequence[int]) -> None:
         super().__init__()
         for limit in reach:
             if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
@@ -196,7 +207,7 @@ class DistanceBias(nn.Module):
         self.register_buffer("limits", torch.tensor(self.reach), persistent=False)
 
     def forward(self, offsets: Tensor) -> Tensor:
-        """The biases.
+        """Return the biases of distances.
 
         Args:
             offsets: key minus query on every axis, shape (..., axes).
@@ -213,9 +224,9 @@ class DistanceBias(nn.Module):
                 f"the positions have {offsets.shape[-1]}"
             )
         near = offsets.clamp(-self.limits, self.limits)
-        place = ((near + self.limits) * self.strides).sum(-1)
-        # An embedding, because its gradient is added up faster than that of indexing.
-        bias = F.embedding(place, self.table.flatten(1).T).movedim(-1, 0)
+        index = ((near + self.limits) * self.strides).sum(-1)
+        # An embedding, because its gradient is summed faster than that of indexing.
+        bias = F.embedding(index, self.table.flatten(1).T).movedim(-1, 0)
         beyond = (offsets - near).abs().sum(-1)
         slopes = self.slopes.view(-1, *[1] * beyond.ndim)
         return bias - slopes * beyond

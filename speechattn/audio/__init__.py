@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from speechattn.audio.load import read_audio as read_audio
     from speechattn.audio.stream import AudioStream as AudioStream
 
-__all__ = ["read_audio", "AudioFile", "AudioStream", "FrontEnd", "FrontEndConfig"]
+__all__ = ["AudioFile", "AudioStream", "FrontEnd", "FrontEndConfig", "read_audio"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

@@ -1,9 +1,9 @@
-"""The front end: 25 ms windows every 10 ms become vectors, log-mel energies or MFCCs.
+"""The front end: log-mel energies or MFCCs of 25 ms windows, every 10 ms.
 
 Follows Kaldi (``compute-fbank-feats`` and ``compute-mfcc-feats`` with dither 0 and
 ``snip_edges=False``): 100 frames a second, each window centred on its 10 ms, samples beyond either
-end of the recording mirrored. Samples are taken in [-1, 1] and scaled to 16-bit integers' range, as
-Kaldi sees them, so that the energies of quiet recordings stay above the floor.
+end of the recording mirrored. Samples in [-1, 1] are scaled to the range of 16-bit integers, as in
+Kaldi, so that the energies of quiet recordings stay above the floor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FFT_SIZE = 512  # samples, the next power of two above the window
 FULL_SCALE = 32768.0  # what a sample of 1.0 becomes
 ENERGY_FLOOR = torch.finfo(torch.float32).eps  # Kaldi's floor under a logarithm
 LEAD = (WINDOW_SAMPLES - SHIFT_SAMPLES) // 2  # 120 samples of frame 0 lie before the recording
-CHUNK_FRAMES = 512  # frames worked on at a time: what fits the cache
+CHUNK_FRAMES = 512  # frames computed at a time; they fit the cache
 
 _WINDOWS = {
     "povey": lambda n: torch.hann_window(n, periodic=False, dtype=torch.float64) ** 0.85,
@@ -32,19 +32,19 @@ _WINDOWS = {
 
 @dataclass(frozen=True)
 class FrontEndConfig:
-    """What a frame is made of; Kaldi's option names, Kaldi's defaults except for 80 mel bins.
+    """How frames are computed: Kaldi's options, with its defaults except for 80 mel bins.
 
     Attributes:
         kind: ``"fbank"`` (log-mel energies) or ``"mfcc"``.
-        num_mel_bins: triangular filters.
-        low_freq: Hz, lower edge of the first filter.
-        high_freq: Hz, upper edge of the last one; 0 or less counts down from 8000.
-        num_ceps: coefficients of an MFCC frame, C0 included.
-        cepstral_lifter: 0 for none.
-        use_energy: MFCC only: the log energy of the window in place of C0.
-        preemphasis: coefficient, 0 for none.
+        num_mel_bins: number of triangular filters.
+        low_freq: lower edge of the first filter, in Hz.
+        high_freq: upper edge of the last filter, in Hz; 0 or less counts down from 8000.
+        num_ceps: number of coefficients of an MFCC frame, C0 included.
+        cepstral_lifter: cepstral liftering coefficient; 0 for none.
+        use_energy: with MFCC, the log energy of the window takes the place of C0.
+        preemphasis: pre-emphasis coefficient; 0 for none.
         window_type: ``"povey"``, ``"hanning"``, ``"hamming"`` or ``"rectangular"``.
-        remove_dc_offset: subtract the mean of every window.
+        remove_dc_offset: whether the mean of every window is subtracted.
     """
 
     kind: str = "fbank"
@@ -97,23 +97,29 @@ class FrontEndConfig:
 
     @property
     def dim(self) -> int:
-        """Numbers a frame."""
+        """Numbers in a frame."""
         return self.num_mel_bins if self.kind == "fbank" else self.num_ceps
 
     def to_dict(self) -> dict:
-        """As JSON values, for a checkpoint."""
+        """Return the options as JSON values, for a checkpoint."""
         return asdict(self)
 
 
 class FrontEnd:
-    """Computes frames, for a whole recording or as a stream; both give the same numbers.
+    """Computes frames of a whole recording or of a stream; both give the same numbers.
+
+    Args:
+        config: options; the default ones if None.
+        device: where frames are computed.
 
     Example:
         >>> FrontEnd()(torch.zeros(16_000)).shape
         torch.Size([100, 80])
     """
 
-    def __init__(self, config: FrontEndConfig | None = None, device: str | torch.device = "cpu"):
+    def __init__(
+        self, config: FrontEndConfig | None = None, device: str | torch.device = "cpu"
+    ) -> None:
         self.config = config or FrontEndConfig()
         self.device = torch.device(device)
         self._window = _WINDOWS[self.config.window_type](WINDOW_SAMPLES).float().to(self.device)
@@ -122,11 +128,11 @@ class FrontEnd:
             self._dct = cepstral_transform(self.config).to(self.device)
 
     def __call__(self, samples: torch.Tensor) -> torch.Tensor:
-        """Frames of a whole recording.
+        """Return the frames of a whole recording.
 
         Args:
-            samples: shape (n,), 16 kHz, floats in [-1, 1]; NaN makes NaN frames (the audio door
-                lets none through).
+            samples: shape (n,), 16 kHz, floats in [-1, 1]. NaN gives NaN frames; ``load.py``
+                refuses such recordings.
 
         Returns:
             Shape ((n + 80) // 160, dim).
@@ -135,14 +141,16 @@ class FrontEnd:
         return torch.cat([stream.push(samples), stream.finish()])
 
     def stream(self) -> FrontEndStream:
-        """A stream that takes samples in blocks of any size."""
+        """Return a stream that takes samples in blocks of any size."""
         return FrontEndStream(self)
 
     def frames_of(self, buffer: torch.Tensor, count: int) -> torch.Tensor:
-        """``count`` frames, the first of which begins at ``buffer[0]``; no mirroring here.
+        """Return frames of consecutive samples, without mirroring.
 
         Args:
-            buffer: shape (at least (count - 1) * 160 + 400,).
+            buffer: samples from the beginning of the first frame's window on, shape (n,) with n at
+                least (count - 1) * 160 + 400.
+            count: number of frames.
 
         Returns:
             Shape (count, dim).
@@ -163,8 +171,8 @@ class FrontEnd:
             previous = torch.cat([x[:, :1], x[:, :-1]], 1)
             x = x - self.config.preemphasis * previous
         spectrum = torch.view_as_real(torch.fft.rfft(x * self._window, n=FFT_SIZE)).square()
-        power = spectrum[..., 0] + spectrum[..., 1]  # a sum over so short an axis is slow
-        # The Nyquist bin carries no filter, in Kaldi as here.
+        power = spectrum[..., 0] + spectrum[..., 1]  # faster than a sum over so short an axis
+        # No filter covers the Nyquist bin, as in Kaldi.
         log_mel = (power[:, :-1] @ self._mel).clamp_min(ENERGY_FLOOR).log()
         if self.config.kind == "fbank":
             return log_mel
@@ -175,9 +183,9 @@ class FrontEnd:
 
 
 class FrontEndStream:
-    """The state between two blocks of one recording: the samples the next frame still needs."""
+    """Front end of one recording that comes in blocks; keeps the samples of the next frames."""
 
-    def __init__(self, front_end: FrontEnd):
+    def __init__(self, front_end: FrontEnd) -> None:
         self._front_end = front_end
         self._buffer = torch.zeros(0, device=front_end.device)
         self._received = 0  # samples pushed so far
@@ -186,10 +194,10 @@ class FrontEndStream:
         self._finished = False
 
     def push(self, samples: torch.Tensor) -> torch.Tensor:
-        """Take samples, shape (n,), and return the frames that are complete, shape (m, dim).
+        """Add samples, shape (n,), and return the frames that are complete, shape (m, dim).
 
         Raises:
-            ValueError: if samples are no floats of one channel, or the stream has been finished.
+            ValueError: if the samples are no floats of one channel, or the stream is finished.
         """
         if self._finished:
             raise ValueError("samples: this stream has been finished; make another one")
@@ -210,12 +218,12 @@ class FrontEndStream:
         return self._emit(max(0, complete))
 
     def finish(self) -> torch.Tensor:
-        """The frames that reach past the end of the recording, shape (m, dim)."""
+        """Return the frames that reach past the end of the recording, shape (m, dim)."""
         self._finished = True
         remaining = num_frames(self._received) - self._emitted
         needed = (remaining - 1) * SHIFT_SAMPLES + WINDOW_SAMPLES
         if remaining > 0 and self._emitted == 0:
-            # Too short for a first frame so far: both of its ends may be mirrored, more than once.
+            # Too short for a single frame: mirrored at both ends, perhaps more than once.
             samples = self._buffer[LEAD:] if self._started else self._buffer
             positions = torch.arange(-LEAD, needed - LEAD, device=samples.device)
             self._buffer = samples[mirrored(positions, self._received)]
@@ -232,13 +240,13 @@ class FrontEndStream:
 
 
 def mirrored(positions: torch.Tensor, length: int) -> torch.Tensor:
-    """Sample positions before 0 or from ``length`` on, mirrored at the ends as often as needed."""
+    """Mirror positions outside of 0 to ``length`` at the ends, as often as needed."""
     positions = positions % (2 * length)
     return torch.where(positions < length, positions, 2 * length - 1 - positions)
 
 
 def mel_filters(config: FrontEndConfig) -> torch.Tensor:
-    """Triangular filters, equally wide in mel = 1127 ln(1 + f / 700).
+    """Return triangular filters, equally wide in mel = 1127 ln(1 + f / 700).
 
     Returns:
         Shape (num_mel_bins, 256), weights over the bins of the power spectrum below Nyquist.
@@ -259,7 +267,7 @@ def mel_filters(config: FrontEndConfig) -> torch.Tensor:
 
 
 def cepstral_transform(config: FrontEndConfig) -> torch.Tensor:
-    """Orthonormal DCT-II and liftering in one matrix, shape (num_mel_bins, num_ceps)."""
+    """Return orthonormal DCT-II and liftering in one matrix, shape (num_mel_bins, num_ceps)."""
     n = config.num_mel_bins
     k = torch.arange(config.num_ceps, dtype=torch.float64)
     i = torch.arange(n, dtype=torch.float64)[:, None]

@@ -1,9 +1,9 @@
-"""The audio door: whatever comes in, 16 kHz mono float32 comes out, complete or not at all.
+"""Recordings as 16 kHz mono float32 samples, complete or not at all.
 
-Sound files are decoded (:mod:`~speechattn.audio.sndfile`) and resampled (:mod:`~speechattn.audio.resample`) in
-blocks, so a recording of any length needs the same memory; samples in memory go the same way. A
-recording that is cut off, empty, damaged or holds NaN is an
-:class:`~speechattn.errors.AudioError`, never a shorter or emptier one.
+Sound files are decoded (:mod:`~speechattn.audio.sndfile`) and resampled
+(:mod:`~speechattn.audio.resample`) in blocks, so that a recording of any length needs the same
+memory. Samples in memory go the same way. A recording that is cut off, empty, damaged or holds NaN
+is an :class:`~speechattn.errors.AudioError`, never a shorter one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from speechattn.audio.resample import check_channel, check_length, chunk_frames, mono_blocks
 from speechattn.audio.sndfile import AudioInfo, decode, open_sound
 from speechattn.errors import CHANGED, AudioError
 from speechattn.text import one_line
 
-BLOCK_SECONDS = 10.0  # of the blocks handed out, unless told
+if TYPE_CHECKING:
+    import torch
 
-# Names of sound files to look for in folders, in lower case.
+BLOCK_SECONDS = 10.0  # length of a block, by default
+
+# Suffixes of the sound files that are looked for in folders, in lower case.
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".sph", ".nist")
     + (".caf", ".flac", ".ogg", ".oga", ".opus", ".mp3")
@@ -29,7 +34,7 @@ AUDIO_SUFFIXES = frozenset(
 
 
 def audio_info(path: str | os.PathLike) -> AudioInfo:
-    """Look into a sound file without decoding it.
+    """Return what a sound file holds, without decoding it.
 
     Raises:
         AudioError: if the file is missing, unreadable, no sound file, cut off (as far as its
@@ -49,7 +54,7 @@ def read_audio(
         channel: which channel, from 0; None for the mean of all.
 
     Returns:
-        The samples at 16 kHz, float32, shape (samples,), and what the file is.
+        The samples at 16 kHz, float32, shape (samples,), and what the file holds.
 
     Raises:
         AudioError: as :class:`AudioFile` and its blocks.
@@ -61,7 +66,7 @@ def read_audio(
 
 
 class AudioFile:
-    """A sound file to be read in blocks; a context manager.
+    """A sound file that is read in blocks; a context manager.
 
     Attributes:
         info: what the file holds.
@@ -69,8 +74,8 @@ class AudioFile:
     Args:
         path: the file.
         channel: which channel, from 0; None for the mean of all.
-        on_samples: is called with ``info`` and the samples of all channels as they are decoded, at
-            their own rate, float32, shape (samples, channels); must not keep them.
+        on_samples: called with ``info`` and the samples of all channels as they are decoded, at
+            their own rate, float32, shape (samples, channels); it must not keep the array.
 
     Raises:
         AudioError: as :func:`audio_info`, or if there is no such channel.
@@ -95,10 +100,10 @@ class AudioFile:
             self.close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> AudioFile:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -106,7 +111,7 @@ class AudioFile:
         self._sound.close()
 
     def blocks(self, seconds: float = BLOCK_SECONDS) -> Iterator[np.ndarray]:
-        """The recording from the beginning, in blocks.
+        """Read the recording from the beginning, in blocks.
 
         Args:
             seconds: length of a block; the last one may be shorter. It changes no sample.
@@ -127,27 +132,29 @@ class AudioFile:
         self._started = True
         chunks = decode(self._sound, self.info, self._name)
         if self._on_samples is not None:
-            chunks = self._shown(chunks)
+            chunks = self._passed_on(chunks, self._on_samples)
         return mono_blocks(chunks, self.info.sample_rate, self._channel, seconds, self._name)
 
-    def _shown(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def _passed_on(
+        self, chunks: Iterable[np.ndarray], on_samples: Callable[[AudioInfo, np.ndarray], None]
+    ) -> Iterator[np.ndarray]:
         for chunk in chunks:
-            self._on_samples(self.info, chunk)
+            on_samples(self.info, chunk)
             yield chunk
 
 
 def array_blocks(
-    samples: np.ndarray,
+    samples: ArrayLike | torch.Tensor,
     sample_rate: int,
     *,
     seconds: float = BLOCK_SECONDS,
     channel: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """The same door for samples in memory.
+    """Read samples in memory as :meth:`AudioFile.blocks` reads a file.
 
     Args:
         samples: array or tensor, shape (samples,) or (channels, samples). Floats are taken as they
-            are, integers of 8 to 32 bits are divided by their full scale.
+            are; integers of 8 to 32 bits are divided by their full scale.
         sample_rate: Hz.
         seconds: length of a block; the last one may be shorter.
         channel: which channel, from 0; None for the mean of all.
@@ -156,16 +163,23 @@ def array_blocks(
         Iterator of float32 arrays at 16 kHz, shape (samples,).
 
     Raises:
-        AudioError: if shape, type, rate or channel make no sense, there are fewer than 5 ms, or
+        AudioError: if shape, type, rate or channel are invalid, there are fewer than 5 ms, or
             (from the iterator) a sample is NaN, infinite or beyond any level.
     """
-    samples = _as_channels(samples)
-    channels, frames = samples.shape
+    array = as_channels(samples, integers=True)
+    channels, frames = array.shape
+    if channels > frames > 0:
+        raise AudioError(
+            f"array: shape {array.shape} has more channels than samples; "
+            "transpose it to (channels, samples)"
+        )
+    if array.size == 0:
+        raise AudioError(f"array: shape {array.shape} holds no samples; leave it out")
     sample_rate = _whole_rate(sample_rate)
     check_length(frames, sample_rate, "array")
     check_channel(channel, channels, "array")
     size = chunk_frames(channels)
-    chunks = (_as_float(samples[:, i : i + size]).T for i in range(0, frames, size))
+    chunks = (_as_float(array[:, i : i + size]).T for i in range(0, frames, size))
     return mono_blocks(chunks, sample_rate, channel, seconds, "array")
 
 
@@ -176,34 +190,39 @@ def _whole_rate(sample_rate: float) -> int:
     return int(sample_rate)
 
 
-def _as_channels(samples: np.ndarray) -> np.ndarray:
-    """Samples of any kind as an array, shape (channels, samples), of a type with a known scale."""
-    if hasattr(samples, "detach"):  # a torch tensor, on whatever device
-        samples = samples.detach().cpu()
-        samples = samples.float() if samples.is_floating_point() else samples
+def as_channels(samples: ArrayLike | torch.Tensor, integers: bool) -> np.ndarray:
+    """Return samples in memory as an array of shape (channels, samples), of a known scale.
+
+    Args:
+        samples: array, tensor on any device, or lists; shape (samples,) or (channels, samples).
+        integers: whether integers of up to 32 bits are allowed beside floats.
+
+    Raises:
+        AudioError: if the type or the number of dimensions is another.
+    """
+    name, n = ("array", "samples") if integers else ("samples", "n")
+    array: Any = samples
+    if hasattr(array, "detach"):  # a tensor of PyTorch
+        array = array.detach().cpu()
+        array = array.float() if array.is_floating_point() else array
     try:
-        samples = np.asarray(samples)
+        array = np.asarray(array)
     except ValueError:
-        raise AudioError("array: rows of different lengths; use (channels, samples)") from None
-    if samples.dtype.kind not in "fiu" or (samples.dtype.kind in "iu" and samples.itemsize > 4):
+        raise AudioError(f"{name}: rows of different lengths; use (channels, {n})") from None
+    wide = array.dtype.kind in "iu" and array.itemsize > 4
+    if integers and (array.dtype.kind not in "fiu" or wide):
         raise AudioError(
-            f"array: {samples.dtype} samples have no agreed scale; use float32 or int16"
+            f"{name}: {array.dtype} samples have no agreed scale; use float32 or int16"
         )
-    if samples.ndim not in (1, 2):
-        raise AudioError(f"array: shape {samples.shape}; use (samples,) or (channels, samples)")
-    samples = np.atleast_2d(samples)
-    if samples.shape[0] > samples.shape[1] > 0:
-        raise AudioError(
-            f"array: shape {samples.shape} has more channels than samples; "
-            "transpose it to (channels, samples)"
-        )
-    if samples.size == 0:
-        raise AudioError(f"array: shape {samples.shape} holds no samples; leave it out")
-    return samples
+    if not integers and array.dtype.kind != "f":
+        raise AudioError(f"{name}: {array.dtype}; floats in [-1, 1] (divide int16 by 32768)")
+    if array.ndim not in (1, 2):
+        raise AudioError(f"{name}: shape {array.shape}; use ({n},) or (channels, {n})")
+    return np.atleast_2d(array)
 
 
 def _as_float(samples: np.ndarray) -> np.ndarray:
-    """Samples as float32; integers are divided by their full scale, unsigned ones centred first."""
+    """Convert samples to float32; integers are centred if unsigned and divided by full scale."""
     if samples.dtype.kind == "f":
         with np.errstate(over="ignore"):  # becomes infinite, and that is reported
             return samples.astype(np.float32)

@@ -1,8 +1,8 @@
-"""Warnings about recordings that can be transcribed but may not be what their owner thinks.
+"""Warnings about recordings that can be transcribed but may not be what their owner expects.
 
-What is needed is summed up while the samples flow by, in constant memory and, as the spectrum is
-looked at in places only, for under a hundredth of the time that recognition takes. Each warning is
-one line that begins with a key, such as ``clipped: 2.1 % of the samples ...``.
+Sums are taken while the samples pass by, in constant memory. The spectrum is measured in a few
+places only, so that all takes less than a hundredth of the time of recognition. Each warning is one
+line that begins with a key, such as ``clipped: 2.1 % of the samples ...``.
 """
 
 from __future__ import annotations
@@ -18,46 +18,47 @@ from speechattn.segments import SAMPLE_RATE
 if TYPE_CHECKING:
     from speechattn.audio.sndfile import AudioInfo
 
-
-# Levels are shares of full scale, powers their squares. The limits stand where none of the shared
-# corpora of good speech reaches, or hardly any recording of them, and made faults do.
-FULL_SCALE = 0.999  # what a sample must reach to be at full scale
+# Levels are shares of full scale, powers their squares. Hardly any recording of the shared corpora
+# of good speech reaches these limits; recordings with artificial faults do.
+FULL_SCALE = 0.999  # level from which a sample counts as full scale
 CLIPPED_SHARE = 1e-3  # of the samples at full scale; a loud recording touches it a few times
 SILENT_LEVEL = 1e-3  # -60 dB; speech is far above that in its loudest FRAME_SECONDS
-FRAME_SECONDS = 0.1  # over which a level is taken
+FRAME_SECONDS = 0.1  # over which a level is measured
 OFFSET_LEVEL = 0.02  # mean of the samples; good converters are below 0.001
-SPEECH_BAND = (200.0, 3400.0)  # Hz, what a telephone lets through
-UPPER_BAND = (4300.0, 7500.0)  # Hz, what it does not, and speech at 16 kHz has
-NARROW_POWER = 1e-5  # of the upper band to the speech band; a filter leaves less, speech far more
-SPECTRUM_SECONDS = 0.1  # from one look at the spectrum to the next
-WINDOW_SECONDS = 0.016  # of a look, to the nearest power of two in samples
-QUIET_CHANNEL = 1e-2  # of the loudest channel's power: below, it adds too little to matter
+SPEECH_BAND = (200.0, 3400.0)  # Hz, the band of a telephone
+UPPER_BAND = (4300.0, 7500.0)  # Hz, missing in telephone speech and present in speech at 16 kHz
+NARROW_POWER = 1e-5  # upper band over speech band; a filter leaves less, speech has far more
+SPECTRUM_SECONDS = 0.1  # from one measurement of the spectrum to the next
+WINDOW_SECONDS = 0.016  # of a measurement, to the nearest power of two in samples
+QUIET_CHANNEL = 1e-2  # share of the loudest channel's power; a channel below it hardly counts
 LEAST_CORRELATION = 0.25  # of channels; one voice at two microphones is above it
-MOST_CHANNELS = 8  # that are compared; more are no conversation
+MOST_CHANNELS = 8  # that are compared
 _HARD = "phones such as S and F are hard to tell apart without what is above"
 
 
 class QualityMonitor:
-    """Listens to a recording.
+    """Measures a recording while it is read.
 
     Args:
         channel: that is transcribed, from 0; None for the mean of all.
-        report: is told how much of the recording has been decoded, from 0 to 1.
+        report: called with the share of the recording that has been decoded, from 0 to 1.
     """
 
-    def __init__(self, channel: int | None = None, report: Callable[[float], None] | None = None):
+    def __init__(
+        self, channel: int | None = None, report: Callable[[float], None] | None = None
+    ) -> None:
         self._channel, self._report = channel, report
         self._rate = self._frames = 0
-        self._used = 0  # of the frames, for sums and products: the end of a block may be left out
+        self._used = 0  # frames in the sums and products; the end of a block may be left out
         self._clipped = 0
         self._contradictions: tuple[str, ...] = ()
         self._loudest = 0.0  # power of the loudest frame of the loudest channel
-        self._sums: np.ndarray | None = None  # of samples, by channel
-        self._products: np.ndarray | None = None  # of samples, by pair of channels
+        self._sums = np.zeros(0)  # of samples, by channel
+        self._products = np.zeros((0, 0))  # of samples, by pair of channels
         self._spectrum = np.zeros(2)  # power in the speech band and in the upper band
 
     def add(self, info: AudioInfo, samples: np.ndarray) -> None:
-        """Take in what has been decoded.
+        """Add samples as they are decoded.
 
         Args:
             info: of the recording.
@@ -69,13 +70,13 @@ class QualityMonitor:
             samples = samples[:, self._channel : self._channel + 1]
         samples = samples[:, :MOST_CHANNELS]
         channels = np.ascontiguousarray(samples.T)
-        if self._sums is None:
+        if not self._frames:
             self._sums = np.zeros(len(channels))
             self._products = np.zeros((len(channels), len(channels)))
         self._frames += len(samples)
         if max(channels.max(), -channels.min()) >= FULL_SCALE:
             self._clipped += int(np.count_nonzero(np.abs(channels) >= FULL_SCALE))
-        with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused elsewhere
+        with np.errstate(over="ignore", invalid="ignore"):  # resample.py refuses such samples
             self._add_levels(channels)
             self._add_spectra(channels)
         if self._report is not None:
@@ -108,8 +109,8 @@ class QualityMonitor:
         for band, (low, high) in enumerate((SPEECH_BAND, UPPER_BAND)):
             self._spectrum[band] += power[:, (hertz >= low) & (hertz < high)].sum()
 
-    def found(self) -> list[str]:
-        """The warnings, once all has been taken in."""
+    def warnings(self) -> list[str]:
+        """Return the warnings, once all samples have been added."""
         if not self._frames:
             return []
         warnings = [f"header and data disagree: {each}" for each in self._contradictions]
@@ -135,10 +136,10 @@ class QualityMonitor:
 
     def _different(self) -> list[str]:
         powers = np.diag(self._products)
-        heard = np.flatnonzero(powers > QUIET_CHANNEL * powers.max())
+        loud = np.flatnonzero(powers > QUIET_CHANNEL * powers.max())
         least, pair = 1.0, (0, 0)
-        for i in heard:
-            for j in heard[heard < i]:
+        for i in loud:
+            for j in loud[loud < i]:
                 correlation = self._products[i, j] / np.sqrt(powers[i] * powers[j])
                 if correlation < least:
                     least, pair = float(correlation), (int(j), int(i))

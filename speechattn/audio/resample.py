@@ -1,9 +1,9 @@
-"""Any number of channels at any rate → mono at 16 kHz, in blocks.
+"""Any number of channels at any rate to mono at 16 kHz, in blocks.
 
-Everything is done chunk by chunk, so a recording of any length needs the same memory. Lengths:
-``n`` samples at ``rate`` Hz become ``floor(n * 16000 / rate + 1/2)`` samples at 16 kHz, exactly,
-whatever the chunks and blocks. What cannot become so (impossible rates, no channel of that number,
-too few samples, NaN, absurd levels) is refused here, whether it comes from a file or from memory.
+Everything is done chunk by chunk, so that a recording of any length needs the same memory. ``n``
+samples at ``rate`` Hz become exactly ``floor(n * 16000 / rate + 1/2)`` samples at 16 kHz, whatever
+the chunks and blocks. Impossible rates, missing channels, too few samples, NaN and absurd levels
+are refused here, for files and for samples in memory.
 """
 
 from __future__ import annotations
@@ -18,29 +18,34 @@ from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES
 
 MIN_RATE = 4_000  # Hz; below, too little of speech is left
 MAX_RATE = 768_000  # Hz; above, the header is wrong
-MIN_SAMPLES = SHIFT_SAMPLES // 2  # at 16 kHz; fewer (5 ms) give no frame
+MIN_SAMPLES = SHIFT_SAMPLES // 2  # at 16 kHz (5 ms); fewer give no frame
 MAX_LEVEL = 2.0**40  # of a sample, where full scale is 1; beyond, the energy of a frame overflows
 CHUNK_FRAMES = 65_536  # samples per channel decoded and resampled at a time
 CHUNK_VALUES = 1 << 20  # samples of all channels decoded at a time, at most
 
 
 def resampled_length(frames: int, sample_rate: int) -> int:
-    """Samples at 16 kHz of ``frames`` samples at ``sample_rate`` Hz, rounded half up."""
+    """Return how many samples at 16 kHz ``frames`` samples become, rounded half up."""
     return (2 * frames * SAMPLE_RATE + sample_rate) // (2 * sample_rate)
 
 
 def chunk_frames(channels: int) -> int:
-    """Samples per channel of the chunks in which that many channels are handled."""
+    """Return the samples per channel in a chunk of that many channels."""
     return max(1, min(CHUNK_FRAMES, CHUNK_VALUES // channels))
 
 
+def resampler(sample_rate: int) -> soxr.ResampleStream:
+    """Return a stream of mono float32 samples from ``sample_rate`` Hz to 16 kHz."""
+    return soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+
+
 def check_length(frames: int, sample_rate: int, name: str) -> None:
-    """Refuse a recording of which no frame at 16 kHz can be made.
+    """Refuse a recording that gives no frame at 16 kHz.
 
     Args:
         frames: samples per channel.
         sample_rate: Hz.
-        name: what messages call the recording.
+        name: of the recording, for messages.
 
     Raises:
         AudioError: if the rate is impossible or there are fewer than 5 ms.
@@ -62,7 +67,12 @@ def check_length(frames: int, sample_rate: int, name: str) -> None:
 
 
 def check_channel(channel: int | None, channels: int, name: str) -> None:
-    """Refuse a channel, counted from 0, that is none of ``channels``; None (their mean) is fine.
+    """Refuse a channel that does not exist.
+
+    Args:
+        channel: counted from 0; None stands for the mean of all.
+        channels: number of channels.
+        name: of the recording, for messages.
 
     Raises:
         AudioError: if there is no such channel.
@@ -82,14 +92,14 @@ def check_samples(samples: np.ndarray, done: int, sample_rate: int, name: str) -
 
     Args:
         samples: mono, shape (samples,).
-        done: how many came before them.
+        done: number of samples before them.
         sample_rate: Hz.
-        name: what messages call the recording.
+        name: of the recording, for messages.
 
     Raises:
         AudioError: naming the first one.
     """
-    usable = np.abs(samples) <= MAX_LEVEL  # not so NaN
+    usable = np.abs(samples) <= MAX_LEVEL  # false for NaN
     if not usable.all():
         bad = int(np.argmin(usable))
         value = samples[bad]
@@ -98,8 +108,8 @@ def check_samples(samples: np.ndarray, done: int, sample_rate: int, name: str) -
             if np.isfinite(value)
             else f"{value}; write the recording again without NaN and infinite values"
         )
-        place = f"sample {done + bad} (at {(done + bad) / sample_rate:.4f} s)"
-        raise AudioError(f"{name}: {place} is {problem}", NOT_FINITE)
+        which = f"sample {done + bad} (at {(done + bad) / sample_rate:.4f} s)"
+        raise AudioError(f"{name}: {which} is {problem}", NOT_FINITE)
 
 
 def mono_blocks(
@@ -112,13 +122,13 @@ def mono_blocks(
         sample_rate: of the chunks, Hz.
         channel: which channel, from 0; None for the mean of all.
         seconds: length of a block; the last one may be shorter. It changes no sample.
-        name: what messages call the recording.
+        name: of the recording, for messages.
 
     Returns:
         Iterator of float32 arrays at 16 kHz, shape (samples,).
 
     Raises:
-        AudioError: if ``seconds`` is no length or (from the iterator) as :func:`check_samples`.
+        AudioError: if ``seconds`` is not positive or (from the iterator) as :func:`check_samples`.
     """
     if not np.isfinite(seconds) or not seconds > 0:
         raise AudioError(f"{name}: blocks of {seconds} s; give a length above 0 s")
@@ -129,11 +139,11 @@ def mono_blocks(
 def _mono(
     chunks: Iterable[np.ndarray], sample_rate: int, channel: int | None, name: str
 ) -> Iterator[np.ndarray]:
-    """One channel, or the mean of all, of which every sample is finite."""
+    """Yield one channel, or the mean of all; every sample is checked."""
     done = 0
     for chunk in chunks:
         if chunk.shape[1] == 1:
-            mono = np.array(chunk[:, 0])  # a copy: the decoder uses its buffer again
+            mono = np.array(chunk[:, 0])  # a copy: the decoder reuses its buffer
         elif channel is None:
             mono = chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
         else:
@@ -144,11 +154,11 @@ def _mono(
 
 
 def _resample(chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
-    """To 16 kHz, ``resampled_length`` samples in all; soxr's delay is already taken out."""
+    """Resample to 16 kHz, to ``resampled_length`` samples in all; soxr removes its own delay."""
     if sample_rate == SAMPLE_RATE:
         yield from chunks
         return
-    stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    stream = resampler(sample_rate)
     taken = given = 0
     for chunk in chunks:
         taken += len(chunk)
@@ -161,17 +171,17 @@ def _resample(chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.nda
 
 
 def _reblock(chunks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The same samples in arrays of ``size``, the last one shorter."""
+    """Yield the same samples in arrays of ``size``, the last one shorter."""
     parts: list[np.ndarray] = []
-    held = 0
+    count = 0  # of samples in parts
     for chunk in chunks:
-        while held + len(chunk) >= size:
-            parts.append(chunk[: size - held])
-            chunk = chunk[size - held :]
+        while count + len(chunk) >= size:
+            parts.append(chunk[: size - count])
+            chunk = chunk[size - count :]
             yield np.concatenate(parts)
-            parts, held = [], 0
+            parts, count = [], 0
         if len(chunk):
             parts.append(chunk)
-            held += len(chunk)
-    if held:
+            count += len(chunk)
+    if count:
         yield np.concatenate(parts)

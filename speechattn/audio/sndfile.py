@@ -1,8 +1,8 @@
-"""Sound files by libsndfile, with everything checked that it lets pass.
+"""Sound files by libsndfile, with checks of everything that it does not check.
 
 A file that is cut off, empty or damaged is an :class:`~speechattn.errors.AudioError`, never a
-shorter recording: :mod:`~speechattn.audio.containers.detect` says what must be there, and decoding must end
-there.
+shorter recording: :mod:`~speechattn.audio.containers.detect` tells how many samples there must be,
+and decoding must end there.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from speechattn.audio.resample import check_length, chunk_frames
 from speechattn.errors import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE, AudioError
 from speechattn.text import one_line
 
-# What libsndfile calls a container → what containers.py has checked it as. Containers that do not
-# say how long they are (VOC, IRCAM, AVR ...) are refused: a cut-off one could not be told.
+# Name of a container in libsndfile → name that detect.py has checked it under. Containers that do
+# not say how long they are (VOC, IRCAM, AVR ...) are refused: a cut-off one would go unnoticed.
 _CHECKED = {"WAVEX": "WAV", "RF64": "WAV", "HTK": ""}  # libsndfile itself checks HTK's length
 
 
@@ -37,7 +37,7 @@ class AudioInfo:
         frames: samples per channel at ``sample_rate``.
         format: container, such as ``"WAV"`` or ``"OGG"``.
         subtype: coding, such as ``"PCM_16"`` or ``"OPUS"``.
-        contradictions: between its header or name and what is in it, in words.
+        contradictions: between its header or name and its contents, each a part of a sentence.
     """
 
     path: Path
@@ -57,16 +57,17 @@ class AudioInfo:
 class Sound(soundfile.SoundFile):
     """A sound file that is read once from front to back.
 
-    soundfile seeks after every read of a seekable file. In Opus and MP3 that restarts the decoder:
-    the samples after each seam come out wrong, by more than the signal. (DWVW cannot seek at all.)
+    soundfile seeks after every read of a seekable file. In Opus and MP3 this restarts the decoder,
+    and the samples after each seam are wrong by more than the signal. (DWVW cannot seek at all.)
     """
 
     def seekable(self) -> bool:
+        """Return False, so that soundfile never seeks."""
         return False
 
 
 def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
-    """Open a sound file of which everything that can be checked without decoding is right.
+    """Open a sound file and check everything that can be checked without decoding.
 
     Returns:
         The open file, at its beginning, and what it holds.
@@ -78,7 +79,7 @@ def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
     header = check_container(path)
     try:
         sound = _open(path)
-    except OSError as error:  # deleted or locked since it was looked at
+    except OSError as error:  # deleted or locked since it was checked
         message = f"{name}: cannot be opened ({error.strerror}); check the path"
         raise AudioError(message, NO_ACCESS) from None
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
@@ -116,14 +117,14 @@ def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
 
 
 def _open(path: Path) -> Sound:
-    """Open by descriptor: libsndfile takes no path of more than 1,023 bytes."""
+    """Open a file by its descriptor, because libsndfile takes no path above 1,023 bytes."""
     return Sound(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), closefd=True)
 
 
 def _frames(sound: Sound, path: Path, header: Header, name: str) -> int:
-    """Samples per channel that the file must turn out to hold."""
+    """Return the samples per channel that decoding must give."""
     frames = sound.frames
-    if frames >= 1 << 60:  # a FLAC written to a pipe does not say; only decoding tells
+    if frames >= 1 << 60:  # the header of a FLAC that was written to a pipe has no number
         frames = _count_frames(path, name)
     if header.frames is None or frames - header.frames > header.surplus:
         return frames
@@ -138,7 +139,7 @@ def _frames(sound: Sound, path: Path, header: Header, name: str) -> int:
 
 
 def _count_frames(path: Path, name: str) -> int:
-    """Samples per channel, by decoding them all."""
+    """Count the samples per channel by decoding them all."""
     frames = 0
     with _open(path) as sound:
         buffer = np.empty((chunk_frames(sound.channels), sound.channels), np.float32)
@@ -152,12 +153,12 @@ def decode(sound: Sound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
 
     Args:
         sound: open and at its beginning.
-        info: what it must turn out to hold.
-        name: what messages call it.
+        info: what it must hold.
+        name: of the file, for messages.
 
-    Returns:
-        Iterator of chunks at the original rate, float32, shape (samples, channels); a chunk is
-        overwritten by the next one.
+    Yields:
+        Chunks at the original rate, float32, shape (samples, channels); a chunk is overwritten by
+        the next one.
 
     Raises:
         AudioError: if the file cannot be decoded to its end or holds fewer samples.
@@ -165,7 +166,7 @@ def decode(sound: Sound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
     buffer = np.empty((chunk_frames(info.channels), info.channels), np.float32)
     done = 0
     while done < info.frames:
-        # Never past the end: a FLAC decoder takes what follows the last frame for damage.
+        # Never past the end: a FLAC decoder takes bytes after the last frame for damage.
         chunk = _read(sound, buffer[: info.frames - done], done, name)
         if len(chunk) == 0:
             raise AudioError(
@@ -189,6 +190,6 @@ def _read(sound: Sound, buffer: np.ndarray, done: int, name: str) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    """libsndfile's own words, on one line."""
+    """Return the message of libsndfile on one line."""
     text = getattr(error, "error_string", None) or str(error)
     return " ".join(text.split()).rstrip(".")

@@ -1,15 +1,18 @@
-"""The audio door for sound that is still being made: chunks of any size, 16 kHz mono float32 out.
+"""Audio that is still being recorded: chunks of any size in, 16 kHz mono float32 samples out.
 
-The samples are those that :func:`speechattn.audio.load.array_blocks` gives for the same sound, whatever
-the chunks. At 16 kHz they come at once; at other rates soxr works in blocks of its own and holds
-back the newest 33 to 40 ms (22.05, 44.1 and 48 kHz), 79 ms (96 kHz) or 115 ms (8 kHz).
+Whatever the chunks, the samples are those that :func:`speechattn.audio.load.array_blocks` gives for
+the whole. At 16 kHz they come at once. At other rates soxr works in blocks of its own and delays
+the newest 33 to 40 ms (22.05, 44.1 and 48 kHz), 79 ms (96 kHz) or 115 ms (8 kHz).
 """
 
 from __future__ import annotations
 
-import numpy as np
-import soxr
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from speechattn.audio.load import as_channels
 from speechattn.audio.resample import (
     MAX_RATE,
     MIN_RATE,
@@ -17,15 +20,21 @@ from speechattn.audio.resample import (
     check_length,
     check_samples,
     resampled_length,
+    resampler,
 )
 from speechattn.errors import AudioError
 from speechattn.segments import SAMPLE_RATE
 
-MOST_CHANNELS = 8  # that a chunk may have which is shorter than it has channels
+if TYPE_CHECKING:
+    import torch
+
+MOST_CHANNELS = (
+    8  # of a chunk with fewer samples than channels; more are taken for a transposed one
+)
 
 
 class AudioStream:
-    """Takes samples as they come.
+    """Converts samples as they come.
 
     Attributes:
         sample_rate: Hz, of the samples that are pushed.
@@ -35,26 +44,25 @@ class AudioStream:
         channel: which channel, from 0; None for the mean of all.
 
     Raises:
-        AudioError: if the sample rate makes no sense.
+        AudioError: if the sample rate is invalid.
     """
 
-    def __init__(self, sample_rate: int = SAMPLE_RATE, *, channel: int | None = None):
+    def __init__(self, sample_rate: int = SAMPLE_RATE, *, channel: int | None = None) -> None:
         self.sample_rate = _rate(sample_rate)
         self._channel = channel
         self._channels: int | None = None  # as the first samples have them
         self._received = self._returned = 0
         self._finished = False
-        self._soxr = None
-        if self.sample_rate != SAMPLE_RATE:
-            self._soxr = soxr.ResampleStream(self.sample_rate, SAMPLE_RATE, 1, dtype="float32")
+        same = self.sample_rate == SAMPLE_RATE
+        self._resampler = None if same else resampler(self.sample_rate)
 
     @property
     def duration(self) -> float:
         """Seconds pushed so far."""
         return self._received / self.sample_rate
 
-    def push(self, samples) -> np.ndarray:
-        """Take samples.
+    def push(self, samples: ArrayLike | torch.Tensor) -> np.ndarray:
+        """Add samples.
 
         Args:
             samples: array or tensor of floats, shape (n,) or (channels, n).
@@ -63,15 +71,19 @@ class AudioStream:
             Samples at 16 kHz, float32, shape (m,).
 
         Raises:
-            AudioError: if they have another type or shape than they should or more or fewer
-                channels than before, or one is NaN, infinite or beyond any level; none is taken in
-                then.
+            AudioError: if their type, shape or number of channels is wrong, or one is NaN,
+                infinite or beyond any level. Then none of them is added.
             ValueError: if the stream has been finished.
         """
         if self._finished:
             raise ValueError("samples: this stream has been finished; make another one")
-        samples = _as_channels(samples)
-        channels, count = samples.shape
+        array = as_channels(samples, integers=False)
+        channels, count = array.shape
+        if channels == 0 or 0 < count < channels > MOST_CHANNELS:
+            raise AudioError(
+                f"samples: shape {array.shape} is {channels} channels of {count} samples; "
+                "transpose it to (channels, n)"
+            )
         if count == 0:
             return np.empty(0, np.float32)
         if self._channels not in (None, channels):
@@ -81,19 +93,19 @@ class AudioStream:
             )
         check_channel(self._channel, channels, "samples")
         if channels == 1 or self._channel is not None:
-            mono = np.array(samples[self._channel or 0], np.float32)
+            mono = np.array(array[self._channel or 0], np.float32)
         else:
-            mono = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
+            mono = array.mean(axis=0, dtype=np.float64).astype(np.float32)
         check_samples(mono, self._received, self.sample_rate, "samples")
         self._channels = channels
         self._received += count
         return self._resample(mono)
 
     def finish(self) -> np.ndarray:
-        """The end of the sound.
+        """End the recording.
 
         Returns:
-            The samples not returned before, at 16 kHz, float32, shape (m,).
+            The samples that were not returned before, at 16 kHz, float32, shape (m,).
 
         Raises:
             AudioError: if there are fewer than 5 ms in all.
@@ -103,16 +115,16 @@ class AudioStream:
             raise ValueError("finish: this stream has been finished; make another one")
         self._finished = True
         check_length(self._received, self.sample_rate, "stream")
-        if self._soxr is None:
+        if self._resampler is None:
             return np.empty(0, np.float32)
         missing = resampled_length(self._received, self.sample_rate) - self._returned
         rest = self._resample(np.empty(0, np.float32), last=True)[:missing]
         return np.pad(rest, (0, missing - len(rest)))
 
     def _resample(self, mono: np.ndarray, last: bool = False) -> np.ndarray:
-        if self._soxr is None:
+        if self._resampler is None:
             return mono
-        mono = self._soxr.resample_chunk(mono, last=last)
+        mono = self._resampler.resample_chunk(mono, last=last)
         self._returned += len(mono)
         return mono
 
@@ -124,26 +136,3 @@ def _rate(sample_rate: float) -> int:
             f"sample_rate: {sample_rate!r}; a whole number from {MIN_RATE} to {MAX_RATE} Hz"
         )
     return int(sample_rate)
-
-
-def _as_channels(samples) -> np.ndarray:
-    """Samples as an array of floats, shape (channels, n)."""
-    if hasattr(samples, "detach"):  # a torch tensor, on whatever device
-        samples = samples.detach().cpu()
-        samples = samples.float() if samples.is_floating_point() else samples
-    try:
-        samples = np.asarray(samples)
-    except ValueError:
-        raise AudioError("samples: rows of different lengths; use (channels, n)") from None
-    if samples.dtype.kind != "f":
-        raise AudioError(f"samples: {samples.dtype}; floats in [-1, 1] (divide int16 by 32768)")
-    if samples.ndim not in (1, 2):
-        raise AudioError(f"samples: shape {samples.shape}; use (n,) or (channels, n)")
-    samples = np.atleast_2d(samples)
-    channels, count = samples.shape
-    if channels == 0 or 0 < count < channels > MOST_CHANNELS:
-        raise AudioError(
-            f"samples: shape {samples.shape} is {channels} channels of {count} samples; "
-            "transpose it to (channels, n)"
-        )
-    return samples

@@ -18,8 +18,9 @@ from speechattn.bench.process import own_peak, peak_of_module
 
 
 def peak_memory(case: Case) -> int | None:
-    """Largest resident memory in bytes of a process that computes a case once, interpreter,
-    libraries and inputs included; None where the system does not tell.
+    """Measure the peak memory in bytes of a process that computes a case once.
+
+    Interpreter, libraries and inputs are included. None if the system does not say.
 
     Raises:
         SpeechattnError: if the process fails.
@@ -33,7 +34,7 @@ def peak_memory(case: Case) -> int | None:
 
 @functools.cache
 def _compile(backward: bool) -> None:
-    """Have such a process compile what is not yet kept on disk, which takes memory of its own."""
+    """Have such a process compile what is not yet in the disk cache, which takes memory itself."""
     _peak(["1", "0", "0", "1", "16", "float32", str(int(backward)), "1"])
 
 
@@ -47,11 +48,11 @@ def _peak(words: Sequence[str]) -> int | None:
 
 
 def main(words: Sequence[str]) -> None:
-    """Compute once what the arguments say, and print the peak memory."""
+    """Compute once what the arguments say, and print the peak memory in bytes."""
     length, left, right, heads, dim = map(int, words[:5])
     dtype, backward, threads = getattr(torch, words[5]), words[6] == "1", int(words[7])
     torch.set_num_threads(threads)
-    # Of numbers that are no special case for a kernel, and made without float32 copies.
+    # Numbers that are no special case for a kernel, made without float32 copies.
     q, k, v = (
         torch.empty(1, length, heads, dim, dtype=dtype).uniform_(-1, 1).requires_grad_(backward)
         for _ in range(3)

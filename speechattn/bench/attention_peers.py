@@ -1,8 +1,8 @@
-"""Ways to compute the same truncated attention: ours, what others do, and what they do in design.
+"""Ways to compute the same truncated attention: ours, those of packages, and published designs.
 
-A method is told once what is to be computed (:class:`Case`) and gives a function of q, k and v.
-What can be made beforehand (masks, compiled code) is not timed. Each method gets its inputs in the
-layout it likes best: (1, frames, heads, d) or (1, heads, frames, d), contiguous.
+A method prepares a function of q, k and v for what is to be computed (:class:`Case`). What can be
+made beforehand (masks, compiled code) is not timed. Each method receives contiguous inputs in the
+layout that is fastest for it: (1, frames, heads, d) or (1, heads, frames, d).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MASK_LIMIT = 8_192  # frames; a mask of all pairs and its scores would fill the 
 BMM_ROWS = 64  # queries in a block of the bmm design
 
 
-class NotOffered(Exception):
+class NotOfferedError(Exception):
     """A method cannot or should not compute a case; the message is the note in the report."""
 
 
@@ -36,9 +36,9 @@ class Case:
 
     Attributes:
         length: frames.
-        left, right: frames of past and future that a frame sees.
+        left, right: frames of past and future that a frame attends to.
         heads: number of heads.
-        dim: of queries, keys and values, a head.
+        dim: numbers in a query, key or value of one head.
         dtype: of the tensors.
         backward: the gradients too.
     """
@@ -54,7 +54,8 @@ class Case:
     @property
     def flops(self) -> int:
         """Operations that are needed: two products of 2 D each for all pairs that see each other
-        (the edges counted like the rest); the backward pass has five, as in FlashAttention."""
+        (the edges counted like the rest); the backward pass has five, as in FlashAttention.
+        """
         forward = 4 * self.length * (self.left + 1 + self.right) * self.dim * self.heads
         return forward * 7 // 2 if self.backward else forward
 
@@ -65,10 +66,10 @@ class Method:
 
     Attributes:
         name: in the report.
-        prepare: gives the function for a case, or raises NotOffered.
+        prepare: gives the function for a case, or raises NotOfferedError.
         heads_first: its layout is (1, heads, frames, d).
         same: it computes this attention; false if it attends to everything.
-        power: of the length, that its time grows with.
+        power: its time grows with this power of the length.
     """
 
     name: str
@@ -86,14 +87,14 @@ def ours(case: Case) -> Compute:
 def full(case: Case) -> Compute:
     """Attention to everything, fused."""
     if case.length > FULL_LIMIT:
-        raise NotOffered("skipped (quadratic)")
+        raise NotOfferedError("skipped (quadratic)")
     return F.scaled_dot_product_attention
 
 
 def band_mask(case: Case) -> Compute:
-    """Attention to everything, with a mask that hides what lies outside the window."""
+    """Attention to everything, with a mask that hides everything outside the window."""
     if case.length > MASK_LIMIT:
-        raise NotOffered("skipped (quadratic)")
+        raise NotOfferedError("skipped (quadratic)")
     position = torch.arange(case.length)
     distance = position[None] - position[:, None]
     seen = (distance >= -case.left) & (distance <= case.right)
@@ -104,12 +105,12 @@ def band_mask(case: Case) -> Compute:
 def flex(case: Case) -> Compute:
     """PyTorch's FlexAttention, compiled, its block mask made from lists of blocks."""
     if case.backward:
-        raise NotOffered("no backward on CPU")
+        raise NotOfferedError("no backward on CPU")
     from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
     left, right = case.left, case.right
 
-    def window(batch, head, query, key):
+    def window(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key >= query - left) & (key <= query + right)
 
     partial, whole = tiles(case.length, case.length, left, right)
@@ -129,12 +130,12 @@ def flex(case: Case) -> Compute:
 def lucidrains(case: Case) -> Compute:
     """The package local-attention with its exact window, which is the size of its blocks."""
     if importlib.util.find_spec("local_attention") is None:
-        raise NotOffered("not installed: pip install local-attention")
+        raise NotOfferedError("not installed: pip install local-attention")
     _check_memory(case, 3 * case.left)
     size = case.left
     causal = case.right == 0
     if size == 0 or case.right not in (0, size):
-        raise NotOffered("not offered: windows are symmetric or causal")
+        raise NotOfferedError("not offered: windows are symmetric or causal")
     from local_attention import LocalAttention
 
     layer = LocalAttention(
@@ -147,7 +148,7 @@ def lucidrains(case: Case) -> Compute:
         exact_windowsize=True,
         use_rotary_pos_emb=False,
     )
-    # It lets the frames it pads with be seen unless a mask says which are real.
+    # It attends to the frames that it pads with unless a mask says which are real.
     mask = None if case.length % size == 0 else torch.ones(1, case.length, dtype=torch.bool)
     return lambda q, k, v: layer(q, k, v, mask=mask)
 
@@ -161,7 +162,7 @@ def longformer(case: Case) -> Compute:
     """
     w = case.left
     if w == 0 or case.right != w:
-        raise NotOffered("not offered: windows are symmetric")
+        raise NotOfferedError("not offered: windows are symmetric")
     _check_memory(case, 4 * w)
     length, count = case.length, -(-case.length // w)
     position = torch.arange(count * w)[:, None]
@@ -170,7 +171,7 @@ def longformer(case: Case) -> Compute:
     outside[length:] = False  # rows that are only padding; they are cut off at the end
 
     def diagonals(scores: Tensor) -> Tensor:
-        """Of (..., w rows, 2 w) those that begin at (row, row), w + 1 long."""
+        """The diagonals of (..., w rows, 2 w) that begin at (row, row), w + 1 long."""
         flat = F.pad(scores.flatten(-2), (0, w))
         return flat.unflatten(-1, (w, 2 * w + 1))[..., : w + 1]
 
@@ -191,15 +192,15 @@ def longformer(case: Case) -> Compute:
 
 
 def _check_memory(case: Case, keys: int) -> None:
-    """Raises NotOffered if scores for so many keys a query, and copies of them, find no room."""
+    """Raise NotOfferedError if scores for so many keys a query, and copies of them, do not fit."""
     copies = 8 if case.backward else 4
     needed = copies * case.length * case.heads * keys * case.dtype.itemsize
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not told on this system
+    except (AttributeError, ValueError, OSError):  # unknown on this system
         return
     if needed > free:
-        raise NotOffered(f"skipped (about {needed / 2**30:.0f} GiB of memory)")
+        raise NotOfferedError(f"skipped (about {needed / 2**30:.0f} GiB of memory)")
 
 
 def bmm_blocks(case: Case) -> Compute:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from matplotlib.figure import Figure
@@ -17,7 +18,8 @@ from speechattn.evaluation.pictures import DPI, save_figure
 from speechattn.text import table
 
 UNKNOWN = "–"
-MOST_TICKS = 6  # lengths that are written at an axis
+Key = TypeVar("Key", bound=Hashable)
+MOST_TICKS = 6  # lengths that are labelled on an axis
 COLUMNS = (
     *("length", "left", "right", "heads", "dim", "dtype", "pass", "method", "seconds"),
     *("fastest", "slowest", "samples", "setup_seconds", "to_speechattn", "max_abs_error"),
@@ -42,7 +44,7 @@ def markdown_report(
     Args:
         found: all measurements.
         peaks: operations a second of a large matrix product, by dtype.
-        facts: what it ran on.
+        facts: about the machine.
     """
     facts = facts | {
         f"matrix product, {dtype_name(dtype)}": f"{peak / 1e9:.0f} GFLOP/s"
@@ -99,7 +101,7 @@ def csv_report(found: Sequence[Measurement], peaks: dict[torch.dtype, float]) ->
 
 
 def plot(path: str | Path, found: Sequence[Measurement]) -> None:
-    """Time against T on logarithmic axes: one line a method, one panel for everything else.
+    """Draw time against T on logarithmic axes: a line for each method, a panel for each setting.
 
     Args:
         path: of the PNG.
@@ -148,16 +150,18 @@ def plot(path: str | Path, found: Sequence[Measurement]) -> None:
 
 
 def own_seconds(found: Iterable[Measurement], case: Case) -> float:
-    """What our own method took for a case, NaN if it was not run."""
+    """Return the seconds of our own method on a case, NaN if it was not run."""
     return next((m.seconds for m in found if m.case == case and m.method == OURS), math.nan)
 
 
-def _setting(m: Measurement) -> tuple:
+def _setting(m: Measurement) -> tuple[int, int, torch.dtype, bool]:
     return m.case.heads, m.case.dim, m.case.dtype, m.case.backward
 
 
-def _grouped(found: Sequence[Measurement], key) -> list[tuple[tuple, list[Measurement]]]:
-    groups: dict[tuple, list[Measurement]] = {}
+def _grouped(
+    found: Sequence[Measurement], key: Callable[[Measurement], Key]
+) -> list[tuple[Key, list[Measurement]]]:
+    groups: dict[Key, list[Measurement]] = {}
     for m in found:
         groups.setdefault(key(m), []).append(m)
     return list(groups.items())

@@ -1,6 +1,6 @@
-"""Timing of attention methods: in turn, in one process, with their errors beside their times.
+"""Timing of attention methods: in turn, in one process, with the error of each beside its time.
 
-What attention methods are compared with: the equation, in float64, on inputs made here.
+Errors are differences from the equation, computed in float64 on the same random inputs.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from speechattn.bench.attention_peers import METHODS, OURS, Case, Compute, Method, NotOffered
+from speechattn.bench.attention_peers import METHODS, OURS, Case, Compute, Method, NotOfferedError
 from speechattn.text import one_line
 
 SHORTEST_SAMPLE = 0.02  # s; what is quicker is repeated within a sample
 MOST_CALLS = 200  # within a sample
-MOST_SECONDS = 0.5  # for all samples of a method on a case: what is slow has fewer rounds,
-FEWEST_ROUNDS = 2  # though not fewer than these, or one if a call takes longer than the longest
-LONGEST_CALL = 2.0  # s; what would take longer, as its time at a shorter length tells, is left out
+# A slow method has fewer rounds, so that all its samples of a case take no longer than this, but at
+# least two rounds, or one if a call takes longer than LONGEST_CALL.
+MOST_SECONDS = 0.5
+FEWEST_ROUNDS = 2
+LONGEST_CALL = 2.0  # s; what would take longer, judging by a shorter length, is left out
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # of errors; beyond, an answer is wrong
 FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, ImportError, OSError, MemoryError)
 GEMM_SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 1024, 256))  # rows, columns, inner
-
-
 CHECKED_ROWS = 256  # frames of a stretch that is compared
 CHECKED_STRETCHES = 12  # at most, the ends among them
 
@@ -67,25 +67,32 @@ def measure(
     repeats: int,
     *,
     methods: Sequence[Method] | None = None,
-    memory: Callable[[Case], int | None] = lambda case: None,
-    progress: Callable[[str], None] = lambda line: None,
+    memory: Callable[[Case], int | None] | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Measurement], dict[torch.dtype, float]]:
     """Time all methods on all cases.
 
-    The peak of the matrix product is taken before every case and the highest one counts, since a
-    machine that does other work as well is seldom at its peak. ``memory`` measures that of our own
-    method, before anything large is made here.
+    The peak of the matrix product is measured before every case and the highest one counts, since a
+    machine that does other work as well is seldom at its peak.
+
+    Args:
+        cases: what is computed.
+        repeats: rounds at most.
+        methods: None for all of them.
+        memory: measures the memory of our own method, before anything large is made here.
+        report: receives a line for the user before each method.
 
     Returns:
         The measurements, and floating-point operations a second of a large matrix product, for
         every dtype.
     """
-    found, peaks = [], {}
+    found: list[Measurement] = []
+    peaks: dict[torch.dtype, float] = {}
     for case in cases:
         peaks[case.dtype] = max(peaks.get(case.dtype, 0.0), gemm_peak(case.dtype))
-        peak = memory(case)
+        peak = memory(case) if memory else None
         several = METHODS if methods is None else methods
-        rows = measure_case(case, repeats, several, progress, found)
+        rows = measure_case(case, repeats, several, report, found)
         for row in rows:
             row.memory = peak if row.method == OURS else None
         found += rows
@@ -109,7 +116,7 @@ def measure_case(
     case: Case,
     repeats: int,
     methods: Sequence[Method],
-    progress: Callable[[str], None],
+    report: Callable[[str], None],
     before: Sequence[Measurement] = (),
 ) -> list[Measurement]:
     """Time the methods on one case, in turn: A B C, B C A, C A B, ...
@@ -118,8 +125,8 @@ def measure_case(
         case: what is computed.
         repeats: rounds; a slow method is in some of them only.
         methods: all but our own may be left out or fail.
-        progress: called with a line for people.
-        before: what has been measured, which tells what would take too long.
+        report: receives a line for the user before each method.
+        before: earlier measurements, from which it follows what would take too long.
     """
     inputs = make_inputs(case)
     exact = Exact(case, inputs)
@@ -128,11 +135,11 @@ def measure_case(
     for method in methods:
         result = Measurement(case, method.name)
         found.append(result)
-        progress(f"{describe(case)}: {method.name}")
+        report(f"{describe(case)}: {method.name}")
         try:
             _check_time(method, case, before)
             running.append(_start(method, case, inputs, exact, result))
-        except NotOffered as reason:
+        except NotOfferedError as reason:
             result.note = str(reason)
         except FAILURES as error:  # a peer that fails must not take the others with it
             if method.name == OURS:
@@ -160,7 +167,7 @@ class _Running:
         result: where its samples go.
         call: what is timed.
         calls: in a sample.
-        rounds: that it takes part in.
+        rounds: in which it takes part.
     """
 
     result: Measurement
@@ -176,7 +183,7 @@ class _Running:
 
 
 def _check_time(method: Method, case: Case, before: Sequence[Measurement]) -> None:
-    """Raises NotOffered if, by what it took at a shorter length, a peer would take too long."""
+    """Raise NotOfferedError if a peer would take too long, judging by a shorter length."""
     shorter = [
         m
         for m in before
@@ -186,7 +193,7 @@ def _check_time(method: Method, case: Case, before: Sequence[Measurement]) -> No
         last = max(shorter, key=lambda m: m.case.length)
         seconds = last.seconds * (case.length / last.case.length) ** method.power
         if seconds > LONGEST_CALL:
-            raise NotOffered(f"skipped (about {seconds:.0f} s a call)")
+            raise NotOfferedError(f"skipped (about {seconds:.0f} s a call)")
 
 
 def _start(
@@ -217,7 +224,8 @@ def _start(
     return _Running(result, call, calls, max(fewest, math.ceil(MOST_SECONDS / (calls * took))))
 
 
-def _call(compute: Compute, inputs: Sequence[Tensor], backward: bool):
+def _call(compute: Compute, inputs: Sequence[Tensor], backward: bool) -> Callable[[], list[Tensor]]:
+    """What is timed: outputs, and with backward the gradients."""
     *qkv, gradient = inputs
     if not backward:
 
@@ -255,23 +263,23 @@ def make_inputs(case: Case) -> list[Tensor]:
 
 
 class Exact:
-    """What the equation gives in float64, to compare methods with; computed when first asked for.
+    """The equation in float64, which methods are compared with; computed when it is first needed.
 
     Long sequences are compared in stretches, among them both ends. A gradient of a key depends on
-    the queries that see it, and these on all the keys they see, so a stretch is computed with
-    ``left + right`` more frames on both sides.
+    the queries that attend to it, and these on all the keys that they attend to, so a stretch is
+    computed with ``left + right`` more frames on both sides.
 
     Args:
         case: what is computed.
         inputs: as :func:`make_inputs` gives them.
     """
 
-    def __init__(self, case: Case, inputs: Sequence[Tensor]):
+    def __init__(self, case: Case, inputs: Sequence[Tensor]) -> None:
         self.case, self.inputs = case, inputs
 
     @cached_property
     def parts(self) -> list[tuple[int, int, list[Tensor]]]:
-        """Begin and end of every stretch, and there the output and, with backward, gradients."""
+        """Begin and end of every stretch, and its output and, with backward, its gradients."""
         case, margin, parts = self.case, self.case.left + self.case.right, []
         for begin in stretches(case.length):
             end = min(case.length, begin + CHECKED_ROWS)
@@ -292,7 +300,7 @@ class Exact:
 
 
 def stretches(length: int) -> list[int]:
-    """Where the stretches begin that are compared."""
+    """Return the first frames of the stretches that are compared."""
     count = -(-length // CHECKED_ROWS)
     if count <= CHECKED_STRETCHES:
         return [CHECKED_ROWS * number for number in range(count)]

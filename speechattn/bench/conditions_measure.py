@@ -1,6 +1,6 @@
-"""Runs a model over test sets under several conditions, and over sounds that are no speech.
+"""Measurements of ``speechattn bench conditions``: test sets, and sounds without speech.
 
-What ``speechattn bench conditions`` counts beside scores: groups of speakers, claims of phones.
+Beside scores it counts by group of speakers, and what a model claims to recognise.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ from speechattn.bench.sounds import (
     white_noise,
 )
 from speechattn.corpora.alignment import reference_runs
-from speechattn.corpora.corpus import Corpus, Utterance, read_corpus, read_table
+from speechattn.corpora.corpus import Utterance, read_entry
+from speechattn.corpora.spans import utterance_audio
+from speechattn.corpora.tables import read_table
 from speechattn.decoder.decoder import decode
 from speechattn.errors import AudioError, CorpusError
 from speechattn.evaluation.metrics import ratio
 from speechattn.evaluation.scores import Counts, Scores
 from speechattn.inference.recognizer import Recognizer
-from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE, FrameRun
+from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE, FrameSegment
 
 CLEAN = "clean"
 SEED = 2024
 SOUND_SECONDS = 60.0  # of silence, white noise and music each
-MOST_BACKWARDS = 50  # utterances of a set that are also heard backwards
-
+MOST_BACKWARDS = 50  # utterances of a set that are also recognised backwards
 
 ADULT = 18  # years, and older
 SURE = 0.7  # confidence from which on a phone counts as claimed
 GENDERS = {"f": "female", "m": "male"}
 GROUP_NAMES = ("adults", "children", "female", "male", "women", "men", "girls", "boys")
-_BOTH = {
+_BOTH: dict[tuple[str, ...], str] = {
     ("adults", "female"): "women",
     ("adults", "male"): "men",
     ("children", "female"): "girls",
@@ -100,21 +101,17 @@ class ConditionsBench:
         conditions: Sequence[str],
         noises: Noises | None,
         limit: int = 0,
-    ):
-        known: dict[str, Change | None] = {
-            "noise": noises.add if noises else None,
+    ) -> None:
+        changes: dict[str, Change] = {
             "room": in_room,
             "8khz": band_limited,
             "telephone": telephone,
         }
-        self._changes = {name: known[name] for name in conditions}
+        if noises is not None:
+            changes["noise"] = noises.add
+        self._changes = {name: changes[name] for name in conditions}
         self._recognizer, self._noises, self._limit = recognizer, noises, limit
-        self._corpora = {name: self._read(corpora, name) for name in sets}
-
-    def _read(self, corpora: Path, name: str) -> Corpus:
-        folder, split = name.split("/")
-        split = None if split == "all" else split
-        return read_corpus(corpora / folder, phones=self._recognizer.phones, split=split)
+        self._corpora = {name: read_entry(corpora, name, phones=recognizer.phones) for name in sets}
 
     def measure(self) -> Found:
         """Measure everything, with a progress bar on standard error if that is a terminal.
@@ -150,8 +147,8 @@ class ConditionsBench:
         for utterance in utterances:
             bar.update()
             try:
-                samples, _ = read_audio(utterance.path)
-                heard = self._score(name, utterance, samples, CLEAN, found)
+                samples = utterance_audio(utterance)
+                counts = self._score(name, utterance, samples, CLEAN, found)
             except AudioError as error:
                 found.failures.append(str(error))
                 continue
@@ -160,7 +157,7 @@ class ConditionsBench:
                 continue
             for group in groups[utterance.speaker]:
                 of_set = found.groups.setdefault(name, {})
-                of_set.setdefault(group, Group()).add(heard, utterance.speaker)
+                of_set.setdefault(group, Group()).add(counts, utterance.speaker)
             for condition, change in self._changes.items():
                 changed = change(samples, generator(name, utterance.id, condition))
                 self._score(name, utterance, changed, condition, found)
@@ -170,10 +167,10 @@ class ConditionsBench:
     def _score(
         self, name: str, utterance: Utterance, samples: np.ndarray, condition: str, found: Found
     ) -> Counts:
-        runs, labels = self.recognise(samples)
+        runs, labels = recognise(self._recognizer, samples)
         phones = self._recognizer.phones
         expected = reference_runs(
-            utterance.alignment, len(labels), phones, name=f"{name}: {utterance.id}"
+            utterance.alignment or (), len(labels), phones, name=f"{name}: {utterance.id}"
         )
         if condition == CLEAN:
             self._count("speech of the sets", runs, found)
@@ -181,20 +178,10 @@ class ConditionsBench:
             expected, runs, labels, speaker=utterance.speaker, corpus=name
         )
 
-    def recognise(self, samples: np.ndarray) -> tuple[list[FrameRun], np.ndarray]:
-        """The decoded path of a recording, and the classifier's label of each frame.
-
-        Args:
-            samples: 16 kHz, float32, shape (samples,).
-        """
-        frames = np.concatenate(list(self._recognizer.log_posteriors(iter([samples]))))
-        checkpoint = self._recognizer.checkpoint
-        return decode(frames, checkpoint.phone_model, checkpoint.decoding), frames.argmax(1)
-
     def _claim(self, kind: str, samples: np.ndarray, found: Found) -> None:
-        self._count(kind, self.recognise(samples)[0], found)
+        self._count(kind, recognise(self._recognizer, samples)[0], found)
 
-    def _count(self, kind: str, runs: Sequence[FrameRun], found: Found) -> None:
+    def _count(self, kind: str, runs: Sequence[FrameSegment], found: Found) -> None:
         claims = found.claims.setdefault(kind, Claims())
         claims.add(runs, self._recognizer.phones.silence_index)
 
@@ -203,7 +190,7 @@ class ConditionsBench:
             self._claim(kind, samples, found)
 
     def _sounds(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Sounds in which nobody speaks, or not English, and their names in the report."""
+        """Sounds without speech, or without English, and their names in the report."""
         yield from synthetic_languages()
         yield "digital silence", np.zeros(round(SOUND_SECONDS * SAMPLE_RATE), np.float32)
         yield "white noise", white_noise(SOUND_SECONDS, generator("white noise"))
@@ -212,25 +199,40 @@ class ConditionsBench:
             yield "recorded noises", read_audio(path)[0]
 
 
+def recognise(recognizer: Recognizer, samples: np.ndarray) -> tuple[list[FrameSegment], np.ndarray]:
+    """Recognise a recording in one piece.
+
+    Args:
+        recognizer: the model.
+        samples: 16 kHz, float32, shape (samples,).
+
+    Returns:
+        The decoded path, and the classifier's label of each frame, shape (frames,).
+    """
+    frames = np.concatenate(list(recognizer.log_posteriors(iter([samples]))))
+    checkpoint = recognizer.checkpoint
+    return decode(frames, checkpoint.phone_model, checkpoint.decoding), frames.argmax(1)
+
+
 def evenly(items: Sequence, count: int) -> list:
-    """``count`` of the items, evenly spread; all if it is 0 or there are no more than that."""
+    """Return ``count`` of the items, evenly spread; all if it is 0 or there are no more."""
     if count == 0 or len(items) <= count:
         return list(items)
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
 def generator(*what: str) -> np.random.Generator:
-    """A random generator of its own for everything that has a name: limits change no result."""
+    """Return a random generator for this name alone, so that ``--limit`` changes no result."""
     return np.random.default_rng([SEED, zlib.crc32("/".join(what).encode())])
 
 
 @dataclass
 class Group:
-    """Utterances of speakers who have something in common.
+    """Counts of a group of speakers.
 
     Attributes:
         counts: of their utterances.
-        speakers: of which there are any.
+        speakers: their names.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -245,10 +247,10 @@ class Group:
 def speaker_groups(
     folder: Path, speakers: Sequence[str], report: Callable[[str], None]
 ) -> dict[str, list[str]]:
-    """The groups each speaker belongs to, from ``spk2age`` and ``spk2gender`` of a corpus.
+    """Return the groups each speaker belongs to, from ``spk2age`` and ``spk2gender`` of a corpus.
 
     Where both age and gender are known the groups are, for a girl of ten, children, female and
-    girls. A speaker of whom nothing is known is in no group.
+    girls. A speaker without either is in no group.
 
     Args:
         folder: of the corpus; lines are ``speaker value``: years, ``f`` or ``m``.
@@ -282,7 +284,7 @@ def speaker_groups(
 
 @dataclass
 class Claims:
-    """How much a recognizer claims to have heard; adding recordings pools them.
+    """What a recognizer claims to recognise, over several recordings.
 
     Attributes:
         frames: 100 a second.
@@ -298,27 +300,27 @@ class Claims:
     sure: int = 0
     confidence: float = 0.0
 
-    def add(self, runs: Sequence[FrameRun], silence: int) -> None:
+    def add(self, runs: Sequence[FrameSegment], silence: int) -> None:
         """Count one recording.
 
         Args:
             runs: recognised, from frame 0 to the end.
             silence: class of silence.
         """
-        said = [run for run in runs if run.phone != silence]
+        phones = [run for run in runs if run.phone != silence]
         self.frames += runs[-1].end if runs else 0
-        self.phone_frames += sum(run.end - run.start for run in said)
-        self.phones += len(said)
-        self.sure += sum(run.confidence >= SURE for run in said)
-        self.confidence += sum(run.confidence for run in said)
+        self.phone_frames += sum(run.end - run.start for run in phones)
+        self.phones += len(phones)
+        self.sure += sum(run.confidence >= SURE for run in phones)
+        self.confidence += sum(run.confidence for run in phones)
 
     def rates(self) -> dict[str, float | None]:
-        """Share of time given to phones, their mean confidence, and phones a minute."""
+        """Return the share of time given to phones, their mean confidence, and phones a minute."""
         minutes = self.frames / FRAMES_PER_SECOND / 60
         return {
             "minutes": minutes,
             "share_phones": ratio(self.phone_frames, self.frames),
             "mean_confidence": ratio(self.confidence, self.phones),
-            "phones_per_minute": ratio(self.phones, minutes),
-            "sure_phones_per_minute": ratio(self.sure, minutes),
+            "phones_per_minute": self.phones / minutes if minutes else None,
+            "sure_phones_per_minute": self.sure / minutes if minutes else None,
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 from speechattn.bench.conditions_measure import ADULT, CLEAN, GROUP_NAMES, SURE, Found
 from speechattn.bench.sounds import DIRECT_DB, ROOM_SECONDS, SNR_DB
 from speechattn.evaluation.charts import reliability_picture
-from speechattn.evaluation.metrics import BOUNDARY_TOLERANCE_FRAMES, ratio
+from speechattn.evaluation.metrics import BOUNDARY_TOLERANCE_FRAMES
 from speechattn.evaluation.scores import Counts
 from speechattn.segments import SHIFT_MS
 from speechattn.text import table
@@ -32,7 +32,8 @@ NOTE = f"""\
 In per cent. PER is the phone error rate with silence dropped (folded: AO counts as AA, ZH as SH),
 *x clean* the PER relative to that of the same utterances as recorded. Frame accuracy: the
 classifier's own, then the decoded path's. Boundaries count as found within
-{BOUNDARY_TOLERANCE_FRAMES * SHIFT_MS:g} ms. *ECE* is the expected calibration error of the recognised phones' confidences."""
+{BOUNDARY_TOLERANCE_FRAMES * SHIFT_MS:g} ms. *ECE* is the expected calibration error of the
+recognised phones' confidences."""
 GROUP_NOTE = f"""\
 From the recordings as they are. Adults are {ADULT} years and older; female and male are of any age,
 women, men, girls and boys where both are known."""
@@ -51,12 +52,12 @@ def markdown_report(found: Found, facts: dict[str, str]) -> str:
     parts = ["# How the model holds up", table(("", ""), facts.items())]
     parts += ["## Conditions", NOTE]
     parts.append(table(("condition", ""), [(n, DESCRIPTIONS[n]) for n in found.scores]))
-    header = ("set", "condition", "utterances", "minutes", "PER", "folded PER", "x clean")
-    header += ("frame accuracy", "boundary F1", "ECE")
+    header = ["set", "condition", "utterances", "minutes", "PER", "folded PER", "x clean"]
+    header += ["frame accuracy", "boundary F1", "ECE"]
     parts.append(table(header, [row for name in found.sets for row in _set_rows(found, name)]))
     if found.groups:
-        header = ("set", "group", "speakers", "utterances", "minutes", "PER", "folded PER")
-        header += ("frame accuracy", "boundary F1")
+        header = ["set", "group", "speakers", "utterances", "minutes", "PER", "folded PER"]
+        header += ["frame accuracy", "boundary F1"]
         parts += ["## Groups of speakers", GROUP_NOTE, table(header, _group_rows(found))]
     parts += ["## Where nobody speaks English", CLAIM_NOTE, _claims_table(found)]
     return "\n\n".join(parts) + "\n"
@@ -119,7 +120,7 @@ def per_to_clean(found: Found, name: str, condition: str) -> float | None:
     """PER of a set under a condition, relative to that of the clean recordings."""
     clean = found.counts(name).rates()["per"]
     per = found.counts(name, condition).rates()["per"]
-    return None if clean is None or per is None else ratio(per, clean)
+    return None if not clean or per is None else per / clean
 
 
 def csv_report(found: Found) -> str:

@@ -1,51 +1,51 @@
-"""Run a program as a process of its own and say what it took: wall time, CPU time, memory.
+"""Processes of benchmarks: what one takes (wall time, CPU time, memory), and the machine it ran on.
 
-Memory of a program that may be several processes: sampled while they run.
-
-What a benchmark ran on: without it, a time means nothing.
+The memory of a program that may be several processes is sampled while they run.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from speechattn import __version__
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.text import one_line
 
+if TYPE_CHECKING:
+    import psutil
+
 # Linux counts the peak memory of a process in KiB, macOS in bytes.
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
-
 SAMPLE_SECONDS = 0.1
-_PROC = Path("/proc")  # Linux
-
-
-_CPUINFO = Path("/proc/cpuinfo")  # Linux
+_STATUS, _CPUINFO = Path("/proc/self/status"), Path("/proc/cpuinfo")  # Linux
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process took, from before it was started to after it had ended.
+    """Time and memory of a process, from before its start until after its end.
 
     Attributes:
         wall: seconds.
         cpu: seconds of all its threads and of the processes it waited for, in user and system
-            mode; None where it cannot be known.
-        peak_rss: most resident memory in bytes, of it and its descendants together (see
-            :mod:`~speechattn.bench.process`); None where it cannot be known. Linux counts the
-            moment between fork and exec, so it is never less than what the caller holds.
+            mode; None if unknown.
+        peak_rss: most resident memory in bytes, of the process and its descendants (see
+            :class:`MemorySampler`); None if unknown. Linux counts the moment between fork and
+            exec, so it is never less than the memory of the caller.
     """
 
     wall: float
@@ -61,7 +61,7 @@ def usable_core_ids() -> list[int]:
 
 
 def can_pin() -> bool:
-    """Whether this system can keep a process on some of its cores."""
+    """Whether this system can pin a process to some of its cores."""
     return hasattr(os, "sched_setaffinity")
 
 
@@ -82,10 +82,10 @@ def pick_cores(threads: int) -> list[int]:
 
 @contextmanager
 def pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Keep this thread, and the processes it starts meanwhile, on some cores, where possible.
+    """Pin this thread, and the processes it starts meanwhile, to some cores, where possible.
 
-    A child inherits the cores of the thread that starts it, so none of our code has to run
-    between fork and exec, which ``preexec_fn`` would need and which is not safe beside threads.
+    A child inherits the cores of the thread that starts it. So none of our code has to run between
+    fork and exec, as with ``preexec_fn``, which is not safe beside threads.
     """
     if not can_pin():
         yield
@@ -96,6 +96,19 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Have PyTorch compute with so many threads while the block runs."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_process(arguments: Sequence[str], cores: Sequence[int], name: str) -> Usage:
@@ -126,7 +139,7 @@ def run_process(arguments: Sequence[str], cores: Sequence[int], name: str) -> Us
             ) from error
         try:
             usage = _wait(process, began)
-        except BaseException:  # an interrupt: leave nothing behind that goes on computing
+        except BaseException:  # an interrupt: no process may be left behind
             process.kill()
             process.wait()
             raise
@@ -137,48 +150,53 @@ def run_process(arguments: Sequence[str], cores: Sequence[int], name: str) -> Us
     return usage
 
 
-def _wait(process: subprocess.Popen, began: float) -> Usage:
+def _wait(process: subprocess.Popen[bytes], began: float) -> Usage:
     if not hasattr(os, "wait4"):  # Windows
         process.wait()
         return Usage(time.perf_counter() - began)
     with MemorySampler(process.pid) as memory:
         _, status, resources = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)  # it is gone: nobody can wait again
+    process.returncode = os.waitstatus_to_exitcode(status)  # it has been reaped
     cpu = resources.ru_utime + resources.ru_stime
-    # The first is the most of the largest process at any time, the second of all, at some times.
+    # The first is exact, but of the largest process; the second is of all of them, but sampled.
     peak = max(resources.ru_maxrss * _RSS_UNIT, memory.peak or 0)
     return Usage(wall, cpu, peak)
 
 
-def _last_line(messages) -> str:
-    """The last line of what a program had to say, shown safely."""
+def _last_line(messages: IO[bytes]) -> str:
+    """Return the last line that a program wrote, shown safely."""
     messages.seek(0)
     lines = messages.read().decode("utf-8", "backslashreplace").strip().splitlines()
     return one_line(lines[-1].strip()) if lines else "it said nothing; run it by itself"
 
 
 class MemorySampler:
-    """Watches a process and its descendants while the block runs.
+    """Watches the memory of a process and its descendants while the block runs.
 
-    What a process has in memory is its own (anonymous and shared memory) and parts of files
-    (libraries) that its relatives have in common with it: the sum of the first over all processes
-    and the largest of the second are counted. Short peaks between two samples are missed.
+    A process has memory of its own, and shared memory and parts of files (libraries) that its
+    relatives may have as well. The sum of the first over all processes and the largest of the
+    second are counted. Short peaks between two samples are missed.
 
     Args:
         pid: of the process at the top.
 
     Attributes:
-        peak: bytes, the most that was seen; None where the system does not tell.
+        peak: the most bytes of any sample; None if there is none yet.
+
+    Raises:
+        UsageError: if psutil, which is part of the extra ``bench``, is not installed.
     """
 
     def __init__(self, pid: int) -> None:
+        if importlib.util.find_spec("psutil") is None:
+            raise UsageError("psutil is not installed; run `pip install 'speechattn[bench]'`")
         self.peak: int | None = None
         self._pid = pid
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> MemorySampler:
         self._thread.start()
         return self
 
@@ -187,50 +205,51 @@ class MemorySampler:
         self._thread.join()
 
     def _watch(self) -> None:
+        import psutil
+
         while not self._over.wait(SAMPLE_SECONDS):
-            held = [found for pid in process_tree(self._pid) if (found := _held(pid))]
-            if held:
-                total = sum(own for own, _ in held) + max(files for _, files in held)
+            sizes = []
+            for process in process_tree(self._pid):
+                with suppress(psutil.Error):  # it has ended
+                    sizes.append(process.memory_info())
+            if sizes:
+                shared = [getattr(size, "shared", 0) for size in sizes]  # Linux alone has it
+                total = sum(size.rss for size in sizes) - sum(shared) + max(shared)
                 self.peak = max(self.peak or 0, total)
 
 
-def process_tree(pid: int) -> list[int]:
-    """A process and its descendants, those that are alive."""
-    found, new = [], [pid]
-    while new:
-        found += new
-        new = [child for parent in new for child in _children(parent)]
-    return found
+def process_tree(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants, those that are alive."""
+    import psutil
 
-
-def _children(pid: int) -> list[int]:
-    children: list[int] = []
     try:
-        for task in os.listdir(_PROC / str(pid) / "task"):
-            text = (_PROC / str(pid) / "task" / task / "children").read_text()
-            children += map(int, text.split())
-    except OSError:  # it has ended, or this system does not tell
-        pass
-    return children
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:  # it has ended
+        return []
 
 
 def own_peak() -> int | None:
-    """Most resident memory of this process so far in bytes; None where the system does not tell.
+    """Return the most resident memory of this process so far in bytes; None if it is not known.
 
-    Not that of getrusage, which counts what its parent held while it was made.
+    Not that of getrusage, which counts what its parent held while it was made; psutil has none.
     """
-    sizes = _sizes("self", "VmHWM")
-    return sizes and sizes["VmHWM"] or None
+    try:
+        text = _STATUS.read_text()
+    except OSError:
+        return None
+    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+    return int(found[1]) * 1024 if found else None
 
 
 def peak_of_module(module: str, words: Sequence[str], what: str, way_out: str) -> int | None:
-    """Most resident memory in bytes of a process of its own, Python and libraries included.
+    """Return the peak memory in bytes of a program in its own process, libraries included.
 
     Args:
-        module: its program, which prints its :func:`own_peak`, or 0, and nothing else.
+        module: the program, which prints its :func:`own_peak`, or 0, and nothing else.
         words: the program's arguments.
-        what: is measured, for messages.
-        way_out: what to do where it fails, for messages.
+        what: that is measured, for messages.
+        way_out: what to do if it fails, for messages.
 
     Raises:
         SpeechattnError: if the process fails.
@@ -246,28 +265,8 @@ def peak_of_module(module: str, words: Sequence[str], what: str, way_out: str) -
     return int(done.stdout) or None
 
 
-def _held(pid: int) -> tuple[int, int] | None:
-    """Bytes of its own and of files that a process has in memory; None if it has ended."""
-    sizes = _sizes(str(pid), "RssAnon", "RssShmem", "RssFile")
-    return sizes and (sizes["RssAnon"] + sizes["RssShmem"], sizes["RssFile"])
-
-
-def _sizes(process: str, *names: str) -> dict[str, int] | None:
-    """Entries of a process's status in bytes, 0 for those it lacks; None if it has ended."""
-    sizes = dict.fromkeys(names, 0)
-    try:
-        lines = (_PROC / process / "status").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name in sizes:
-            sizes[name] = int(value.split()[0]) * 1024
-    return sizes
-
-
 def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
-    """What the maker calls the processor, as far as the system tells.
+    """Return the model name of the processor, or what the system says instead.
 
     Args:
         cpuinfo: Linux's description of the processors.
@@ -284,7 +283,7 @@ def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
 
 
 def version_of(package: str) -> str:
-    """Version of an installed package, looked up without importing it."""
+    """Return the version of an installed package without importing it."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -292,10 +291,10 @@ def version_of(package: str) -> str:
 
 
 def machine_facts(packages: Sequence[str]) -> dict[str, str]:
-    """Processor, cores, load, system and versions, for people to read.
+    """Describe processor, cores, load, system and versions.
 
-    The load is that of the last minute: where it is not near 0 when the benchmark begins, other
-    programs compete with what is measured.
+    The load is that of the last minute. If it is not near 0 before a benchmark, other programs
+    compete with what is measured.
 
     Args:
         packages: whose versions matter.

@@ -1,14 +1,9 @@
-"""What happens to speech on its way to a microphone, and sounds that are no speech.
+"""Sounds of benchmarks: speech as noise, rooms and telephones change it, and sounds without speech.
 
-Everything is done to waveforms at 16 kHz, shape (samples,), float32, by a given random generator,
-and never moves anything in time: what a recording is aligned with stays true.
-
-Speech that is not English, by synthetic voices, and English by the same ones to compare with.
-
-The engine is the one that makes the embedded corpus. What a recognizer of English claims to hear
-should be less sure in other languages than in its own.
-
-Recordings for benchmarks: 16-bit samples, and WAV files of any length made of given speech.
+Changes are made to waveforms at 16 kHz, shape (samples,), float32, with a given random generator.
+They never move anything in time, so that the alignment of a recording stays true. Speech in other
+languages comes from the synthetic voices that also make the embedded corpus: what a recognizer of
+English claims to recognise should be less sure there than in English by the same voices.
 """
 
 from __future__ import annotations
@@ -33,7 +28,7 @@ DIRECT_DB = 3.0  # energy of the direct sound to that of all the echo
 LOW_RATE = 8_000  # Hz
 TELEPHONE_HZ = (300.0, 3400.0)
 MU = 255  # of the mu-law, ITU-T G.711
-QUIETEST_STRETCH = 0.01  # mean power of a stretch of noise to that of its recording, at least
+QUIETEST_STRETCH = 0.01  # least mean power of a stretch of noise, relative to its recording
 TRIES = 100  # to find a stretch of noise that is not silent
 
 CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14))  # semitones: C major, A minor, F, G
@@ -42,7 +37,6 @@ BASE_HZ = 130.81  # C3
 PARTIALS = 8
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
 
 VARIANTS = ("f2", "m3")  # a woman and a man
 ENGLISH = "English, synthetic voices"
@@ -62,7 +56,6 @@ TEXTS = {
     "ich babcia obiecała ugotować rybę dla wszystkich.",
 }
 
-
 _FULL_SCALE = 32_768  # of 16-bit samples
 
 
@@ -76,7 +69,7 @@ class Noises:
         UsageError: if it is no folder or holds no recordings.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         found = folder.rglob("*") if folder.is_dir() else []
         self.paths = sorted(path for path in found if path.suffix.lower() in AUDIO_SUFFIXES)
@@ -87,11 +80,11 @@ class Noises:
             )
 
     def stretch(self, samples: int, random: np.random.Generator) -> np.ndarray:
-        """A random stretch of a random noise, which begins anew where it ends.
+        """Return a random stretch of a random noise, which starts over where it ends.
 
         Raises:
             AudioError: if a recording cannot be read.
-            CorpusError: if all that is found is silence.
+            CorpusError: if every stretch that is tried is silent.
         """
         for _ in range(TRIES):
             noise, _ = read_audio(self.paths[random.integers(len(self.paths))])
@@ -105,7 +98,7 @@ class Noises:
         )
 
     def add(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """An utterance with noise at :data:`SNR_DB`."""
+        """Add noise to an utterance at :data:`SNR_DB`."""
         return mix(samples, self.stretch(len(samples), random), SNR_DB)
 
 
@@ -115,7 +108,7 @@ def power(samples: np.ndarray) -> float:
 
 
 def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """Speech and noise of equal length at a ratio of their mean powers over all samples."""
+    """Add noise to speech of equal length, at a ratio of their mean powers over all samples."""
     gain = np.sqrt(power(speech) / (power(noise) * 10 ** (snr_db / 10)))
     return (speech + gain * noise).astype(np.float32)
 
@@ -123,7 +116,7 @@ def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
 def room_response(
     random: np.random.Generator, seconds: float = ROOM_SECONDS, direct_db: float = DIRECT_DB
 ) -> np.ndarray:
-    """Impulse response of a made-up room: the direct sound at sample 0, of energy 1, and an echo.
+    """Make the impulse response of a room: the direct sound at sample 0, of energy 1, and an echo.
 
     The echo is Gaussian noise under an exponential (Polack's model; Jot et al., "Analysis and
     synthesis of room reverberation based on a statistical time-frequency model", AES 1997).
@@ -140,22 +133,22 @@ def room_response(
 
 
 def in_room(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """As heard in a room of its own; what echoes after the end is cut off."""
-    heard = fftconvolve(samples.astype(np.float64), room_response(random))
-    return heard[: len(samples)].astype(np.float32)
+    """Put an utterance into a room of its own; the echo after its end is cut off."""
+    reverberant = fftconvolve(samples.astype(np.float64), room_response(random))
+    return reverberant[: len(samples)].astype(np.float32)
 
 
 def band_limited(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
-    """As recorded at 8 kHz: sampled down and up again."""
+    """Resample an utterance to 8 kHz and back to 16 kHz."""
     return _sampled_up(_sampled_down(samples), len(samples))
 
 
 def telephone(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
-    """As through a telephone: 300 to 3400 Hz, 8 kHz, 8-bit mu-law. The filter adds no delay."""
+    """Pass an utterance through a telephone: 300 to 3400 Hz, 8 kHz, 8-bit mu-law; without delay."""
     low = _sampled_down(samples)
     band = butter(4, TELEPHONE_HZ, "bandpass", fs=LOW_RATE, output="sos")
     low = np.clip(sosfiltfilt(band, low, padlen=min(len(low) - 1, LOW_RATE // 10)), -1, 1)
-    # Numbers from -127 to 127 travel.
+    # Whole numbers from -127 to 127 are transmitted.
     code = np.rint(127 * np.sign(low) * np.log1p(MU * np.abs(low)) / np.log1p(MU)) / 127
     expanded = np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU
     return _sampled_up(expanded, len(samples))
@@ -166,7 +159,7 @@ def _sampled_down(samples: np.ndarray) -> np.ndarray:
 
 
 def _sampled_up(low: np.ndarray, length: int) -> np.ndarray:
-    """Through the audio door, as a recording at 8 kHz would come."""
+    """Resample to 16 kHz as a recording at 8 kHz is when it is read."""
     samples = np.concatenate(list(array_blocks(low, LOW_RATE)))[:length]
     return np.pad(samples, (0, length - len(samples)))
 
@@ -177,15 +170,17 @@ def white_noise(seconds: float, random: np.random.Generator) -> np.ndarray:
 
 
 def music(seconds: float, random: np.random.Generator) -> np.ndarray:
-    """Chords and a melody over them, struck and dying away, harmonics included."""
+    """Make chords and a melody of plucked strings, with harmonics."""
     samples = np.zeros(round(seconds * SAMPLE_RATE))
     length = round(CHORD_SECONDS * SAMPLE_RATE)
     for number, start in enumerate(range(0, len(samples), length)):
         chord = CHORDS[number % len(CHORDS)]
         notes = [*chord, 12 + int(random.choice(chord))]  # the melody, an octave above
-        sound = sum(_note(BASE_HZ * 2 ** (note / 12), length, random) for note in notes)
-        room = samples[start : start + length]
-        room += sound[: len(room)]
+        sound = np.zeros(length)
+        for note in notes:
+            sound += _note(BASE_HZ * 2 ** (note / 12), length, random)
+        stretch = samples[start : start + length]
+        stretch += sound[: len(stretch)]
     return (0.3 * samples / np.abs(samples).max()).astype(np.float32)
 
 
@@ -199,21 +194,21 @@ def _note(hertz: float, length: int, random: np.random.Generator) -> np.ndarray:
 
 
 def synthetic_languages() -> Iterator[tuple[str, np.ndarray]]:
-    """Every text in every voice.
+    """Speak every text in every voice.
 
     Yields:
         ``ENGLISH`` or ``OTHER``, and samples at 16 kHz, float32, shape (n,).
     """
     for language, text in TEXTS.items():
         for variant in VARIANTS:
-            said = espeak().synthesize(text, language, variant)
-            samples = said.samples.astype(np.float32) / 32768
-            blocks = array_blocks(samples, said.sample_rate)
+            speech = espeak().synthesize(text, language, variant)
+            samples = speech.samples.astype(np.float32) / 32768
+            blocks = array_blocks(samples, speech.sample_rate)
             yield ENGLISH if language == "en-us" else OTHER, np.concatenate(list(blocks))
 
 
 def pcm16(samples: np.ndarray) -> bytes:
-    """Samples as 16-bit little-endian PCM; what exceeds full scale is clipped.
+    """Convert samples to 16-bit little-endian PCM; what exceeds full scale is clipped.
 
     Args:
         samples: floats, full scale 1, shape (samples,).
@@ -231,7 +226,7 @@ def _endless(paths: Sequence[Path]) -> Iterator[np.ndarray]:
 def repeat_audio(paths: Sequence[Path], target: Path, seconds: float) -> None:
     """Write a 16 kHz mono WAV file with recordings one after the other, again and again.
 
-    Block by block: it takes no more memory for hours than for seconds.
+    Block by block, so that hours take no more memory than seconds.
 
     Args:
         paths: recordings; at least one.
@@ -240,7 +235,7 @@ def repeat_audio(paths: Sequence[Path], target: Path, seconds: float) -> None:
 
     Raises:
         AudioError: if a recording cannot be read.
-        SpeechattnError: if the file cannot be written, for want of space most likely.
+        SpeechattnError: if the file cannot be written, most likely because the disk is full.
     """
     left = round(seconds * SAMPLE_RATE)
     try:

@@ -1,43 +1,39 @@
-"""``speechattn bench streaming``: what answering early costs, beside a recording taken as a whole.
+"""``speechattn bench streaming``: the cost of recognition in chunks, beside a recording as a whole.
 
-The same recording goes through the encoder alone, and through everything from samples to phones:
-whole, and in chunks of several lengths. All of them run in one process and in turn, and each must
-give the numbers of the whole, which are compared.
-
-Timing of a recognizer in chunks and as a whole: in turn, in one process, and compared.
+The same recording goes through the encoder alone, and through everything from samples to phones: as
+a whole, and in chunks of several lengths. All of them run in one process and in turn. The results
+of chunks are compared with those of the whole.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
+import functools
 import io
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
+from speechattn.bench.output import prepare_folder, write_files
+from speechattn.bench.process import machine_facts, torch_threads
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.options import DecoderOptions
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.precision import with_packed_linears
-from speechattn.errors import UsageError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.recognizer import Recognizer
-from speechattn.options import parse_window
+from speechattn.inference.recognizer import Recognizer, load_model
 from speechattn.phones import arpabet
 from speechattn.segments import SAMPLE_RATE, SHIFT_MS
+from speechattn.text import table
 
-CHUNKS = "100,200,400,1000"  # ms
-SHORTEST_CHUNK, LONGEST_CHUNK = 10, 60_000  # ms
-MOST_SECONDS = 3600
 WINDOW = (32, 32)  # frames, of the random model
 COLUMNS = (
     *("part", "chunk_ms", "ms_a_frame", "fastest", "slowest", "rounds"),
@@ -48,113 +44,88 @@ Medians; every round times each line once, in turn, in one process. *x whole*: t
 same recording taken as a whole. *difference*: largest absolute difference from it, of scores
 (encoder) or posteriors (audio to phones)."""
 
+ENCODER, ALL = "encoder", "audio to phones"  # parts
 
-ENCODER, ALL = "encoder", "audio to phones"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options; imports neither PyTorch nor NumPy."""
-    add = parser.add_argument
-    add(
-        "--model",
-        metavar="NAME_OR_DIR",
-        help="name or folder of a model (default: random weights, 6 blocks, width 256, "
-        "feed-forward 1024, 4 heads)",
-    )
-    add(
-        "--window",
-        metavar="LEFT/RIGHT",
-        help="10 ms frames that a block sees, of the random model (default: 32/32) or of one that "
-        "works with any window",
-    )
-    add("--chunks", default=CHUNKS, metavar="LIST", help=f"milliseconds (default: {CHUNKS})")
-    add("--seconds", type=int, default=60, metavar="N", help="of sound (default: 60)")
-    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
-    add("--repeats", type=int, default=7, metavar="N", help="rounds (default: 7)")
-    add("--output-dir", metavar="DIR", help="folder for streaming.md and streaming.csv")
+Numbers = np.ndarray  # scores or posteriors, shape (frames, phones)
+Phones = list[tuple[str, float, float]]  # label, start and end in seconds
+Call = Callable[[], tuple[Numbers, Phones | None]]
 
 
-def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None = None) -> int:
-    """Measure; the report goes to standard output, and into a folder if one is given.
+@dataclass
+class Measurement:
+    """Times of one part of the recognizer with one length of chunks.
+
+    Attributes:
+        part: ``ENCODER`` or ``ALL``.
+        chunk_ms: length of a chunk; None for the recording as a whole.
+        samples: seconds, one for every round.
+        difference: largest absolute difference from the whole.
+        same_phones: whether labels and times are those of the whole; None for the encoder.
+    """
+
+    part: str
+    chunk_ms: int | None
+    samples: list[float] = field(default_factory=list)
+    difference: float = 0.0
+    same_phones: bool | None = None
+
+
+def bench_streaming(
+    *,
+    model: str | None,
+    window: tuple[int, int] | None,
+    chunks: Sequence[int],
+    seconds: int,
+    threads: int,
+    repeats: int,
+    output_dir: str | Path | None,
+    publish: Callable[[str], None],
+    report: Callable[[str], None],
+) -> None:
+    """Time a model on a recording as a whole and in chunks.
 
     Args:
-        arguments: as :func:`add_arguments` defines them.
-        progress: called with a line for people; by default they go to standard error.
+        model: name or folder; None for one with random weights.
+        window: 10 ms frames that every block sees of the past and of the future; None for
+            :data:`WINDOW`, or the model's own.
+        chunks: their lengths in ms.
+        seconds: of sound.
+        threads: of PyTorch.
+        repeats: rounds.
+        output_dir: folder for ``streaming.md`` and ``streaming.csv``; None to write no files.
+        publish: receives the report, in Markdown, before files are written.
+        report: receives a line for the user before each measurement.
 
     Raises:
-        UsageError: for options that make no sense, or a folder that cannot be written.
+        UsageError: if the folder cannot be written.
         SpeechattnError: if the model cannot be loaded or cannot stream.
     """
-    chunks = parse_chunks(arguments.chunks)
-    for name, most in (("seconds", MOST_SECONDS), ("threads", 1000), ("repeats", 1000)):
-        value = getattr(arguments, name)
-        if not 1 <= value <= most:
-            raise UsageError(f"--{name} {value}: choose a number from 1 to {most}")
-    window = None if arguments.window is None else parse_window(arguments.window)
-    folder = None if arguments.output_dir is None else Path(arguments.output_dir)
-
-    import torch
-
-    from speechattn.bench.process import machine_facts
-
-    pass
-    from speechattn.files import atomic_write_text
-    from speechattn.inference.recognizer import load_model
-
     facts = machine_facts(("torch", "numba", "numpy"))
+    folder = None if output_dir is None else Path(output_dir)
     if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _not_written(folder, error) from None
-    before = torch.get_num_threads()
-    torch.set_num_threads(arguments.threads)
-    try:
-        if arguments.model is None:
+        prepare_folder(folder)
+    with torch_threads(threads):
+        if model is None:
             recognizer = random_recognizer(window or WINDOW)
         else:
-            recognizer = load_model(arguments.model, device="cpu", window=window)
-        samples = made_up_sound(arguments.seconds)
-        found = measure(recognizer, samples, chunks, arguments.repeats, progress or _tell)
-    finally:
-        torch.set_num_threads(before)
+            recognizer = load_model(model, device="cpu", window=window)
+        measured = measure(recognizer, made_up_sound(seconds), chunks, repeats, report)
     facts |= {
         "model": recognizer.checkpoint.name,
         "look-ahead": f"{recognizer.look_ahead_ms:g} ms",
-        "sound": f"{arguments.seconds} s",
-        "threads": str(arguments.threads),
-        "rounds": str(arguments.repeats),
+        "sound": f"{seconds} s",
+        "threads": str(threads),
+        "rounds": str(repeats),
     }
-    report = markdown_report(found, arguments.seconds, facts)
-    print(report, end="")
+    text = markdown_report(measured, seconds, facts)
+    publish(text)
     if folder is not None:
-        try:
-            atomic_write_text(folder / "streaming.md", report)
-            atomic_write_text(folder / "streaming.csv", csv_report(found, arguments.seconds))
-        except OSError as error:
-            raise _not_written(folder, error) from None
-    return 0
+        table = csv_report(measured, seconds)
+        write_files(folder, {"streaming.md": text, "streaming.csv": table})
 
 
-def parse_chunks(text: str) -> list[int]:
-    """Lengths of chunks such as ``100,400``, in ms, shortest first.
-
-    Raises:
-        UsageError: if one is none.
-    """
-    found = set()
-    for item in text.split(","):
-        if not item.strip().isdecimal() or not SHORTEST_CHUNK <= int(item) <= LONGEST_CHUNK:
-            raise UsageError(
-                f"--chunks {text}: {item!r} is no whole number of ms from {SHORTEST_CHUNK} to "
-                f"{LONGEST_CHUNK}"
-            )
-        found.add(int(item))
-    return sorted(found)
-
-
-def _rows(found: Sequence[Measurement], seconds: float) -> list[dict]:
-    """The cells of each line, by the names of :data:`COLUMNS`; None where there is nothing."""
+def _rows(found: Sequence[Measurement], seconds: float) -> list[dict[str, Any]]:
+    """Return the cells of each line, by the names of :data:`COLUMNS`; None if it has no value."""
     whole = {m.part: median(m.samples) for m in found if m.chunk_ms is None}
     per_frame = 1000 / (100 * seconds)  # a run in seconds → ms a frame
     return [
@@ -176,8 +147,6 @@ def _rows(found: Sequence[Measurement], seconds: float) -> list[dict]:
 
 def markdown_report(found: Sequence[Measurement], seconds: float, facts: dict[str, str]) -> str:
     """The whole report; ``seconds``: of sound, ``facts``: what it ran on."""
-    from speechattn.text import table
-
     header = ("", "chunk (ms)", "ms a frame", "x whole", "x real time", "difference", "same phones")
     lines = [
         (
@@ -205,42 +174,22 @@ def csv_report(found: Sequence[Measurement], seconds: float) -> str:
     return buffer.getvalue()
 
 
-def _not_written(folder: Path, error: OSError) -> UsageError:
-    return UsageError(f"--output-dir {folder}: {error.strerror}; choose another")
-
-
-def _tell(line: str) -> None:
-    print(f"speechattn: {line}", file=sys.stderr)
-
-
-@dataclass
-class Measurement:
-    """One way through a part.
-
-    Attributes:
-        part: ``ENCODER`` or ``ALL``.
-        chunk_ms: length of a chunk; None for the recording as a whole.
-        samples: seconds, one for every round.
-        difference: largest absolute difference from the whole.
-        same_phones: whether labels and times are those of the whole; None for the encoder.
-    """
-
-    part: str
-    chunk_ms: int | None
-    samples: list[float] = field(default_factory=list)
-    difference: float = 0.0
-    same_phones: bool | None = None
-
-
-def random_recognizer(window: tuple[int, int], **encoder: int) -> Recognizer:
-    """A recognizer with random weights; ``encoder``: its shape, but for the defaults."""
-    shape = {"blocks": 6, "width": 256, "feedforward": 1024, "heads": 4} | encoder
-    config = EncoderConfig(window=window, **shape)
+def random_recognizer(
+    window: tuple[int, int],
+    blocks: int = 6,
+    width: int = 256,
+    feedforward: int = 1024,
+    heads: int = 4,
+) -> Recognizer:
+    """Make a recognizer with random weights; its arguments are those of the encoder."""
+    config = EncoderConfig(
+        window=window, blocks=blocks, width=width, feedforward=feedforward, heads=heads
+    )
     front_end, phones = FrontEndConfig(), arpabet()
     torch.manual_seed(0)
     classifier = PhoneClassifier(front_end.dim, len(phones), config).eval()
-    classifier.mean.fill_(8.0)
-    classifier.std.fill_(4.0)
+    classifier.get_buffer("mean").fill_(8.0)
+    classifier.get_buffer("std").fill_(4.0)
     model = PhoneModel.uniform(len(phones), min_frames=3)
     name = f"random, {config.blocks} blocks of width {config.width}, window {window[0]}/{window[1]}"
     checkpoint = Checkpoint(name, classifier, front_end, phones, model, DecoderOptions())
@@ -248,7 +197,7 @@ def random_recognizer(window: tuple[int, int], **encoder: int) -> Recognizer:
 
 
 def made_up_sound(seconds: int) -> np.ndarray:
-    """Tones that change ten times a second over noise; 16 kHz, float32, shape (n,)."""
+    """Make tones that change ten times a second over noise; 16 kHz, float32, shape (n,)."""
     random = np.random.default_rng(0)
     count = SAMPLE_RATE * seconds
     hertz = np.repeat(random.uniform(100, 4000, 10 * seconds), SAMPLE_RATE // 10)
@@ -261,7 +210,7 @@ def measure(
     samples: np.ndarray,
     chunks: Sequence[int],
     repeats: int,
-    progress: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[Measurement]:
     """Time both parts, as a whole and in chunks, in turn; the whole is the first of its part.
 
@@ -270,17 +219,17 @@ def measure(
         samples: 16 kHz, float32, shape (n,).
         chunks: lengths in ms.
         repeats: rounds.
-        progress: called with a line for people.
+        report: receives a line for the user before each measurement.
     """
-    running = []
+    running: list[tuple[Measurement, Call]] = []
     for part, ways in ((ENCODER, _encoder_ways), (ALL, _all_ways)):
-        whole = None
+        whole: tuple[Numbers, Phones | None] | None = None
         for chunk, call in ways(recognizer, samples, [None, *chunks]):
-            progress(f"{part}, {'whole' if chunk is None else f'chunks of {chunk} ms'}")
+            report(f"{part}, {'whole' if chunk is None else f'chunks of {chunk} ms'}")
             result = Measurement(part, chunk)
             numbers, phones = call()  # not timed: compared
             whole = whole or (numbers, phones)
-            result.difference = float(abs(numbers - whole[0]).max())
+            result.difference = float(np.abs(numbers - whole[0]).max())
             if phones is not None:
                 result.same_phones = phones == whole[1]
             running.append((result, call))
@@ -293,29 +242,34 @@ def measure(
     return [result for result, _ in running]
 
 
-def _encoder_ways(recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int | None]):
+def _encoder_ways(
+    recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int | None]
+) -> list[tuple[int | None, Call]]:
     """Calls that give scores and no phones."""
     classifier = with_packed_linears(recognizer.checkpoint.classifier)  # as it is used
     frames = FrontEnd(recognizer.checkpoint.front_end)(torch.from_numpy(samples))
 
-    def call(chunk: int | None):
+    def call(chunk: int | None) -> tuple[Numbers, Phones | None]:
         if chunk is None:
             with torch.inference_mode():
-                return classifier(frames[None])[0], None
+                return classifier(frames[None])[0].numpy(), None
         stream, size = classifier.stream(), chunk // int(SHIFT_MS)
         starts = range(0, len(frames), size)
         parts = [stream.push(frames[i : i + size], last=i + size >= len(frames)) for i in starts]
-        return torch.cat(parts), None
+        return torch.cat(parts).numpy(), None
 
-    return [(chunk, lambda chunk=chunk: call(chunk)) for chunk in chunks]
+    return [(chunk, functools.partial(call, chunk)) for chunk in chunks]
 
 
-def _all_ways(recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int | None]):
+def _all_ways(
+    recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int | None]
+) -> list[tuple[int | None, Call]]:
     """Calls that give posteriors and phones."""
 
-    def call(chunk: int | None):
+    def call(chunk: int | None) -> tuple[Numbers, Phones | None]:
         if chunk is None:
             whole = recognizer.transcribe(samples, sample_rate=SAMPLE_RATE)
+            assert whole.posteriors is not None  # unless options say otherwise
             return whole.posteriors, [(s.label, s.start, s.end) for s in whole.phones]
         stream, size = recognizer.stream(), SAMPLE_RATE * chunk // 1000
         results = [stream.push(samples[i : i + size]) for i in range(0, len(samples), size)]
@@ -323,4 +277,4 @@ def _all_ways(recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int 
         phones = [(s.label, s.start, s.end) for result in results for s in result.segments]
         return np.concatenate([result.posteriors for result in results]), phones
 
-    return [(chunk, lambda chunk=chunk: call(chunk)) for chunk in chunks]
+    return [(chunk, functools.partial(call, chunk)) for chunk in chunks]

@@ -1,17 +1,17 @@
-"""How fast ``speechattn transcribe`` is: whole processes, beside peers, and on long recordings.
+"""Speed of ``speechattn transcribe``: whole processes, beside peers, and on long recordings.
 
-What is timed is what a user waits for: starting Python, importing, loading the model, decoding
-the audio, recognising, writing TextGrids. Every process is kept on the same cores.
+A process does everything that a user waits for: starting Python, importing, loading the model,
+decoding the audio, recognising, writing TextGrids. Every process is pinned to the same cores.
 
 1. Short files: the same recordings go through ``speechattn transcribe``, through the peers and
    through the encoder alone (:mod:`~speechattn.bench.transcribe_model`: frames made before, in
    memory), in turn (A B C A B C ...), so that a machine that slows down or speeds up does so for
    all. Each runs once before that, uncounted, to fill the disk cache and the cache of compiled
-   functions. Once for each number of cores.
+   functions. This is done for each number of cores.
 2. Where the time goes: one process on one core with a stopwatch inside
    (:mod:`~speechattn.bench.transcribe_parts`).
 3. Long files: the recordings repeated to 6, 20 and 60 minutes; time should grow with the length
-   and memory should not. A recording of one second tells what starting up takes. Peers take the
+   and memory should not. A recording of one second gives the time of starting up. Peers take the
    shortest.
 """
 
@@ -19,38 +19,38 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from speechattn.audio.load import audio_info
+from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.process import Usage, can_pin, machine_facts, pick_cores, run_process
 from speechattn.bench.sounds import repeat_audio
 from speechattn.bench.transcribe_model import ModelAlone
 from speechattn.bench.transcribe_report import MODEL, OURS, Run, csv_report, markdown_report
 from speechattn.errors import SpeechattnError, UsageError
-from speechattn.files import atomic_write_text
 from speechattn.text import one_line
 from speechattn.transcription.inputs import collect
 
 LONG_MINUTES = (6.0, 20.0, 60.0)
-START_SECONDS = 1.0  # of the recording that tells what starting up takes
+START_SECONDS = 1.0  # of the recording that gives the time of starting up
 PACKAGES = ("torch", "numba", "numpy", "soundfile")
 
 
 class TranscribeBench:
-    """Everything that is measured, and the folder in which it happens.
+    """All measurements, and the folder in which they are made.
 
     Args:
         inputs: audio files and folders.
         model: name or folder of a model.
         folder: an empty folder for all that is written; the caller removes it.
-        peers: of :data:`speechattn.cli.bench.PEERS`.
-        progress: called with a line for people after every process.
+        peers: of :data:`speechattn.bench.peers.PEERS`.
+        report: receives a line for the user after every process.
 
     Raises:
         UsageError: if there is no audio or a peer is not installed.
@@ -64,7 +64,7 @@ class TranscribeBench:
         folder: Path,
         *,
         peers: Sequence[str] = (),
-        progress: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
         for peer in peers:
             if importlib.util.find_spec(peer) is None:
@@ -73,10 +73,13 @@ class TranscribeBench:
                     "others with --peer"
                 )
         self.inputs, self.peers = list(inputs), list(peers)
-        self.paths = [job.path for job in collect(inputs, folder / "out", ["textgrid"])]
+        found = collect(inputs, folder / "out", ["textgrid"])
+        self.paths = [one.path for one in found if isinstance(one.path, Path)]
+        if len(self.paths) < len(found):
+            raise UsageError("recordings behind URLs are not timed; give local files")
         self.lengths = [audio_info(path).duration for path in self.paths]
         self.audio_seconds = sum(self.lengths)
-        self._model, self._folder, self._progress = model, folder, progress
+        self._model, self._folder, self._report = model, folder, report
 
     def measure(
         self, repeats: int, cores: Sequence[int], long_minutes: Sequence[float]
@@ -91,7 +94,7 @@ class TranscribeBench:
         Raises:
             SpeechattnError: if a process fails or leaves fewer TextGrids than it should.
         """
-        runs = []
+        runs: list[Run] = []
         for count in cores:
             runs += self._short(repeats, count)
         runs += [self._parts(repeat) for repeat in range(1, repeats + 1)]
@@ -100,7 +103,8 @@ class TranscribeBench:
         return runs
 
     def _short(self, repeats: int, cores: int) -> Iterable[Run]:
-        what, runs = f"{len(self.paths)} files, {cores} cores", []
+        what = f"{len(self.paths)} files, {cores} cores"
+        runs: list[Run] = []
         second = self._long_file(START_SECONDS)
         picked = pick_cores(cores)
         with ModelAlone(self.paths, self.lengths, self._model, picked, self._folder) as model:
@@ -124,14 +128,14 @@ class TranscribeBench:
         """Seconds by part of one process on one core."""
         out, result = self._folder / "out", self._folder / "parts.json"
         out.mkdir()
-        config = {"inputs": self.inputs, "out": str(out), "model": self._model}
+        config: dict[str, Any] = {"inputs": self.inputs, "out": str(out), "model": self._model}
         config |= {"result": str(result), "began": time.time()}
         listing = self._folder / "config.json"
         listing.write_text(json.dumps(config), encoding="ascii")
         command = [sys.executable, "-m", "speechattn.bench.transcribe_parts", str(listing)]
         usage = run_process(command, pick_cores(1), "the parts")
         shutil.rmtree(out)
-        self._progress(f"{OURS}, by part ({repeat}): {usage.wall:.2f} s")
+        self._report(f"{OURS}, by part ({repeat}): {usage.wall:.2f} s")
         parts = json.loads(result.read_bytes())
         return Run("parts", OURS, 1, repeat, self.audio_seconds, usage, parts)
 
@@ -151,7 +155,7 @@ class TranscribeBench:
 
     def _tell(self, what: str, repeat: int, repeats: int, usage: Usage) -> None:
         count = f"{repeat} of {repeats}" if repeat else "warm-up"
-        self._progress(f"{what} ({count}): {usage.wall:.2f} s")
+        self._report(f"{what} ({count}): {usage.wall:.2f} s")
 
     def _long_file(self, seconds: float) -> Path:
         path = self._folder / f"{seconds:g}s.wav"
@@ -168,7 +172,7 @@ class TranscribeBench:
             system: ours or a peer.
             inputs: audio files and folders, as given to ours.
             paths: the recordings in them, as given to a peer.
-            cores: how many it is kept on.
+            cores: to how many it is pinned.
 
         Raises:
             SpeechattnError: if it fails or leaves another number of TextGrids.
@@ -190,7 +194,7 @@ class TranscribeBench:
         return usage
 
     def _our_command(self, inputs: Sequence[str], out: Path, cores: int) -> list[str]:
-        # A name that begins with - would be taken for an option.
+        # A name that begins with - would look like an option.
         inputs = [f"./{item}" if item.startswith("-") else item for item in inputs]
         options = ["--output-dir", str(out), f"--model={self._model}", "--device=cpu", "--quiet"]
         return ["speechattn", "transcribe", *inputs, *options, f"--workers={cores}"]
@@ -198,7 +202,7 @@ class TranscribeBench:
     def _peer_command(self, system: str, paths: Sequence[Path], out: Path) -> list[str]:
         listing = self._folder / "list.json"
         listing.write_text(json.dumps([str(path) for path in paths]), encoding="ascii")
-        return [f"speechattn.bench.peer_{system}", str(listing), str(out)]
+        return ["speechattn.bench.peers", system, str(listing), str(out)]
 
 
 def bench_transcribe(
@@ -210,31 +214,32 @@ def bench_transcribe(
     cores: Sequence[int] = (1,),
     long_minutes: Sequence[float] = LONG_MINUTES,
     output_dir: str | Path | None = None,
-    progress: Callable[[str], None] = lambda line: None,
-) -> str:
+    publish: Callable[[str], None] = lambda text: None,
+    report: Callable[[str], None] = lambda line: None,
+) -> None:
     """Measure transcription; see the module.
 
     Args:
         inputs: audio files and folders.
         model: name or folder of a model.
-        peers: of :data:`speechattn.cli.bench.PEERS`.
+        peers: of :data:`speechattn.bench.peers.PEERS`.
         repeats: of every measurement; medians are reported.
         cores: numbers of cores to measure on.
         long_minutes: lengths of the long recordings.
         output_dir: folder for ``transcribe.md`` and ``transcribe.csv`` (every single process).
-        progress: called with a line for people after every process.
-
-    Returns:
-        The report, in Markdown.
+        publish: receives the report, in Markdown, before files are written.
+        report: receives a line for the user after every process.
 
     Raises:
+        UsageError: if the folder cannot be written.
         SpeechattnError: if something that is needed is missing, or a process fails.
     """
-    if output_dir is not None:
-        _check_folder(Path(output_dir))  # now, not after an hour
+    target = None if output_dir is None else Path(output_dir)
+    if target is not None:
+        prepare_folder(target)  # now, not after an hour
     picked = pick_cores(max(cores))
     with tempfile.TemporaryDirectory(prefix="speechattn-bench-") as folder:
-        bench = TranscribeBench(inputs, model, Path(folder), peers=peers, progress=progress)
+        bench = TranscribeBench(inputs, model, Path(folder), peers=peers, report=report)
         facts = machine_facts([*PACKAGES, *peers])
         facts["model"] = one_line(model)
         facts["processes"] = (
@@ -242,27 +247,7 @@ def bench_transcribe(
         )
         facts["recordings"] = f"{len(bench.paths)}, {bench.audio_seconds / 60:.1f} minutes"
         runs = bench.measure(repeats, cores, long_minutes)
-    report = markdown_report(runs, facts)
-    if output_dir is not None:
-        _write(Path(output_dir, "transcribe.md"), report)
-        _write(Path(output_dir, "transcribe.csv"), csv_report(runs))
-    return report
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        reason = None if os.access(folder, os.W_OK) else "no permission to write"
-    except OSError as error:
-        reason = error.strerror
-    if reason:
-        raise UsageError(f"{folder}: {reason}; choose another --output-dir")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        atomic_write_text(path, text)
-    except OSError as error:
-        raise SpeechattnError(
-            f"{path}: cannot be written ({error.strerror}); choose another --output-dir"
-        ) from error
+    text = markdown_report(runs, facts)
+    publish(text)
+    if target is not None:
+        write_files(target, {"transcribe.md": text, "transcribe.csv": csv_report(runs)})

@@ -1,14 +1,13 @@
 """The encoder alone: what the whole command is measured against.
 
 ``python -m speechattn.bench.transcribe_model CONFIG``: CONFIG is a JSON file with ``paths`` of
-recordings and ``model``. The program makes the frames of all of them, in exactly the pieces in
-which the command hands them to the encoder (handfuls of short recordings, blocks of long ones),
-keeps them in memory and prints ``ready``. For every
-line on standard input it sends all of them through the encoder once, on one thread, and prints
-``done``.
+recordings and ``model``. The program makes the frames of all recordings, in the pieces in which the
+command hands them to the encoder (groups of short recordings, blocks of long ones), keeps them in
+memory and prints ``ready``. For every line on standard input it sends all of them through the
+encoder once, on one thread, and prints ``done``.
 
-:class:`ModelAlone` runs as many of these as there are cores, each with its share of the recordings,
-and tells them to begin at the same moment.
+:class:`ModelAlone` runs as many of these processes as there are cores, each with its share of the
+recordings, and has them begin at the same moment.
 """
 
 from __future__ import annotations
@@ -20,20 +19,27 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechattn.bench.process import pinned
 from speechattn.errors import SpeechattnError
 
 if TYPE_CHECKING:
+    import torch
+
     from speechattn.inference.recognizer import Recognizer
 
 
 def shares(lengths: Sequence[float], count: int) -> list[list[int]]:
-    """Divide things among ``count`` so that all have about the same length to do.
+    """Divide recordings among ``count`` processes so that each has about the same length.
+
+    Args:
+        lengths: of the recordings, seconds.
+        count: of processes.
 
     Returns:
-        Their numbers; the longest is given away first, always to whoever has least.
+        Indices of recordings, by process. The longest is assigned first, each to the process that
+        has the least so far.
     """
     parts: list[list[int]] = [[] for _ in range(count)]
     loads = [0.0] * count
@@ -66,7 +72,7 @@ class ModelAlone:
         cores: Sequence[int],
         folder: Path,
     ) -> None:
-        self._processes: list[subprocess.Popen] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._jobs = []
         for core, share in zip(cores, shares(lengths, len(cores))):
             config = folder / f"model-{core}.json"
@@ -74,7 +80,7 @@ class ModelAlone:
             config.write_text(json.dumps({"paths": listed, "model": model}), encoding="ascii")
             self._jobs.append((core, config))
 
-    def __enter__(self):
+    def __enter__(self) -> ModelAlone:
         try:
             for core, config in self._jobs:
                 command = [sys.executable, "-m", "speechattn.bench.transcribe_model", str(config)]
@@ -91,18 +97,20 @@ class ModelAlone:
         for process in self._processes:
             process.kill()
             process.wait()
-            process.stdin.close()
-            process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def seconds(self) -> float:
-        """Wall time of one pass of all recordings through the encoder.
+        """Return the wall time of one pass of all recordings through the encoder.
 
         Raises:
             SpeechattnError: if a process fails.
         """
         began = time.perf_counter()
         for process in self._processes:
-            with suppress(BrokenPipeError):  # the answer says more
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # the missing answer is reported below
                 process.stdin.write(b"go\n")
                 process.stdin.flush()
         self._expect(b"done\n")
@@ -110,6 +118,7 @@ class ModelAlone:
 
     def _expect(self, answer: bytes) -> None:
         for process in self._processes:
+            assert process.stdout is not None
             if process.stdout.readline() != answer:
                 raise SpeechattnError(
                     f"the encoder alone: failed with status {process.wait()}; see what it wrote "
@@ -117,58 +126,58 @@ class ModelAlone:
                 )
 
 
-def recorded_calls(recognizer: Recognizer, paths: Sequence[str]) -> tuple[list, list]:
-    """What the recognizer gives the encoder.
+def make_frames(
+    recognizer: Recognizer, paths: Sequence[str]
+) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+    """Make the frames of recordings, in the pieces in which a recognizer encodes them.
 
     Returns:
-        The frames of every short recording; and for every long one the function that begins a
-        stream of the encoder, and the arguments of each ``push``.
+        The frames of every short recording, and the pieces of every long one, shape
+        (frames, numbers of the front end) each.
     """
-    from speechattn.inference.streaming import PosteriorStream
+    import torch
 
-    short: list = []
-    long: list = []
+    from speechattn.audio.features import FrontEnd
+    from speechattn.inference.transcription import TranscribeOptions
 
-    class Recorder:
-        def __init__(self, begin) -> None:
-            self.stream, self.calls = begin(), []
-            long.append((begin, self.calls))
-
-        def push(self, frames, **options):
-            self.calls.append((frames.clone(), options))
-            return self.stream.push(frames, **options)
-
-    original = PosteriorStream.__init__
-
-    def initialise(self, checkpoint, *rest) -> None:
-        original(self, checkpoint, *rest)
-        self._classifier = Recorder(checkpoint.classifier.stream)
-
-    PosteriorStream.__init__ = initialise
+    short, long = [], []
+    front_end = FrontEnd(recognizer.checkpoint.front_end)
     for path in paths:
-        with suppress(StopIteration):  # of a long one, which has gone through the recorder
-            short.append(next(recognizer.transcribing(path)))
+        prepared = recognizer.prepare(path, TranscribeOptions())
+        if prepared.frames is not None:
+            short.append(prepared.frames)
+            continue
+        stream = front_end.stream()
+        pieces = [stream.push(torch.from_numpy(block)) for block in prepared.blocks]
+        pieces[-1] = torch.cat([pieces[-1], stream.finish()])
+        long.append(pieces)
+        prepared.close()
     return short, long
 
 
-def main(config: dict) -> None:
+def main(config: dict[str, Any]) -> None:
     """Make the frames, then serve standard input."""
     import torch
 
+    from speechattn.encoder.precision import with_packed_linears
     from speechattn.inference.recognizer import load_model
     from speechattn.transcription.transcriber import AT_A_TIME
 
     torch.set_num_threads(1)
     recognizer = load_model(config["model"], "cpu", precision="auto")
-    short, long = recorded_calls(recognizer, config["paths"])
+    short, long = make_frames(recognizer, config["paths"])
+    checkpoint = recognizer.checkpoint
+    classifier = with_packed_linears(
+        checkpoint.classifier, recognizer.precision, checkpoint.ranges
+    )  # as the recognizer uses it
     print("ready", flush=True)
     for _ in sys.stdin:
         for first in range(0, len(short), AT_A_TIME):
             recognizer.encode(short[first : first + AT_A_TIME])
-        for begin, calls in long:
-            stream = begin()
-            for frames, options in calls:
-                stream.push(frames, **options)
+        for pieces in long:
+            stream = classifier.stream()
+            for number, frames in enumerate(pieces, 1):
+                stream.push(frames, last=number == len(pieces))
         print("done", flush=True)
 
 

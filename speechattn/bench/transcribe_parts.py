@@ -1,11 +1,11 @@
-"""Where the time of ``speechattn transcribe`` goes: one process, one core, a stopwatch inside.
+"""Time of ``speechattn transcribe`` by part: one process, one core, a stopwatch inside.
 
 ``python -m speechattn.bench.transcribe_parts CONFIG``, a program of its own, because it replaces
 functions by timed ones. CONFIG is a JSON file with ``inputs`` (audio files and folders), ``out``
 (folder for TextGrids), ``model``, ``result`` (file for the seconds by part, JSON) and ``began``
 (the time when the program was started, seconds since 1970).
 
-Parts exclude each other: while the front end works for the encoder, only its own time runs.
+Parts exclude each other: while one part calls another, only the time of the inner one runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from speechattn.process import start_own_process
 
@@ -26,8 +27,8 @@ START_UP, OTHER = "start-up", "other"
 PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
     "decode audio": (("speechattn.audio.load", "AudioFile", ("__init__", "blocks", "close")),),
     "look for suspicious sound": (
-        ("speechattn.audio.quality", "Suspicions", ("__init__", "add", "found")),
-        ("speechattn.audio.quality", None, ("low_confidence",)),
+        ("speechattn.audio.quality", "QualityMonitor", ("__init__", "add", "warnings")),
+        ("speechattn.transcription.transcriber", None, ("low_confidence",)),
     ),
     "front end": (
         ("speechattn.audio.features", "FrontEnd", ("__call__",)),
@@ -38,8 +39,8 @@ PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
         ("speechattn.inference.streaming", "PosteriorStream", ("__init__", "push")),
     ),
     "decoder": (
-        ("speechattn.inference.collector", "RunCollector", ("__init__", "push", "finish")),
-        ("speechattn.inference.recognizer", None, ("segments_from_runs",)),
+        ("speechattn.inference.collector", "SegmentCollector", ("__init__", "push", "finish")),
+        ("speechattn.inference.recognizer", None, ("segments_from_frames",)),
     ),
     "write files": (
         ("speechattn.transcription.outputs", "RecordingOutputs", ("__init__", "write", "__exit__")),
@@ -80,18 +81,18 @@ class Stopwatch:
             self.seconds[self._parts[-1]] += now - self._last
         self._last = now
 
-    def timed(self, name: str, function: Callable) -> Callable:
-        """The function, with its time counted; where it gives an iterator, that of its steps too."""
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a function so that its time is counted, and that of the iterator that it returns."""
 
         @functools.wraps(function)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self.part(name):
                 result = function(*args, **kwargs)
             return self._steps(name, result) if isinstance(result, Iterator) else result
 
         return wrapper
 
-    def _steps(self, name: str, iterator: Iterator) -> Iterator:
+    def _steps(self, name: str, iterator: Iterator[Any]) -> Iterator[Any]:
         while True:
             with self.part(name):
                 try:
@@ -102,7 +103,7 @@ class Stopwatch:
 
 
 def install(watch: Stopwatch) -> None:
-    """Have everything in :data:`PARTS` timed, in this process, for good."""
+    """Replace all functions of :data:`PARTS` in this process by timed ones."""
     import importlib
 
     for part, places in PARTS.items():
@@ -113,8 +114,8 @@ def install(watch: Stopwatch) -> None:
                 setattr(target, name, watch.timed(part, getattr(target, name)))
 
 
-def main(config: dict) -> dict[str, float]:
-    """Transcribe everything; seconds by part, in the order of :data:`NAMES`."""
+def main(config: dict[str, Any]) -> dict[str, float]:
+    """Transcribe everything and return seconds by part, in the order of :data:`NAMES`."""
     watch = Stopwatch()
     import torch
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TypeVar
 
 from speechattn.bench.process import Usage
 from speechattn.text import table
@@ -16,6 +17,7 @@ MODEL = "the encoder alone"
 TARGET = 0.9  # of the encoder's own speed, that the whole command is to reach on many short files
 MIB = 2**20  # bytes
 UNKNOWN = "–"
+Key = TypeVar("Key", bound=Hashable)
 COLUMNS = (
     *("part", "system", "cores", "repeat", "audio_seconds"),
     *("wall_seconds", "cpu_seconds", "peak_rss_bytes"),
@@ -30,11 +32,11 @@ class Run:
         part: ``"short"``, ``"start"`` (one second, beside the short files), ``"parts"`` (with a
             stopwatch inside), ``"long"`` or ``"long start"`` (one second, beside the long files).
         system: what ran.
-        cores: that it was kept on.
+        cores: on how many it was kept.
         repeat: from 1.
         audio_seconds: length of what it transcribed.
-        usage: what it took.
-        seconds: of ``"parts"``, by part.
+        usage: time and memory that it took.
+        seconds: by part, of ``"parts"``.
     """
 
     part: str
@@ -100,8 +102,8 @@ def short_section(runs: Sequence[Run], cores: int) -> list[str]:
     parts = [
         f"## Short files, {_cores(cores)}",
         (
-            f"Whole processes, start and imports included; medians of {repeats}, the largest memory, "
-            "of all processes of a system together."
+            f"Whole processes, start and imports included; medians of {repeats}, the largest "
+            "memory, of all processes of a system together."
         ),
         table(header, rows),
     ]
@@ -112,30 +114,30 @@ def short_section(runs: Sequence[Run], cores: int) -> list[str]:
     for peer, other in by_system.items():
         if peer not in (OURS, MODEL):
             parts.append(f"Of what {peer} takes, pair by pair, {OURS} takes:")
-            rows = [
+            shares = [
                 (name, f"{median(ratios):.3f}", f"{1 / median(ratios):.2f}", _spread(ratios))
                 for name, ratios in pair_ratios(own, other).items()
             ]
-            parts.append(table(("", "median", "times as fast", "pairs"), rows))
+            parts.append(table(("", "median", "times as fast", "pairs"), shares))
     return parts
 
 
 def model_share(own: Sequence[Run], model: Sequence[Run], starts: Sequence[Run]) -> list[str]:
-    """How near the whole command comes to the speed of the encoder alone, on the same cores."""
+    """Compare the speed of the whole command with that of the encoder alone, on the same cores."""
     alone = {run.repeat: run.usage.wall for run in model}
     start = {run.repeat: run.usage.wall for run in starts}
     whole = [alone[run.repeat] / run.usage.wall for run in own]
     rows = [("whole command", *_percent(whole))]
-    # A start that takes longer than everything says nothing.
+    # A start that takes longer than the whole run says nothing.
     if all(run.usage.wall > start.get(run.repeat, 0) for run in own) and start:
         rest = [alone[r.repeat] / (r.usage.wall - start[r.repeat]) for r in own]
         rows.append(("without start-up", *_percent(rest)))
     verdict = "reached" if median(whole) >= TARGET else "not reached"
     return [
         (
-            "Speed of the whole command in per cent of that of the encoder alone, on the same frames and "
-            f"cores, pair by pair; the aim is {100 * TARGET:g} %: {verdict}. The start-up is that of a "
-            "recording of one second."
+            "Speed of the whole command in per cent of that of the encoder alone, on the same "
+            f"frames and cores, pair by pair; the aim is {100 * TARGET:g} %: {verdict}. The "
+            "start-up is that of a recording of one second."
         ),
         table(("", "median", "pairs"), rows),
     ]
@@ -177,17 +179,18 @@ def _speeds(audio_seconds: float, wall: float) -> tuple[str, str]:
 
 
 def pair_ratios(own: Sequence[Run], other: Sequence[Run]) -> dict[str, list[float]]:
-    """What each run took over what the run beside it, of the same repeat, took.
+    """Divide what each run took by what the run of the same repeat beside it took.
 
     Returns:
-        Ratios of wall times and, where they are known, of CPU times: on a machine that does
-        other work as well, these are the ones to go by.
+        Ratios of wall times and, where they are known, of CPU times, which mean more on a machine
+        that does other work as well.
     """
     beside = {run.repeat: run.usage for run in other}
     pairs = [(run.usage, beside[run.repeat]) for run in own]
     ratios = {"wall time": [a.wall / b.wall for a, b in pairs]}
-    if all(a.cpu and b.cpu for a, b in pairs):
-        ratios["CPU time"] = [a.cpu / b.cpu for a, b in pairs]
+    cpus = [a.cpu / b.cpu for a, b in pairs if a.cpu and b.cpu]
+    if len(cpus) == len(pairs):
+        ratios["CPU time"] = cpus
     return ratios
 
 
@@ -200,24 +203,24 @@ def long_section(runs: Sequence[Run], start: float, start_run: Run, cores: int =
 
     Args:
         runs: of the long files.
-        start: median seconds of wall time for the file that is next to nothing.
+        start: median seconds of wall time for a recording of one second.
         start_run: one of its runs.
-        cores: that they were kept on.
+        cores: on how many they were kept.
     """
     rows, shortest = [], None
     own = [run for run in runs if run.system == OURS]
     for seconds, group in sorted(_grouped(own, lambda run: run.audio_seconds).items()):
         wall, cpu, peak = _medians(group)
         per_minute = 60 * wall / seconds
-        # The recording that tells the start-up has some audio of its own to account for.
+        # The recording from which the start-up is known has some audio of its own.
         without = 60 * (wall - start) / (seconds - start_run.audio_seconds)
         shortest = shortest or (per_minute, without)
-        costs = (f"{per_minute:.3f}", _ratio(per_minute, shortest[0]))
-        costs += (f"{without:.3f}", _ratio(without, shortest[1]))
+        costs = [f"{per_minute:.3f}", _ratio(per_minute, shortest[0])]
+        costs += [f"{without:.3f}", _ratio(without, shortest[1])]
         speeds = _speeds(seconds, wall)
         rows.append((f"{seconds / 60:g}", f"{wall:.2f}", *speeds, cpu, peak, *costs))
-    header = ("minutes", "wall (s)", "x real time", "hours a minute", "CPU (s)")
-    header += ("peak memory (MiB)", "s a minute", "to the shortest", "s a minute, no start-up")
+    header = ["minutes", "wall (s)", "x real time", "hours a minute", "CPU (s)"]
+    header += ["peak memory (MiB)", "s a minute", "to the shortest", "s a minute, no start-up"]
     repeats = max(run.repeat for run in runs)
     note = (
         f"One WAV file a process; medians of {repeats}, the largest memory. Start-up, taken from "
@@ -227,18 +230,18 @@ def long_section(runs: Sequence[Run], start: float, start_run: Run, cores: int =
     peers = _grouped((run for run in runs if run.system != OURS), lambda run: run.system)
     if peers:
         minutes = next(iter(peers.values()))[0].audio_seconds / 60
-        rows = [
+        others = [
             (peer, f"{wall:.2f}", *_speeds(group[0].audio_seconds, wall), cpu, peak)
             for peer, group in peers.items()
             for wall, cpu, peak in [_medians(group)]
         ]
-        header = ("system", "wall (s)", "x real time", "hours a minute", "CPU (s)")
-        parts += [f"Peers, {minutes:g} minutes:", table((*header, "peak memory (MiB)"), rows)]
+        header = ["system", "wall (s)", "x real time", "hours a minute", "CPU (s)"]
+        parts += [f"Peers, {minutes:g} minutes:", table((*header, "peak memory (MiB)"), others)]
     return parts
 
 
-def _grouped(runs: Iterable[Run], key: Callable[[Run], object]) -> dict:
-    groups: dict[object, list[Run]] = {}
+def _grouped(runs: Iterable[Run], key: Callable[[Run], Key]) -> dict[Key, list[Run]]:
+    groups: dict[Key, list[Run]] = {}
     for run in runs:
         groups.setdefault(key(run), []).append(run)
     return groups
@@ -254,5 +257,5 @@ def _medians(runs: Sequence[Run]) -> tuple[float, str, str]:
 
 
 def _ratio(value: float, reference: float) -> str:
-    """How many times the reference; unknown if noise made either of them nothing or less."""
+    """Return how many times the reference; unknown if noise made either of them 0 or less."""
     return f"{value / reference:.3f}" if value > 0 and reference > 0 else UNKNOWN

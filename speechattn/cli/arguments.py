@@ -1,4 +1,4 @@
-"""Arguments, and types of them, that several commands take."""
+"""Arguments that several commands take, and types of arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from speechattn.options import parse_window
 
 
 def int_argument(low: int, high: int) -> Callable[[str], int]:
-    """A type of argument: a whole number from ``low`` to ``high``."""
+    """Return a type of argument: a whole number from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
         try:
@@ -25,7 +25,7 @@ def int_argument(low: int, high: int) -> Callable[[str], int]:
 
 
 def parse_scale(text: str) -> float:
-    """A finite number from 0 on."""
+    """Parse a finite number from 0 on."""
     try:
         number = float(text)
     except ValueError:
@@ -36,7 +36,7 @@ def parse_scale(text: str) -> float:
 
 
 def add_model_settings(command: argparse.ArgumentParser) -> None:
-    """The options that change what a model's training has chosen."""
+    """Add the options that override settings chosen in a model's training."""
     command.add_argument(
         "--window",
         type=parse_window,

@@ -1,262 +1,286 @@
-"""The arguments of ``speechattn bench``; the benchmarks are imported when they are run.
-
-The arguments of ``speechattn bench transcribe``.
-"""
+"""``speechattn bench``: a table of the benchmarks, each imported when it is run."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import NamedTuple
 
-from speechattn.bench import attention, conditions, streaming
-from speechattn.bench.process import usable_core_ids
+from speechattn.cli import bench_options as options
+from speechattn.cli import bench_values as values
+from speechattn.cli.bench_values import check_number
 from speechattn.errors import UsageError
-from speechattn.options import DEFAULT_MODEL
-from speechattn.studies import windows
+from speechattn.options import DEFAULT_MODEL, MOST_THREADS, parse_window
 from speechattn.text import one_line
 
-PEERS = ("pocketsphinx", "hama")  # a module peer_NAME each, which needs the package NAME
-MINUTES_RANGE = (0.1, 2000.0)  # of long recordings; a WAV file ends at 4 GB, 2237 minutes
+OK, SOME_FAILED = 0, 1  # exit statuses
 MOST_REPEATS = 1000
+MOST_SECONDS = 3600  # of sound
+MOST_SEEDS = 1000
+MOST_UTTERANCES = 10_000_000
 
 
-def add_bench(commands: argparse._SubParsersAction) -> None:
+class Benchmark(NamedTuple):
+    """A command below ``speechattn bench``.
+
+    Attributes:
+        name: of the command.
+        help: one line in the list of benchmarks.
+        description: what its own help begins with.
+        add_options: adds its options to a parser.
+        run: measures, given the parsed options; returns the exit status.
+        epilog: what its own help ends with.
+    """
+
+    name: str
+    help: str
+    description: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    epilog: str | None = None
+
+
+def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command ``bench`` with its benchmarks to the commands of ``speechattn``."""
     bench = commands.add_parser(
         "bench",
-        help="measure speed, memory and robustness",
-        description="Measure speed, memory and robustness.",
+        help="measure speed, memory, accuracy and robustness",
+        description="Measure speed, memory, accuracy and robustness.",
     )
     benchmarks = bench.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    _add_transcribe(benchmarks)
-    _add_attention(benchmarks)
-    _add_streaming(benchmarks)
-    _add_conditions(benchmarks)
-    _add_windows(benchmarks)
+    for benchmark in BENCHMARKS:
+        parser = benchmarks.add_parser(
+            benchmark.name,
+            allow_abbrev=False,
+            help=benchmark.help,
+            description=benchmark.description,
+            epilog=benchmark.epilog,
+        )
+        benchmark.add_options(parser)
+        parser.set_defaults(run=benchmark.run)
 
 
-def _add_attention(benchmarks: argparse._SubParsersAction) -> None:
-    bench = benchmarks.add_parser(
-        "attention",
-        allow_abbrev=False,
-        help="time truncated attention beside other ways to compute it",
-        description="Time truncated attention beside other ways to compute it, in turn in one "
-        "process, with the error of each beside its time.",
-    )
-    attention.add_arguments(bench)
-    bench.set_defaults(run=attention.run)
+def print_report(text: str) -> None:
+    """Print a report in Markdown on standard output."""
+    print(text, end="")
 
 
-def _add_streaming(benchmarks: argparse._SubParsersAction) -> None:
-    bench = benchmarks.add_parser(
-        "streaming",
-        allow_abbrev=False,
-        help="time recognition in chunks beside the same recording as a whole",
-        description="Time recognition in chunks of several lengths beside the same recording taken "
-        "as a whole, in turn in one process, with the largest difference beside each time.",
-    )
-    streaming.add_arguments(bench)
-    bench.set_defaults(run=streaming.run)
+def print_message(line: str) -> None:
+    """Print one line for the user on standard error."""
+    print(f"speechattn: {one_line(line)}", file=sys.stderr, flush=True)
 
 
-def _add_conditions(benchmarks: argparse._SubParsersAction) -> None:
-    bench = benchmarks.add_parser(
-        "conditions",
-        allow_abbrev=False,
-        help="score a model in noise, rooms and telephones, and by group of speakers",
-        description="Score a model on test sets as recorded and in noise, in rooms, at 8 kHz and "
-        "through a telephone; by group of speakers; and say what it hears where nobody speaks. "
-        "The report goes to standard output.",
-    )
-    conditions.add_arguments(bench)
-    bench.set_defaults(run=conditions.run)
-
-
-def _add_windows(benchmarks: argparse._SubParsersAction) -> None:
-    bench = benchmarks.add_parser(
-        "windows",
-        allow_abbrev=False,
-        help="train windows of attention and other encoders on one recipe, and compare them",
-        description="Train windows of attention and other encoders on the same data for as many "
-        "updates, and compare their accuracy, size, speed and memory. The same command goes on "
-        "where it was interrupted. The report goes to standard output and into a folder.",
-    )
-    windows.add_arguments(bench)
-    bench.set_defaults(run=windows.run)
-
-
-def _add_transcribe(benchmarks: argparse._SubParsersAction) -> None:
-    bench = benchmarks.add_parser(
-        "transcribe",
-        allow_abbrev=False,
-        help="time `speechattn transcribe`, beside peers and on long recordings",
-        description="Time `speechattn transcribe` as whole processes, start and imports included: "
-        "on recordings as they are, in turn with other phone recognizers and with the encoder "
-        "alone, and on long recordings made by repeating them. The report goes to standard output.",
-        epilog="Long recordings lie in a temporary folder (2 MB a minute); TMPDIR says where.",
-    )
-    add_arguments(bench)
-    bench.set_defaults(run=run)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the benchmark to its parser."""
-    parser.add_argument("inputs", nargs="*", metavar="AUDIO", help="audio file or folder")
-    parser.add_argument("--list", metavar="FILE", help="text file with one audio path a line")
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME_OR_DIR",
-        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
-    )
-    parser.add_argument(
-        "--peer",
-        default=",".join(PEERS),
-        metavar="LIST",
-        help=f"what to compare with, of {', '.join(PEERS)}, or none (default: all of them)",
-    )
-    parser.add_argument(
-        "--repeats",
-        type=int,
-        default=3,
-        metavar="N",
-        help="measure everything N times and report medians (default: 3)",
-    )
-    parser.add_argument(
-        "--cores",
-        default="1",
-        metavar="LIST",
-        help="numbers of cores to measure on, such as 1,2: every process is kept on the first so "
-        "many of those that may be used, and our command uses as many workers (default: 1)",
-    )
-    parser.add_argument(
-        "--long-minutes",
-        default="6,20,60",
-        metavar="LIST",
-        help="lengths of the long recordings, or none; peers take the first (default: 6,20,60)",
-    )
-    parser.add_argument(
-        "--output-dir", metavar="DIR", help="folder for transcribe.md and transcribe.csv"
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """The command: a report in Markdown on standard output.
-
-    Raises:
-        SpeechattnError: if something that is needed is missing, or a process fails.
-    """
+def run_transcribe(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench transcribe``."""
     from speechattn.bench.transcribe import bench_transcribe
 
     if not 1 <= arguments.repeats <= MOST_REPEATS:
         raise UsageError(f"--repeats {arguments.repeats}: give a number from 1 to {MOST_REPEATS}")
-    options = {
-        "cores": parse_cores(arguments.cores),
-        "peers": parse_peers(arguments.peer),
-        "long_minutes": parse_minutes(arguments.long_minutes),
-    }
-    listed = read_list(arguments.list) if arguments.list is not None else []
-    report = bench_transcribe(
+    cores, peers = values.parse_cores(arguments.cores), values.parse_peers(arguments.peer)
+    long_minutes = values.parse_minutes(arguments.long_minutes)
+    listed = values.read_list(arguments.list) if arguments.list is not None else []
+    bench_transcribe(
         [*arguments.inputs, *listed],
         model=arguments.model,
+        peers=peers,
+        repeats=arguments.repeats,
+        cores=cores,
+        long_minutes=long_minutes,
+        output_dir=arguments.output_dir,
+        publish=print_report,
+        report=print_message,
+    )
+    return OK
+
+
+def run_attention(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench attention``."""
+    given = {name: getattr(arguments, name) for name in options.AttentionDefaults._fields}
+    chosen = (options.QUICK if arguments.quick else options.FULL)._replace(
+        **{name: value for name, value in given.items() if value is not None}
+    )
+    lengths = values.parse_numbers("lengths", chosen.lengths, 1, values.LONGEST)
+    windows = values.parse_windows(chosen.windows)
+    heads = values.parse_numbers("heads", chosen.heads, 1, 1024)
+    dtypes = values.parse_choices("dtypes", chosen.dtypes, options.DTYPES)
+    check_number("dim", arguments.dim, 1, 1024)
+    check_number("repeats", chosen.repeats, 1, MOST_REPEATS)
+    check_number("threads", arguments.threads, 1, MOST_THREADS)
+
+    from speechattn.bench.attention import bench_attention
+
+    bench_attention(
+        lengths=lengths,
+        windows=windows,
+        heads=heads,
+        dim=arguments.dim,
+        dtypes=dtypes,
+        repeats=chosen.repeats,
+        threads=arguments.threads,
+        backward=arguments.backward,
+        memory=arguments.memory,
+        output_dir=arguments.output_dir,
+        publish=print_report,
+        report=print_message,
+    )
+    return OK
+
+
+def run_streaming(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench streaming``."""
+    chunks = values.parse_chunks(arguments.chunks)
+    check_number("seconds", arguments.seconds, 1, MOST_SECONDS)
+    check_number("threads", arguments.threads, 1, MOST_THREADS)
+    check_number("repeats", arguments.repeats, 1, MOST_REPEATS)
+    window = None if arguments.window is None else parse_window(arguments.window)
+
+    from speechattn.bench.streaming import bench_streaming
+
+    bench_streaming(
+        model=arguments.model,
+        window=window,
+        chunks=chunks,
+        seconds=arguments.seconds,
+        threads=arguments.threads,
         repeats=arguments.repeats,
         output_dir=arguments.output_dir,
-        progress=_tell,
-        **options,
+        publish=print_report,
+        report=print_message,
     )
-    print(report, end="")
-    return 0
+    return OK
 
 
-def _tell(line: str) -> None:
-    print(f"speechattn: {one_line(line)}", file=sys.stderr)
+def run_conditions(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench conditions``; status 1 if some recordings could not be read."""
+    conditions = values.parse_conditions(arguments.conditions)
+    sets = values.parse_sets(arguments.sets)
+    check_number("limit", arguments.limit, 0, MOST_UTTERANCES)
+    check_number("threads", arguments.threads, 1, MOST_THREADS)
+
+    from speechattn.bench.conditions import bench_conditions
+
+    results = bench_conditions(
+        model=arguments.model,
+        corpora=arguments.corpora,
+        sets=sets,
+        conditions=conditions,
+        noise=arguments.noise,
+        limit=arguments.limit,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        output_dir=arguments.output_dir,
+        publish=print_report,
+        report=print_message,
+    )
+    return SOME_FAILED if results.failures else OK
 
 
-def read_list(path: str | Path) -> list[str]:
-    """Audio files and folders from a text file with one path a line; empty lines do not count.
+def run_accuracy(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench accuracy``; status 1 if some recordings could not be read."""
+    peers = None if arguments.peer is None else values.parse_peers(arguments.peer)
+    sets, readings = values.parse_sets(arguments.sets), values.parse_readings(arguments.reading)
+    check_number("limit", arguments.limit, 0, MOST_UTTERANCES)
+    check_number("threads", arguments.threads, 1, MOST_THREADS)
+    window = None if arguments.window is None else parse_window(arguments.window)
 
-    Paths are taken as they would be on the command line: relative to the current folder.
+    from speechattn.bench.accuracy import bench_accuracy
 
-    Raises:
-        UsageError: if the list cannot be read, is empty, or names something that does not exist.
-    """
-    try:
-        text = os.fsdecode(Path(path).read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; check the name after --list") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        if "\0" in line or not os.path.exists(line):
-            raise UsageError(
-                f"{path}:{number}: {line!r} does not exist; a list has one path a line"
-            )
-        found.append(line)
-    if not found:
-        raise UsageError(f"{path}: no path in this list; write one a line")
-    return found
-
-
-def parse_minutes(text: str) -> list[float]:
-    """Lengths such as ``6,20,60``, or ``none``.
-
-    Raises:
-        UsageError: if one is no number of minutes in :data:`MINUTES_RANGE`.
-    """
-    if text.strip().lower() == "none":
-        return []
-    low, high = MINUTES_RANGE
-    found = []
-    for item in text.split(","):
-        try:
-            minutes = float(item)
-        except ValueError:
-            minutes = -1.0
-        if not low <= minutes <= high:  # NaN neither
-            raise UsageError(
-                f"--long-minutes {text}: {item!r} is no length between {low:g} and {high:g} "
-                "minutes; give numbers separated by commas, or none"
-            )
-        found.append(minutes)
-    return sorted(set(found))
+    results = bench_accuracy(
+        models=list(dict.fromkeys(arguments.model or [DEFAULT_MODEL])),
+        readings=readings,
+        peers=peers,
+        corpora=arguments.corpora,
+        sets=sets,
+        limit=arguments.limit,
+        window=window,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        output_dir=arguments.output_dir,
+        publish=print_report,
+        report=print_message,
+    )
+    return SOME_FAILED if results.failures else OK
 
 
-def parse_cores(text: str) -> list[int]:
-    """Numbers of cores such as ``1,2``.
+def run_windows(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench windows``."""
+    seeds = arguments.seeds or (1 if arguments.quick else options.SEEDS)
+    check_number("seeds", seeds, 1, MOST_SEEDS)
 
-    Raises:
-        UsageError: if one is no number of cores that this process may use.
-    """
-    most = len(usable_core_ids())
-    found = []
-    for item in text.split(","):
-        cores = int(item) if item.strip().isascii() and item.strip().isdigit() else 0
-        if not 1 <= cores <= most:
-            raise UsageError(
-                f"--cores {text}: {item!r} is no number of cores; this process may use {most}: "
-                f"choose from 1 to {most}, separated by commas"
-            )
-        found.append(cores)
-    return sorted(set(found))
+    from speechattn.studies.windows import bench_windows
 
-
-def parse_peers(text: str) -> list[str]:
-    """Names such as ``pocketsphinx,hama``, or ``none``.
-
-    Raises:
-        UsageError: if one is not known.
-    """
-    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
-    if names == ["none"]:
-        return []
-    for name in names:
-        if name not in PEERS:
-            raise UsageError(f"--peer {text}: {name!r} is not known; choose from {_choices()}")
-    return names
+    output = sys.stdout
+    # Stages of recipes print on standard output, which is for the report.
+    with contextlib.redirect_stdout(sys.stderr):
+        bench_windows(
+            arguments.config,
+            arguments.overrides,
+            variants=arguments.variants,
+            only=arguments.only,
+            seeds=seeds,
+            quick=arguments.quick,
+            list_only=arguments.list,
+            output_dir=arguments.output_dir,
+            publish=lambda text: print(text, end="", file=output),
+            report=print_message,
+        )
+    return OK
 
 
-def _choices() -> str:
-    return ", ".join((*PEERS, "none"))
+BENCHMARKS = (
+    Benchmark(
+        "transcribe",
+        "time `speechattn transcribe`, beside peers and on long recordings",
+        "Time `speechattn transcribe` as whole processes, start and imports included: on "
+        "recordings as they are, in turn with other phone recognizers and with the encoder alone, "
+        "and on long recordings made by repeating them. The report goes to standard output.",
+        options.add_transcribe_options,
+        run_transcribe,
+        "Long recordings lie in a temporary folder (2 MB a minute); TMPDIR says where.",
+    ),
+    Benchmark(
+        "attention",
+        "time truncated attention beside other ways to compute it",
+        "Time truncated attention beside other ways to compute it, in turn in one process, with "
+        "the error of each beside its time.",
+        options.add_attention_options,
+        run_attention,
+    ),
+    Benchmark(
+        "streaming",
+        "time recognition in chunks beside the same recording as a whole",
+        "Time recognition in chunks of several lengths beside the same recording taken as a "
+        "whole, in turn in one process, with the largest difference beside each time.",
+        options.add_streaming_options,
+        run_streaming,
+    ),
+    Benchmark(
+        "accuracy",
+        "score models and other recognizers on labelled recordings",
+        "Score models and other phone recognizers on labelled corpora: phone errors, frames, "
+        "boundaries and articulatory features, with intervals over speakers, by corpus and by "
+        "group of speakers. The report goes to standard output.",
+        options.add_accuracy_options,
+        run_accuracy,
+    ),
+    Benchmark(
+        "conditions",
+        "score a model in noise, rooms and telephones, and by group of speakers",
+        "Score a model on test sets as recorded and in noise, in rooms, at 8 kHz and through a "
+        "telephone; by group of speakers; and say what it hears where nobody speaks. The report "
+        "goes to standard output.",
+        options.add_conditions_options,
+        run_conditions,
+    ),
+    Benchmark(
+        "windows",
+        "train windows of attention and other encoders on one recipe, and compare them",
+        "Train windows of attention and other encoders on the same data for as many updates, and "
+        "compare their accuracy, size, speed and memory. The same command goes on where it was "
+        "interrupted. The report goes to standard output and into a folder.",
+        options.add_windows_options,
+        run_windows,
+    ),
+)

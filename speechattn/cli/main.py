@@ -1,8 +1,8 @@
-"""The command ``speechattn``: ``transcribe``, ``stream``, ``info`` about a model, ``bench``.
+"""The command ``speechattn`` with its commands ``transcribe``, ``stream``, ``info`` and ``bench``.
 
-Exit status: 0 if everything went well, 1 if some recordings failed, 2 if the command could not be
+Exit status: 0 if everything succeeded, 1 if some recordings failed, 2 if the command could not be
 carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
-was interrupted, 141 if whoever read its output has left. Results go to files or standard output,
+was interrupted, 141 if the reader of its output has left. Results go to files or standard output,
 everything else to standard error.
 """
 
@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from speechattn import process
 from speechattn.cli.bench import add_bench
+from speechattn.cli.corpus import add_corpus
+from speechattn.cli.messages import report
 from speechattn.cli.stream import add_stream
 from speechattn.cli.transcribe import add_transcribe
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.options import DEFAULT_MODEL, DEVICES
-from speechattn.text import one_line
 
 OK, NOT_DONE, INTERRUPTED = 0, 2, 130
-MANY = ("inputs", "overrides")  # arguments of which there may be many
+MANY = ("inputs", "overrides")  # arguments that may stand several times
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Prints the version, which is looked up only when asked for."""
+    """Prints the version; it is looked up only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from speechattn import __version__
@@ -44,8 +44,8 @@ class _Version(argparse.Action):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The arguments of all commands."""
-    parser = _Parser(
+    """Return the parser of all commands."""
+    parser: argparse.ArgumentParser = _Parser(
         prog="speechattn", description="Turn speech recordings into time-aligned phone labels."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"name or folder of a model (default: {DEFAULT_MODEL})",
     )
 
+    add_corpus(commands)
     add_bench(commands)
     return parser
 
@@ -72,8 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line, in which inputs and overrides may stand on both sides of the options.
 
+    Args:
+        argv: arguments without the program's name; those of the process if None.
+
     Raises:
-        UsageError: if it makes no sense.
+        UsageError: if they are not those of any command.
     """
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
@@ -88,7 +92,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run_info(arguments: argparse.Namespace) -> int:
-    """The command ``info``: one ``key: value`` a line on standard output, then the model card."""
+    """Run ``info``: print one ``key: value`` a line on standard output, then the model card."""
     from speechattn.inference.recognizer import load_model
 
     facts = load_model(arguments.model, device="cpu").describe()
@@ -100,29 +104,25 @@ def run_info(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _say(message: str) -> None:
-    print(f"speechattn: {one_line(message)}", file=sys.stderr)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status and never raises for a user's mistake.
 
     Args:
-        argv: arguments without the program's name; those of the process by default.
+        argv: arguments without the program's name; those of the process if None.
     """
     try:
         arguments = parse_arguments(argv)
         return arguments.run(arguments)
     except SpeechattnError as error:
-        _say(f"error: {error}")
+        report(f"error: {error}")
         return NOT_DONE
     except KeyboardInterrupt:
-        _say("interrupted")
+        report("interrupted")
         return INTERRUPTED
-    except SystemExit as leaving:  # --help and --version
-        return int(leaving.code or OK)
+    except SystemExit as end:  # --help and --version
+        return int(end.code or OK)
 
 
 def run() -> NoReturn:
-    """The command as a process of its own: ends it with the status of :func:`main`."""
+    """Run the command as a process of its own, and end it with the status of :func:`main`."""
     process.run(main, "speechattn")

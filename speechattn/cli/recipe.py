@@ -1,4 +1,4 @@
-"""``python -m speechattn.recipe``: arguments of the command, and its exit status."""
+"""``python -m speechattn.recipe``: its arguments, messages and exit status."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 
+from speechattn.cli.messages import print_line, report
 from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.studies import STUDIES, StudyConfigs
-from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe import STAGES, Recipe, first_passes
 from speechattn.training.recipe_file import read_config
 
-
-def say(text: str) -> None:
-    """One line for the user, at once, after whatever progress bar was there."""
-    print(text, flush=True)
+PROGRAM = "speechattn.recipe"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 0 done, 1 a stage failed, 2 wrong usage."""
+    """Run the command.
+
+    Args:
+        argv: arguments without the program's name; those of the process if None.
+
+    Returns:
+        Exit status: 0 done, 1 a stage failed, 2 wrong usage, 130 interrupted.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m speechattn.recipe",
-        description="Prepare, train, evaluate, transcribe and report, as a recipe says. Recipes that "
-        f"name a task ({', '.join(STUDIES)}) train and compare models of other things.",
+        description="Prepare, train, evaluate, transcribe and report, as a recipe says. Recipes "
+        f"that name a task ({', '.join(STUDIES)}) train and compare models of other things.",
         epilog="Everything a recipe holds can be overridden: training.steps=500, seed=1 …",
     )
     parser.add_argument(
@@ -40,26 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, overrides = None, [config, *overrides]
     try:
         names, force, overrides = _stage_arguments(overrides)
-        held = read_config(config, overrides, kinds=StudyConfigs())
-        if isinstance(held, RecipeConfig):
-            run = _phone_recipe(config, held, names or STAGES, force)
+        recipe = read_config(config, overrides, kinds=StudyConfigs())
+        if isinstance(recipe, RecipeConfig):
+            run = _phone_recipe(config, recipe, names or STAGES, force)
         elif names:
             raise ConfigError("stages: for recipes of phones, this one has a task; leave it out")
         else:
-            run = functools.partial(sys.modules[type(held).__module__].run, held, force, say)
+            study = sys.modules[type(recipe).__module__]
+            run = functools.partial(study.run, recipe, force, print_line)
     except SpeechattnError as error:
-        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
+        report(f"error: {error}", PROGRAM)
         return 2
     try:
         run()
     except UsageError as error:
-        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
+        report(f"error: {error}", PROGRAM)
         return 2
     except (SpeechattnError, OSError) as error:
-        print(f"speechattn.recipe: error: {one_line(str(error))}", file=sys.stderr)
+        report(f"error: {error}", PROGRAM)
         return 1
     except KeyboardInterrupt:
-        print("speechattn.recipe: interrupted; the same command goes on from here", file=sys.stderr)
+        report("interrupted; the same command goes on from here", PROGRAM)
         return 130
     return 0
 
@@ -67,14 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _phone_recipe(
     source: str | None, config: RecipeConfig, names: Sequence[str], force: bool
 ) -> Callable[[], None]:
-    """What runs the stages of a recipe for phones, all of it checked before."""
-    recipe = Recipe(config, say)
-    passes = [Recipe(first, say) for first in first_passes(source, config)]
+    """Check a recipe for phones and return the function that runs its stages."""
+    recipe = Recipe(config, print_line)
+    passes = [Recipe(first, print_line) for first in first_passes(source, config)]
 
     def run() -> None:
         if {"prepare", "train"} & set(names):
             for first in passes:
-                say(f"first pass, {first.config.name}:")
+                print_line(f"first pass, {first.config.name}:")
                 first.runner.run(("prepare", "train"))
         if force and "train" in names:
             recipe.training.forget()
@@ -84,8 +89,10 @@ def _phone_recipe(
 
 
 def _stage_arguments(overrides: list[str]) -> tuple[list[str], bool, list[str]]:
-    """Take ``stages=`` (none: all) and ``force=`` out; they are not part of a recipe."""
-    names, force, rest = [], False, []
+    """Split overrides into names of stages (none: all), ``force``, and those of the recipe."""
+    names: list[str] = []
+    rest: list[str] = []
+    force = False
     for override in overrides:
         key, _, value = override.partition("=")
         if key == "stages":

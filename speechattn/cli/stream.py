@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from speechattn.cli.arguments import add_model_settings, int_argument
+from speechattn.cli.messages import print_line, report
 from speechattn.errors import AudioError, UsageError
 from speechattn.options import STREAMING_MODEL
-from speechattn.text import one_line
 
-# PyTorch is imported when the command runs: help comes at once.
+# PyTorch is imported when the command runs, so that help comes at once.
 if TYPE_CHECKING:
     from speechattn.segments import Segment
 
@@ -25,7 +25,12 @@ FULL_SCALE = 32768.0
 
 
 def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
-    """Add the command to those of ``speechattn``; ``devices``: where a model may compute."""
+    """Add the command to those of ``speechattn``.
+
+    Args:
+        commands: of the parser.
+        devices: where a model may compute.
+    """
     stream = commands.add_parser(
         "stream",
         allow_abbrev=False,
@@ -42,7 +47,8 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
         "--model",
         default=STREAMING_MODEL,
         metavar="NAME_OR_DIR",
-        help=f"name or folder of a model (default: {STREAMING_MODEL}, which comes with the package)",
+        help=f"name or folder of a model (default: {STREAMING_MODEL}, which comes with the "
+        "package)",
     )
     add_model_settings(stream)
     stream.add_argument(
@@ -73,7 +79,7 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
 
 
 def run_stream(arguments: argparse.Namespace) -> int:
-    """The command ``stream``; returns the exit status.
+    """Run ``stream``; return the exit status.
 
     Raises:
         UsageError: if standard input is a terminal or closed.
@@ -108,22 +114,22 @@ def run_stream(arguments: argparse.Namespace) -> int:
             _print(stream.push(samples.T / FULL_SCALE).segments)
             if whole < len(data):
                 status = FAILED
-                _say(
+                report(
                     f"error: standard input: ends after {len(data) - whole} bytes of a sample of "
                     f"{size} ({BYTES} a channel); the sound is cut off or of another format"
                 )
         _print(stream.finish().segments)
     except AudioError as error:
-        _say(f"error: standard input: {error}")
+        report(f"error: standard input: {error}")
         return status or FAILED
     return status
 
 
 def _pieces(source: BinaryIO, size: int) -> Iterator[bytes | None]:
-    """All that comes, in pieces of ``size`` bytes, the last one shorter; None if interrupted.
+    """Yield pieces of ``size`` bytes, the last one shorter; None if interrupted.
 
-    An interrupt, the usual end of a recording from a microphone, stops the reading and nothing
-    else: what has been read is worked on to its end.
+    An interrupt, the usual end of a recording from a microphone, stops only the reading. What has
+    been read is still transcribed.
     """
     reading = interrupted = False
 
@@ -152,11 +158,5 @@ def _pieces(source: BinaryIO, size: int) -> Iterator[bytes | None]:
 
 def _print(segments: Iterable[Segment]) -> None:
     for segment in segments:
-        print(
-            f"{segment.start:.2f} {segment.end:.2f} {segment.label} {segment.confidence:.3f}",
-            flush=True,
-        )
-
-
-def _say(message: str) -> None:
-    print(f"speechattn: {one_line(message)}", file=sys.stderr)
+        times = f"{segment.start:.2f} {segment.end:.2f}"
+        print_line(f"{times} {segment.label} {segment.confidence:.3f}")

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from speechattn.cli.arguments import add_model_settings, int_argument
+from speechattn.cli.messages import report
 from speechattn.errors import UsageError
 from speechattn.inference.model_files import find_model, model_digest
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL, MOST_THREADS, PRECISIONS
 from speechattn.phones import LABELS
-from speechattn.text import one_line
 from speechattn.transcription.batch import WORKERS_ON_CUDA, choose_pool, run_batch, write_errors
 from speechattn.transcription.formats.registry import POSTERIORS, WRITERS
 from speechattn.transcription.inputs import Recording, collect, parse_shard
-from speechattn.transcription.outputs import MOST_ALTERNATIVES, OutputOptions
+from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.remote import is_url
-from speechattn.transcription.run_record import RunFiles, Summary
-from speechattn.transcription.transcriber import TranscriberSpec
-from speechattn.transcription.transcriber import TranscriberSpec as OneFileSetup
+from speechattn.transcription.run_record import LOCK, RunFiles, Summary
+from speechattn.transcription.transcriber import ModelSpec, TranscriberSpec
+from speechattn.transcription.workers.pool import Pool
 from speechattn.transcription.workers.ray_cluster import shared_by
 from speechattn.transcription.workers.ray_pool import RayPool
 
 OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
 MOST_WORKERS = 1024
+MOST_ALTERNATIVES = 100
 
 
 def parse_formats(text: str) -> list[str]:
-    """Split a list such as ``textgrid,ctm``; a format named twice counts once.
+    """Split a list such as ``textgrid,ctm``; a format that stands in it twice counts once.
 
     Raises:
         UsageError: if a format is unknown or none is named.
@@ -44,7 +46,7 @@ def parse_formats(text: str) -> list[str]:
 
 
 def parse_channel(text: str) -> int:
-    """A channel number, counted from 0."""
+    """Parse a channel number, counted from 0."""
     try:
         channel = int(text)
     except ValueError:
@@ -55,7 +57,12 @@ def parse_channel(text: str) -> int:
 
 
 def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
-    """Add the command to those of ``speechattn``; ``devices``: where a model may compute."""
+    """Add the command to those of ``speechattn``.
+
+    Args:
+        commands: of the parser.
+        devices: where a model may compute.
+    """
     transcribe = commands.add_parser(
         "transcribe",
         allow_abbrev=False,
@@ -95,7 +102,7 @@ def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str])
 
 
 def _add_contents(transcribe: argparse.ArgumentParser) -> None:
-    """The options that say what is in the outputs."""
+    """Add the options about the contents of the outputs."""
     transcribe.add_argument(
         "--format",
         default="textgrid",
@@ -126,7 +133,7 @@ def _add_contents(transcribe: argparse.ArgumentParser) -> None:
 
 
 def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> None:
-    """The options that say how the machine is used."""
+    """Add the options about the use of the machine."""
     transcribe.add_argument(
         "--device", choices=devices, default="auto", help="where to compute (default: auto)"
     )
@@ -136,7 +143,8 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
         default=0,
         metavar="N",
         help="processes that transcribe side by side, of some 600 MB each; the results are the "
-        f"same (default: 0, one for each core that may be used, with CUDA {WORKERS_ON_CUDA} at most)",
+        "same (default: 0, one for each core that may be used, with CUDA "
+        f"{WORKERS_ON_CUDA} at most)",
     )
     transcribe.add_argument(
         "--threads",
@@ -150,8 +158,8 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
         "--precision",
         choices=("auto", *PRECISIONS),
         default="auto",
-        help="bf16 and int8 multiply matrices in 16 and 8 bits, on processors with instructions for "
-        "it: faster, and probabilities differ in the third or second decimal; fp32 is the same "
+        help="bf16 and int8 multiply matrices in 16 and 8 bits, on processors with instructions "
+        "for it: faster, and probabilities differ in the third or second decimal; fp32 is the same "
         "everywhere (default: auto, the fastest there is; run.json says which)",
     )
     transcribe.add_argument(
@@ -172,7 +180,7 @@ def _add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> No
 
 
 def _add_run(transcribe: argparse.ArgumentParser) -> None:
-    """The options that say how a run begins and ends."""
+    """Add the options about the beginning and the end of a run."""
     transcribe.add_argument(
         "--resume",
         action="store_true",
@@ -193,37 +201,33 @@ def _add_run(transcribe: argparse.ArgumentParser) -> None:
 
 
 def run_transcribe(arguments: argparse.Namespace) -> int:
-    """The command ``transcribe``; returns the exit status."""
-    options = OutputOptions(
-        tuple(parse_formats(arguments.format)),
-        arguments.phones,
-        arguments.alternatives,
-        arguments.posteriors,
+    """Run ``transcribe``; return the exit status."""
+    outputs = OutputOptions(tuple(parse_formats(arguments.format)), arguments.posteriors)
+    options = TranscribeOptions(
+        channel=arguments.channel,
+        posteriors=False,  # in memory: files of them are written block by block
+        labels=arguments.phones,
+        alternatives=arguments.alternatives,
     )
-    jobs = collect(arguments.inputs, arguments.output_dir, options.kinds)
+    recordings = collect(arguments.inputs, arguments.output_dir, outputs.kinds)
     if arguments.shard:
-        jobs = arguments.shard.pick(jobs)
+        recordings = arguments.shard.pick(recordings)
     model = find_model(arguments.model)
     files = RunFiles(Path(arguments.output_dir), arguments.shard)
-    record = _record(arguments, model, options)
-    setup = TranscriberSpec(
+    record = _record(arguments, model, outputs, options)
+    model_spec = ModelSpec(
         str(model),
         arguments.device,
         arguments.threads,
-        options,
-        arguments.channel,
         arguments.precision,
         arguments.window,
         arguments.lm_scale,
     )
-    if arguments.ray:
-        crew = ray_pool_from(arguments, setup, jobs, record["model"]["sha256"])
-    else:
-        crew = choose_pool(setup, arguments.workers, len(jobs), arguments.resume)
+    spec = TranscriberSpec(model_spec, outputs, options)
     try:
         summary = run_batch(
-            jobs,
-            crew,
+            recordings,
+            _choose_pool(arguments, spec, recordings, record["model"]["sha256"]),
             files,
             record,
             resume=arguments.resume,
@@ -231,24 +235,29 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
             progress=not arguments.quiet,
         )
     except KeyboardInterrupt:
-        _say(f"interrupted; {_how_to_go_on(files)}")
+        report(f"interrupted; {_how_to_go_on(files)}")
         return INTERRUPTED
     if arguments.errors:
         write_errors(arguments.errors, summary)
-    _report(summary, files, len(jobs), quiet=arguments.quiet)
+    _report_summary(summary, files, len(recordings), quiet=arguments.quiet)
     return SOME_FAILED if summary.failures else OK
 
 
-def _record(arguments: argparse.Namespace, model: Path, options: OutputOptions) -> dict:
-    """What ``run.json`` says of the run before it has begun."""
+def _record(
+    arguments: argparse.Namespace, model: Path, outputs: OutputOptions, options: TranscribeOptions
+) -> dict[str, Any]:
+    """Return what ``run.json`` says about the run before it begins."""
     from speechattn import __version__
 
     return {
         "speechattn": __version__,
         "model": {"name": arguments.model, "sha256": model_digest(model)},
         "settings": {
-            **options.to_dict(),
-            "channel": arguments.channel,
+            "formats": list(outputs.formats),
+            "labels": options.labels,
+            "alternatives": options.alternatives,
+            "posteriors": outputs.posteriors,
+            "channel": options.channel,
             "threads": arguments.threads,
             "precision": arguments.precision,
             **({"window": list(arguments.window)} if arguments.window else {}),
@@ -259,52 +268,63 @@ def _record(arguments: argparse.Namespace, model: Path, options: OutputOptions) 
     }
 
 
-def _report(summary: Summary, files: RunFiles, jobs: int, *, quiet: bool) -> None:
+def _report_summary(summary: Summary, files: RunFiles, recordings: int, *, quiet: bool) -> None:
     for error in summary.errors:
-        _say(f"failed: {error}")
+        report(f"failed: {error}")
     if not summary.complete:
-        _say(f"stopped at the first failure; {_how_to_go_on(files)}")
+        report(f"stopped at the first failure; {_how_to_go_on(files)}")
     if quiet:
         return
-    if jobs and summary.kept == jobs:
-        _say(f"nothing to do: all {jobs} recordings were done before")
-    _say(str(summary))
+    if recordings and summary.kept == recordings:
+        report(f"nothing to do: all {recordings} recordings were done before")
+    report(str(summary))
 
 
 def _how_to_go_on(files: RunFiles) -> str:
     return f"what has been done is in {files.journal}; go on with --resume"
 
 
-def _say(message: str) -> None:
-    print(f"speechattn: {one_line(message)}", file=sys.stderr)
+def _choose_pool(
+    arguments: argparse.Namespace,
+    spec: TranscriberSpec,
+    recordings: Sequence[Recording],
+    digest: str,
+) -> Pool:
+    if arguments.ray:
+        return ray_pool_from(arguments, spec, recordings, digest)
+    return choose_pool(spec, arguments.workers, len(recordings), arguments.resume)
 
 
 def ray_pool_from(
-    arguments: argparse.Namespace, setup: OneFileSetup, jobs: Sequence[Recording], digest: str
+    arguments: argparse.Namespace,
+    spec: TranscriberSpec,
+    recordings: Sequence[Recording],
+    digest: str,
 ) -> RayPool:
-    """The crew of ``speechattn transcribe --ray``.
+    """Return the pool of ``speechattn transcribe --ray``.
 
     Args:
         arguments: of the command.
-        setup: what each worker needs. The model goes by the name given: that of a model which
-            comes with the package is elsewhere on each machine.
-        jobs: the recordings.
+        spec: what each worker needs. The model is found by the name given, because a model that
+            comes with the package lies elsewhere on each machine.
+        recordings: to transcribe.
         digest: of the model.
     """
-    device = "cpu" if setup.device == "auto" else setup.device  # the same for all workers
+    device = "cpu" if spec.model.device == "auto" else spec.model.device  # alike for all workers
     shared = shared_by(
         [item for item in arguments.inputs if not is_url(item)],
-        next((job.path for job in jobs if isinstance(job.path, Path)), None),
+        next((each.path for each in recordings if isinstance(each.path, Path)), None),
         arguments.output_dir,
         arguments.model,
         digest,
+        lock=LOCK,
     )
     return RayPool(
-        replace(setup, model=arguments.model, device=device),
+        replace(spec, model=replace(spec.model, name=arguments.model, device=device)),
         arguments.ray,
         count=arguments.workers,
-        most=len(jobs),
-        threads=setup.threads,
+        most=len(recordings),
+        threads=spec.model.threads,
         gpus=int(device.startswith("cuda")),
         shared=shared,
     )

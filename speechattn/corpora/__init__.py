@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from speechattn.corpora.corpus import read_corpus as read_corpus
     from speechattn.corpora.prepared import PreparedSet as PreparedSet
 
-__all__ = ["read_corpus", "Corpus", "PreparedSet"]
+__all__ = ["Corpus", "PreparedSet", "read_corpus"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

@@ -15,7 +15,7 @@ from speechattn.errors import CorpusError
 from speechattn.phones import PhoneSet
 from speechattn.segments import (
     SAMPLE_RATE,
-    FrameRun,
+    FrameSegment,
     Segment,
     frame_to_seconds,
     num_frames,
@@ -84,7 +84,7 @@ def alignment_from_ctm(
 
 def reference_runs(
     alignment: Sequence[Segment], num_frames: int, phones: PhoneSet, *, name: str = "alignment"
-) -> list[FrameRun]:
+) -> list[FrameSegment]:
     """An alignment as frame runs that cover exactly frames 0 to ``num_frames``.
 
     Equal phones that follow each other stay apart. What the alignment leaves out is silence, but
@@ -117,7 +117,7 @@ def reference_runs(
     if not spans or spans[-1][2] < num_frames:
         end = spans[-1][2] if spans else 0
         spans = _tile([*spans, (phones.silence_index, end, num_frames)], phones, name)
-    return [FrameRun(*span) for span in spans]
+    return [FrameSegment(*span) for span in spans]
 
 
 def frame_labels(

@@ -1,10 +1,8 @@
-"""Prepared sets: the frames and labels of a corpus split, computed once and kept on disk.
+"""Prepared sets: frames and labels of corpora, and frames of noises, computed once on disk.
 
 A set is a folder: ``frames.npy`` (all frames, float16), ``runs.npy`` (reference segments as
-phone, first frame, frame after the last) and ``index.json`` (the names of the phones, and the
-utterances and where theirs begin).
-
-Recorded noises for augmentation: their frames, computed once and kept in one file.
+phone, first frame, frame after the last) and ``index.json`` (names of the phones, and for each
+utterance where its frames and segments begin). Noises for augmentation are in one file.
 """
 
 from __future__ import annotations
@@ -16,26 +14,31 @@ import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from tqdm import tqdm
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
-from speechattn.audio.load import AUDIO_SUFFIXES, AudioFile
-from speechattn.corpora.alignment import reference_runs
+from speechattn.audio.load import AUDIO_SUFFIXES
 from speechattn.corpora.corpus import Corpus, Utterance
-from speechattn.errors import CorpusError, SpeechattnError
+from speechattn.corpora.frames import (
+    Item,
+    LabelledFrames,
+    by_recording,
+    file_frames,
+    group_frames,
+)
+from speechattn.errors import CorpusError
 from speechattn.files import atomic_write_bytes, replace_folder
 from speechattn.phones import PhoneSet
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 from speechattn.text import one_line
 
-# What JSON of another shape and arrays that are cut off turn into.
+# Errors raised by JSON of another shape and by arrays that are cut off.
 _DAMAGE = (
     ValueError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile,
 )  # fmt: skip
@@ -50,6 +53,7 @@ class PreparedUtterance:
         path: its audio file.
         first, frames: its rows of ``frames.npy``.
         first_run, runs: its rows of ``runs.npy``.
+        start, end: where it lies in its audio file, seconds; None for the end of the file.
     """
 
     id: str
@@ -60,6 +64,8 @@ class PreparedUtterance:
     frames: int
     first_run: int
     runs: int
+    start: float = 0.0
+    end: float | None = None
 
 
 class PreparedSet:
@@ -77,7 +83,7 @@ class PreparedSet:
         CorpusError: if something is missing or damaged, or the files do not belong together.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         try:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
@@ -125,23 +131,15 @@ class PreparedSet:
         """Frames of an utterance, float32, shape (frames, dim)."""
         return self._frames[entry.first : entry.first + entry.frames].astype(np.float32)
 
-    def runs(self, entry: PreparedUtterance) -> list[FrameRun]:
+    def runs(self, entry: PreparedUtterance) -> list[FrameSegment]:
         """Reference segments of an utterance."""
         rows = self._runs[entry.first_run : entry.first_run + entry.runs]
-        return [FrameRun(int(p), int(s), int(e)) for p, s, e in rows]
+        return [FrameSegment(int(p), int(s), int(e)) for p, s, e in rows]
 
     def labels(self, entry: PreparedUtterance) -> np.ndarray:
         """Class of every frame, int64, shape (frames,)."""
         rows = self._runs[entry.first_run : entry.first_run + entry.runs]
         return np.repeat(rows[:, 0], rows[:, 2] - rows[:, 1]).astype(np.int64)
-
-
-class _Result(NamedTuple):
-    """What became of an utterance: frames (frames, dim) and runs, or why it is left out."""
-
-    frames: torch.Tensor | None = None
-    runs: list[FrameRun] | None = None
-    problem: str | None = None
 
 
 def prepare_set(
@@ -152,18 +150,18 @@ def prepare_set(
     front_end: FrontEndConfig,
     progress: str | None = None,
 ) -> list[str]:
-    """Compute frames and labels and write them to ``folder``, whole or not at all.
+    """Compute frames and labels and write them to ``folder``, completely or not at all.
 
     Args:
-        folder: replaced if it exists. What is not complete lies in ``<folder>.partial``, which a
-            failure removes; only a killed process leaves it, for the next one to remove.
+        folder: folder to write, replaced if it exists. An unfinished set is in
+            ``<folder>.partial``; only a killed process leaves it, and the next one removes it.
         corpora: with alignments.
         phones: classes of the labels.
-        front_end: what a frame is.
-        progress: what the progress bar says; None for no bar.
+        front_end: front end of the frames.
+        progress: text of the progress bar; None for no bar.
 
     Returns:
-        One line for each utterance that had to be left out.
+        One line for each utterance that was left out.
 
     Raises:
         CorpusError: if nothing remains.
@@ -194,49 +192,39 @@ def _compute(
     progress: str | None,
     problems: list[str],
 ) -> tuple[list[PreparedUtterance], list[tuple[int, int, int]]]:
-    """Write ``frames.raw``; returns entries and the rows of ``runs.npy``, adds to ``problems``."""
+    """Write ``frames.raw``; return entries and the rows of ``runs.npy``; add to ``problems``."""
 
-    def work(item: tuple[Corpus, Utterance]) -> _Result:
-        corpus, utterance = item
-        name = f"{corpus.name}: {utterance.id}"
-        if utterance.alignment is None:
-            return _Result(problem=f"{name}: has no phone alignment; align it or leave it out")
-        try:
-            frames = file_frames(utterance.path, front_end)
-            runs = reference_runs(utterance.alignment, len(frames), phones, name=name)
-        except (SpeechattnError, OSError) as error:
-            return _Result(problem=one_line(str(error)))
-        return _Result(frames, runs)
+    def work(group: list[Item]) -> list[LabelledFrames]:
+        return group_frames(group, phones, front_end)
 
     chosen = [(corpus, utterance) for corpus in corpora for utterance in corpus.utterances]
-    entries, rows, first = [], [], 0
-    with ThreadPoolExecutor(2) as pool, open(partial / "frames.raw", "wb") as raw:
-        results = pool.map(work, chosen)
+    entries: list[PreparedUtterance] = []
+    rows: list[tuple[int, int, int]] = []
+    first = 0
+    with ThreadPoolExecutor(2) as pool, (partial / "frames.raw").open("wb") as raw:
+        results = chain.from_iterable(pool.map(work, by_recording(chosen)))
         bar = tqdm(results, desc=progress, total=len(chosen), disable=progress is None, unit="file")
-        for (corpus, utterance), result in zip(chosen, bar):
-            if result.problem is not None:
-                problems.append(result.problem)
-                continue
-            frames, runs = result.frames, result.runs
-            raw.write(frames.numpy().astype(np.float16).tobytes())
-            where = str(Path(utterance.path).resolve())
-            entries.append(
-                PreparedUtterance(
-                    utterance.id, utterance.speaker, corpus.name, where,
-                    first, len(frames), len(rows), len(runs),
-                )
-            )  # fmt: skip
-            rows += [(run.phone, run.start, run.end) for run in runs]
-            first += len(frames)
+        try:
+            for (corpus, utterance), result in zip(chosen, bar):
+                frames, runs = result.frames, result.runs
+                if frames is None or runs is None:
+                    problems.append(result.problem or utterance.id)
+                    continue
+                raw.write(frames.numpy().astype(np.float16).tobytes())
+                where = str(Path(utterance.path).resolve())
+                entries.append(
+                    PreparedUtterance(
+                        utterance.id, utterance.speaker, corpus.name, where,
+                        first, len(frames), len(rows), len(runs),
+                        utterance.start, utterance.end,
+                    )
+                )  # fmt: skip
+                rows += [(run.phone, run.start, run.end) for run in runs]
+                first += len(frames)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # or all of it would be computed
+            raise
     return entries, rows
-
-
-def file_frames(path: str | Path, front_end: FrontEnd) -> torch.Tensor:
-    """All frames of an audio file, shape (frames, dim)."""
-    stream = front_end.stream()
-    with AudioFile(path) as audio:
-        parts = [stream.push(torch.from_numpy(block)) for block in audio.blocks()]
-    return torch.cat([*parts, stream.finish()])
 
 
 def _finish(
@@ -270,20 +258,20 @@ def _damaged(folder: Path, reason: str) -> CorpusError:
 
 
 def held_out(utterance: Utterance, share: float) -> bool:
-    """Whether an utterance is kept back from training: decided by its text, for ever the same.
+    """Whether an utterance is held out of training; it depends on the text alone.
 
-    All recordings of one sentence fall on the same side, as long as its text is written the same:
-    case, punctuation and white space count.
+    All recordings of one sentence are on the same side if their texts are identical: case,
+    punctuation and white space count.
 
     Args:
-        utterance: decided by its id where it has no text.
-        share: of all sentences, 0 to 1.
+        utterance: its text decides, or its id if it has no text.
+        share: share of sentences that are held out, 0 to 1.
     """
     return chosen(utterance.text or utterance.id, share)
 
 
 def chosen(text: str, share: float) -> bool:
-    """Whether a text is among a share of all texts, for ever the same."""
+    """Whether a text is among a share of all texts; a digest of the text decides."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
@@ -292,9 +280,9 @@ def prepare_noises(target: Path, folder: Path, config: FrontEndConfig) -> None:
     """Compute the frames of every recording in a folder and write them to one file.
 
     Args:
-        target: the file, replaced if it exists.
-        folder: searched with all its folders.
-        config: what a frame is.
+        target: file to write, replaced if it exists.
+        folder: folder to search, with all its folders.
+        config: front end of the frames.
 
     Raises:
         CorpusError: if there is no recording.
@@ -316,7 +304,7 @@ def prepare_noises(target: Path, folder: Path, config: FrontEndConfig) -> None:
 
 
 def read_noises(path: Path) -> list[np.ndarray]:
-    """What :func:`prepare_noises` wrote: log-mel frames, float16, shape (frames, bins) each.
+    """Read what :func:`prepare_noises` wrote: log-mel frames, float16, shape (frames, bins) each.
 
     Raises:
         CorpusError: if it is missing or damaged.

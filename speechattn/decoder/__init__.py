@@ -1,6 +1,7 @@
-"""Posteriors in, segments out: Viterbi search with phone n-grams, words and durations.
+"""Viterbi decoder: from posteriors to segments, with phone n-grams, words and durations.
 
-Read ``decoder.py`` first; the language models it searches with are in ``lm``.
+Read ``decoder.py`` first, then ``records.py``, which explains the compiled search; the language
+models are in ``lm``.
 """
 
 from __future__ import annotations

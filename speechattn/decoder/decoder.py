@@ -1,4 +1,4 @@
-"""From frame posteriors to phones with times: Viterbi search, as the frames come in.
+"""Viterbi decoder: from frame posteriors to phones with times, as the frames come in.
 
 The score of a segmentation into phones p1 ... pn of d1 ... dn frames, in nats, is the sum of
 
@@ -7,16 +7,16 @@ The score of a segmentation into phones p1 ... pn of d1 ... dn frames, in nats, 
   ``log_final[pn]``; where the phone model has n-grams, the log probability of each phone after the
   up to n - 1 phones before it takes the place of ``log_bigram[p, q]``
   (:mod:`speechattn.decoder.lm.ngrams`);
-- where the phone model has words (:mod:`speechattn.decoder.lm.word_lm`), ``word_scale`` times the log probability
-  of each after those before takes the place of that, but for what is spelled: phones that are no
-  word cost ``word_scale * unknown_word`` once, and then what the n-grams say;
+- where the phone model has words (:mod:`speechattn.decoder.lm.word_lm`), ``word_scale`` times the
+  log probability of each word after those before takes the place of that. Phones that are no word
+  are spelled: they cost ``word_scale * unknown_word`` once, and then what the n-grams say;
 - ``duration_scale * ((d - m) * log_stay[p] + log_leave[p])`` for each phone, m its minimum;
 - ``-insertion_penalty`` for each phone after the first.
 
 The decoder finds the best segmentation with no phone shorter than its minimum (Viterbi 1967).
-With a ``beam`` it gives up after every frame the readings that score lower than the best one by
-more; the best of those that could end there stays. What it finds may then not be the best, which
-with a beam of some 12 nats is rare. Edge cases, by definition:
+With a ``beam`` it drops after every frame the hypotheses that score lower than the best one by
+more; the best of those that could end there stays. The result may then not be the best, which is
+rare with a beam of some 12 nats. Edge cases, by definition:
 
 - In a recording of fewer frames than the longest minimum, minima count as at most its length, so
   that every phone is possible; a single frame gets its best phone.
@@ -36,13 +36,37 @@ from speechattn.decoder.lm.ngrams import Tables
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.word_lm import Network
 from speechattn.decoder.options import DecoderOptions, Evidence, with_confidences
-from speechattn.segments import FrameRun
+from speechattn.decoder.records import (
+    BEGIN,
+    COUNTERS,
+    END,
+    FRAME,
+    LACKS,
+    NO_TOKEN,
+    NODE_COLUMNS,
+    NODES,
+    PARENT,
+    READY,
+    SHORT,
+    SLOT_COLUMNS,
+    SPOKEN,
+    START,
+    STATE,
+    TOKEN_COLUMNS,
+    TOKENS,
+    Automaton,
+    History,
+    PhoneScores,
+    Tokens,
+    WordScores,
+)
+from speechattn.segments import FrameSegment
 
 BLOCK_FRAMES = 8192  # frames checked and copied at a time
-ROOM = 4096  # history nodes at first; grows only while hypotheses disagree about a long past
-TOKENS = 512  # at first; grows where more hypotheses are kept apart
+ROOM_NODES = 4096  # at first; grows only while hypotheses disagree about a long past
+ROOM_TOKENS = 512  # at first; grows where more hypotheses are kept apart
 LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
-# Of each phone model: slots for all states (speechattn.decoder.viterbi.advance), all NO_TOKEN, in nobody's use.
+# Of each phone model: slots for all states, all NO_TOKEN, that no decoder uses at the moment.
 _IDLE_SLOTS: WeakKeyDictionary[PhoneModel, list[np.ndarray]] = WeakKeyDictionary()
 
 
@@ -59,64 +83,73 @@ class Decoder:
 
     def __init__(self, model: PhoneModel, options: DecoderOptions | None = None) -> None:
         # Here and not above: it imports Numba, which takes most of a second.
-        from speechattn.decoder import token_passing, viterbi
+        from speechattn.decoder import viterbi
 
         options = options or DecoderOptions()
-        self._names, self._pass_tokens = token_passing, viterbi.advance
-        self._collect_nodes = viterbi.collect
+        self._pass_tokens, self._collect_nodes = viterbi.advance, viterbi.collect
         self._model, self._options = model, options
         self._beam = math.inf if options.beam is None else float(options.beam)
-        self._log_prior = options.prior_scale * model.log_prior
-        self._stay = options.duration_scale * model.log_stay
         self._ends = options.duration_scale * model.log_leave
-        self._leave = self._ends - options.insertion_penalty
-        self._initial = _scaled(model.log_initial, options.bigram_scale)
         self._final = _scaled(model.log_final, options.bigram_scale)
+        self._scores = PhoneScores(
+            log_prior=options.prior_scale * model.log_prior,
+            leave=self._ends - options.insertion_penalty,
+            stay=options.duration_scale * model.log_stay,
+            min_frames=model.min_frames,
+            initial=_scaled(model.log_initial, options.bigram_scale),
+        )
         if model.ngrams is None:
             # Scaled here and not as it is read, for what is impossible stays so even at 0.
             bigram = _scaled(model.log_bigram, options.bigram_scale)
-            self._tables, self._scale = Tables.of_bigram(bigram), 1.0
+            self._automaton = Automaton(*Tables.of_bigram(bigram), scale=1.0)
         else:
-            self._tables, self._scale = model.ngrams.tables, float(options.bigram_scale)
-        known = model.words is not None and options.word_scale > 0
-        self._network = model.words.network if known else Network.empty()
-        price = options.word_scale * options.unknown_word
-        silence, most = (model.words.silence, model.words.most_jumps) if known else (0, 0)
-        settings = options.word_scale, price, silence, self._num_spelled, most
-        self._words = np.array(settings, dtype=np.float64)
+            self._automaton = Automaton(*model.ngrams.tables, scale=float(options.bigram_scale))
+        words = model.words if options.word_scale > 0 else None
+        self._network = words.network if words is not None else Network.empty()
+        self._words = WordScores(
+            scale=float(options.word_scale),
+            unknown=float(options.word_scale * options.unknown_word),
+            silence=words.silence if words is not None else 0,
+            first_state=len(self._automaton.best),  # the words' states follow the n-grams'
+            most_jumps=words.most_jumps if words is not None else 0,
+        )
         self._reset()
 
     @property
     def num_frames(self) -> int:
         """Frames of the present recording pushed so far."""
-        return int(self._count[self._names.FRAME]) + len(self._head)
+        return int(self._count[FRAME]) + len(self._head)
 
     @property
     def num_pending(self) -> int:
-        """Size of the history kept for what is not final yet, in segments."""
-        return int(self._count[self._names.NODES])
+        """Size of the history of what is not final yet, in segments."""
+        return int(self._count[NODES])
 
     def boundaries(self) -> np.ndarray:
-        """Frames where a run that is not final yet may begin or end, int64, sorted.
+        """Return the frames where a segment that is not final yet may begin or end.
 
-        Those of all readings that are left, the newest frame's end among them. Who sums something
-        up over runs need remember it at these frames only.
+        To sum something up over segments, it is enough to remember the sum at these frames.
+
+        Returns:
+            int64, sorted: the boundaries of all hypotheses that are left, and the newest frame's
+            end.
         """
         if not self._started:
             return np.arange(self.num_frames + 1)
-        places = self._nodes[: self.num_pending, 1:3]  # start and end
-        starts = self._token[: self._num_tokens, self._names.BEGIN]
-        return np.unique(np.concatenate([[self.num_frames], starts, places], axis=None))
+        edges = self._history.nodes[: self.num_pending, START : END + 1]
+        starts = self._tokens.token[: self._num_tokens, BEGIN]
+        return np.unique(np.concatenate([[self.num_frames], starts, edges], axis=None))
 
-    def push(self, log_posteriors: np.ndarray) -> list[FrameRun]:
+    def push(self, log_posteriors: np.ndarray) -> list[FrameSegment]:
         """Take in the next frames of the recording.
 
         Args:
             log_posteriors: natural logarithms of the posteriors, shape (frames, P).
 
         Returns:
-            Runs that follow those returned before and can no longer change. Confidences come
-            out of the mean posteriors of their frames (:mod:`speechattn.decoder.options`).
+            Segments that follow those returned before and can no longer change. Confidences are
+            computed from the mean posteriors of their frames
+            (:mod:`speechattn.decoder.options`).
 
         Raises:
             ValueError: for another shape, NaN, or values above 0; nothing is taken in then.
@@ -130,86 +163,88 @@ class Decoder:
             frames = frames[longest:]
             if len(self._head) + len(frames) < longest:
                 return []
-            head, self._head = self._head, self._head[:0]
+            head = self._take_head()
             self._start(self._model.min_frames)
             return self._advance(head) + self._advance(frames)
         return self._advance(frames)
 
-    def finish(self) -> list[FrameRun]:
+    def finish(self) -> list[FrameSegment]:
         """End the recording.
 
         Returns:
-            The runs not returned before; with them, the runs cover all frames pushed. The decoder
-            is then ready for another recording.
+            The segments not returned before; with them, the segments cover all frames pushed. The
+            decoder is then ready for another recording.
         """
-        runs = []
+        segments = []
         if len(self._head):
-            head, self._head = self._head, self._head[:0]
+            head = self._take_head()
             self._start(np.minimum(self._model.min_frames, len(head)))
-            runs += self._advance(head)
+            segments += self._advance(head)
         if self._started:
-            token = self._token[: self._num_tokens]
-            ready = np.flatnonzero(token[:, self._names.LACKS] == 0)
-            phones = token[ready, self._names.SPOKEN]
-            scores = self._score[ready] + self._ends[phones]
+            token, slot = self._tokens.token[: self._num_tokens], self._tokens.slot
+            ready = np.flatnonzero(token[:, LACKS] == 0)
+            phones = token[ready, SPOKEN]
+            scores = self._tokens.score[ready] + self._ends[phones]
             ended = scores + self._final[phones]
             scores = scores if np.isneginf(ended).all() else ended
-            runs += self._trace_back(int(ready[np.argmax(scores)]))
-            self._slot[token[:, self._names.STATE], self._names.HELD] = self._names.NO_TOKEN
-            _IDLE_SLOTS.setdefault(self._model, []).append(self._slot)
+            segments += self._trace_back(int(ready[np.argmax(scores)]))
+            slot[token[:, STATE], READY] = NO_TOKEN
+            _IDLE_SLOTS.setdefault(self._model, []).append(slot)
         self._reset()
-        return runs
+        return segments
 
-    def partial(self) -> list[FrameRun]:
-        """The best reading so far of what no returned run covers; it may still change.
+    def partial(self) -> list[FrameSegment]:
+        """Return the best hypothesis so far after the segments returned; it may still change.
 
         Returns:
-            Runs from where those returned end to the newest frame, the last one perhaps shorter
-            than its minimum; none before the longest minimum has gone by.
+            Segments up to the newest frame, the last one perhaps shorter than its minimum; none
+            before the longest minimum has gone by.
         """
         if not self._started:
             return []
-        return self._trace_back(int(np.argmax(self._score[: self._num_tokens])))
-
-    @property
-    def _num_spelled(self) -> int:
-        """States of the n-grams; those of the words follow."""
-        return len(self._tables.best)
+        return self._trace_back(int(np.argmax(self._tokens.score[: self._num_tokens])))
 
     @property
     def _num_tokens(self) -> int:
-        return int(self._count[self._names.TOKENS])
+        return int(self._count[TOKENS])
 
     def _reset(self) -> None:
-        num_phones = self._model.num_phones
         self._started = False
-        self._head = np.empty((0, num_phones), np.float32)  # frames before the search begins
-        self._count = np.zeros(4, np.int64)
+        # Frames before the search begins.
+        self._head = np.empty((0, self._model.num_phones), np.float32)
+        self._count = np.zeros(COUNTERS, np.int64)
         self._evidence = Evidence(self._model.silence)
 
+    def _take_head(self) -> np.ndarray:
+        head = self._head
+        self._head = head[:0]
+        return head
+
     def _start(self, min_frames: np.ndarray) -> None:
-        """Set up the search; the arrays are described in :func:`speechattn.decoder.viterbi.advance`."""
+        """Set up the search.
+
+        Args:
+            min_frames: shortest duration of each phone, shape (P,).
+        """
         num_phones = self._model.num_phones
         self._started = True
-        self._min_frames = np.ascontiguousarray(min_frames)
-        self._seen = np.zeros(num_phones)
-        room = max(TOKENS, num_phones)
-        self._token = np.empty((room, 6), np.int64)
-        self._score, self._before = np.empty(room), np.empty(room)
-        self._slot = self._borrow_slots()
-        room = max(ROOM, 4 * num_phones)
-        self._nodes, self._confidence = np.empty((room, 4), np.int64), np.empty(room)
+        self._scores = self._scores._replace(min_frames=np.ascontiguousarray(min_frames))
+        room = max(ROOM_TOKENS, num_phones)
+        token = np.empty((room, TOKEN_COLUMNS), np.int64)
+        self._tokens = Tokens(token, np.empty(room), np.empty(room), self._borrow_slots())
+        room = max(ROOM_NODES, 4 * num_phones)
+        nodes = np.empty((room, NODE_COLUMNS), np.int64)
+        self._history = History(nodes, np.empty(room), np.zeros(num_phones), self._count)
 
     def _borrow_slots(self) -> np.ndarray:
-        """Those of a decoder that has come to an end, or new ones: to fill them takes a while."""
-        num_states = self._num_spelled + self._network.num_states
-        try:
-            slots = _IDLE_SLOTS[self._model].pop()
-        except LookupError:
-            slots = ()
-        if len(slots) == num_states:  # of the words or without them, as here
-            return slots
-        return np.full((num_states, 2), self._names.NO_TOKEN, np.int32)
+        """Return the slots of a decoder that has finished, or new ones: to fill them takes time."""
+        num_states = self._words.first_state + self._network.num_states
+        idle = _IDLE_SLOTS.get(self._model)
+        if idle:
+            slots = idle.pop()
+            if len(slots) == num_states:  # both with words, or both without
+                return slots
+        return np.full((num_states, SLOT_COLUMNS), NO_TOKEN, np.int32)
 
     def _check(self, frames: np.ndarray) -> None:
         num_phones = self._model.num_phones
@@ -230,56 +265,53 @@ class Decoder:
                     f"a log posterior is {highest:.4g}, above 0; give logarithms of probabilities"
                 )
 
-    def _advance(self, frames: np.ndarray) -> list[FrameRun]:
-        """Decode checked frames, return the runs that became final."""
-        runs = []
+    def _advance(self, frames: np.ndarray) -> list[FrameSegment]:
+        """Decode checked frames, return the segments that became final."""
+        segments = []
         for start in range(0, len(frames), BLOCK_FRAMES):
             # A copy, because the compiled code knows one type only: writable, dense, 32 bits.
             block = np.array(frames[start : start + BLOCK_FRAMES], dtype=np.float32, order="C")
             while len(block):
                 used = self._pass_tokens(
-                    *(block, *self._tables, self._scale, *self._network, self._words),
-                    *(self._log_prior, self._leave, self._stay, self._min_frames, self._initial),
-                    *(self._beam, self._token, self._score, self._before, self._slot),
-                    *(self._seen, self._nodes, self._confidence, self._count),
+                    *(block, self._automaton, self._network, self._words, self._scores),
+                    *(self._beam, self._tokens, self._history),
                 )
                 block = block[used:]
-                if self._count[self._names.SHORT]:
-                    self._count[self._names.SHORT] = 0
-                    tokens = self._token, self._score, self._before
-                    self._token, self._score, self._before = map(_doubled, tokens)
-                runs += self._collect()
-        return runs
+                if self._count[SHORT]:
+                    self._count[SHORT] = 0
+                    token, score, before = map(_doubled, self._tokens[:3])
+                    self._tokens = Tokens(token, score, before, self._tokens.slot)
+                segments += self._collect()
+        return segments
 
-    def _collect(self) -> list[FrameRun]:
-        """Runs that all hypotheses share; makes room for more nodes."""
-        final = np.empty((self.num_pending, 4), np.int64)
+    def _collect(self) -> list[FrameSegment]:
+        """Return the segments that all hypotheses share; make room for more nodes."""
+        final = np.empty((self.num_pending, NODE_COLUMNS), np.int64)
         final_confidence = np.empty(self.num_pending)
-        number = self._collect_nodes(
-            self._token, self._nodes, self._confidence, self._count, final, final_confidence
-        )
-        while 2 * self.num_pending + self._num_tokens > len(self._nodes):
-            self._nodes, self._confidence = map(_doubled, (self._nodes, self._confidence))
-        places = zip(final[:number, :3].tolist(), final_confidence[:number].tolist())
-        runs = [FrameRun(*place, confidence) for place, confidence in places]
-        return with_confidences(runs, self._evidence, self._options)
+        number = self._collect_nodes(self._tokens.token, self._history, final, final_confidence)
+        while 2 * self.num_pending + self._num_tokens > len(self._history.nodes):
+            nodes, confidence = map(_doubled, self._history[:2])
+            self._history = self._history._replace(nodes=nodes, confidence=confidence)
+        rows = zip(final[:number, :PARENT].tolist(), final_confidence[:number].tolist())
+        segments = [FrameSegment(p, start, end, sure) for (p, start, end), sure in rows]
+        return with_confidences(segments, self._evidence, self._options)
 
-    def _trace_back(self, token: int) -> list[FrameRun]:
-        """The pending runs of a token, in order of time."""
-        end = self.num_frames
-        _, phone, _, start, k, _ = self._token[token].tolist()
-        seen = self._seen[phone] - self._before[token]
-        runs = [FrameRun(phone, start, end, float(seen) / (end - start))]
-        while k != self._names.NO_TOKEN:
-            phone, start, end, parent = self._nodes[k].tolist()
-            runs.append(FrameRun(phone, start, end, float(self._confidence[k])))
+    def _trace_back(self, token: int) -> list[FrameSegment]:
+        """Return the pending segments of a token, in order of time."""
+        end, nodes = self.num_frames, self._history.nodes
+        _, phone, _, start, k, _ = self._tokens.token[token].tolist()
+        seen = self._history.seen[phone] - self._tokens.before[token]
+        segments = [FrameSegment(phone, start, end, float(seen) / (end - start))]
+        while k != NO_TOKEN:
+            phone, start, end, parent = nodes[k].tolist()
+            segments.append(FrameSegment(phone, start, end, float(self._history.confidence[k])))
             k = parent
-        return with_confidences(runs[::-1], copy.copy(self._evidence), self._options)
+        return with_confidences(segments[::-1], copy.copy(self._evidence), self._options)
 
 
 def decode(
     log_posteriors: np.ndarray, model: PhoneModel, options: DecoderOptions | None = None
-) -> list[FrameRun]:
+) -> list[FrameSegment]:
     """Decode a whole recording.
 
     Args:
@@ -288,7 +320,7 @@ def decode(
         options: weights, the default ones if None.
 
     Returns:
-        Runs that cover frames 0 to ``frames``; none if there are no frames.
+        Segments that cover frames 0 to ``frames``; none if there are no frames.
 
     Raises:
         ValueError: as :meth:`Decoder.push`.
@@ -298,11 +330,11 @@ def decode(
 
 
 def _scaled(log_probability: np.ndarray, scale: float) -> np.ndarray:
-    """``scale`` times a log probability, where what is impossible stays so even if scale is 0."""
+    """Return ``scale`` times a log probability; -inf stays -inf even if ``scale`` is 0."""
     finite = np.where(np.isneginf(log_probability), 0.0, log_probability)
     return np.where(np.isneginf(log_probability), -np.inf, scale * finite)
 
 
 def _doubled(array: np.ndarray) -> np.ndarray:
-    """With as much room again behind it."""
+    """Return the array with as much room again behind it."""
     return np.concatenate([array, np.empty_like(array)])

@@ -1,4 +1,4 @@
-"""Forced alignment: when each phone of a known string was spoken, by the best path through it.
+"""Forced alignment: the times of the phones of a known string, by the best path through it.
 
 The string is a chain of junctions with a phone between each two of them. Between phones there may
 be silence. Where the string is not to be trusted, a phone may be another one or missing, at a cost
@@ -10,22 +10,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from speechattn.segments import FrameRun
+from speechattn.jit import jit_when_used
+from speechattn.segments import FrameSegment
 
 LEAST_PHONE_FRAMES = 2
 LEAST_SILENCE_FRAMES = 6  # shorter ones are mostly the closures of stops
 
 
 class Alignment(NamedTuple):
-    """Frame runs that cover the recording, and how well they fit it.
+    """A recording's segments, and how well they fit it.
 
-    ``score``: mean log posterior of the frames' labels, silence left out.
+    Attributes:
+        segments: cover all frames.
+        score: mean log posterior of the frames' labels, silence left out.
     """
 
-    runs: list[FrameRun]
+    segments: list[FrameSegment]
     score: float
 
 
@@ -45,8 +47,8 @@ def force_align(
         log_posteriors: shape (frames, classes).
         phones: classes in the order they were spoken, without silence.
         silence: its class.
-        substitution: nats it costs to hear another phone than the string has; infinite for never.
-        deletion: nats it costs to hear none.
+        substitution: nats that another phone than the string has costs; infinite for never.
+        deletion: nats that it costs to leave a phone out; infinite for never.
 
     Returns:
         None if the recording is too short for the string.
@@ -69,23 +71,23 @@ def force_align(
     # A phone begins where its first state is entered, not where that state goes on.
     begins = np.flatnonzero((np.diff(path, prepend=-1) != 0) & first[path])
     ends = [*begins[1:].tolist(), len(path)]
-    runs = [FrameRun(int(label[path[b]]), b, e) for b, e in zip(begins.tolist(), ends)]
+    segments = [FrameSegment(int(label[path[b]]), b, e) for b, e in zip(begins.tolist(), ends)]
     spoken = np.flatnonzero(label[path] != silence)
     score = log_posteriors[spoken, label[path[spoken]]].mean() if len(spoken) else -np.inf
-    return Alignment(runs, float(score))
+    return Alignment(segments, float(score))
 
 
 def _states(
     phones: Sequence[int], silence: int, classes: int, substitution: float
 ) -> tuple[np.ndarray, ...]:
-    """The states that emit frames, a chain of them for each choice at each place.
+    """Make the states that emit frames, a chain of them for each choice at each position.
 
     Returns:
         For every state its class, the state before it in its chain (-1 for the first), the
         junction that its chain leaves, the one it leads to (-1 but for the last), and the cost of
         entering it.
     """
-    rows = []
+    rows: list[tuple[int, int, int, int, float]] = []
 
     def chain(label: int, length: int, source: int, target: int, cost: float) -> None:
         for i in range(length):
@@ -93,20 +95,29 @@ def _states(
             before = len(rows) - 1 if i else -1
             rows.append((label, before, source, target if last else -1, 0.0 if i else cost))
 
-    for place in range(len(phones) + 1):
-        chain(silence, LEAST_SILENCE_FRAMES, place, place, 0.0)
-    for place, phone in enumerate(phones):
-        chain(phone, LEAST_PHONE_FRAMES, place, place + 1, 0.0)
+    for junction in range(len(phones) + 1):
+        chain(silence, LEAST_SILENCE_FRAMES, junction, junction, 0.0)
+    for junction, phone in enumerate(phones):
+        chain(phone, LEAST_PHONE_FRAMES, junction, junction + 1, 0.0)
         for other in range(classes if np.isfinite(substitution) else 0):
             if other not in (phone, silence):
-                chain(other, LEAST_PHONE_FRAMES, place, place + 1, substitution)
+                chain(other, LEAST_PHONE_FRAMES, junction, junction + 1, substitution)
     label, before, source, target, cost = zip(*rows)
     return *map(np.array, (label, before, source, target)), np.array(cost, dtype=np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
-def _best_path(frames, label, before, source, target, cost, junctions, deletion):
-    """The state of every frame on the best path, shape (frames,); -1 where there is no path."""
+@jit_when_used
+def _best_path(
+    frames: np.ndarray,
+    label: np.ndarray,
+    before: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    cost: np.ndarray,
+    junctions: int,
+    deletion: np.float32,
+) -> np.ndarray:
+    """Return the state of every frame on the best path, shape (frames,); -1 if there is no path."""
     count, states = frames.shape[0], len(label)
     impossible = np.float32(-np.inf)
     score = np.full(states, impossible)

@@ -1,9 +1,8 @@
-"""What the decoder makes of its sources of knowledge: their weights, and the confidence of a phone.
+"""Options of the decoder: weights of its sources of knowledge, and the confidence of a phone.
 
-How sure it is that a phone is right: by its frames, its length, and how the speech went until then.
-
-Where much was unsure, in noise or in an accent never heard, what looks sure is less so as well.
-Only what came before counts, so that confidences need not wait for the end of a recording.
+A confidence depends on the phone's frames, its length, and the confidences until then: where much
+was unsure, in noise or in an accent not trained on, a phone that looks sure is less so. Only
+earlier phones count, so that confidences need not wait for the end of a recording.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from speechattn.errors import ConfigError
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 
 CONFIDENCE = ("confidence_slope", "confidence_context", "confidence_length", "confidence_offset")
-MAY_BE_NEGATIVE = ("insertion_penalty", *CONFIDENCE[1:])
-
-
+MAY_BE_NEGATIVE = ("insertion_penalty", "phones_penalty", "alone_penalty", *CONFIDENCE[1:])
+MAY_BE_MISSING = ("phones_scale", "phones_penalty", "alone_penalty", "beam")
+READINGS = ("words", "phones", "none")  # what the decoder knows beside the posteriors
 FADING = 0.95  # how much a phone counts against the one after it
-LONGEST = 30  # frames; longer phones count as this long
-LEAST = 1e-4  # of a mean posterior, and of what it lacks to 1
+LONGEST_FRAMES = 30  # frames; longer phones count as this long
+LEAST_POSTERIOR = 1e-4  # of a mean posterior, and of 1 minus it
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,9 @@ class DecoderOptions:
             its logit is ``slope * logit(p) + context * m + length * log(d) + offset``, m being
             the mean of logit(p) over the phones until then, d frames its length; see
             :class:`speechattn.decoder.options.Evidence` (logistic regression, as Platt 1999).
+        phones_scale, phones_penalty: ``bigram_scale`` and ``insertion_penalty`` for reading without
+            words; None for the same as with them.
+        alone_penalty: ``insertion_penalty`` for reading without words and n-grams; likewise.
         beam: nats, above 0; readings whose score is lower than the best one's by more are given
             up. None keeps all, and so finds the best for certain.
     """
@@ -61,11 +63,14 @@ class DecoderOptions:
     confidence_offset: float = 0.0
     confidence_context: float = 0.0
     confidence_length: float = 0.0
+    phones_scale: float | None = None
+    phones_penalty: float | None = None
+    alone_penalty: float | None = None
     beam: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name == "beam" and value is None:
+            if name in MAY_BE_MISSING and value is None:
                 continue
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not number or not math.isfinite(value):
@@ -79,7 +84,7 @@ class DecoderOptions:
             raise ConfigError(f"decoder: prior_scale is {self.prior_scale}; give 0 to 1")
 
     def confidence(self, mean_posterior: float, evidence: Sequence[float]) -> float:
-        """How sure it is, 0 to 1, that a phone is right.
+        """Return the probability, 0 to 1, that a phone is right.
 
         Args:
             mean_posterior: of its frames; the confidence itself where nothing else is known.
@@ -92,18 +97,50 @@ class DecoderOptions:
         return 1 / (1 + math.exp(-min(max(logit, -700.0), 700.0)))
 
     def with_lm_scale(self, scale: float) -> DecoderOptions:
-        """With another ``bigram_scale``, and a ``word_scale`` that changes as much.
+        """Return options with another ``bigram_scale``, and ``word_scale`` changed as much.
+
+        The insertion penalty goes from its own at the present scale to ``alone_penalty`` at 0.
 
         Raises:
             ConfigError: if it is out of range.
         """
         changed = replace(self, bigram_scale=scale)
         share = scale / self.bigram_scale if self.bigram_scale else scale
-        return replace(changed, word_scale=self.word_scale * share)
+        penalty = self.insertion_penalty
+        if self.alone_penalty is not None:
+            penalty += (self.alone_penalty - penalty) * (1 - min(share, 1.0))
+        return replace(changed, word_scale=self.word_scale * share, insertion_penalty=penalty)
+
+    def for_reading(self, reading: str) -> DecoderOptions:
+        """Return the options for decoding with less knowledge about the order of phones.
+
+        Args:
+            reading: one of ``READINGS``: words and n-grams, n-grams of phones alone, or none.
+
+        Raises:
+            ConfigError: if it is none of them.
+        """
+        if reading not in READINGS:
+            raise ConfigError(f"reading: {reading!r}; one of {', '.join(READINGS)}")
+        if reading == "none":
+            return self.with_lm_scale(0.0)
+        if reading == "words":
+            return self
+        scale, penalty = self.phones_scale, self.phones_penalty
+        return replace(
+            self,
+            word_scale=0.0,
+            bigram_scale=self.bigram_scale if scale is None else scale,
+            insertion_penalty=self.insertion_penalty if penalty is None else penalty,
+        )
 
     def to_dict(self) -> dict:
-        """As JSON values; without a beam where there is none, as programs before it wrote them."""
-        return {name: v for name, v in asdict(self).items() if (name, v) != ("beam", None)}
+        """As JSON values; without what may be missing and is, as programs before it wrote them."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value is not None or name not in MAY_BE_MISSING
+        }
 
     @classmethod
     def from_dict(cls, values: dict) -> DecoderOptions:
@@ -120,45 +157,45 @@ class DecoderOptions:
 
 
 class Evidence:
-    """Goes along the runs of a recording.
+    """Evidence for the confidence of phones, gathered along the segments of a recording.
 
     Args:
         silence: class of pauses, which say nothing of how the speech goes; None if unknown.
     """
 
-    def __init__(self, silence: int | None = None):
+    def __init__(self, silence: int | None = None) -> None:
         self._silence = silence
         self._sum = self._weight = 0.0
 
-    def take(self, run: FrameRun) -> tuple[float, float, float]:
-        """What the confidence of the next run is made of.
+    def take(self, segment: FrameSegment) -> tuple[float, float, float]:
+        """Return what the confidence of the next segment is computed from.
 
         Args:
-            run: whose ``confidence`` is the mean posterior of its frames.
+            segment: whose ``confidence`` is the mean posterior of its frames.
 
         Returns:
             The logit of that, the mean of such over the phones until now, this one included, of
             which the older count less, and the logarithm of its length in frames.
         """
-        p = min(max(run.confidence, LEAST), 1 - LEAST)
+        p = min(max(segment.confidence, LEAST_POSTERIOR), 1 - LEAST_POSTERIOR)
         logit = math.log(p / (1 - p))
         total, weight = FADING * self._sum + logit, FADING * self._weight + 1
-        if run.phone != self._silence:
+        if segment.phone != self._silence:
             self._sum, self._weight = total, weight
-        return logit, total / weight, math.log(min(run.end - run.start, LONGEST))
+        return logit, total / weight, math.log(min(segment.end - segment.start, LONGEST_FRAMES))
 
 
 def with_confidences(
-    runs: Iterable[FrameRun], evidence: Evidence, options: DecoderOptions
-) -> list[FrameRun]:
-    """Runs of mean posteriors, each as sure as it is.
+    segments: Iterable[FrameSegment], evidence: Evidence, options: DecoderOptions
+) -> list[FrameSegment]:
+    """Return segments with their confidences.
 
     Args:
-        runs: in order of time; ``confidence`` is the mean posterior of the frames.
-        evidence: of the runs before them; is taken further.
-        options: say what of it counts.
+        segments: in order of time; ``confidence`` is the mean posterior of the frames.
+        evidence: of the segments before them; changed.
+        options: weights of the evidence.
     """
     return [
-        replace(run, confidence=options.confidence(run.confidence, evidence.take(run)))
-        for run in runs
+        replace(segment, confidence=options.confidence(segment.confidence, evidence.take(segment)))
+        for segment in segments
     ]

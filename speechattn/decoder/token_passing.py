@@ -1,17 +1,12 @@
-"""The decoder's tokens, and what becomes of them in a frame: they enter phones, and hear.
+"""What becomes of the decoder's tokens in a frame: they enter phones, and take in the posteriors.
 
-Functions over NumPy arrays, compiled by Numba when this module is imported, which the decoder does
-only when it is first used: importing Numba takes longer than everything else in the package.
+Functions over the records of :mod:`speechattn.decoder.records`, compiled by Numba when this module
+is imported. The decoder imports it when it is first used: importing Numba takes longer than
+everything else in the package. Time goes into tokens that exist, however large the automaton is.
 
-A *token* is the best way to be in one state of the automaton whose phone began in one frame
-(Young, Russell and Thornton 1989, "Token passing"). A phone that lasts at least m frames is a
-chain of m links whose last one repeats; a token *lacks* as many frames as there are links before
-it. Nothing competes inside a chain. A token that lacks none is *ready*: it may stay, or leave for
-another phone, and of the ready tokens of a state only the best is kept. Time goes into tokens
-that are there, however large the automaton is.
-
-The segments that lie behind a token are a linked list of *nodes*, shared between tokens. What all
-tokens share cannot change any more, and :mod:`speechattn.decoder.viterbi` takes it out.
+Ready tokens *arrive* in the states that may follow theirs (:func:`expand`, or
+:func:`speechattn.decoder.word_tokens.expand_words` with words). The best arrival in each state
+becomes a token (:func:`start_phones`), and all tokens take in the frame (:func:`advance_frame`).
 """
 
 from __future__ import annotations
@@ -20,95 +15,125 @@ import math
 
 import numpy as np
 
+from speechattn.decoder.records import (
+    ARRIVAL,
+    BEGIN,
+    END,
+    FRAME,
+    LACKS,
+    LEFT,
+    NO_TOKEN,
+    NODE,
+    NODES,
+    PARENT,
+    PHONE,
+    READY,
+    SPOKEN,
+    START,
+    STATE,
+    TOKENS,
+)
 from speechattn.jit import jit_inline
 
 FLOOR = -1000.0  # nats; lower log posteriors, -inf included, count as this, so no token dies of one
-NO_TOKEN = -1  # no node, or no token
 LOWEST = -1e300  # of scores that are possible
-
-# Columns of a node.
-PHONE, START, END, PARENT = 0, 1, 2, 3
-# Columns of a token: its state, the phone of that, the frames it lacks, the first frame of the
-# phone, its last node, and the node for those that leave it in this frame.
-STATE, SPOKEN, LACKS, BEGIN, NODE, LEFT = 0, 1, 2, 3, 4, 5
-# Columns of a state's slot: its ready token, and the entry into it in this frame, if any.
-HELD, ENTRY = 0, 1
-# What the decoder counts: frames, nodes and tokens, and how often there was no room for a token.
-FRAME, NODES, TOKENS, SHORT = 0, 1, 2, 3
 
 
 @jit_inline
-def best_ready(stay, emission, beam, token, score, tokens):
-    """The best of the ready tokens, and what an entry must reach with the frame to be of use.
+def best_ready(stay, emission, beam, tokens, num_tokens):
+    """Find the best ready token, and the score that an arrival must reach with the frame.
 
     Args:
+        stay: as in :class:`~speechattn.decoder.records.PhoneScores`.
         emission: log scores of the frame, shape (P,).
-        tokens: how many there are.
-        the others: as in :func:`speechattn.decoder.viterbi.advance`.
+        beam: nats; see :func:`speechattn.decoder.viterbi.advance`.
+        tokens: :class:`~speechattn.decoder.records.Tokens`.
+        num_tokens: how many there are.
 
     Returns:
-        Token, ``NONE`` if none is ready, and score.
+        Token, ``NO_TOKEN`` if none is ready, and score.
     """
-    lead = NO_TOKEN
+    token, score = tokens.token, tokens.score
+    leader = NO_TOKEN
     bound = -np.inf
-    for k in range(tokens):
+    for k in range(num_tokens):
         p = token[k, SPOKEN]
         after = score[k] + emission[p]
         if token[k, LACKS] == 0:
             after += stay[p]
-            if lead == NO_TOKEN or score[k] > score[lead]:
-                lead = k
+            if leader == NO_TOKEN or score[k] > score[leader]:
+                leader = k
         bound = max(bound, after)
     # What would be below it after the frame need not begin; nor need what is impossible.
-    return lead, max(LOWEST, bound - beam)
+    return leader, max(LOWEST, bound - beam)
 
 
 @jit_inline
-def clear_entries(token, slot, tokens, end):
-    """Clear the slots of the entries from ``tokens`` to ``end``; gives NONE."""
-    for e in range(tokens, end):
-        slot[token[e, STATE], ENTRY] = NO_TOKEN
+def put(target, phone, value, source, end, token, score, slot):
+    """Note an arrival in a state, unless a better one is noted there.
+
+    Args:
+        target: the state.
+        phone: its phone.
+        value: score of the arrival.
+        source: the token that arrives, or ``NO_TOKEN``; goes into the column ``NODE``.
+        end: tokens and arrivals so far.
+        token: of :class:`~speechattn.decoder.records.Tokens`, like ``score`` and ``slot``.
+
+    Returns:
+        Tokens and arrivals; ``NO_TOKEN`` if there is no room.
+    """
+    e = slot[target, ARRIVAL]
+    if e == NO_TOKEN:
+        if end == len(score):
+            return NO_TOKEN
+        e = end
+        slot[target, ARRIVAL] = e
+        token[e, STATE] = target
+        token[e, SPOKEN] = phone
+        end += 1
+    elif value <= score[e]:
+        return end
+    score[e] = value
+    token[e, NODE] = source
+    return end
+
+
+@jit_inline
+def clear_arrivals(tokens, begin, end):
+    """Clear the slots of the arrivals from ``begin`` to ``end``; return ``NO_TOKEN``."""
+    for e in range(begin, end):
+        tokens.slot[tokens.token[e, STATE], ARRIVAL] = NO_TOKEN
     return NO_TOKEN
 
 
 @jit_inline
-def expand(
-    log_prob,
-    following,
-    best,
-    scale,
-    leave,
-    stay,
-    emission,
-    beam,
-    token,
-    score,
-    slot,
-    values,
-    tokens,
-):
-    """Let the ready tokens enter the phones that may follow.
+def expand(automaton, phones, frame, beam, tokens, num_tokens):
+    """Let the ready tokens arrive in the phones that may follow.
 
-    The best entry into each state is put behind the tokens, its source in the column ``NODE``.
+    The best arrival in each state is put behind the tokens, its source in the column ``NODE``.
 
     Args:
-        emission: log scores of the frame, shape (P,).
-        values: room for P scores.
-        tokens: how many there are.
-        the others: as in :func:`speechattn.decoder.viterbi.advance`.
+        automaton, phones, frame, tokens: see :mod:`speechattn.decoder.records`.
+        beam: nats; see :func:`speechattn.decoder.viterbi.advance`.
+        num_tokens: how many there are.
 
     Returns:
-        Tokens and entries; ``NONE`` if there is no room for all.
+        Tokens and arrivals; ``NO_TOKEN`` if there is no room for all.
     """
+    log_prob, following, best, scale = automaton
+    token, score, _, slot = tokens
+    leave, emission = phones.leave, frame.emission
     num_phones = len(emission)
-    lead, bound = best_ready(stay, emission, beam, token, score, tokens)
-    if lead == NO_TOKEN:
-        return tokens
-    end = tokens
+    values = np.empty(num_phones)
+    leader, bound = best_ready(phones.stay, emission, beam, tokens, num_tokens)
+    if leader == NO_TOKEN:
+        return num_tokens
+    end = num_tokens
     worst = -np.inf
-    for turn in range(-1, tokens):
-        k = turn if turn >= 0 else lead
-        if token[k, LACKS] > 0 or turn == lead:
+    for turn in range(-1, num_tokens):
+        k = turn if turn >= 0 else leader
+        if token[k, LACKS] > 0 or turn == leader:
             continue
         state = token[k, STATE]
         out = score[k] + leave[token[k, SPOKEN]]
@@ -120,13 +145,13 @@ def expand(
             value = values[q]
             if value + emission[q] < bound:
                 continue
-            target = following[state, q]
-            e = slot[target, ENTRY]
+            target = following[state, q]  # what follows is put(), spelled out: a third faster
+            e = slot[target, ARRIVAL]
             if e == NO_TOKEN:
                 if end == len(score):
-                    return clear_entries(token, slot, tokens, end)
+                    return clear_arrivals(tokens, num_tokens, end)
                 e = end
-                slot[target, ENTRY] = e
+                slot[target, ARRIVAL] = e
                 token[e, STATE] = target
                 token[e, SPOKEN] = q
                 end += 1
@@ -135,32 +160,35 @@ def expand(
             score[e] = value
             token[e, NODE] = k
         # Where a phone leads to one state whatever was before it, as in a bigram, a token whose
-        # best way out is no better than the leading one's worst cannot improve any entry.
-        if turn < 0 and len(best) == num_phones and end == tokens + num_phones:
+        # best way out is no better than the leader's worst cannot improve any arrival.
+        if turn < 0 and len(best) == num_phones and end == num_tokens + num_phones:
             worst = np.inf
-            for e in range(tokens, end):
+            for e in range(num_tokens, end):
                 worst = min(worst, score[e])
-    clear_entries(token, slot, tokens, end)
+    clear_arrivals(tokens, num_tokens, end)
     return end
 
 
 @jit_inline
-def start_phones(stay, min_frames, token, score, before, slot, seen, nodes, confidence, count, end):
-    """Make tokens of the entries behind the tokens, and a node for each token that they follow.
+def start_phones(phones, tokens, history, end):
+    """Make tokens of the arrivals, and a node for each token that they leave.
 
     Args:
-        end: tokens and entries.
-        the others: as in :func:`speechattn.decoder.viterbi.advance`.
+        phones, tokens, history: see :mod:`speechattn.decoder.records`.
+        end: tokens and arrivals.
 
     Returns:
         How many tokens there are now.
     """
-    tokens, t = count[TOKENS], count[FRAME]
-    kept = tokens
-    for e in range(tokens, end):
+    stay, min_frames = phones.stay, phones.min_frames
+    token, score, before, slot = tokens
+    nodes, confidence, seen, count = history
+    num_tokens, t = count[TOKENS], count[FRAME]
+    new = num_tokens
+    for e in range(num_tokens, end):
         state, p, source = token[e, STATE], token[e, SPOKEN], token[e, NODE]
-        # An entry that the token already there will beat when it gets ready is none.
-        other = slot[state, HELD]
+        # Leave out an arrival that the token already there will beat when it gets ready.
+        other = slot[state, READY]
         if other != NO_TOKEN and score[e] <= score[other] + min_frames[p] * stay[p]:
             continue
         k = token[source, LEFT]
@@ -175,33 +203,37 @@ def start_phones(stay, min_frames, token, score, before, slot, seen, nodes, conf
             nodes[k, END] = t
             nodes[k, PARENT] = token[source, NODE]
             confidence[k] = (seen[q] - before[source]) / (t - start)
-        token[kept, STATE] = state
-        token[kept, SPOKEN] = p
-        token[kept, LACKS] = min_frames[p]
-        token[kept, BEGIN] = t
-        token[kept, NODE] = k
-        token[kept, LEFT] = NO_TOKEN
-        score[kept] = score[e]
-        before[kept] = seen[p]
-        kept += 1
-    return kept
+        token[new, STATE] = state
+        token[new, SPOKEN] = p
+        token[new, LACKS] = min_frames[p]
+        token[new, BEGIN] = t
+        token[new, NODE] = k
+        token[new, LEFT] = NO_TOKEN
+        score[new] = score[e]
+        before[new] = seen[p]
+        new += 1
+    return new
 
 
 @jit_inline
-def advance_frame(log_posterior, emission, stay, beam, token, score, before, slot, seen, tokens):
-    """Take tokens through a frame; give up those that another one of their state or the beam beats.
+def advance_frame(frame, stay, beam, tokens, seen, num_tokens):
+    """Take tokens through a frame; drop those that another of their state or the beam beats.
 
     Args:
-        log_posterior: of the frame, shape (P,); changed.
-        emission: its log scores, shape (P,).
-        tokens: how many there are.
-        the others: as in :func:`speechattn.decoder.viterbi.advance`.
+        frame: its ``log_posterior`` is changed.
+        stay: as in :class:`~speechattn.decoder.records.PhoneScores`.
+        beam: nats; see :func:`speechattn.decoder.viterbi.advance`.
+        tokens: :class:`~speechattn.decoder.records.Tokens`.
+        seen: as in :class:`~speechattn.decoder.records.History`; changed.
+        num_tokens: how many there are.
 
     Returns:
         How many are left.
     """
+    log_posterior, emission = frame
+    token, score, before, slot = tokens
     best = best_ready = -np.inf
-    for k in range(tokens):
+    for k in range(num_tokens):
         p = token[k, SPOKEN]
         score[k] += emission[p]
         if token[k, LACKS] == 0:
@@ -211,33 +243,33 @@ def advance_frame(log_posterior, emission, stay, beam, token, score, before, slo
         best = max(best, score[k])
 
     bound = best - beam
-    kept = 0
-    for k in range(tokens):
+    left = 0
+    for k in range(num_tokens):
         state, p, lacks = token[k, STATE], token[k, SPOKEN], token[k, LACKS]
         if score[k] < bound and (lacks > 1 or score[k] < best_ready):
             if lacks == 0:
-                slot[state, HELD] = NO_TOKEN
+                slot[state, READY] = NO_TOKEN
             continue
-        to = kept
+        target = left
         if lacks == 1:  # gets ready now; another one in its state began earlier and comes before
-            other = slot[state, HELD]
+            other = slot[state, READY]
             if other != NO_TOKEN and score[k] <= score[other]:
                 continue
             if other != NO_TOKEN:
-                to = other
+                target = other
         if lacks <= 1:
-            slot[state, HELD] = to
+            slot[state, READY] = target
         if log_posterior[p] < np.inf:
             seen[p] += min(1.0, math.exp(log_posterior[p]))
             log_posterior[p] = np.inf
-        if to != k:
-            token[to, STATE] = state
-            token[to, SPOKEN] = p
-            token[to, BEGIN] = token[k, BEGIN]
-            token[to, NODE] = token[k, NODE]
-            score[to] = score[k]
-            before[to] = before[k]
-        token[to, LACKS] = max(0, lacks - 1)
-        token[to, LEFT] = NO_TOKEN
-        kept += to == kept
-    return kept
+        if target != k:
+            token[target, STATE] = state
+            token[target, SPOKEN] = p
+            token[target, BEGIN] = token[k, BEGIN]
+            token[target, NODE] = token[k, NODE]
+            score[target] = score[k]
+            before[target] = before[k]
+        token[target, LACKS] = max(0, lacks - 1)
+        token[target, LEFT] = NO_TOKEN
+        left += target == left
+    return left

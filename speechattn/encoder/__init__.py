@@ -1,4 +1,4 @@
-"""Frames in, phone scores out: attention and feed-forward layers in turn, and what to compare with.
+"""Encoders from frames to phone scores: attention and feed-forward layers in turn, and baselines.
 
 Read ``encoder.py`` first; ``baselines.py`` holds the feed-forward net, the CNN and the RNN.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from speechattn.encoder.encoder import Encoder as Encoder
     from speechattn.encoder.encoder import PhoneClassifier as PhoneClassifier
 
-__all__ = ["EncoderConfig", "Encoder", "PhoneClassifier"]
+__all__ = ["Encoder", "EncoderConfig", "PhoneClassifier"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

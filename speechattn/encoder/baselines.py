@@ -1,32 +1,27 @@
-"""Encoders that truncated self-attention is compared with, and how a kind is chosen.
+"""Encoders that truncated self-attention is compared with: window of frames, CNN, RNN.
 
-``encoder.kind`` names one of :data:`KINDS`; it is ``attention`` where it is left out. Every kind has
-keys of its own, and all of them ``width``, ``stack`` and ``dropout``.
-
-Recurrent layers for whole batches (``forward``) and for a stream (``advance``), with the same numbers.
-
-Layers of the encoders that attention is compared with: nets on a window of frames, convolutions.
-
-As in :mod:`speechattn.encoder.layers`, each is for whole batches (``forward``) and for a stream
-(``advance``), with the same numbers.
+``encoder.kind`` names one of :data:`KINDS`; without it, the kind is ``attention``. Each kind has
+keys of its own, and all have ``width``, ``stack`` and ``dropout``. First come the configurations,
+then the layers. As in :mod:`speechattn.encoder.layers`, ``forward`` is for batches and
+``forward_chunk`` for streams, with the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from speechattn.attention.kernels.runtime import fast_bfloat16
-from speechattn.attention.masks import valid_frames
+from speechattn.attention.masks import StreamState, valid_frames
 from speechattn.checks import is_int, tuples
 from speechattn.encoder.config import EncoderConfig, EncoderShape
-from speechattn.encoder.layers import Neighbourhood, SequenceDropout
+from speechattn.encoder.layers import Neighbourhood, SequenceDropout, StreamingLayer
+from speechattn.encoder.onednn import fast_bfloat16
 from speechattn.errors import ConfigError
 
 CELLS = ("lstm", "gru")
@@ -38,10 +33,10 @@ class FramesConfig(EncoderShape):
 
     Attributes:
         window: ``[left, right]`` in 10 ms frames. With ``stack`` s, multiples of s.
-        layers: hidden layers.
-        width: of each of them.
-        stack: 10 ms frames that enter as one vector and whose labels leave together.
-        dropout: probability in training.
+        layers: number of hidden layers.
+        width: width of each of them.
+        stack: number of 10 ms frames that enter as one vector and whose labels come out together.
+        dropout: dropout probability in training.
     """
 
     window: tuple = (14, 14)
@@ -65,11 +60,11 @@ class FramesConfig(EncoderShape):
 
     @property
     def windows(self) -> list[tuple[int, int]]:
-        """The one window there is."""
+        """The window of the first layer."""
         return [self.window]
 
     def context(self, side: int) -> int:
-        """10 ms frames of past (``side`` 0) or future (1) that an output depends on."""
+        """See :meth:`EncoderShape.context`."""
         return self.stack - 1 + self.window[side]
 
 
@@ -78,13 +73,13 @@ class CnnConfig(EncoderShape):
     """Convolutions over time, each added to what comes in (as in Bai et al., 2018).
 
     Attributes:
-        width: channels.
-        kernels: vectors each convolution sees, one number a layer.
-        dilations: distance between those, in vectors, one number a layer; null for 1 in all.
-        right: how many of a kernel's vectors lie in the future, one number a layer: 0 for a causal
-            convolution; null for half of the kernel in all.
-        stack: 10 ms frames that enter as one vector and whose labels leave together.
-        dropout: probability in training.
+        width: number of channels.
+        kernels: kernel size of each layer, in vectors.
+        dilations: distance between the vectors of a kernel, for each layer; null for 1 in all.
+        right: how many vectors of a kernel lie in the future, for each layer; 0 for a causal
+            convolution, null for half of the kernel in all.
+        stack: number of 10 ms frames that enter as one vector and whose labels come out together.
+        dropout: dropout probability in training.
     """
 
     width: int = 256
@@ -121,7 +116,7 @@ class CnnConfig(EncoderShape):
 
     @property
     def layers(self) -> list[tuple[int, int, int]]:
-        """Vectors of past and of future a convolution reaches, and its dilation, of every layer."""
+        """(vectors of the past, vectors of the future, dilation) of every layer."""
         dilations = self.dilations or (1,) * len(self.kernels)
         rights = self.right or [kernel // 2 for kernel in self.kernels]
         return [
@@ -130,7 +125,7 @@ class CnnConfig(EncoderShape):
         ]
 
     def context(self, side: int) -> int:
-        """10 ms frames of past (``side`` 0) or future (1) that an output depends on."""
+        """See :meth:`EncoderShape.context`."""
         return self.stack - 1 + self.stack * sum(layer[side] for layer in self.layers)
 
 
@@ -139,16 +134,16 @@ class RnnConfig(EncoderShape):
     """Recurrent layers, each added to what comes in.
 
     Attributes:
-        width: of the vectors between layers; of a bidirectional layer, half comes from each
-            direction.
+        width: width of the vectors between layers; in a bidirectional layer, each direction gives
+            half.
         cell: ``"lstm"`` (Hochreiter & Schmidhuber, 1997) or ``"gru"`` (Cho et al., 2014).
-        layers: how many.
-        bidirectional: whether a second half of every layer reads from the end. Then nothing is
-            known before the end of a recording.
-        delay: 10 ms frames that are read before a label is given; not if bidirectional. With
-            ``stack`` s, a multiple of s.
-        stack: 10 ms frames that enter as one vector and whose labels leave together.
-        dropout: probability in training.
+        layers: number of layers.
+        bidirectional: whether each layer also reads from the end. Then nothing is known before the
+            end of a recording.
+        delay: number of 10 ms frames that are read before a label is given; not with bidirectional
+            layers. With ``stack`` s, a multiple of s.
+        stack: number of 10 ms frames that enter as one vector and whose labels come out together.
+        dropout: dropout probability in training.
     """
 
     width: int = 256
@@ -181,12 +176,12 @@ class RnnConfig(EncoderShape):
             )
 
     def context(self, side: int) -> int | None:
-        """10 ms frames of past (``side`` 0) or future (1) that an output depends on; None for all."""
+        """See :meth:`EncoderShape.context`."""
         return None if side == 0 or self.bidirectional else self.stack - 1 + self.delay
 
     @property
     def endless(self) -> str:
-        """What makes it wait for the end."""
+        """See :attr:`EncoderShape.endless`."""
         return "encoder.bidirectional: true reads recordings from their end as well"
 
 
@@ -195,15 +190,15 @@ KINDS: dict[str, type[EncoderShape]] = {kind.kind: kind for kind in get_args(Any
 
 
 class Recurrent(nn.Module):
-    """An LSTM or a GRU; a bidirectional one gives half of its vectors from each direction.
+    """An LSTM or a GRU. If bidirectional, each direction gives half of the vectors.
 
     Args:
-        width: of the vectors in and out.
+        width: width of the vectors.
         cell: ``"lstm"`` or ``"gru"``.
-        bidirectional: whether there is a direction from the end; a stream then waits for it.
+        bidirectional: whether there is a direction from the end. A stream then waits for the end.
     """
 
-    def __init__(self, width: int, cell: str, bidirectional: bool):
+    def __init__(self, width: int, cell: str, bidirectional: bool) -> None:
         super().__init__()
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
         hidden = width // 2 if bidirectional else width
@@ -211,20 +206,20 @@ class Recurrent(nn.Module):
         self.rnn = kind(width, hidden, batch_first=True, bidirectional=bidirectional)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """x: shape (batch, frames, width); beyond a length the output means nothing."""
+        """Process frames, shape (batch, frames, width); output beyond a length is arbitrary."""
         if x.shape[1] == 0:
             return x
         if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not fast_bfloat16():
-            with torch.autocast("cpu", enabled=False):  # oneDNN refuses an LSTM in 16 bits there
+            with torch.autocast("cpu", enabled=False):  # oneDNN has no LSTM in 16 bits there
                 return self(x.float(), lengths)
-        if lengths is None or not self.bidirectional:  # what comes after changes nothing before it
+        if lengths is None or not self.bidirectional:  # padding comes after all frames
             return self.rnn(x)[0]
-        some = lengths.clamp(min=1).cpu()  # packing refuses 0
-        packed = pack_padded_sequence(x, some, batch_first=True, enforce_sorted=False)
+        at_least_one = lengths.clamp(min=1).cpu()  # packing refuses 0
+        packed = pack_padded_sequence(x, at_least_one, batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.rnn(packed)[0], True, total_length=x.shape[1])[0]
 
-    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
-        """x: shape (1, new frames, width); returns the outputs that are now complete."""
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """See :meth:`StreamingLayer.forward_chunk`."""
         if self.bidirectional:
             state.setdefault("waiting", []).append(x)
             if not last:
@@ -237,22 +232,22 @@ class Recurrent(nn.Module):
 
 
 class Delayed(nn.Module):
-    """Layers that look at nothing ahead, with their outputs moved so that they have heard more.
+    """Causal layers whose output for a vector comes ``delay`` vectors later, with more context.
 
-    The output for a vector is given ``delay`` vectors later; zeros follow the last of them.
+    Zeros follow the last vector.
 
     Args:
-        layers: causal ones, in turn.
-        delay: vectors.
+        layers: causal layers in turn.
+        delay: number of vectors.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], delay: int):
+    def __init__(self, layers: Sequence[nn.Module], delay: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.delay = delay
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """x: shape (batch, frames, width)."""
+        """Process frames, shape (batch, frames, width)."""
         if lengths is not None:
             x = x.masked_fill(~valid_frames(lengths, x.shape[1])[:, :, None], 0)
             lengths = lengths + self.delay
@@ -261,74 +256,75 @@ class Delayed(nn.Module):
             x = layer(x, lengths)
         return x[:, self.delay :]
 
-    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
-        """x: shape (1, new frames, width); returns the outputs that are now complete."""
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """See :meth:`StreamingLayer.forward_chunk`."""
         if last:
             x = F.pad(x, (0, 0, 0, self.delay))
         for number, layer in enumerate(self.layers):
-            x = layer.advance(x, state.setdefault(number, {}), last)
+            streaming = cast(StreamingLayer, layer)
+            x = streaming.forward_chunk(x, state.setdefault(f"layer {number}", {}), last)
         early = min(state.get("early", self.delay), x.shape[1])
         state["early"] = state.get("early", self.delay) - early
         return x[:, early:]
 
 
 class FrameWindow(Neighbourhood):
-    """A window of vectors side by side, times a matrix: the first layer of a net on frames.
+    """A linear layer on a window of vectors: the first layer of the feed-forward net.
 
     Args:
-        width_in: of the vectors in.
-        width: of the vectors out.
-        left: vectors of the past in the window.
-        right: vectors of the future in it.
-        dropout: probability in training.
+        width_in: width of the input vectors.
+        width: width of the output vectors.
+        left: number of vectors of the past in the window.
+        right: number of vectors of the future in it.
+        dropout: dropout probability in training.
     """
 
-    def __init__(self, width_in: int, width: int, left: int, right: int, dropout: float):
+    def __init__(self, width_in: int, width: int, left: int, right: int, dropout: float) -> None:
         super().__init__(left, right, width)
-        # A convolution is that product, without a copy of every window.
+        # A convolution computes this without a copy of every window.
         self.weigh = nn.Conv1d(width_in, width, left + 1 + right)
         self.norm = nn.LayerNorm(width)
         self.dropout = SequenceDropout(dropout)
 
     def _compute(self, x: Tensor) -> Tensor:
-        weighed = self.weigh(x.transpose(1, 2)).transpose(1, 2)
-        return self.dropout(F.relu(self.norm(weighed)))
+        y = self.weigh(x.transpose(1, 2)).transpose(1, 2)
+        return self.dropout(F.relu(self.norm(y)))
 
 
 class FeedForwardBlock(nn.Module):
-    """A matrix, normalisation and a ReLU, for every vector alone.
+    """A linear layer, normalisation and a ReLU, for every vector alone.
 
     Args:
-        width: of the vectors in and out.
-        dropout: probability in training.
+        width: width of the vectors.
+        dropout: dropout probability in training.
     """
 
-    def __init__(self, width: int, dropout: float):
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.weigh = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
         self.dropout = SequenceDropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """x: shape (batch, frames, width)."""
+        """Process frames, shape (batch, frames, width)."""
         return self.dropout(F.relu(self.norm(self.weigh(x))))
 
-    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
-        """Nothing to remember."""
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """See :meth:`StreamingLayer.forward_chunk`; there is no state."""
         return self(x)
 
 
 class TimeConvolution(Neighbourhood):
-    """Convolution over time and all channels, a ReLU, then a matrix across channels.
+    """Convolution over time and all channels, a ReLU, then a linear layer across channels.
 
     Args:
-        width: channels.
-        left: vectors of the past that are reached, a multiple of the dilation.
-        right: vectors of the future, likewise; 0 is causal.
-        dilation: distance between the vectors that are seen.
+        width: number of channels.
+        left: how far the kernel reaches into the past, in vectors, a multiple of the dilation.
+        right: how far it reaches into the future, likewise; 0 is causal.
+        dilation: distance between the vectors of the kernel.
     """
 
-    def __init__(self, width: int, left: int, right: int, dilation: int):
+    def __init__(self, width: int, left: int, right: int, dilation: int) -> None:
         super().__init__(left, right, width)
         kernel = (left + right) // dilation + 1
         self.weigh = nn.Conv1d(width, width, kernel, dilation=dilation)

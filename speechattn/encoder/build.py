@@ -1,7 +1,6 @@
-"""The layers that a configuration asks for; every kind of encoder is made here.
+"""Build the layers of an encoder of any kind from its configuration.
 
-A layer has ``forward(x, lengths)`` for batches, shape (batch, vectors, width), and ``advance(x, state,
-last)`` for a stream; see :mod:`speechattn.encoder.layers`.
+For the methods of a layer see :mod:`speechattn.encoder.layers`.
 """
 
 from __future__ import annotations
@@ -26,25 +25,28 @@ from speechattn.encoder.layers import Convolution, FeedForward, Residual
 
 
 def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module, list[nn.Module]]:
-    """What frames enter by, and the layers after it.
+    """Build the input layer and the layers after it.
 
     Args:
-        config: of any kind.
-        input_dim: numbers a frame.
+        config: configuration of any kind.
+        input_dim: numbers of a frame.
 
     Returns:
-        A module from (batch, vectors, input_dim * stack) to what the first layer takes, and the
+        A module from (batch, vectors, input_dim * stack) to the input of the first layer, and the
         layers, the last of which gives (batch, vectors, config.width).
     """
     if isinstance(config, FramesConfig):
         return nn.Identity(), _frames_layers(config, input_dim * config.stack)
     enter = nn.Linear(input_dim * config.stack, config.width)
-    make = {EncoderConfig: _attention_layers, CnnConfig: _cnn_layers, RnnConfig: _rnn_layers}
-    return enter, make[type(config)](config)
+    if isinstance(config, CnnConfig):
+        return enter, _cnn_layers(config)
+    if isinstance(config, RnnConfig):
+        return enter, _rnn_layers(config)
+    return enter, _attention_layers(config)
 
 
 def encoder_windows(config: EncoderConfig) -> list[WindowMask]:
-    """What the attention layer of every block sees, in the vectors between layers."""
+    """Return the mask of the attention layer of every block, in encoder vectors."""
     return [WindowMask(*(_vectors(side, config.stack) for side in pair)) for pair in config.windows]
 
 
@@ -64,14 +66,14 @@ def _attention_layers(config: EncoderConfig) -> list[nn.Module]:
 
 
 def _attention(config: EncoderConfig, window: WindowMask, reach: int | None) -> MultiHeadAttention:
-    """The attention layer of a block; reach in 10 ms frames."""
+    """Build the attention layer of a block; ``reach`` is in 10 ms frames."""
     return MultiHeadAttention(
         config.width,
         config.heads,
         scores=config.scores,
         weights=config.weights,
         positions=config.positions,
-        visibility=window,
+        mask=window,
         trained_length=_vectors(config.trained_length, config.stack),
         reach=_vectors(reach, config.stack),
         known_finite=True,
@@ -96,5 +98,5 @@ def _rnn_layers(config: RnnConfig) -> list[nn.Module]:
     recurrent = [
         Recurrent(config.width, config.cell, config.bidirectional) for _ in range(config.layers)
     ]
-    layers = [Residual(config.width, layer, config.dropout) for layer in recurrent]
+    layers: list[nn.Module] = [Residual(config.width, layer, config.dropout) for layer in recurrent]
     return [Delayed(layers, config.delay // config.stack)] if config.delay else layers

@@ -1,13 +1,14 @@
-"""The shape of the self-attention encoder: every option, its default, and which values are possible.
+"""Configurations of encoders: the base of all kinds, and the one of self-attention.
 
-Other kinds of encoders are in :mod:`speechattn.encoder.baselines`.
-
-What the configuration of every kind of encoder says of it: how far it sees, and whether it streams.
+Other kinds are in :mod:`speechattn.encoder.baselines`. Configurations compute how far an encoder
+sees and whether it can stream.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, cast
 
 from speechattn.attention.functional import SCORES, WEIGHTS
 from speechattn.attention.positions import POSITIONS
@@ -15,50 +16,84 @@ from speechattn.checks import is_int, tuples
 from speechattn.errors import ConfigError
 from speechattn.segments import SHIFT_MS
 
-MOST_LAYERS = 1000  # more than anybody trains, few enough to be made
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+MAX_LAYERS = 1000  # more than anybody trains, few enough to be made
 
 
 class EncoderShape:
     """Base of the configurations of encoders; each is a frozen dataclass and has :meth:`context`.
 
     Attributes:
-        kind: name of the kind, as ``encoder.kind`` gives it.
-        trained_length: 10 ms frames beyond which input is refused; None for no limit.
-        stack: 10 ms frames that enter as one vector.
-        any_window: least and most 10 ms frames to either side that it works with when told to.
+        kind: name of the kind, the value of ``encoder.kind``.
+        width: width of the vectors that the encoder gives.
+        dropout: dropout probability in training.
+        stack: number of 10 ms frames that enter as one vector.
+        trained_length: number of 10 ms frames beyond which input is refused; None for no limit.
+        any_window: least and most 10 ms frames to either side for which it was trained; None for a
+            model of one window.
         windows: ``(left, right)`` in 10 ms frames of every layer that has a window of its own.
     """
 
-    # Without types, which would make keys of a configuration file of them.
+    if TYPE_CHECKING:  # at run time, annotations would become keys of a configuration file
+        kind: str
+        width: int
+        dropout: float
+        stack: int
+        trained_length: int | None
+        any_window: tuple | None
+
     kind = ""
     stack = 1
     trained_length = None
     any_window = None
-    windows = ()
+
+    @property
+    def windows(self) -> Sequence[tuple[int | None, int | None]]:
+        """``(left, right)`` in 10 ms frames of every layer that has a window of its own."""
+        return ()
 
     def context(self, side: int) -> int | None:
-        """10 ms frames of past (``side`` 0) or future (1) that an output depends on; None for all."""
+        """Return how many 10 ms frames of past (``side`` 0) or future (1) an output depends on.
+
+        None if it is all of them.
+        """
         raise NotImplementedError
+
+    def check_window(self, window: tuple[int, int]) -> None:
+        """Check that the encoder was trained for a window.
+
+        Args:
+            window: left and right, in 10 ms frames.
+
+        Raises:
+            ConfigError: if it was not; the message says what to do.
+        """
+        left, right = window
+        raise ConfigError(
+            f"window {left}/{right}: this model's encoder is of kind {self.kind!r}, without one"
+        )
 
     @property
     def look_ahead(self) -> int | None:
-        """10 ms frames of future an output waits for, over all layers; None for no limit."""
+        """Number of 10 ms frames of future that an output waits for; None for no limit."""
         return self.context(1)
 
     @property
     def receptive_field_ms(self) -> float | None:
-        """Milliseconds of frames an output depends on; None for no limit."""
+        """Milliseconds of frames that an output depends on; None for no limit."""
         left, right = self.context(0), self.context(1)
         return None if left is None or right is None else (left + 1 + right) * SHIFT_MS
 
     @property
     def endless(self) -> str:
-        """What makes an encoder without a limit to its look-ahead wait for the end, for messages."""
+        """Why an encoder without limit to its look-ahead waits for the end, for messages."""
         return f"encoder.window: {self.windows} has a right side without limit (None)"
 
     def to_dict(self) -> dict:
-        """As JSON values, for a checkpoint; attention is what has no ``kind`` in it."""
-        return asdict(self)
+        """Return JSON values for a checkpoint; the kind ``attention`` has no ``kind`` in it."""
+        return asdict(cast("DataclassInstance", self))
 
     def _check_counts(self, *names: str) -> None:
         for name in names:
@@ -66,9 +101,9 @@ class EncoderShape:
                 raise ConfigError(
                     f"encoder.{name}: {getattr(self, name)!r}; a whole number from 1 on"
                 )
-            if name in ("blocks", "layers") and getattr(self, name) > MOST_LAYERS:
+            if name in ("blocks", "layers") and getattr(self, name) > MAX_LAYERS:
                 raise ConfigError(
-                    f"encoder.{name}: {getattr(self, name)}; at most {MOST_LAYERS}: it is damaged"
+                    f"encoder.{name}: {getattr(self, name)}; at most {MAX_LAYERS}: it is damaged"
                 )
 
     def _check_dropout(self) -> None:
@@ -85,30 +120,34 @@ class EncoderConfig(EncoderShape):
     """The shape of an encoder of truncated self-attention, the kind ``attention``.
 
     Attributes:
-        width: of the vectors between layers.
-        heads: attention heads; must divide the width, into even parts for rotary positions.
+        width: width of the vectors between layers.
+        heads: number of attention heads. It must divide the width, into even parts for rotary
+            positions.
         feedforward: inner width of the feed-forward layers.
-        blocks: how often attention and feed-forward alternate.
-        window: ``[left, right]`` in 10 ms frames for every block, or one pair for each block;
-            null for no limit. With ``stack`` s, multiples of s.
-        any_window: ``[least, most]`` 10 ms frames: training draws windows between them, a few for
-            every update, and the model then works with any; ``window`` is what it works with unless
-            it is told otherwise. Null for a model of one window. With ``stack`` s, multiples of s.
-        conv_kernel: encoder frames of a depthwise convolution between attention and feed-forward,
-            odd; 0 for none.
-        conv_right: how many of them lie in the future: 0 for a causal convolution, null for half.
-        scores: ``"dot"`` or ``"additive"``; see :mod:`speechattn.attention.functional`.
-        weights: ``"softmax"`` or ``"relu"``; see :mod:`speechattn.attention.functional`.
+        blocks: number of blocks of attention and feed-forward layers.
+        window: ``[left, right]`` in 10 ms frames for every block, or one pair for each block; null
+            for no limit. With ``stack`` s, multiples of s.
+        any_window: ``[least, most]`` in 10 ms frames. Training draws windows between them, a few
+            for every update, and the model then works with any of them; ``window`` is the default.
+            Null for a model of one window. With ``stack`` s, multiples of s.
+        conv_kernel: size of a depthwise convolution between attention and feed-forward, in encoder
+            frames, odd; 0 for none.
+        conv_right: how many frames of the kernel lie in the future; 0 for a causal convolution,
+            null for half.
+        scores: ``"dot"`` or ``"additive"``, see :mod:`speechattn.attention.functional`.
+        weights: ``"softmax"`` or ``"relu"``, see :mod:`speechattn.attention.functional`.
         positions: ``"none"``, ``"sinusoidal"``, ``"learned"``, ``"rotary"`` (dot products only) or
-            ``"distance"``; see :mod:`speechattn.attention.positions`. Every attention layer has its own:
-            vectors are added to its normalised input, not once to the input of the encoder.
-        trained_length: 10 ms frames that learned positions reach, needed for them; longer inputs
-            are refused. With ``stack`` s, a multiple of s.
-        reach: largest distance, in 10 ms frames, with a bias of its own in positions by distance;
-            null for the window, which is also the most. With ``stack`` s, a multiple of s.
-        stack: 10 ms frames that enter the encoder as one vector; labels leave at 100 a second
-            whatever it is.
-        dropout: probability in training.
+            ``"distance"``, see :mod:`speechattn.attention.positions`. Every attention layer has its
+            own; position vectors are added to its normalised input, not once to the input of the
+            encoder.
+        trained_length: length in 10 ms frames that learned positions reach. Longer input is
+            refused. Needed for learned positions only; with ``stack`` s, a multiple of s.
+        reach: largest distance in 10 ms frames with a bias of its own, for positions by distance;
+            null for the window, which is also the largest possible. With ``stack`` s, a multiple of
+            s.
+        stack: number of 10 ms frames that enter the encoder as one vector. Labels come out at 100 a
+            second whatever it is.
+        dropout: dropout probability in training.
     """
 
     kind = "attention"  # not a field: files from before there were other kinds have no such key
@@ -204,14 +243,14 @@ class EncoderConfig(EncoderShape):
                 )
 
     def _check_positions(self) -> None:
-        for name, of, least in (("trained_length", "learned", 1), ("reach", "distance", 0)):
+        for name, kind, least in (("trained_length", "learned", 1), ("reach", "distance", 0)):
             value = getattr(self, name)
             if value is None:
                 continue
-            if self.positions != of:
+            if self.positions != kind:
                 raise ConfigError(
                     f"encoder.{name}: {value!r} with encoder.positions {self.positions!r}; it is "
-                    f"for {of!r} alone: leave it out"
+                    f"for {kind!r} alone: leave it out"
                 )
             if not is_int(value, least) or value % self.stack:
                 raise ConfigError(
@@ -223,15 +262,15 @@ class EncoderConfig(EncoderShape):
                 "encoder.trained_length: null; learned positions need the length of the longest "
                 "input, in 10 ms frames"
             )
-        endless = any(None in window for window in self.windows)
-        if self.positions == "distance" and self.reach is None and endless:
+        unlimited = any(None in window for window in self.windows)
+        if self.positions == "distance" and self.reach is None and unlimited:
             raise ConfigError(
                 "encoder.reach: null with a window without limit; give the largest distance, "
                 "in 10 ms frames, that gets a bias of its own"
             )
 
     def to_dict(self) -> dict:
-        """As JSON values; a model of one window has no ``any_window``, as before there was any."""
+        """Return JSON values; a model of one window has no ``any_window``, as in old files."""
         values = super().to_dict()
         if self.any_window is None:
             del values["any_window"]
@@ -259,22 +298,47 @@ class EncoderConfig(EncoderShape):
         """Largest distance with a bias of its own, in 10 ms frames, of every block."""
         if self.positions != "distance":
             return [None] * self.blocks
-        most = [None if None in window else max(window) for window in self.windows]
         if self.any_window is not None:  # the same biases, whatever the window
-            most = [self.any_window[1]] * self.blocks
-        return [min(side for side in (self.reach, widest) if side is not None) for widest in most]
+            widest: list[int | None] = [self.any_window[1]] * self.blocks
+        else:
+            widest = [
+                None if left is None or right is None else max(left, right)
+                for left, right in self.windows
+            ]
+        return [min(side for side in (self.reach, most) if side is not None) for most in widest]
 
     @property
     def conv_sides(self) -> tuple[int, int]:
-        """Encoder frames of past and of future in the kernel of a convolution."""
+        """Encoder frames of past and future in the kernel of a convolution."""
         right = self.conv_kernel // 2 if self.conv_right is None else self.conv_right
         return max(0, self.conv_kernel - 1 - right), right
 
     def context(self, side: int) -> int | None:
-        """10 ms frames of past (``side`` 0) or future (1) that an output depends on."""
+        """See :meth:`EncoderShape.context`."""
         total = self.stack - 1
         for window in self.windows:
-            if window[side] is None:
+            frames = window[side]
+            if frames is None:
                 return None
-            total += window[side] + self.conv_sides[side] * self.stack
+            total += frames + self.conv_sides[side] * self.stack
         return total
+
+    def check_window(self, window: tuple[int, int]) -> None:
+        """See :meth:`EncoderShape.check_window`."""
+        left, right = window
+        prefix = f"window {left}/{right}"
+        if self.any_window is None:
+            own = sorted({str(list(pair)) for pair in self.windows})
+            raise ConfigError(
+                f"{prefix}: this model was trained for its own window alone ({', '.join(own)}); "
+                "leave the window out, or train a model with encoder.any_window"
+            )
+        least, most = self.any_window
+        for side in window:
+            if not least <= side <= most or side % self.stack:
+                steps = f" in steps of {self.stack}" if self.stack > 1 else ""
+                raise ConfigError(
+                    f"{prefix}: {side} frames; this model was trained for {least} to {most}{steps} "
+                    f"(frames of {SHIFT_MS:g} ms); choose one of these, or train a model with "
+                    "another encoder.any_window"
+                )

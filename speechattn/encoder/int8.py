@@ -1,13 +1,13 @@
-"""Linear layers in whole numbers of 8 bits, for inference: inputs, weights, and sums in 32 bits.
+"""Linear layers for inference in whole numbers of 8 bits, with sums in 32 bits.
 
-Processors that multiply such numbers (VNNI) do so nearly twice as fast as in bfloat16. A number of
-a layer's input is told by where it lies between the ends of its own *range*, the largest magnitude
-that it had in training speech, and is cut off there; a row of weights has a step of its own
-(Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient inference"). As every
-number of the input has its own step, that one channel is a hundred times as loud as another costs
-nothing; its weights make up for it (Xiao et al. 2023, "SmoothQuant").
+Processors that multiply such numbers (VNNI) do so nearly twice as fast as in bfloat16. Each input
+of a layer has a fixed step, chosen so that its *range*, the largest magnitude it had in training
+speech, is the largest whole number; beyond it, numbers are clipped. Each row of weights has a step
+too (Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient inference"). Because
+each input has its own step, it costs nothing that one channel is a hundred times as loud as
+another; the weights compensate (Xiao et al. 2023, "SmoothQuant").
 
-What comes out does not depend on what stands beside a row: steps are fixed, whole numbers exact.
+Results of a row do not depend on other rows: steps are fixed, and sums of whole numbers are exact.
 """
 
 from __future__ import annotations
@@ -19,164 +19,133 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.matmul import FLOAT_BYTES
-from speechattn.attention.kernels.rows import round_rows
+from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.packed_linear import ROWS, whole_tiles
+from speechattn.encoder.onednn import MAX_UINT8, ROWS, Int8Matrix, int8_matrix
+from speechattn.encoder.packed_linear import whole_tiles
 from speechattn.errors import ModelError
 
-LARGEST = 127  # of weights, and of inputs on either side of ZERO
-STEPS = "steps."  # how the names of steps begin in a file
-ZERO = 128  # what stands for 0 in an input, which has no sign
-LARGEST_POSITIVE = 255  # of inputs that are never below 0, for which 0 stands for 0
-QUIETEST = 0.01  # least range, relative to the mean one: what was silent may not stay so
-WITHIN = "layers."  # how layers are named that may be in 8 bits: not the first, not the last
+MAX_INT8 = 127  # largest weight, and largest distance of an input from ZERO
+ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
+MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
+STEPS = "steps."  # prefix of the names of steps in a file
+WITHIN = "layers."  # prefix of the layers that may be in 8 bits: not the first and the last
 
 
 class Int8Linear(nn.Module):
-    """What a linear layer computes, to rounding; with a copy of its weights.
+    """A linear layer in 8 bits, with a copy of its weights.
 
     Args:
-        linear: with weights in float32.
-        ranges: of each input, shape (in_features,).
+        linear: layer with weights in float32.
+        ranges: range of each input, shape (in_features,).
     """
 
-    def __init__(self, linear: nn.Linear, ranges: Tensor):
+    def __init__(self, linear: nn.Linear, ranges: Tensor) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        step = _steps(ranges, LARGEST)
+        step = _steps(ranges, MAX_INT8)
         self._per_step = 1 / step
-        self._matrix = _Matrix(linear.weight.detach() * step)
+        self._matrix = _matrix(linear.weight.detach() * step)
         self._bias = None if linear.bias is None else linear.bias.detach().clone()
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: shape (..., in_features); returns (..., out_features), without gradients."""
+        """Return (..., out_features) for x of shape (..., in_features), without gradients."""
         whole = whole_numbers(x, self._per_step)
-        return self._matrix.product(whole, ZERO, self._bias, torch.float32)[..., : x.shape[-2], :]
+        return self._matrix.product(whole, ZERO, self._bias)[..., : x.shape[-2], :]
 
 
 class Int8FeedForward(nn.Module):
-    """What a feed-forward layer computes, in whole numbers between its two products as well.
+    """A feed-forward layer in 8 bits, which stays in whole numbers between its two products.
 
     Args:
-        layer: with weights in float32.
+        layer: layer with weights in float32.
         outer: range of each input of its first product.
-        inner: of its second product.
+        inner: range of each input of its second product.
     """
 
     right = FeedForward.right
 
-    def __init__(self, layer: FeedForward, outer: Tensor, inner: Tensor):
+    def __init__(self, layer: FeedForward, outer: Tensor, inner: Tensor) -> None:
         super().__init__()
-        step, inner_step = _steps(outer, LARGEST), _steps(inner, LARGEST_POSITIVE)
+        step, inner_step = _steps(outer, MAX_INT8), _steps(inner, MAX_UINT8)
         self._per_step = 1 / step
-        # The first product gives numbers of inner steps, so that they need only be rounded.
+        # The first product gives multiples of the inner steps, which need only be rounded.
         expand, contract = layer.expand, layer.contract
-        self._expand = _Matrix(expand.weight.detach() * step / inner_step[:, None])
+        self._expand = _matrix(expand.weight.detach() * step / inner_step[:, None])
         self._inner_bias = expand.bias.detach() / inner_step
-        self._contract = _Matrix(contract.weight.detach() * inner_step)
+        self._contract = _matrix(contract.weight.detach() * inner_step)
         self._bias = contract.bias.detach().clone()
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
-        """x: shape (..., frames, width); the same comes out, without gradients."""
+        """Return the same shape, (..., frames, width), without gradients."""
         whole = whole_numbers(x, self._per_step)
-        inner = self._expand.product(whole, ZERO, self._inner_bias, torch.uint8, "relu")
-        return self._contract.product(inner, 0, self._bias, torch.float32)[..., : x.shape[-2], :]
+        inner = self._expand.product(whole, ZERO, self._inner_bias, to_bytes=True)
+        return self._contract.product(inner, 0, self._bias)[..., : x.shape[-2], :]
 
-    advance = together = forward  # every frame for itself
+    forward_chunk = forward_varlen = forward  # each frame is processed alone
 
 
-class _Matrix:
-    """A matrix in 8 bits, laid out for the processor."""
-
-    def __init__(self, weight: Tensor):
-        self._whole, self._step = _by_rows(weight)
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        shape = [1, ROWS, self._whole.shape[1]]
-        self._packed = torch.ops.onednn.qlinear_prepack(self._whole, shape)
-        self._zeros = torch.zeros(len(self._whole), dtype=torch.int32)
-
-    def product(
-        self, x: Tensor, zero: int, bias: Tensor | None, dtype: torch.dtype, then: str = "none"
-    ) -> Tensor:
-        """Of whole numbers, ``zero`` standing for 0; ``then``: ``"relu"``."""
-        shape = *x.shape[:-1], len(self._whole)
-        if not x.numel():
-            return torch.zeros(shape, dtype=dtype)
-        weight = self._packed, self._step, self._zeros, bias
-        return torch.ops.onednn.qlinear_pointwise(
-            x.flatten(0, -2), 1.0, zero, *weight, 1.0, 0, dtype, then, [], ""
-        ).view(shape)
-
-    def __getstate__(self) -> dict:
-        """For copies and other processes: what is laid out cannot be copied, but made again."""
-        return {"_step": self._step, "_whole": self._whole}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._lay_out()
+def _matrix(weight: Tensor) -> Int8Matrix:
+    """Return a matrix in 8 bits, laid out for the processor."""
+    return int8_matrix(*_by_rows(weight))
 
 
 def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
-    """The nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255, in whole tiles.
+    """Return the nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255.
 
     Args:
         x: float32, shape (..., rows, numbers).
-        per_step: shape (numbers,).
+        per_step: inverse step of each number, shape (numbers,).
 
     Returns:
-        uint8, as many rows as fill tiles of ``ROWS``; those at the end are of no use.
+        uint8, with rows up to a multiple of ``ROWS``; the additional ones are arbitrary.
+
+    Raises:
+        ValueError: if x has another width than the steps.
     """
     *before, rows, count = x.shape
     if count != len(per_step):
         raise ValueError(f"x: shape {tuple(x.shape)}; steps are known of {len(per_step)} numbers")
     all_rows = rows + -rows % ROWS
     plain = x.dtype == torch.float32 and is_plain_cpu_tensor(x, per_step)
-    if count < LANES or before not in ([], [1]) or not plain:
-        near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, LARGEST_POSITIVE)
-        return near.to(torch.int16).to(torch.uint8)  # at once, PyTorch takes five times as long
-    x = x.contiguous()
-    out = torch.empty(*before, all_rows, count, dtype=torch.uint8, device="cpu")
-    place = x.data_ptr(), FLOAT_BYTES * count, rows, per_step.data_ptr()
-    round_rows(*place, count, ZERO, out.data_ptr(), all_rows)
-    return out
+    if count < kernels.llvm.LANES or before not in ([], [1]) or not plain:
+        near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, MAX_UINT8)
+        return near.to(torch.int16).to(torch.uint8)  # in one step, PyTorch takes five times as long
+    return kernels.rows.round_to_bytes(x, per_step, ZERO, all_rows)
 
 
 def _by_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers from -LARGEST to LARGEST, int8, and the step of each row."""
-    step = (weight.abs().amax(1) / LARGEST).clamp_min(torch.finfo(torch.float32).tiny)
+    """Return whole numbers from -MAX_INT8 to MAX_INT8, int8, and the step of each row."""
+    step = (weight.abs().amax(1) / MAX_INT8).clamp_min(torch.finfo(torch.float32).tiny)
     return (weight / step[:, None]).round().to(torch.int8), step
 
 
 def whole_weights(classifier: nn.Module, ranges: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as a file may hold them: those that :class:`Int8Linear` multiplies with, exactly.
+    """Return the weights that :class:`Int8Linear` uses, exactly, as a file may store them.
 
     Returns:
-        For each layer within the encoder whose ranges are known ``NAME.weight`` in whole numbers,
-        int8, and ``steps.NAME``, the step of each row, float32.
+        For each layer within the encoder with known ranges: ``NAME.weight`` in whole numbers, int8,
+        and ``steps.NAME``, the step of each row, float32.
     """
-    found = {}
+    weights = {}
     for name, layer in classifier.named_modules():
         if isinstance(layer, nn.Linear) and name.startswith(WITHIN) and name in ranges:
-            weight = layer.weight.detach().float().cpu() * _steps(ranges[name], LARGEST)
-            found[f"{name}.weight"], found[f"{STEPS}{name}"] = _by_rows(weight)
-    return found
+            weight = layer.weight.detach().float().cpu() * _steps(ranges[name], MAX_INT8)
+            weights[f"{name}.weight"], weights[f"{STEPS}{name}"] = _by_rows(weight)
+    return weights
 
 
 def restore_weights(
     weights: dict[str, Tensor], steps: Mapping[str, Tensor], ranges: Mapping[str, Tensor]
 ) -> None:
-    """Turn whole numbers from a file into the weights that they stand for, in float32.
+    """Replace whole numbers from a file by the weights that they stand for, in float32.
 
     Args:
-        weights: of a classifier, in the shapes that it has; changed.
-        steps: by name of the layer.
-        ranges: of a model, checked.
+        weights: weights of a classifier, in its shapes; changed in place.
+        steps: steps by the name of the layer.
+        ranges: ranges of the model, checked.
 
     Raises:
         ModelError: if whole numbers have no steps or ranges, or steps no whole numbers.
@@ -184,64 +153,50 @@ def restore_weights(
     whole = {name for name, value in weights.items() if not value.is_floating_point()}
     for name, step in steps.items():
         weight = weights.get(f"{name}.weight")
-        fits = weight is not None and weight.dtype == torch.int8 and name in ranges
-        if not (fits and step.is_floating_point() and step.shape == weight.shape[:1]):
+        if (
+            weight is None
+            or weight.dtype != torch.int8
+            or name not in ranges
+            or not step.is_floating_point()
+            or step.shape != weight.shape[:1]
+        ):
             raise ModelError(f"{STEPS}{name}: there is no such layer; export the model again")
-        back = weight.float() * step[:, None].float() / _steps(ranges[name], LARGEST)
-        weights[f"{name}.weight"] = back
+        weight = weight.float() * step[:, None].float() / _steps(ranges[name], MAX_INT8)
+        weights[f"{name}.weight"] = weight
         whole.discard(f"{name}.weight")
     if whole:
         raise ModelError(f"{min(whole)}: whole numbers without steps; export the model again")
 
 
 def _steps(ranges: Tensor, largest: int) -> Tensor:
+    """Return the step of each input, for whole numbers up to ``largest``."""
     ranges = ranges.float()
-    least = (QUIETEST * ranges.mean()).clamp_min(torch.finfo(torch.float16).tiny)
+    least = (MIN_RANGE * ranges.mean()).clamp_min(torch.finfo(torch.float16).tiny)
     return ranges.maximum(least) / largest
-
-
-@functools.cache
-def fast_int8() -> bool:
-    """Whether this processor multiplies such numbers, exactly, and PyTorch lets it."""
-    try:
-        if not (torch.backends.mkldnn.is_available() and _has_vnni()):
-            return False
-        # The largest ones, whose sums some processors without VNNI cut off.
-        whole = torch.full((1, 16, 64), LARGEST_POSITIVE, dtype=torch.uint8)
-        matrix = _Matrix(torch.ones(16, 64))
-        found = matrix.product(whole, 0, None, torch.float32)
-        return bool((found - 64 * LARGEST_POSITIVE).abs().max() < 1)
-    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
-        return False  # another version of PyTorch
-
-
-def _has_vnni() -> bool:
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_vnni") or able.get("avx_vnni"))
 
 
 @torch.inference_mode()
 def input_ranges(
     classifier: PhoneClassifier, recordings: Iterable[Tensor | np.ndarray]
 ) -> dict[str, Tensor]:
-    """The largest magnitude of every input of every linear layer, over recordings.
+    """Measure the largest magnitude of every input of every linear layer over recordings.
 
     Args:
-        classifier: in float32.
-        recordings: frames of each, shape (frames, input_dim).
+        classifier: model in float32.
+        recordings: frames of each recording, shape (frames, input_dim).
 
     Returns:
         Name of the layer → float16, shape (in_features,), rounded up. Layers that were not used
-        have none.
+        are absent.
     """
-    found: dict[str, Tensor] = {}
+    ranges: dict[str, Tensor] = {}
 
-    def see(name: str, x: Tensor) -> None:
-        largest = x.detach().abs().flatten(0, -2).amax(0)
-        found[name] = largest.maximum(found[name]) if name in found else largest
+    def measure(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        largest = inputs[0].detach().abs().flatten(0, -2).amax(0)
+        ranges[name] = largest.maximum(ranges[name]) if name in ranges else largest
 
     hooks = [
-        layer.register_forward_pre_hook(lambda _, inputs, name=name: see(name, inputs[0]))
+        layer.register_forward_pre_hook(functools.partial(measure, name))
         for name, layer in classifier.named_modules()
         if isinstance(layer, nn.Linear)
     ]
@@ -254,14 +209,14 @@ def input_ranges(
         for hook in hooks:
             hook.remove()
     highest = torch.finfo(torch.float16).max
-    return {k: (v.float() * 1.001).clamp(max=highest).half().cpu() for k, v in found.items()}
+    return {k: (v.float() * 1.001).clamp(max=highest).half().cpu() for k, v in ranges.items()}
 
 
 def check_ranges(ranges: dict[str, Tensor], classifier: nn.Module) -> None:
-    """See that ranges read from a file are those of a model.
+    """Check that ranges read from a file fit a model.
 
     Raises:
-        ModelError: if one is of no layer, has another shape, or is impossible.
+        ModelError: if one belongs to no layer, has another shape, or is impossible.
     """
     layers = {n: m for n, m in classifier.named_modules() if isinstance(m, nn.Linear)}
     for name, values in ranges.items():

@@ -1,51 +1,78 @@
-"""The layers of the encoder but for attention, for batches (``forward``) and streams (``advance``).
+"""Layers of the encoder other than attention, for batches, streams and concatenated sequences.
 
-``together`` computes whole sequences laid end to end, shape (1, all vectors, width), as
-:mod:`speechattn.encoder.varlen` needs it: each as ``advance`` alone does, to the last bit.
+``forward`` is for batches, ``forward_chunk`` for streams, ``forward_varlen`` for whole sequences
+that are concatenated, shape (1, all vectors, width), as :mod:`speechattn.encoder.varlen` needs it.
+The last two give the same numbers for a sequence, to the last bit.
 
-A layer that looks ``right`` frames ahead gives its output ``right`` frames late in a stream; what it
-must remember lies in a state dictionary of tensors or None, whose size does not grow with time as long as
-the window has limits. Whole and streamed give the same numbers; streams are for evaluation (no
-dropout).
+A layer that looks ``right`` vectors ahead gives its output ``right`` vectors late in a stream. Its
+state lies in a dictionary, whose size does not grow with time as long as the window has limits.
+Streams are for evaluation: they have no dropout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.attention.kernels import rows
-from speechattn.attention.masks import valid_frames
+from speechattn.attention import kernels
+from speechattn.attention.masks import StreamState, valid_frames
+
+
+class StreamingLayer(Protocol):
+    """Methods of a layer beside ``forward``; attention and the layers of this module have them."""
+
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """Process the next vectors of a stream.
+
+        Args:
+            x: shape (1, new vectors, width).
+            state: state of the stream between two calls, empty at the beginning.
+            last: whether these vectors are the last.
+
+        Returns:
+            The outputs that are now complete, shape (1, complete, width).
+        """
+        ...
+
+    def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Process whole concatenated sequences, each as :meth:`forward_chunk` does alone.
+
+        Args:
+            x: shape (1, all vectors, width).
+            lengths: vectors of each sequence.
+        """
+        ...
 
 
 class Neighbourhood(nn.Module):
-    """Base of layers that compute each output from a few vectors around it, zeros beyond the ends.
+    """Base of layers that compute each output from a few vectors around it; the ends are padded.
 
-    A layer defines ``_compute``: from (batch, ``left`` + frames + ``right``, width), frames >= 1, to
-    (batch, frames, ``width_out``).
+    Subclasses define ``_compute``: from (batch, ``left`` + frames + ``right``, width), frames >= 1,
+    to (batch, frames, ``width_out``).
 
     Args:
-        left: vectors of the past that are seen.
-        right: vectors of the future.
-        width_out: of the vectors out.
+        left: number of vectors of the past that an output depends on.
+        right: number of vectors of the future.
+        width_out: width of the output vectors.
     """
 
-    def __init__(self, left: int, right: int, width_out: int):
+    def __init__(self, left: int, right: int, width_out: int) -> None:
         super().__init__()
         self.left, self.right, self.width_out = left, right, width_out
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """x: shape (batch, frames, width); frames beyond a length count as zeros."""
+        """Compute a batch, shape (batch, frames, width); frames beyond a length count as zeros."""
         if lengths is not None:
             x = x.masked_fill(~valid_frames(lengths, x.shape[1])[:, :, None], 0)
         return self._complete(F.pad(x, (0, 0, self.left, self.right)))
 
-    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
-        """x: shape (1, new frames, width); returns the outputs that are now complete."""
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """See :meth:`StreamingLayer.forward_chunk`."""
         before = state.get("x")
         if before is None:
             before = x.new_zeros(1, self.left, x.shape[2])
@@ -59,62 +86,66 @@ class Neighbourhood(nn.Module):
             return x.new_zeros(x.shape[0], 0, self.width_out)
         return self._compute(x)
 
+    def _compute(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
 
 class Convolution(Neighbourhood):
     """Depthwise convolution over time, then a matrix across channels (after Gulati et al., 2020).
 
     Args:
-        width: channels.
-        left: frames of the past in the kernel, of ``left + 1 + right`` frames.
-        right: frames of the future in it; 0 is causal.
+        width: number of channels.
+        left: vectors of the past in the kernel, which has ``left + 1 + right`` vectors.
+        right: vectors of the future in it; 0 is causal.
     """
 
-    def __init__(self, width: int, left: int, right: int):
+    def __init__(self, width: int, left: int, right: int) -> None:
         super().__init__(left, right, width)
         self.depthwise = nn.Conv1d(width, width, left + 1 + right, groups=width)
         self.mix = nn.Linear(width, width)
 
     def _compute(self, x: Tensor) -> Tensor:
-        batch, rows, width = x.shape
+        batch, frames, width = x.shape
         if not self._is_offered(x):
             return self.mix(F.silu(self.depthwise(x.transpose(1, 2)).transpose(1, 2)))
-        count = rows - self.left - self.right
+        count = frames - self.left - self.right
         number = np.arange(batch, dtype=np.int64)[:, None]
-        sequences = number * (rows, 0, count, 0) + (0, rows, 0, count)
+        sequences = number * (frames, 0, count, 0) + (0, frames, 0, count)
         return self.mix(self._convolved(x.flatten(0, 1), 0, sequences).view(batch, count, width))
 
     def _is_offered(self, x: Tensor) -> bool:
-        return rows.is_offered(x, self.depthwise.weight, self.depthwise.bias)
+        return kernels.rows.is_offered(x, self.depthwise.weight, cast(Tensor, self.depthwise.bias))
 
     def _convolved(self, x: Tensor, before: int, sequences: np.ndarray) -> Tensor:
-        weight, bias = self.depthwise.weight[:, 0].T, self.depthwise.bias
-        return rows.convolved(x, weight, bias, before, sequences)
+        weight, bias = self.depthwise.weight[:, 0].T, cast(Tensor, self.depthwise.bias)
+        return kernels.rows.convolve_silu(x, weight, bias, before, sequences)
 
-    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
-        """See the module; ``sizes``: vectors of each sequence."""
+    def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """See :meth:`StreamingLayer.forward_varlen`."""
         if not self._is_offered(x):
-            parts = [F.pad(part, (0, 0, self.left, self.right)) for part in x.split(list(sizes), 1)]
-            return torch.cat([self._compute(part) for part in parts], 1)
-        sequences = rows.end_to_end(sizes)
+            parts = x.split(list(lengths), 1)
+            padded = [F.pad(part, (0, 0, self.left, self.right)) for part in parts]
+            return torch.cat([self._compute(part) for part in padded], 1)
+        sequences = kernels.rows.sequence_table(lengths)
         return self.mix(self._convolved(x[0], self.left, sequences)[None])
 
 
 class SequenceDropout(nn.Module):
     """Dropout with one mask for all frames of a sequence (Gal & Ghahramani, 2016).
 
-    A mask for every frame takes a third of a training step on a CPU; this one takes nothing.
+    A mask for every frame would take a third of a training step on a CPU; this takes nothing.
 
     Attributes:
-        generator: that draws the masks; None for torch's own.
+        generator: random generator of the masks; None for PyTorch's own.
     """
 
-    def __init__(self, probability: float):
+    def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: shape (batch, frames, width)."""
+        """Drop numbers of x, shape (batch, frames, width)."""
         if not self.training or self.probability == 0:
             return x
         keep = 1 - self.probability
@@ -124,45 +155,46 @@ class SequenceDropout(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two matrices with a ReLU between them, for every frame alone."""
+    """Two linear layers with a ReLU between them, for every frame alone."""
 
     right = 0
 
-    def __init__(self, width: int, inner: int, dropout: float):
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
         self.expand = nn.Linear(width, inner)
         self.dropout = SequenceDropout(dropout)
         self.contract = nn.Linear(inner, width)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """x: shape (batch, frames, width)."""
+        """Process frames, shape (batch, frames, width)."""
         return self.contract(self.dropout(F.relu(self.expand(x))))
 
-    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
-        """Nothing to remember."""
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """See :meth:`StreamingLayer.forward_chunk`; there is no state."""
         return self.contract(F.relu(self.expand(x)))
 
-    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
-        """See the module."""
+    def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """See :meth:`StreamingLayer.forward_varlen`."""
         return self.contract(F.relu(self.expand(x)))
 
 
 class Residual(nn.Module):
-    """``x + layer(norm(x))``, dropout on the branch; in a stream x waits for the layer."""
+    """``x + dropout(layer(norm(x)))``; in a stream, x waits for the layer."""
 
-    def __init__(self, width: int, layer: nn.Module, dropout: float):
+    def __init__(self, width: int, layer: nn.Module, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.layer = layer
         self.dropout = SequenceDropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """x: shape (batch, frames, width)."""
+        """Process frames, shape (batch, frames, width)."""
         return x + self.dropout(self.layer(self.norm(x), lengths))
 
-    def advance(self, x: Tensor, state: dict, last: bool) -> Tensor:
-        """x: shape (1, new frames, width); returns the outputs that are now complete."""
-        branch = self.layer.advance(self.norm(x), state.setdefault("layer", {}), last)
+    def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
+        """See :meth:`StreamingLayer.forward_chunk`."""
+        layer = cast(StreamingLayer, self.layer)
+        branch = layer.forward_chunk(self.norm(x), state.setdefault("layer", {}), last)
         waiting = state.get("waiting")
         if waiting is not None and waiting.shape[1]:
             x = torch.cat([waiting, x], 1)
@@ -173,6 +205,6 @@ class Residual(nn.Module):
         state["waiting"] = x[:, ready:]
         return x[:, :ready] + branch
 
-    def together(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
-        """See the module; ``sizes``: vectors of each sequence."""
-        return x + self.layer.together(self.norm(x), sizes)
+    def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """See :meth:`StreamingLayer.forward_varlen`."""
+        return x + cast(StreamingLayer, self.layer).forward_varlen(self.norm(x), lengths)

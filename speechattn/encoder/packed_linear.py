@@ -1,125 +1,120 @@
-"""Linear layers with their weights laid out beforehand for the processor, for inference.
+"""Linear layers with their weights laid out beforehand for the processor, for inference on CPUs.
 
-A product of a few rows with a matrix spends much of its time bringing the matrix into the order
-that the processor multiplies in, unless it lies so already. What comes out is the same to rounding.
-In 32 bits, :mod:`speechattn.attention.kernels.matmul` multiplies; in 16 (sums stay in 32), nearly twice as fast on
-processors with instructions for bfloat16, it is oneDNN, which PyTorch has for CPUs.
+A product of a few rows with a matrix spends much of its time on bringing the matrix into the order
+in which the processor multiplies, unless it lies in that order already. Results are the same to
+rounding. In float32, :mod:`speechattn.attention.kernels.matmul` multiplies. In bfloat16 (with sums
+in float32), nearly twice as fast on processors with instructions for it, oneDNN does
+(:mod:`speechattn.encoder.onednn`).
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
-from speechattn.attention.kernels.matmul import Panels
+from speechattn.attention import kernels
 from speechattn.encoder.layers import FeedForward
-
-ROWS = 16  # that oneDNN's layout is chosen for: a few hundred milliseconds of speech
+from speechattn.encoder.onednn import ROWS, Bf16Matrix
 
 
 class PackedLinear(nn.Module):
-    """What a linear layer computes, with a copy of its weights; later changes do not reach it.
+    """A linear layer with a copy of its weights, which later changes do not reach.
 
     Args:
-        linear: with weights in float32.
-        dtype: in which numbers are multiplied.
+        linear: layer with weights in float32.
+        dtype: type in which numbers are multiplied, float32 or bfloat16.
     """
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32):
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self._matrix = _matrix(linear, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: shape (..., in_features); returns (..., out_features), without gradients."""
-        return self._matrix.taken_out(self._matrix.product(self._matrix.taken_in(x)), x)
+        """Return (..., out_features) for x of shape (..., in_features), without gradients."""
+        return self._matrix.linear(x)
 
 
 class PackedFeedForward(nn.Module):
-    """What a feed-forward layer computes, without a way back to 32 bits between its two products.
+    """A feed-forward layer that stays in its number type between its two products.
 
     Args:
-        layer: with weights in float32.
-        dtype: in which numbers are multiplied.
+        layer: layer with weights in float32.
+        dtype: type in which numbers are multiplied, float32 or bfloat16.
     """
 
     right = FeedForward.right
 
-    def __init__(self, layer: FeedForward, dtype: torch.dtype = torch.float32):
+    def __init__(self, layer: FeedForward, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self._expand, self._contract = (_matrix(m, dtype) for m in (layer.expand, layer.contract))
+        self._expand, self._contract = _matrix(layer.expand, dtype), _matrix(layer.contract, dtype)
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
-        """x: shape (..., frames, width); the same comes out, without gradients."""
-        y = self._contract.after_relu(self._contract.taken_in(x), self._expand)
-        return self._contract.taken_out(y, x)
+        """Return the same shape, (..., frames, width), without gradients."""
+        return self._contract.linear_after_relu(x, self._expand)
 
-    advance = together = forward  # every frame for itself
+    forward_chunk = forward_varlen = forward  # each frame is processed alone
 
 
-def _matrix(linear: nn.Linear, dtype: torch.dtype) -> _Single | _Half:
+class _Matrix(Protocol):
+    """The weights of a linear layer, laid out."""
+
+    def linear(self, x: Tensor) -> Tensor:
+        """Return the output of the layer, in the type of x."""
+        ...
+
+    def linear_after_relu(self, x: Tensor, first: _Matrix) -> Tensor:
+        """Return the output of this layer for the ReLU of the output of ``first``."""
+        ...
+
+
+def _matrix(linear: nn.Linear, dtype: torch.dtype) -> _Matrix:
     with torch.inference_mode(False), torch.no_grad():
-        return (_Single if dtype is torch.float32 else _Half)(linear.weight, linear.bias)
+        kind = _Float32Matrix if dtype is torch.float32 else _Bfloat16Matrix
+        return kind(linear.weight, linear.bias)
 
 
-class _Single(Panels):
-    """A matrix in float32."""
+class _Float32Matrix:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._panels = kernels.matmul.Panels(weight, bias)
 
-    def taken_in(self, x: Tensor) -> Tensor:
-        """Rows as the product takes them."""
-        return x.float()
+    def linear(self, x: Tensor) -> Tensor:
+        return self._panels.product(x.float()).to(x.dtype)
 
-    def taken_out(self, y: Tensor, x: Tensor) -> Tensor:
-        """What comes out for the rows of x, in the type of these."""
-        return y.to(x.dtype)
+    def linear_after_relu(self, x: Tensor, first: _Float32Matrix) -> Tensor:
+        return self._panels.after_relu(x.float(), first._panels).to(x.dtype)
 
 
-class _Half:
-    """A matrix in bfloat16, multiplied by oneDNN."""
+class _Bfloat16Matrix:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._matrix = Bf16Matrix(weight, bias)
 
-    def __init__(self, weight: Tensor, bias: Tensor | None):
-        self._weight = _packed(weight.detach().to(torch.bfloat16, copy=True))
-        self._bias = None if bias is None else bias.detach().to(torch.bfloat16, copy=True)
-
-    def taken_in(self, x: Tensor) -> Tensor:
-        """In whole tiles, in 16 bits."""
-        return whole_tiles(x, torch.bfloat16)
-
-    def product(self, whole: Tensor, then: str = "none") -> Tensor:
-        """Of whole tiles in 16 bits, and so what comes out; ``then``: ``"relu"``."""
-        return torch.ops.mkldnn._linear_pointwise(whole, self._weight, self._bias, then, [], "")
-
-    def after_relu(self, whole: Tensor, first: _Half) -> Tensor:
-        """The product of what ``first`` makes of whole tiles, but nothing below 0."""
-        return self.product(first.product(whole, "relu"))
-
-    def taken_out(self, y: Tensor, x: Tensor) -> Tensor:
-        """As many rows, in the type of x."""
+    def linear(self, x: Tensor) -> Tensor:
+        y = self._matrix.product(whole_tiles(x, torch.bfloat16))
         return y[..., : x.shape[-2], :].to(x.dtype)
 
-    def __getstate__(self) -> dict:
-        """For copies and other processes: packed weights cannot be copied, those laid out can."""
-        return {**self.__dict__, "_weight": self._weight.to_dense()}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update({**state, "_weight": _packed(state["_weight"])})
+    def linear_after_relu(self, x: Tensor, first: _Bfloat16Matrix) -> Tensor:
+        inner = first._matrix.product(whole_tiles(x, torch.bfloat16), relu=True)
+        return self._matrix.product(inner)[..., : x.shape[-2], :].to(x.dtype)
 
 
 def whole_tiles(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """In another type, with zero rows at the end, up to a multiple of ``ROWS``.
+    """Return x in another type, padded with zero rows to a multiple of ``ROWS``.
 
-    oneDNN makes a program for every number of rows, which takes longer than to run it, and keeps it.
+    oneDNN compiles, and caches, a program for every number of rows, which takes longer than to run
+    it.
+
+    Args:
+        x: shape (..., rows, numbers).
+        dtype: type of the result.
     """
     rows = x.shape[-2]
     extra = -rows % ROWS
     if not extra:
         return x.to(dtype)
-    whole = x.new_empty((*x.shape[:-2], rows + extra, x.shape[-1]), dtype=dtype)
-    whole[..., :rows, :] = x
-    whole[..., rows:, :] = 0
-    return whole
-
-
-def _packed(weight: Tensor) -> Tensor:
-    with torch.inference_mode(False), torch.no_grad():
-        return torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+    padded = x.new_empty((*x.shape[:-2], rows + extra, x.shape[-1]), dtype=dtype)
+    padded[..., :rows, :] = x
+    padded[..., rows:, :] = 0
+    return padded

@@ -1,4 +1,4 @@
-"""Calibration: whether a confidence of 0.8 means that four phones in five are right."""
+"""Calibration: whether four in five phones with a confidence of 0.8 are right."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ class ReliabilityBin:
     """One row of a reliability table.
 
     Attributes:
-        low, high: confidences of the bin, ``low <= confidence < high`` (1 is in the last bin).
-        phones: recognised phones in it.
-        confidence: their mean confidence; None without phones.
-        accuracy: the share of them that is right; None without phones.
+        low: least confidence of the bin.
+        high: confidences of the bin are below this; 1 is in the last bin.
+        phones: number of recognised phones in the bin.
+        confidence: mean confidence of these phones; None without phones.
+        accuracy: share of these phones that is right; None without phones.
     """
 
     low: float
@@ -31,7 +32,7 @@ class ReliabilityBin:
 
 
 class Calibration:
-    """Whether confidences can be taken at their word: right phones counted by confidence."""
+    """Counts of phones, and of right phones, by confidence."""
 
     def __init__(self) -> None:
         self._phones = np.zeros(RELIABILITY_BINS, dtype=np.int64)
@@ -39,9 +40,14 @@ class Calibration:
         self._confidence = np.zeros(RELIABILITY_BINS)
 
     def add(self, confidences: Sequence[float], right: Sequence[bool]) -> None:
-        """Count phones; confidences lie between 0 and 1."""
+        """Count phones.
+
+        Args:
+            confidences: of the phones, from 0 to 1.
+            right: whether each phone is right.
+        """
         values = np.asarray(confidences, dtype=np.float64)
-        # Half an ulp above 1 comes out of summing probabilities; it belongs into the last bin.
+        # A sum of probabilities may be half an ulp above 1; it belongs into the last bin.
         bins = np.clip((values * RELIABILITY_BINS).astype(np.int64), 0, RELIABILITY_BINS - 1)
         self._phones += np.bincount(bins, minlength=RELIABILITY_BINS)
         self._confidence += np.bincount(bins, weights=values, minlength=RELIABILITY_BINS)
@@ -55,15 +61,15 @@ class Calibration:
         return total
 
     def error(self) -> float | None:
-        """Expected calibration error: the mean distance of accuracy and confidence over bins.
+        """Return the expected calibration error.
 
-        Bins weigh as many phones as they hold (Guo et al., "On Calibration of Modern Neural
-        Networks", ICML 2017). None without phones.
+        It is the mean difference of accuracy and confidence over bins, weighted by their phones
+        (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017). None without phones.
         """
         return ratio(float(np.abs(self._right - self._confidence).sum()), int(self._phones.sum()))
 
     def table(self) -> list[ReliabilityBin]:
-        """The reliability table, one row a bin."""
+        """Return the reliability table, one row for each bin."""
         return [
             ReliabilityBin(
                 b / RELIABILITY_BINS,

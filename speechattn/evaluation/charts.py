@@ -17,7 +17,7 @@ from speechattn.evaluation.pictures import DPI, RIGHT, WRONG, save_figure
 def confusion_picture(
     path: str | Path, matrix: np.ndarray, names: Sequence[str], *, title: str = ""
 ) -> None:
-    """Which phones are taken for which: a heat map of frames, each row divided by its sum.
+    """Draw which phones are recognised as which: a heat map, each row divided by its sum.
 
     Args:
         path: of the PNG.
@@ -73,14 +73,14 @@ def training_picture(
     dev_steps: Sequence[int] | None = None,
     title: str = "",
 ) -> None:
-    """Training loss (above) and frame accuracy on the development set (below) by step.
+    """Draw training loss (above) and frame accuracy on the development set (below) by step.
 
     Args:
         path: of the PNG.
-        steps: at which the loss was noted.
+        steps: steps of the losses.
         loss: cross-entropy in nats a frame.
-        dev_accuracy: fractions; None or NaN where none was measured.
-        dev_steps: at which it was measured; None for ``steps``.
+        dev_accuracy: frame accuracies, as fractions; None or NaN if none was measured.
+        dev_steps: steps of the accuracies; None for ``steps``.
         title: written above.
 
     Raises:
@@ -95,25 +95,25 @@ def training_picture(
         )
     figure = Figure(figsize=(8, 5.6), dpi=DPI, layout="constrained")
     above, below = figure.subplots(2, sharex=True)
-    loss = np.asarray(loss, dtype=np.float64)
-    smooth = max(1, len(loss) // 50)
+    losses = np.asarray(loss, dtype=np.float64)
+    smooth = max(1, len(losses) // 50)
     if smooth > 1:
-        above.plot(steps, loss, color=RIGHT, alpha=0.3, linewidth=0.8, label="as noted")
-        mean = np.convolve(loss, np.ones(smooth) / smooth, mode="valid")
+        above.plot(steps, losses, color=RIGHT, alpha=0.3, linewidth=0.8, label="as noted")
+        mean = np.convolve(losses, np.ones(smooth) / smooth, mode="valid")
         label = f"mean of the last {smooth}"
         above.plot(steps[smooth - 1 :], mean, color=RIGHT, linewidth=1.6, label=label)
         above.legend(frameon=False)
     else:
-        above.plot(steps, loss, color=RIGHT, marker="o", markersize=3)
+        above.plot(steps, losses, color=RIGHT, marker="o", markersize=3)
     accuracy = np.array([np.nan if a is None else a for a in dev_accuracy], dtype=np.float64)
     known = np.flatnonzero(np.isfinite(accuracy))
     if len(known):
-        at, values = np.asarray(dev_steps)[known], accuracy[known]
-        below.plot(at, values, color=WRONG, marker="o", markersize=3.5)
+        known_steps, values = np.asarray(dev_steps)[known], accuracy[known]
+        below.plot(known_steps, values, color=WRONG, marker="o", markersize=3.5)
         best = int(values.argmax())
         below.axhline(values[best], color="#999999", linewidth=0.7, linestyle=":")
-        said = f"best {100 * values[best]:.1f} % at step {at[best]:,}"
-        below.set_title(said, fontsize=9, loc="right", color="#555555")
+        note = f"best {100 * values[best]:.1f} % at step {known_steps[best]:,}"
+        below.set_title(note, fontsize=9, loc="right", color="#555555")
     below.yaxis.set_major_formatter(lambda fraction, _: f"{100 * fraction:g}%")
     below.xaxis.set_major_formatter("{x:,.0f}")
     above.set_ylabel("training loss (nats a frame)")
@@ -131,7 +131,7 @@ def training_picture(
 def reliability_picture(
     path: str | Path, table: Sequence[ReliabilityBin], *, title: str = ""
 ) -> None:
-    """How often phones of a confidence are right, against the diagonal; below, how many there are.
+    """Draw accuracy by confidence against the diagonal; below, the number of phones.
 
     Args:
         path: of the PNG.
@@ -146,20 +146,18 @@ def reliability_picture(
     if not rows:
         raise ValueError("a reliability table without phones cannot be pictured")
     phones = np.array([row.phones for row in rows])
-    gaps = np.array([abs(row.accuracy - row.confidence) for row in rows])
+    means = [row.confidence for row in rows]
+    accuracies = [row.accuracy for row in rows]
+    gaps = np.abs(np.array(accuracies, dtype=float) - np.array(means, dtype=float))
     error = float((phones * gaps).sum() / phones.sum())
     figure = Figure(figsize=(5.2, 6.4), dpi=DPI, layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     lows = [row.low for row in rows]
     widths = [row.high - row.low for row in rows]
-    above.bar(
-        lows, [row.accuracy for row in rows], widths, align="edge", color=RIGHT, edgecolor="white"
-    )
+    above.bar(lows, accuracies, widths, align="edge", color=RIGHT, edgecolor="white")
     above.plot(
         [0, 1], [0, 1], color="#222222", linestyle="--", linewidth=1.2, label="well calibrated"
     )
-    means = [row.confidence for row in rows]
-    accuracies = [row.accuracy for row in rows]
     above.plot(means, accuracies, "o", color=WRONG, markersize=4, label="bin at its mean")
     above.legend(loc="upper left", fontsize=8, framealpha=0.9)
     above.set_ylabel("share of phones that are right")

@@ -1,9 +1,8 @@
-"""Metrics: what is counted when recognised phones are held against a reference.
+"""Metrics of recognised phones against a reference, and confidence intervals of rates.
 
-Plain functions on frame runs, frame labels and phone sequences, all in integers on the 10 ms grid;
-:mod:`speechattn.evaluation.scores` adds their counts up over utterances.
-
-Rates with their intervals: what another draw of speakers, or of utterances, might have given.
+The metrics are functions on frame segments, frame labels and phone sequences, all in integers on
+the 10 ms grid. :mod:`speechattn.evaluation.scores` adds their counts up over utterances.
+:func:`bootstrap` gives rates with intervals over speakers or utterances.
 """
 
 from __future__ import annotations
@@ -11,36 +10,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import kaldialign
 import numpy as np
 
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 
 BOUNDARY_TOLERANCE_FRAMES = 2  # 20 ms, inclusive
+REPEATS = 2000  # of the bootstrap
+CONFIDENCE = 0.95  # of its intervals
 
 
-REPEATS = 2000
-CONFIDENCE = 0.95
-
-
-def frame_labels_of(runs: Sequence[FrameRun]) -> np.ndarray:
-    """The label of every frame of contiguous runs, shape (frames,), int64."""
+def frame_labels_of(runs: Sequence[FrameSegment]) -> np.ndarray:
+    """Return the label of every frame of contiguous segments, int64, shape (frames,)."""
     lengths = [run.end - run.start for run in runs]
     return np.repeat(np.array([run.phone for run in runs], dtype=np.int64), lengths)
 
 
-def boundaries(runs: Sequence[FrameRun]) -> list[int]:
-    """The frames at which one run ends and the next begins; start and end do not count."""
+def boundaries(runs: Sequence[FrameSegment]) -> list[int]:
+    """Return the frames where one segment ends and the next begins, without the two ends."""
     return [run.start for run in runs[1:]]
 
 
 def match_boundaries(
     reference: Sequence[int], found: Sequence[int], tolerance: int = BOUNDARY_TOLERANCE_FRAMES
 ) -> int:
-    """The greatest number of one-to-one pairs that are at most ``tolerance`` frames apart.
+    """Count boundaries that match one to one.
 
-    Both sequences are sorted. Pairing the two earliest that fit never costs a pair later on, so
-    one sweep finds the maximum bipartite matching.
+    To pair the two earliest that fit never costs a later pair. One sweep therefore finds the
+    largest number of pairs, as maximum bipartite matching does.
+
+    Args:
+        reference: frames of boundaries, ascending.
+        found: the same of the hypothesis.
+        tolerance: frames that a pair may be apart.
     """
     matched = i = j = 0
     while i < len(reference) and j < len(found):
@@ -54,19 +55,30 @@ def match_boundaries(
 
 
 def phone_errors(reference: Sequence[int], found: Sequence[int]) -> tuple[int, int, int]:
-    """Substitutions, insertions and deletions of a cheapest alignment (Levenshtein, all cost 1)."""
+    """Count substitutions, insertions and deletions (Levenshtein distance, all cost 1)."""
+    import kaldialign
+
     errors = kaldialign.edit_distance(list(reference), list(found))
     return errors["sub"], errors["ins"], errors["del"]
 
 
 def confusion_matrix(reference: np.ndarray, found: np.ndarray, num_phones: int) -> np.ndarray:
-    """Frames by reference (row) and recognised label (column), shape (phones, phones), int64."""
+    """Count frames by reference (row) and recognised label (column).
+
+    Args:
+        reference: labels, shape (frames,).
+        found: recognised labels, shape (frames,).
+        num_phones: classes.
+
+    Returns:
+        int64, shape (num_phones, num_phones).
+    """
     pairs = np.asarray(reference) * num_phones + np.asarray(found)
     return np.bincount(pairs, minlength=num_phones**2).reshape(num_phones, num_phones)
 
 
 def top_confusions(matrix: np.ndarray, names: Sequence[str], count: int = 20) -> list[dict]:
-    """The most frequent confusions: reference, recognised, frames and share of the reference's."""
+    """List the most frequent confusions: reference, recognised, frames, share of the reference."""
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     totals = matrix.sum(axis=1)
@@ -83,8 +95,8 @@ def top_confusions(matrix: np.ndarray, names: Sequence[str], count: int = 20) ->
     ]
 
 
-def phones_right(runs: Sequence[FrameRun], reference: np.ndarray) -> list[bool]:
-    """Whether no reference label has more frames within each run than the run's own label has."""
+def phones_right(runs: Sequence[FrameSegment], reference: np.ndarray) -> list[bool]:
+    """Judge segments: right if no reference label has more frames within it than its own label."""
     right = []
     for run in runs:
         counts = np.bincount(reference[run.start : run.end], minlength=run.phone + 1)
@@ -93,7 +105,7 @@ def phones_right(runs: Sequence[FrameRun], reference: np.ndarray) -> list[bool]:
 
 
 def ratio(part: float, whole: int) -> float | None:
-    """A part of a whole as a fraction; None, never 0, where there is nothing to count."""
+    """Return a part of a whole as a fraction; None, not 0, if the whole is 0."""
     return part / whole if whole else None
 
 
@@ -108,17 +120,17 @@ class Rate(NamedTuple):
 def bootstrap(
     groups: Sequence[str], parts: Sequence[float], wholes: Sequence[float], seed: int = 0
 ) -> Rate | None:
-    """Sum of parts over sum of wholes, and where it lies when groups are drawn anew with repeats.
+    """Compute the ratio of two sums, and its interval when groups are resampled.
 
     Args:
-        groups: what each part is of: a speaker, or an utterance.
-        parts: counted in it, such as errors.
-        wholes: to be counted in it, such as phones.
-        seed: of the draws.
+        groups: group of each part: a speaker, or an utterance.
+        parts: counts in the numerator, such as errors.
+        wholes: counts in the denominator, such as phones.
+        seed: seed of the draws.
 
     Returns:
-        The rate with its percentile interval (Efron, 1979); one group gives an interval of no
-        width; None if there is nothing to count.
+        The rate with its percentile interval (Efron, 1979), which has no width if there is one
+        group; None if the denominator is 0.
     """
     names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     index = np.array([names[name] for name in groups], dtype=np.int64)
@@ -134,17 +146,20 @@ def bootstrap(
 
 
 def interval(drawn: np.ndarray) -> tuple[float, float]:
-    """Between which values the middle :data:`CONFIDENCE` of what was drawn lies."""
+    """Return the interval of the middle :data:`CONFIDENCE` of drawn values."""
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(drawn, [tail, 100 - tail])
     return float(low), float(high)
 
 
 def resampling_units(rows: Sequence[dict]) -> tuple[str, list[str]]:
-    """What to draw: speakers, or utterances where there is one speaker; and that of every row.
+    """Choose what to resample: speakers, or utterances if there is one speaker only.
 
     Args:
         rows: with ``corpus``, ``speaker`` and ``utterance``.
+
+    Returns:
+        ``"speakers"`` or ``"utterances"``, and the group of every row.
     """
     speakers = [f"{row['corpus']}/{row['speaker']}" for row in rows]
     if len(set(speakers)) > 1:

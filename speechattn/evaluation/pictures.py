@@ -1,7 +1,6 @@
-"""Pictures of utterances: spectrogram, phones and posteriors under each other, as PNG.
+"""Pictures of utterances as PNG: spectrogram, phones and posteriors.
 
-Everything is drawn on figures of its own, never through pyplot, so that pictures may be made in any
-thread and leave no state behind.
+Nothing is drawn through pyplot, so that pictures may be made in any thread and leave no state.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ SPECTRUM_WINDOW = 0.005  # s; Praat's wide-band setting, which shows formants an
 DYNAMIC_RANGE = 60.0  # dB below the loudest point
 RIGHT, WRONG, PLAIN = "#3d7ab8", "#d9622b", "#ffffff"
 _STRIP_FONT = 8.5  # points
-_SMALLEST_FONT = 4.5  # points; below, a label could not be told from its neighbours
+_SMALLEST_FONT = 4.5  # points; smaller labels could not be read
 _HEAD_INCHES = (0.62, 0.42)  # with and without a title
-_LEGEND_INCHES = 12.0  # the legend ends here at the latest: in sight of the notes in long pictures
+_LEGEND_INCHES = 12.0  # right end of the legend in long pictures, near the notes on the left
 
 
 def utterance_picture(
@@ -49,13 +48,13 @@ def utterance_picture(
     silence: str = "SIL",
     span: tuple[float, float] | None = None,
 ) -> None:
-    """Spectrogram, reference and recognised phones of an utterance, under each other.
+    """Draw the spectrogram, the reference and the recognised phones of an utterance.
 
-    Recognised spans that disagree with most of the reference above them are tinted orange; the
-    paler a span, the lower its confidence.
+    Recognised phones that differ from most of the reference above them are orange. The lower the
+    confidence of a phone, the paler its colour.
 
     Args:
-        path: of the PNG; written whole or not at all.
+        path: of the PNG; written completely or not at all.
         samples: 16 kHz mono, shape (samples,).
         reference: phones of an alignment in seconds; None without one.
         recognised: phones with confidences, in seconds.
@@ -63,8 +62,8 @@ def utterance_picture(
         names: phone names of the columns of ``posteriors``.
         title: written above.
         silence: label that is drawn empty.
-        span: from and to in seconds; None for everything. Beyond 20 s the picture no longer grows,
-            and labels that would be too narrow to read are left out (a note says so).
+        span: start and end in seconds; None for everything. Beyond 20 s the picture no longer
+            grows, and labels that would be too narrow to read are left out, with a note.
 
     Raises:
         ValueError: if shapes, names or the span do not fit.
@@ -73,7 +72,8 @@ def utterance_picture(
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 1 or len(samples) == 0:
         raise ValueError(f"samples of shape {samples.shape}; a picture needs (samples,)")
-    if posteriors is not None and (names is None or np.shape(posteriors)[1:] != (len(names),)):
+    names = names or ()
+    if posteriors is not None and np.shape(posteriors)[1:] != (len(names),):
         raise ValueError(f"posteriors of shape {np.shape(posteriors)} need as many phone names")
     start, end = span or (0.0, len(samples) / SAMPLE_RATE)
     if not 0 <= start < end <= len(samples) / SAMPLE_RATE:
@@ -87,7 +87,7 @@ def utterance_picture(
     head = _HEAD_INCHES[0 if title else 1]
     figure, axes = _panels(width, heights, head)
     _draw_spectrogram(axes[0], samples, start, end)
-    points = (width - 1.05) * 72 / (end - start)  # a second is this wide
+    points = (width - 1.05) * 72 / (end - start)  # width of a second
     hidden = 0
     for axis, (name, segments) in zip(axes[1:], strips):
         wrong = [False] * len(segments)
@@ -105,7 +105,7 @@ def utterance_picture(
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole or not at all; folders that are missing are made.
+    """Write a figure as PNG, completely or not at all; missing folders are made.
 
     Raises:
         UsageError: if the file cannot be written.
@@ -115,19 +115,23 @@ def save_figure(path: str | Path, figure: Figure) -> None:
             FigureCanvasAgg(figure).print_png(temporary)
     except OSError as error:
         raise UsageError(
-            f"{path}: the picture cannot be written ({error.strerror or error}); choose another folder"
+            f"{path}: the picture cannot be written ({error.strerror or error}); "
+            "choose another folder"
         ) from None
 
 
 def spectrogram(samples: np.ndarray, columns: int) -> np.ndarray:
-    """Wide-band spectrogram in dB relative to its loudest point, shape (bins, columns).
+    """Compute a wide-band spectrogram as Praat draws it by default.
 
-    A Gaussian window of 5 ms effective (10 ms physical) length after a pre-emphasis of about
-    6 dB an octave, as Praat draws it by default (Boersma 1993 for the window).
+    After a pre-emphasis of about 6 dB an octave, a Gaussian window of 5 ms effective (10 ms
+    physical) length is used (Boersma 1993).
 
     Args:
         samples: 16 kHz, shape (samples,).
-        columns: at most; a column never stands for less than 1 ms.
+        columns: largest number of columns; each is 1 ms or more.
+
+    Returns:
+        dB relative to the loudest point, shape (bins, columns).
     """
     size = int(2 * SPECTRUM_WINDOW * SAMPLE_RATE)
     step = max(SAMPLE_RATE // 1000, -(-len(samples) // columns))
@@ -143,7 +147,7 @@ def spectrogram(samples: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _panels(width: float, heights: Sequence[float], head: float) -> tuple[Figure, np.ndarray]:
-    """A figure of axes under each other below a head, and these axes; all sizes in inches."""
+    """Make a figure with panels below a head, and return it with them; sizes in inches."""
     height = sum(heights) + 0.63 + head
     figure = Figure(figsize=(width, height), dpi=DPI)
     margins = {
@@ -185,7 +189,7 @@ def _draw_strip(
     points: float,
     silence: str,
 ) -> int:
-    """Draw labelled spans; return how many labels were too narrow to be drawn."""
+    """Draw a row of phones; return how many labels were too narrow to draw."""
     hidden = 0
     spans, colours = [], []
     for segment, mistaken in zip(segments, wrong):
@@ -196,14 +200,14 @@ def _draw_strip(
         strength = 0.08 + 0.62 * segment.confidence
         spans.append((start, end - start))
         colours.append(to_rgba(colour, strength))
-        room = (end - start) * points
+        width = (end - start) * points
         label = "" if segment.label == silence and not mistaken else segment.label
-        # A label that is a little too wide is set smaller, one that is much too wide upright.
+        # A label that is a little too wide is made smaller; one that is much too wide is turned.
         fitting = _STRIP_FONT * min(
-            1.0, (room - 2) / max(_STRIP_FONT * sum(map(_advance, label)), 1)
+            1.0, (width - 2) / max(_STRIP_FONT * sum(map(_advance, label)), 1)
         )
         upright = len(label) > 1 and fitting < 0.75 * _STRIP_FONT
-        size = min(_STRIP_FONT, 0.95 * room) if upright else fitting
+        size = min(_STRIP_FONT, 0.95 * width) if upright else fitting
         if label and size < _SMALLEST_FONT:
             hidden += 1
         elif label:
@@ -247,7 +251,7 @@ def _draw_posteriors(
 
 
 def _draw_head(figure: Figure, head: float, title: str, note: str, compared: bool) -> None:
-    """Title, what the tints mean, and how the spectrogram was made."""
+    """Draw the title, the legend of the colours and the settings of the spectrogram."""
     width, height = figure.get_size_inches()
     left, top = 0.85 / width, 1 - 0.12 / height
     ends = np.cumsum([_advance(letter) * 11 for letter in title])
@@ -281,7 +285,10 @@ def _draw_head(figure: Figure, head: float, title: str, note: str, compared: boo
 
 @lru_cache(maxsize=4096)
 def _advance(letter: str) -> float:
-    """Width of a letter in font sizes, measured between two others because blanks have no ink."""
+    """Return the width of a letter in font sizes.
+
+    It is measured between two other letters, because a blank has no ink.
+    """
     widths = [
         TextPath((0, 0), text, size=100).get_extents().width for text in (f"I{letter}I", "II")
     ]
@@ -289,7 +296,7 @@ def _advance(letter: str) -> float:
 
 
 def _majority(reference: Sequence[Segment], span: Segment) -> str | None:
-    """The label of a sorted reference that fills most of a span; None if none touches it."""
+    """Return the label with the longest part in a span; None if none overlaps it."""
     time: dict[str, float] = {}
     first = bisect_right(reference, span.start, key=lambda segment: segment.end)
     for segment in takewhile(lambda segment: segment.start < span.end, reference[first:]):

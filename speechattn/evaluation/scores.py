@@ -1,8 +1,8 @@
 """Scores: how well recognised phones agree with reference alignments.
 
-Everything is counted on the 10 ms frame grid, in integers, and counts are added before any rate is
-taken: a rate over several utterances weighs them by their length. A rate without anything to count
-is None, never 0.
+Everything is counted on the 10 ms frame grid, in integers. Counts are added before a rate is
+computed, so that a rate over several utterances weights them by their length. A rate is None, not
+0, if there is nothing to count.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from speechattn.evaluation.metrics import (
     top_confusions,
 )
 from speechattn.phones import PhoneSet
-from speechattn.segments import FRAMES_PER_SECOND, FrameRun
+from speechattn.segments import FRAMES_PER_SECOND, FrameSegment
 
 
 @dataclass
 class Counts:
-    """What is counted; adding two of them pools their utterances.
+    """Counts over utterances; the sum of two pools their utterances.
 
     Attributes:
         utterances: scored.
@@ -77,7 +77,7 @@ class Counts:
         )
 
     def rates(self) -> dict[str, float | None]:
-        """The scores as fractions (0.25 is 25 %); None where there is nothing to count."""
+        """Return the scores as fractions (0.25 is 25 %); None if there is nothing to count."""
         errors = self.substitutions + self.insertions + self.deletions
         folded = self.folded_substitutions + self.folded_insertions + self.folded_deletions
         both = self.reference_boundaries + self.found_boundaries
@@ -96,8 +96,8 @@ class Counts:
 
 
 def count_utterance(
-    reference: Sequence[FrameRun],
-    hypothesis: Sequence[FrameRun],
+    reference: Sequence[FrameSegment],
+    hypothesis: Sequence[FrameSegment],
     frame_labels: np.ndarray | None,
     phones: PhoneSet,
 ) -> Counts:
@@ -106,10 +106,10 @@ def count_utterance(
     expected, path = frame_labels_of(reference), frame_labels_of(hypothesis)
     speech, right = expected != silence, path == expected
     spoken = [run.phone for run in reference if run.phone != silence]
-    heard = [run.phone for run in hypothesis if run.phone != silence]
-    errors = phone_errors(spoken, heard)
+    recognised = [run.phone for run in hypothesis if run.phone != silence]
+    errors = phone_errors(spoken, recognised)
     fold = [phones.index.get(phones.folded(name), i) for i, name in enumerate(phones.names)]
-    folded = phone_errors([fold[p] for p in spoken], [fold[p] for p in heard])
+    folded = phone_errors([fold[p] for p in spoken], [fold[p] for p in recognised])
     borders, found = boundaries(reference), boundaries(hypothesis)
     classifier = (0, 0, 0, 0)
     if frame_labels is not None:
@@ -132,7 +132,11 @@ def count_utterance(
 
 
 class Scores:
-    """Adds up utterances and gives scores by corpus, by speaker and over everything."""
+    """Scores of utterances by corpus, by speaker and over everything.
+
+    Args:
+        phones: classes of the labels.
+    """
 
     def __init__(self, phones: PhoneSet) -> None:
         self.phones = phones
@@ -142,8 +146,8 @@ class Scores:
 
     def add(
         self,
-        reference: Sequence[FrameRun],
-        hypothesis: Sequence[FrameRun],
+        reference: Sequence[FrameSegment],
+        hypothesis: Sequence[FrameSegment],
         frame_labels: np.ndarray | None = None,
         *,
         speaker: str,
@@ -152,15 +156,15 @@ class Scores:
         """Score one utterance and return its own counts.
 
         Args:
-            reference: runs that cover the utterance; equal neighbours are separate phones.
-            hypothesis: the decoded path with its confidences, over the same frames.
-            frame_labels: the classifier's most probable label of each frame, shape (frames,);
+            reference: segments that cover the utterance; equal neighbours are separate phones.
+            hypothesis: decoded path with its confidences, over the same frames.
+            frame_labels: most probable label of each frame by the classifier, shape (frames,);
                 None for a system that gives segments only.
-            speaker: whose utterance it is.
-            corpus: what it is from.
+            speaker: speaker of the utterance.
+            corpus: corpus of the utterance.
 
         Raises:
-            ValueError: if the three do not cover the same frames without gaps, or a confidence or
+            ValueError: if these do not cover the same frames without gaps, or a confidence or
                 label is out of range.
         """
         frames = _check_runs("reference", reference, len(self.phones))
@@ -176,35 +180,36 @@ class Scores:
         expected = frame_labels_of(reference)
         matrix = confusion_matrix(expected, frame_labels_of(hypothesis), len(self.phones))
         self._confusions[corpus] = self._confusions.get(corpus, 0) + matrix
-        # Silence is easy and long: counting it would flatter the confidence of the phones.
-        said = [run for run in hypothesis if run.phone != self.phones.silence_index]
+        # Silence is easy to recognise; it would make the confidences look better than they are.
+        spoken = [run for run in hypothesis if run.phone != self.phones.silence_index]
         calibration = self._calibrations.setdefault(corpus, Calibration())
-        calibration.add([run.confidence for run in said], phones_right(said, expected))
+        calibration.add([run.confidence for run in spoken], phones_right(spoken, expected))
         return counts
 
     def corpora(self) -> list[str]:
-        """Names of the corpora, in the order in which they were first added."""
+        """Return the names of the corpora, in the order in which they were first added."""
         return list(self._confusions)
 
     def counts(self, corpus: str | None = None) -> Counts:
-        """Counts of one corpus, or of all of them together."""
-        self._need_something()
+        """Return the counts of one corpus, or of all of them together."""
+        self._check_not_empty()
         rows = [c for (name, _), c in self._speakers.items() if corpus in (None, name)]
         return sum(rows, start=Counts())
 
     def confusions(self, corpus: str | None = None) -> np.ndarray:
-        """Frames of the decoded path by reference (row) and recognised phone (column)."""
-        self._need_something()
-        return sum(m for name, m in self._confusions.items() if corpus in (None, name))
+        """Return frames of the decoded path by reference (row) and recognised phone (column)."""
+        self._check_not_empty()
+        matrices = [m for name, m in self._confusions.items() if corpus in (None, name)]
+        return np.sum(matrices, axis=0)
 
     def calibration(self, corpus: str | None = None) -> Calibration:
-        """Calibration of the recognised phones' confidences, silence left out."""
-        self._need_something()
+        """Return the calibration of the recognised phones' confidences, without silence."""
+        self._check_not_empty()
         rows = [c for name, c in self._calibrations.items() if corpus in (None, name)]
         return sum(rows, start=Calibration())
 
     def to_dict(self) -> dict:
-        """Everything as JSON values; rates are fractions, None where nothing was counted."""
+        """Return everything as JSON values; rates are fractions, None if nothing was counted."""
         return {
             "frames_per_second": FRAMES_PER_SECOND,
             "boundary_tolerance_frames": BOUNDARY_TOLERANCE_FRAMES,
@@ -218,7 +223,10 @@ class Scores:
         }
 
     def table(self, by: str = "corpus") -> str:
-        """A Markdown table in per cent, one row a corpus (or a speaker) and one for all.
+        """Format a Markdown table in per cent.
+
+        Args:
+            by: ``"corpus"`` or ``"speaker"``, one row each; a last row is for all of them.
 
         Raises:
             ValueError: if ``by`` is neither ``"corpus"`` nor ``"speaker"``.
@@ -226,11 +234,11 @@ class Scores:
         """
         if by not in ("corpus", "speaker"):
             raise ValueError(f"by = {by!r}; it is 'corpus' or 'speaker'")
-        self._need_something()
+        self._check_not_empty()
         if by == "corpus":
             rows = {name: self.counts(name) for name in self.corpora()}
         else:
-            rows = {f"{corpus} {who}": c for (corpus, who), c in self._speakers.items()}
+            rows = {f"{corpus} {name}": c for (corpus, name), c in self._speakers.items()}
         if len(rows) > 1:
             rows["all"] = self.counts()
         return markdown_table(rows)
@@ -245,13 +253,13 @@ class Scores:
             "top_confusions": top_confusions(self.confusions(corpus), self.phones.names),
         }
 
-    def _need_something(self) -> None:
+    def _check_not_empty(self) -> None:
         if not self._speakers:
             raise CorpusError("no utterance was scored; check the problems of the corpus")
 
 
 def markdown_table(rows: dict[str, Counts]) -> str:
-    """Counts by name as a Markdown table; frame accuracies as classifier / decoded path."""
+    """Format counts by name as a Markdown table; frame accuracies as classifier / path."""
     head = (
         "| | utterances | minutes | frame accuracy | without silence | PER | folded PER "
         "| S / I / D | boundary P / R | F1 at 20 ms |"
@@ -275,8 +283,8 @@ def markdown_table(rows: dict[str, Counts]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check_runs(name: str, runs: Sequence[FrameRun], num_phones: int) -> int:
-    """Check that runs tile frames from 0 on and return the number of frames."""
+def _check_runs(name: str, runs: Sequence[FrameSegment], num_phones: int) -> int:
+    """Check that segments cover frames from 0 on without gaps; return the number of frames."""
     end = 0
     for run in runs:
         if run.start != end or run.end <= run.start:

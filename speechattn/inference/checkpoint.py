@@ -1,34 +1,43 @@
-"""A model on disk: one folder with ``config.json`` and ``model.safetensors``, perhaps a card for people.
+"""A model on disk: a folder with ``config.json``, ``model.safetensors`` and perhaps a model card.
 
 ``config.json`` holds the shape of the encoder, the front end, the phone set and the decoder, with
-the version of the program that wrote it. Weights are safetensors, and beside them lie the phone
-n-grams and the words of a model that has some, as ``grammar.*`` and ``words.*``, and the ranges of
-its layers' inputs, as ``ranges.*``; with these, weights may be whole numbers of 8 bits in steps that
-are given as ``steps.*``. Nothing is ever unpickled.
+the version of the program that wrote it. ``model.safetensors`` holds the weights and, by the
+beginnings of their names:
+
+- ``grammar.*``: the phone n-grams of a model that has some;
+- ``words.*``: its words and their n-grams;
+- ``ranges.*``: ranges of the inputs of its linear layers, for products in 8 bits;
+- ``steps.*``: scales of weights that are saved as whole numbers of 8 bits.
+
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from speechattn.audio.features import FrontEndConfig
+from speechattn.decoder.lm.ngrams import PhoneNgrams
 from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.decoder.options import DecoderOptions
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import STEPS, check_ranges, restore_weights, whole_weights
 from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.model_files import (
-    BESIDE,
     CARD,
     CONFIG,
     FORMAT,
     WEIGHTS,
-    _read_card,
     damage_named,
+    load_shapes,
+    read_card,
     read_model_config,
     read_weights,
     write_model,
@@ -37,22 +46,23 @@ from speechattn.phones import PhoneSet
 from speechattn.schema import build
 from speechattn.text import one_line
 
-RANGES = "ranges."
+# Beginnings of the names of tensors beside the weights.
+NGRAMS, WORDS, RANGES = "grammar.", "words.", "ranges."
 
 
 @dataclass
 class Checkpoint:
-    """Everything it takes to turn audio into phones.
+    """Everything that is needed to turn audio into phones.
 
     Attributes:
-        name: what the model is called.
+        name: name of the model.
         classifier: normalisation statistics, encoder and classifier.
-        front_end: what its frames are.
-        phones: what its classes are.
+        front_end: how its frames are computed.
+        phones: its classes.
         phone_model: order and duration of phones, perhaps with n-grams.
         decoding: weights of the decoder.
-        training: how it was made, for the curious; not needed to run it.
-        card: its model card, a text for people; None without one. It is not saved with it.
+        training: how it was trained, for people; not needed to run it.
+        card: its model card, a text for people; None without one. ``save`` does not write it.
         ranges: of the inputs of its linear layers, as :func:`speechattn.encoder.int8.input_ranges`
             gives them; empty if they are not known.
     """
@@ -63,7 +73,7 @@ class Checkpoint:
     phones: PhoneSet
     phone_model: PhoneModel
     decoding: DecoderOptions
-    training: dict = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     card: str | None = None
     ranges: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -71,11 +81,11 @@ class Checkpoint:
         """Write the folder, whole or not at all; a model that is there is replaced.
 
         Args:
-            folder: where to.
-            dtype: of the weights in the file; None for their own. ``torch.int8`` for whole numbers
-                where the ranges of inputs are known, as ``int8`` multiplies with, and bfloat16 for
-                the others. Statistics of the frames stay in float32, and everything is loaded as
-                that.
+            folder: the model folder.
+            dtype: of the weights in the file; None for their own. With ``torch.int8`` the weights
+                of layers whose input ranges are known are whole numbers of 8 bits, as the
+                precision ``int8`` multiplies with, and the others are bfloat16. Statistics of the
+                frames stay in float32. All weights are loaded as float32.
 
         Raises:
             ModelError: if the name is taken by something that is no model folder.
@@ -90,9 +100,10 @@ class Checkpoint:
             "phone_model": self.phone_model.to_dict(),
         }
         beside = {f"{RANGES}{name}": values for name, values in self.ranges.items()}
-        for begin, (part, _) in BESIDE.items():
-            if (found := getattr(self.phone_model, part)) is not None:
-                tensors = found.tensors().items()
+        model = self.phone_model
+        for begin, part in ((NGRAMS, model.ngrams), (WORDS, model.words)):
+            if part is not None:
+                tensors = part.tensors().items()
                 beside |= {f"{begin}{name}": torch.from_numpy(v) for name, v in tensors}
         if dtype == torch.int8:
             dtype = torch.bfloat16
@@ -112,8 +123,7 @@ class Checkpoint:
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             phones = PhoneSet.from_dict(config["phones"])
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
-            with torch.device("meta"):  # shapes only: a damaged size would take all memory there is
-                shapes = PhoneClassifier(front_end.dim, len(phones), encoder).state_dict()
+            shapes = load_shapes(lambda: PhoneClassifier(front_end.dim, len(phones), encoder))
             phone_model = PhoneModel.from_dict(config["phone_model"])
             decoding = DecoderOptions.from_dict(config["decoding"])
         if phone_model.num_phones != len(phones):
@@ -121,36 +131,45 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
-        weights = read_weights(folder / WEIGHTS, shapes, (*BESIDE, RANGES, STEPS))
-        ranges, steps = _taken(weights, RANGES), _taken(weights, STEPS)
+        weights = read_weights(folder / WEIGHTS, shapes, (NGRAMS, WORDS, RANGES, STEPS))
+        ranges, steps = _pop_prefixed(weights, RANGES), _pop_prefixed(weights, STEPS)
         classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
         try:
             check_ranges(ranges, classifier)
-            parts = {
-                part: kind.from_tensors({name: values.numpy() for name, values in found.items()})
-                for begin, (part, kind) in BESIDE.items()
-                if (found := _taken(weights, begin))
-            }
-            phone_model = replace(phone_model, **parts)
+            if arrays := _pop_arrays(weights, NGRAMS):
+                phone_model = replace(phone_model, ngrams=PhoneNgrams.from_tensors(arrays))
+            if arrays := _pop_arrays(weights, WORDS):
+                phone_model = replace(phone_model, words=WordNgrams.from_tensors(arrays))
             restore_weights(weights, steps, ranges)
-        except (ModelError, TypeError) as error:  # NumPy has not all types that a file may hold
+        except (ModelError, TypeError) as error:  # NumPy lacks some types that a file may hold
             raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
         classifier.load_state_dict(weights)
         classifier.eval().requires_grad_(False).to(device)
-        name, training = config.get("name", folder.name), config.get("training", {})
-        card = _read_card(folder / CARD)
-        parts = classifier, front_end, phones, phone_model, decoding, training, card
-        return cls(name, *parts, ranges)
+        return cls(
+            name=config.get("name", folder.name),
+            classifier=classifier,
+            front_end=front_end,
+            phones=phones,
+            phone_model=phone_model,
+            decoding=decoding,
+            training=config.get("training", {}),
+            card=read_card(folder / CARD),
+            ranges=ranges,
+        )
 
 
-def _taken(weights: dict[str, torch.Tensor], begin: str) -> dict[str, torch.Tensor]:
-    """Take out what has a name that begins so; by the rest of their names."""
-    names = [name for name in weights if name.startswith(begin)]
-    return {name.removeprefix(begin): weights.pop(name) for name in names}
+def _pop_prefixed(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Take out the tensors whose names begin with a prefix; by the rest of their names."""
+    names = [name for name in weights if name.startswith(prefix)]
+    return {name.removeprefix(prefix): weights.pop(name) for name in names}
+
+
+def _pop_arrays(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, np.ndarray]:
+    return {name: values.numpy() for name, values in _pop_prefixed(weights, prefix).items()}
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """``"auto"`` (CUDA where there is one), or any device torch knows.
+    """Return the device of a name: ``"auto"`` (CUDA where there is one), or one that torch knows.
 
     Raises:
         ConfigError: for a device that is unknown or not there.

@@ -1,11 +1,12 @@
-"""What an encoder costs, counted from its configuration: weights, and multiply-adds a frame.
+"""What ``speechattn info`` shows about a model, and the costs of an encoder.
 
-What a model is, for people: what ``speechattn info`` shows.
+Costs are counted from the configuration: weights, and multiply-adds for each frame.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,18 +18,18 @@ from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.streaming import look_ahead_ms
 from speechattn.segments import FRAMES_PER_SECOND, SHIFT_MS
 
-EXAMPLE_FRAMES = 10 * FRAMES_PER_SECOND  # of a recording, where cost depends on its length
+EXAMPLE_FRAMES = 10 * FRAMES_PER_SECOND  # length of a recording, for costs that depend on it
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a classifier costs.
+    """The costs of a classifier.
 
     Attributes:
-        weights: trained numbers.
-        matrices: multiply-adds a 10 ms frame with weights, whatever the recording.
-        attention: multiply-adds a 10 ms frame of queries with keys and of weights with values;
-            None where attention has no limit and no length of a recording was given.
+        weights: number of trained weights.
+        matrices: multiply-adds with weights for each 10 ms frame, whatever the recording.
+        attention: multiply-adds of queries with keys and of attention weights with values, for
+            each 10 ms frame; None if attention has no limit and no length was given.
     """
 
     weights: int
@@ -37,24 +38,25 @@ class Costs:
 
     @property
     def multiply_adds(self) -> float | None:
-        """All multiply-adds a 10 ms frame."""
+        """All multiply-adds for a 10 ms frame."""
         return None if self.attention is None else self.matrices + self.attention
 
 
 def costs(
     config: AnyEncoderConfig, input_dim: int, num_phones: int, frames: int | None = None
 ) -> Costs:
-    """What a classifier costs; additions, normalisation and non-linear functions are not counted.
+    """Count the costs of a classifier, without additions, normalisation and non-linear functions.
 
     Args:
         config: of its encoder.
-        input_dim: numbers a frame.
-        num_phones: classes.
-        frames: 10 ms frames of a recording, whose ends see less; None for a frame far from them.
+        input_dim: dimension of a frame.
+        num_phones: number of classes.
+        frames: length of a recording in 10 ms frames, near whose ends attention has fewer keys;
+            None for a frame far from the ends.
     """
-    with torch.device("meta"):  # shapes without numbers
+    with torch.device("meta"):  # shapes without values
         model = PhoneClassifier(input_dim, num_phones, config)
-    # Every one of these matrices is multiplied with every vector once.
+    # Each of these matrices is multiplied with every vector once.
     layers = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.RNNBase))]
     matrices = sum(p.numel() for layer in layers for p in layer.parameters() if p.ndim > 1)
     return Costs(model.num_weights, matrices / config.stack, _attention(config, frames))
@@ -63,37 +65,49 @@ def costs(
 def _attention(config: AnyEncoderConfig, frames: int | None) -> float | None:
     if not isinstance(config, EncoderConfig):
         return 0.0
-    keys = [_mean_keys(window, config.stack, frames) for window in config.windows]
-    return None if None in keys else 2 * config.width * sum(keys) / config.stack
+    total = 0.0
+    for window in config.windows:
+        keys = _mean_keys(window, config.stack, frames)
+        if keys is None:
+            return None
+        total += keys
+    return 2 * config.width * total / config.stack
 
 
 def _mean_keys(
     window: tuple[int | None, int | None], stack: int, frames: int | None
 ) -> float | None:
-    """Vectors that a query sees on average; None for no limit."""
+    """Return the mean number of keys of a query; None for no limit."""
     if frames is None:
-        return None if None in window else sum(window) // stack + 1
+        left, right = window
+        return None if left is None or right is None else (left + right) // stack + 1
     vectors = -(-frames // stack)
     return 1 + sum(_mean_side(side, stack, vectors) for side in window)
 
 
 def _mean_side(side: int | None, stack: int, vectors: int) -> float:
-    """Vectors to one side that a query sees on average: the first sees none, the next one, …"""
+    """Return the mean number of keys to one side: the first query has none, the next one, …"""
     reach = vectors - 1 if side is None else min(side // stack, vectors - 1)
     return reach - reach * (reach + 1) / (2 * vectors)
 
 
 def describe_costs(config: AnyEncoderConfig, input_dim: int, num_phones: int) -> dict[str, float]:
-    """Multiply-adds a frame under a name for people; of a recording of 10 s if there is no limit."""
-    found = costs(config, input_dim, num_phones)
-    if found.multiply_adds is not None:
-        return {"multiply_adds_a_frame": round(found.multiply_adds)}
-    found = costs(config, input_dim, num_phones, EXAMPLE_FRAMES)
-    return {"multiply_adds_a_frame_of_10_s": round(found.multiply_adds)}
+    """Return the multiply-adds for a frame under a name for people.
+
+    Without a limit of attention, they are those of a recording of 10 s.
+    """
+    for key, frames in (
+        ("multiply_adds_a_frame", None),
+        ("multiply_adds_a_frame_of_10_s", EXAMPLE_FRAMES),
+    ):
+        number = costs(config, input_dim, num_phones, frames).multiply_adds
+        if number is not None:
+            return {key: round(number)}
+    raise AssertionError("the costs of a recording of known length are known")
 
 
-def model_summary(checkpoint: Checkpoint, device: torch.device) -> dict:
-    """Shape, window, look-ahead, phones, training and card of a model, as JSON values."""
+def model_summary(checkpoint: Checkpoint, device: torch.device) -> dict[str, Any]:
+    """Return shape, window, look-ahead, phones, training and card of a model, as JSON values."""
     encoder = checkpoint.classifier.config
     windows = [[_ms(side) for side in window] for window in encoder.windows]
     ngrams = checkpoint.phone_model.ngrams

@@ -1,4 +1,7 @@
-"""Where models are: the files of one, those that come with the package, those of recipes run here."""
+"""Model folders: where they are, and how their files are written and read.
+
+PyTorch is imported where weights are written or read: the command line finds a model without it.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,26 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from typing import TYPE_CHECKING, Any
 
 import speechattn
-from speechattn.decoder.lm.ngrams import PhoneNgrams
-from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.files import replace_folder
 from speechattn.text import one_line
 
+if TYPE_CHECKING:
+    import torch
+
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
-MODELS = Path(__file__).parents[1] / "pretrained"  # that come with the package
+MODELS = Path(__file__).parents[1] / "pretrained"  # models that come with the package
+FORMAT = "speechattn-model"
+FORMAT_VERSION = 6  # raised when an older program could not run what a newer one writes
 
 
 def find_model(name_or_dir: str | Path) -> Path:
-    """The folder of a model.
+    """Return the folder of a model.
 
     Args:
         name_or_dir: the folder itself, the name of a model that comes with the package, or the
@@ -36,12 +39,12 @@ def find_model(name_or_dir: str | Path) -> Path:
         ModelError: if there is none.
     """
     path = Path(name_or_dir)
-    places = [path]
+    folders = [path]
     if len(path.parts) == 1:
-        places += [MODELS / path, Path("data/runs") / path / "model"]
-    for place in places:
-        if (place / CONFIG).is_file():
-            return place
+        folders += [MODELS / path, Path("data/runs") / path / "model"]
+    for folder in folders:
+        if (folder / CONFIG).is_file():
+            return folder
     if (path / "model" / CONFIG).is_file():
         raise ModelError(f"{path}: not a model folder, but holds one; give {path / 'model'}")
     raise ModelError(
@@ -51,7 +54,7 @@ def find_model(name_or_dir: str | Path) -> Path:
 
 
 def model_digest(folder: Path) -> str:
-    """SHA-256 of a model's configuration and weights, in hexadecimal.
+    """Return the SHA-256 of a model's configuration and weights, in hexadecimal.
 
     Raises:
         ModelError: if they cannot be read.
@@ -59,7 +62,7 @@ def model_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
         try:
-            with open(folder / name, "rb") as file:
+            with (folder / name).open("rb") as file:
                 while piece := file.read(1 << 20):
                     digest.update(piece)
         except OSError as error:
@@ -69,16 +72,14 @@ def model_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-FORMAT = "speechattn-model"
-FORMAT_VERSION = 6  # raised when an older program could not run what a newer one writes
-
-# How the names of what lies beside the weights begin, and what it is.
-BESIDE = {"grammar.": ("ngrams", PhoneNgrams), "words.": ("words", WordNgrams)}
-
-
 @contextlib.contextmanager
 def damage_named(folder: Path, way_out: str) -> Iterator[None]:
-    """Turn what goes wrong with the configuration of a model folder into a ModelError of one line."""
+    """Turn errors in the configuration of a model folder into a ModelError of one line.
+
+    Args:
+        folder: the model folder.
+        way_out: what the user can do, the end of the message.
+    """
     try:
         yield
     except KeyError as error:
@@ -91,7 +92,7 @@ def damage_named(folder: Path, way_out: str) -> Iterator[None]:
 def write_model(
     folder: str | Path,
     kind: str,
-    config: dict,
+    config: dict[str, Any],
     model: torch.nn.Module,
     dtype: torch.dtype | None = None,
     beside: dict[str, torch.Tensor] | None = None,
@@ -99,16 +100,18 @@ def write_model(
     """Write a model folder, whole or not at all; a model that is there is replaced.
 
     Args:
-        folder: where to.
-        kind: what is said to be in it, such as :data:`FORMAT`.
-        config: all else it takes to make the model, JSON values.
-        model: whose weights are written.
+        folder: the model folder.
+        kind: name of the format, such as :data:`FORMAT`.
+        config: everything else that is needed to make the model, as JSON values.
+        model: its weights are written.
         dtype: of its parameters in the file; None for their own.
-        beside: more to write into the same file, as it is; of the same name, instead.
+        beside: further tensors for the same file, unchanged; they replace weights of their name.
 
     Raises:
         ModelError: if the name is taken by something that is no model folder.
     """
+    from safetensors.torch import save
+
     folder = Path(folder).resolve()  # a link to a model stays one
     if folder.exists() and not _may_replace(folder):
         raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
@@ -124,18 +127,22 @@ def write_model(
             k: (v.to(dtype) if dtype and k in trained else v).cpu().contiguous()
             for k, v in model.state_dict().items()
         }
-        # Not save_file, whose file nobody else may read.
+        # Not save_file: it makes a file that other users may not read.
         (partial / WEIGHTS).write_bytes(save({**plain, **(beside or {})}))
         replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_model_config(folder: Path, kind: str) -> dict:
-    """What :func:`write_model` wrote beside the weights.
+def read_model_config(folder: Path, kind: str) -> dict[str, Any]:
+    """Read the configuration that :func:`write_model` wrote.
+
+    Args:
+        folder: the model folder.
+        kind: name of the format that it must have.
 
     Raises:
-        ModelError: if it is not there, is damaged, of another kind, or of a newer program.
+        ModelError: if it is missing, damaged, of another kind, or of a newer program.
     """
     path = folder / CONFIG
     try:
@@ -156,7 +163,12 @@ def read_model_config(folder: Path, kind: str) -> dict:
     return config
 
 
-def _read_card(path: Path) -> str | None:
+def read_card(path: Path) -> str | None:
+    """Read a model card, a text for people; None if there is none.
+
+    Raises:
+        ModelError: if it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -165,19 +177,40 @@ def _read_card(path: Path) -> str | None:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
+def load_shapes(build: Callable[[], torch.nn.Module]) -> dict[str, torch.Tensor]:
+    """Return the names and shapes of a model's weights without memory for their values.
+
+    A damaged size in a configuration would otherwise take all memory there is.
+
+    Args:
+        build: makes the model.
+
+    Returns:
+        Tensors without values, by name; see :func:`read_weights`.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return build().state_dict()
+
+
 def read_weights(
     path: Path, shapes: dict[str, torch.Tensor], beside: tuple[str, ...] = ()
 ) -> dict[str, torch.Tensor]:
-    """The weights, which must have the shapes of these tensors (whose values do not matter).
+    """Read weights, which must have the names and shapes that the configuration promises.
 
     Args:
         path: of the file.
-        shapes: name → tensor.
-        beside: what else may be there, of any shape, if its name begins with one of these.
+        shapes: from :func:`load_shapes`.
+        beside: beginnings of the names of further tensors, which may have any shape.
 
     Raises:
-        ModelError: if they have not, or cannot be read.
+        ModelError: if a shape differs, a value is not finite, or the file cannot be read.
     """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -197,12 +230,12 @@ def read_weights(
 
 
 def _may_replace(folder: Path) -> bool:
-    """Whether a save may take the place of what is there: a model, or an empty folder."""
+    """Whether a model may replace this folder: it holds a model, or nothing."""
     return folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))
 
 
-def _readable_json(config: dict) -> str:
-    """JSON with a line for every key but none for every number of a matrix."""
+def _readable_json(config: dict[str, Any]) -> str:
+    """Return JSON with a line for every key, but not for every number of a matrix."""
     lines = []
     for key, value in config.items():
         if isinstance(value, dict):

@@ -1,12 +1,13 @@
-"""The recognizer: audio in, time-aligned phones out; what the API and every command stand on."""
+"""The recognizer: audio in, time-aligned phones out; the core of the API and of every command."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch
 from speechattn.audio.features import FrontEnd
 from speechattn.audio.load import AudioFile, array_blocks
 from speechattn.audio.sndfile import AudioInfo
-from speechattn.encoder.encoder import check_window, set_window
+from speechattn.encoder.encoder import log_posteriors
 from speechattn.encoder.precision import fastest_precision, with_packed_linears
 from speechattn.encoder.varlen import can_concatenate, forward_varlen
 from speechattn.errors import UsageError
@@ -25,34 +26,14 @@ from speechattn.inference.model_files import find_model
 from speechattn.inference.streaming import (
     PosteriorStream,
     RecognizerStream,
-    log_posteriors_of,
     look_ahead_ms,
 )
+from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import PhoneSet
-from speechattn.segments import SAMPLE_RATE, FrameRun, Segment, segments_from_runs
+from speechattn.segments import SAMPLE_RATE, segments_from_frames
 
-BLOCK_SECONDS = 20.0  # of audio that go through the encoder at a time
-
-
-@dataclass(frozen=True)
-class Transcription:
-    """What a recognizer heard in one recording.
-
-    Attributes:
-        phones: segments that cover 0 to ``duration``, silence included.
-        duration: seconds.
-        sample_rate: Hz, of the recording as it was given.
-        labels: phone of each column of ``posteriors``.
-        posteriors: probability of every phone in every 10 ms frame, float32, shape
-            (frames, phones); None if they were not asked for.
-    """
-
-    phones: list[Segment]
-    duration: float
-    sample_rate: int
-    labels: tuple[str, ...]
-    posteriors: np.ndarray | None = None
+BLOCK_SECONDS = 20.0  # of audio that are encoded at a time
 
 
 class Recognizer:
@@ -64,24 +45,27 @@ class Recognizer:
         precision: of its products; see :func:`load_model`.
 
     Attributes:
-        device: likewise.
+        checkpoint: the model as it was loaded.
+        device: where its encoder computes.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "fp32"):
+    def __init__(
+        self, checkpoint: Checkpoint, device: torch.device, precision: str = "fp32"
+    ) -> None:
         self.checkpoint = checkpoint
         self.device = device
         if precision == "auto":
             precision = fastest_precision(device, checkpoint.ranges)
         self.precision = precision
         self._front_end = FrontEnd(checkpoint.front_end)
-        # For use; the checkpoint keeps its weights as they were saved.
+        # A copy for use: self.checkpoint keeps its weights as they were saved.
         ready = with_packed_linears(checkpoint.classifier, precision, checkpoint.ranges)
         self._ready = replace(checkpoint, classifier=ready)
 
     @property
     def phones(self) -> PhoneSet:
-        """What it can tell apart."""
+        """The phones that the model distinguishes."""
         return self.checkpoint.phones
 
     def transcribe(
@@ -108,10 +92,10 @@ class Recognizer:
             posteriors: whether to return the frame posteriors as well.
             labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
             alternatives: how many other phones to give with each, the most probable first, with
-                their mean probabilities over its frames. These are the encoder's own; a phone's
-                confidence is bent besides.
+                their mean probabilities over its frames. These are the encoder's own, while the
+                confidence of a phone is calibrated.
             on_posteriors: called with the posteriors of every block as it comes, float32, shape
-                (frames, phones), for those who cannot hold all of them.
+                (frames, phones), for callers that cannot keep all of them in memory.
             on_samples: of a file; as for :class:`~speechattn.audio.load.AudioFile`.
 
         Raises:
@@ -120,76 +104,115 @@ class Recognizer:
                 ``alternatives`` are out of range.
             ConfigError: if the model has no IPA for its phones.
         """
-        steps = self.transcribing(
-            audio,
-            sample_rate=sample_rate,
-            channel=channel,
-            posteriors=posteriors,
-            labels=labels,
-            alternatives=alternatives,
-            on_posteriors=on_posteriors,
-            on_samples=on_samples,
-        )
-        try:
-            steps.send(self.encode([next(steps)])[0])
-        except StopIteration as end:
-            return end.value
-        raise AssertionError("the encoder is asked once")
+        options = TranscribeOptions(channel, posteriors, labels, alternatives)
+        prepared = self.prepare(audio, options, sample_rate=sample_rate, on_samples=on_samples)
+        return self.finish(prepared, self.encode_short(prepared), on_posteriors)
 
-    def transcribing(
+    def prepare(
         self,
         audio: str | Path | np.ndarray | torch.Tensor,
+        options: TranscribeOptions,
         *,
         sample_rate: int | None = None,
-        channel: int | None = None,
-        posteriors: bool = True,
-        labels: str = "arpabet",
-        alternatives: int = 0,
-        on_posteriors: Callable[[np.ndarray], None] | None = None,
         on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
-    ) -> Generator[torch.Tensor, np.ndarray, Transcription]:
-        """:meth:`transcribe`, interrupted where a short recording goes through the encoder.
+    ) -> Prepared:
+        """Read and frame a recording; the first of the three steps of :meth:`transcribe`.
 
-        So that its caller can send several through together.
+        A recording of at most ``BLOCK_SECONDS`` is read as a whole. A longer one stays open:
+        :meth:`finish` reads it block by block.
 
-        Yields:
-            Its frames, once; what :meth:`encode` makes of them is to be sent. Nothing for a
-            recording of more than ``BLOCK_SECONDS``.
+        Args:
+            audio: a file, or samples of shape (n,) or (channels, n).
+            options: how it is transcribed.
+            sample_rate: Hz; needed with samples, refused with a file.
+            on_samples: of a file; as for :class:`~speechattn.audio.load.AudioFile`.
 
-        Returns:
-            What ``transcribe`` does.
+        Raises:
+            AudioError: if the audio cannot be read or trusted, as far as it has been read.
+            UsageError: if ``sample_rate`` is missing, or given with a file.
+            ConfigError: if the model has no IPA for its phones.
         """
-        names = self.phones.labels(labels)
-        kept: list[np.ndarray] = []
-
-        def see(block: np.ndarray) -> None:
-            if posteriors:
-                kept.append(block)
-            if on_posteriors is not None:
-                on_posteriors(block)
-
-        wanted = posteriors or on_posteriors is not None
-        collector = SegmentCollector(
-            self.checkpoint, alternatives=alternatives, on_posteriors=see if wanted else None
-        )
-        if isinstance(audio, (str, Path)):
-            if sample_rate is not None:
-                raise UsageError(
-                    f"sample_rate: {sample_rate} given with the file {audio}; a file says its own"
-                )
-            with AudioFile(audio, channel=channel, on_samples=on_samples) as file:
-                runs = yield from self._recognise(file.blocks(BLOCK_SECONDS), collector)
-                duration, sample_rate = file.info.duration, file.info.sample_rate
-        else:
+        names = self.phones.labels(options.labels)
+        if not isinstance(audio, (str, Path)):
             if sample_rate is None:
                 raise UsageError("sample_rate: missing; samples need their rate in Hz")
-            blocks = array_blocks(audio, sample_rate, seconds=BLOCK_SECONDS, channel=channel)
-            runs = yield from self._recognise(blocks, collector)
-            sample_rate = int(sample_rate)  # a whole number, says array_blocks
+            blocks = array_blocks(
+                audio, sample_rate, seconds=BLOCK_SECONDS, channel=options.channel
+            )
+            sample_rate = int(sample_rate)  # array_blocks has checked that it is a whole number
             duration = np.shape(audio)[-1] / sample_rate
-        phones = segments_from_runs(runs, names, duration)
-        frames = np.concatenate(kept) if posteriors else None
-        return Transcription(phones, duration, sample_rate, names, frames)
+            return self._framed(Prepared(options, names, duration, sample_rate, None, blocks))
+        if sample_rate is not None:
+            raise UsageError(
+                f"sample_rate: {sample_rate} given with the file {audio}; a file says its own"
+            )
+        file = AudioFile(audio, channel=options.channel, on_samples=on_samples)
+        blocks, info = file.blocks(BLOCK_SECONDS), file.info
+        prepared = Prepared(options, names, info.duration, info.sample_rate, None, blocks, file)
+        try:
+            return self._framed(prepared)
+        except BaseException:
+            prepared.close()
+            raise
+
+    def _framed(self, prepared: Prepared) -> Prepared:
+        """Read the first two blocks, and compute the frames of a recording that has only one."""
+        first = list(itertools.islice(prepared.blocks, 2))
+        if len(first) == 1:
+            prepared.frames = self._front_end(torch.from_numpy(first[0]))
+            prepared.close()
+        else:
+            prepared.blocks = itertools.chain(first, prepared.blocks)
+        return prepared
+
+    def encode_short(self, prepared: Prepared) -> np.ndarray | None:
+        """Log posteriors of one short recording, as of :meth:`encode`; None of a long one."""
+        return None if prepared.frames is None else self.encode([prepared.frames])[0]
+
+    def finish(
+        self,
+        prepared: Prepared,
+        log_posteriors: np.ndarray | None,
+        on_posteriors: Callable[[np.ndarray], None] | None = None,
+    ) -> Transcription:
+        """Decode a recording; the last of the three steps of :meth:`transcribe`.
+
+        A long recording is read and encoded here, block by block.
+
+        Args:
+            prepared: from :meth:`prepare`; its file is closed.
+            log_posteriors: from :meth:`encode` for a short recording; None for a long one.
+            on_posteriors: as for :meth:`transcribe`.
+
+        Raises:
+            AudioError: if the rest of a long recording cannot be read or trusted.
+        """
+        options = prepared.options
+        collected: list[np.ndarray] = []
+        receivers = [collected.append] if options.posteriors else []
+        receivers += [on_posteriors] if on_posteriors else []
+
+        def on_block(block: np.ndarray) -> None:
+            for receive in receivers:
+                receive(block)
+
+        collector = SegmentCollector(
+            self.checkpoint,
+            alternatives=options.alternatives,
+            on_posteriors=on_block if receivers else None,
+        )
+        try:
+            if log_posteriors is not None:
+                collector.push(log_posteriors)
+            else:
+                for piece in self.log_posteriors(prepared.blocks):
+                    collector.push(piece)
+        finally:
+            prepared.close()
+        names, duration = prepared.names, prepared.duration
+        phones = segments_from_frames(collector.finish(), names, duration)
+        frames = np.concatenate(collected) if options.posteriors else None
+        return Transcription(phones, duration, prepared.sample_rate, names, frames)
 
     def stream(
         self,
@@ -202,7 +225,7 @@ class Recognizer:
 
         Chunks of any size give the posteriors (to rounding) and the phones that :meth:`transcribe`
         gives for the whole. Memory stays constant, unless a window of the encoder has no limit to
-        the left: then it must remember everything.
+        the left.
 
         Args:
             sample_rate: Hz, of the samples that will be pushed.
@@ -210,9 +233,9 @@ class Recognizer:
             labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
 
         Raises:
-            AudioError: if the sample rate makes no sense.
-            ConfigError: if a window of the encoder has no limit to the right: it answers only at
-                the end of a recording; if the model has no IPA for its phones.
+            AudioError: if the sample rate is invalid.
+            ConfigError: if a window of the encoder has no limit to the right, so that it needs the
+                whole recording; if the model has no IPA for its phones.
         """
         return RecognizerStream(
             self._ready,
@@ -229,60 +252,50 @@ class Recognizer:
         return look_ahead_ms(self.checkpoint.classifier.config)
 
     def log_posteriors(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """Log probability of every phone and frame, block by block.
+        """Compute the log probability of every phone and frame, block by block.
 
         Args:
             blocks: 16 kHz mono samples, float32, shape (n,) each.
 
         Yields:
-            Shape (frames, phones), float32; fewer frames than went in at first, more at the end,
-            by what the encoder looks ahead.
+            Shape (frames, phones), float32. The first block has fewer frames than its samples, by
+            the look-ahead of the encoder, and the last one has more.
         """
         stream = PosteriorStream(self._ready, self._front_end, self.device)
-        waiting: np.ndarray | None = None
+        previous: np.ndarray | None = None
         for block in blocks:
-            if waiting is not None:
-                yield stream.push(waiting)
-            waiting = block
-        if waiting is not None:
-            yield stream.push(waiting, last=True)
+            if previous is not None:
+                yield stream.push(previous)
+            previous = block
+        if previous is not None:
+            yield stream.push(previous, last=True)
 
     def encode(self, recordings: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        """Log posteriors of whole recordings; several together take less time than one by one.
+        """Compute the log posteriors of whole recordings; the second step of :meth:`transcribe`.
 
-        What comes of each does not depend on the others, to the last bit.
+        Several together take less time than one by one. The result of each does not depend on the
+        others, to the last bit.
 
         Args:
-            recordings: frames of each, shape (frames, numbers of the front end).
+            recordings: frames of each, shape (frames, dimension of the front end).
 
         Returns:
-            Shape (frames, phones) each, float32.
+            Log posteriors of each, shape (frames, phones), float32.
         """
         recordings = [frames.to(self.device) for frames in recordings]
         classifier = self._ready.classifier
-        if len(recordings) > 1 and self._can_be_together:
+        if len(recordings) > 1 and self._can_concatenate:
             scores = forward_varlen(classifier, recordings)
         else:
             scores = [classifier.stream().push(frames, last=True) for frames in recordings]
-        return [log_posteriors_of(each) for each in scores]
+        return [log_posteriors(each).cpu().numpy() for each in scores]
 
     @functools.cached_property
-    def _can_be_together(self) -> bool:
+    def _can_concatenate(self) -> bool:
         return can_concatenate(self._ready.classifier)
 
-    def _recognise(
-        self, blocks: Iterator[np.ndarray], collector: SegmentCollector
-    ) -> Generator[torch.Tensor, np.ndarray, list[FrameRun]]:
-        first = list(itertools.islice(blocks, 2))
-        if len(first) == 1:
-            collector.push((yield self._front_end(torch.from_numpy(first[0]))))
-        else:
-            for log_posteriors in self.log_posteriors(itertools.chain(first, blocks)):
-                collector.push(log_posteriors)
-        return collector.finish()
-
-    def describe(self) -> dict:
-        """What the model is, for people: shape, window, look-ahead, phones, training, card."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the model for people: shape, window, look-ahead, phones, training, card."""
         return model_summary(self.checkpoint, self.device)
 
 
@@ -302,23 +315,23 @@ def load_model(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
         precision: ``"fp32"``, or ``"bf16"`` and ``"int8"`` to multiply matrices in 16 or 8 bits on
             a processor with instructions for it: faster, and probabilities differ in the third
-            or second decimal; ``"auto"`` for whichever is fastest here.
-        window: ``(left, right)`` in 10 ms frames that every block of the encoder looks through,
-            of a model trained for any (``encoder.any_window``); None for its own.
-        lm_scale: what the model's knowledge of the order of phones (n-grams, words) counts
-            against what it hears, from 0 on: at 0 it writes what it hears, English or not; None
-            for what was best in training (``decoding.bigram_scale``).
+            or second decimal; ``"auto"`` for the fastest on this machine.
+        window: ``(left, right)`` in 10 ms frames, the attention window of every block of the
+            encoder, for a model trained with any window (``encoder.any_window``); None for its own.
+        lm_scale: weight of the model's phone n-grams and words against the acoustic scores, from 0
+            on; 0 leaves them out. None for the value chosen in training
+            (``decoding.bigram_scale``).
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
-        ConfigError: if the device or the precision is not there, or the model was not trained for
+        ConfigError: if the device or the precision is not available, the model was not trained for
             such a window, or the scale is out of range.
     """
     picked = pick_device(device)
     checkpoint = Checkpoint.load(find_model(name_or_dir), picked)
     if window is not None:
-        check_window(checkpoint.classifier.config, window)
-        set_window(checkpoint.classifier, window)
+        checkpoint.classifier.config.check_window(window)
+        checkpoint.classifier.set_window(window)
     if lm_scale is not None:
         decoding = checkpoint.decoding.with_lm_scale(lm_scale)
         checkpoint = replace(checkpoint, decoding=decoding)

@@ -1,7 +1,7 @@
-"""Recognition while the sound is still being made: audio in chunks, phones as they are decided.
+"""Recognition during recording: audio comes in chunks, phones are returned as they are decided.
 
-Everything on the way is a stream with a state of its own: audio, front end, encoder, decoder. A
-recording that is pushed in chunks of any size gives what it gives as a whole.
+Each step is a stream with a state of its own: audio, front end, encoder, decoder. The result does
+not depend on the size of the chunks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from speechattn.audio.features import LEAD, FrontEnd
 from speechattn.audio.stream import AudioStream
 from speechattn.decoder.decoder import Decoder
 from speechattn.encoder.config import EncoderShape
+from speechattn.encoder.encoder import log_posteriors
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.segments import (
@@ -23,24 +24,23 @@ from speechattn.segments import (
     SHIFT_MS,
     SHIFT_SAMPLES,
     WINDOW_SAMPLES,
-    FrameRun,
+    FrameSegment,
     Segment,
     frame_to_seconds,
 )
 
-# Of the window around a frame, what lies after the frame.
+# Part of a frame's 25 ms window that lies after the frame.
 WINDOW_AHEAD_MS = 1000 * (WINDOW_SAMPLES - SHIFT_SAMPLES - LEAD) / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
 class StreamResult:
-    """What became known with one chunk.
+    """The result of one chunk.
 
     Attributes:
-        first_frame: of ``posteriors``, counted from the beginning of the stream.
-        posteriors: probability of every phone in the frames that are new, float32, shape
-            (frames, phones).
-        segments: phones that are decided now and will not change; they go on where those of the
+        first_frame: number of the first frame of ``posteriors`` in the stream.
+        posteriors: probability of every phone in the new frames, float32, shape (frames, phones).
+        segments: phones that are decided now and will not change. They begin where those of the
             chunk before ended, silence included. :meth:`RecognizerStream.partial` guesses what
             follows them.
     """
@@ -56,9 +56,9 @@ class StreamResult:
 
 
 def look_ahead_ms(config: EncoderShape) -> float | None:
-    """Audio after the end of a frame that must be there before its posteriors are known.
+    """Return the audio after the end of a frame that its posteriors depend on.
 
-    Half a window of the front end, and what the encoder looks ahead in all of its layers together.
+    That is half a window of the front end and the look-ahead of all layers of the encoder.
 
     Returns:
         Milliseconds; None for no limit.
@@ -76,18 +76,18 @@ class PosteriorStream:
         device: where its encoder computes.
     """
 
-    def __init__(self, checkpoint: Checkpoint, front_end: FrontEnd, device: torch.device):
+    def __init__(self, checkpoint: Checkpoint, front_end: FrontEnd, device: torch.device) -> None:
         self._front_end = front_end.stream()
         self._classifier = checkpoint.classifier.stream()
         self._device = device
         self._nothing = np.empty((0, len(checkpoint.phones)), np.float32)
 
     def push(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """Take samples and return what is complete.
+        """Add samples and return the posteriors of the frames that are complete.
 
         Args:
             samples: mono, float32, shape (n,).
-            last: no more samples will come; everything is returned.
+            last: whether no more samples will come; then all frames are returned.
 
         Returns:
             Natural logarithms of the posteriors, float32, shape (frames, phones).
@@ -99,24 +99,20 @@ class PosteriorStream:
         elif len(frames) == 0:
             return self._nothing
         scores = self._classifier.push(frames.to(self._device), last=last)
-        return log_posteriors_of(scores)
-
-
-def log_posteriors_of(scores: torch.Tensor) -> np.ndarray:
-    """Natural logarithms of posteriors from scores before the softmax, float32."""
-    return torch.log_softmax(scores.float(), -1).cpu().numpy()
+        return log_posteriors(scores).cpu().numpy()
 
 
 class RecognizerStream:
-    """One recording that comes in chunks; see :meth:`speechattn.inference.recognizer.Recognizer.stream`.
+    """One recording that comes in chunks.
 
-    Memory does not grow with the recording if the encoder's windows have a left limit.
+    See :meth:`speechattn.inference.recognizer.Recognizer.stream`. Memory does not grow with the
+    recording if the encoder's windows have a left limit.
 
     Attributes:
-        look_ahead_ms: milliseconds of audio after the end of a frame that must be there before its
-            posteriors are returned, over front end and encoder. Sample rates other than 16 kHz add
-            what :mod:`speechattn.audio.stream` says. The decoder decides a phone once no other
-            reading of what came before is left, mostly one or two phones later.
+        look_ahead_ms: audio after the end of a frame that its posteriors wait for, in milliseconds,
+            over front end and encoder. Sample rates other than 16 kHz add the delay that
+            :mod:`speechattn.audio.stream` gives. The decoder decides a phone once all hypotheses
+            agree on it, mostly one or two phones later.
 
     Args:
         checkpoint: the model.
@@ -127,9 +123,9 @@ class RecognizerStream:
         labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
 
     Raises:
-        AudioError: if the sample rate makes no sense.
-        ConfigError: if the encoder must hear the end before it can say anything, or the model has
-            no IPA for its phones.
+        AudioError: if the sample rate is invalid.
+        ConfigError: if the encoder needs the whole recording, or the model has no IPA for its
+            phones.
     """
 
     def __init__(
@@ -141,7 +137,7 @@ class RecognizerStream:
         sample_rate: int = SAMPLE_RATE,
         channel: int | None = None,
         labels: str = "arpabet",
-    ):
+    ) -> None:
         ahead = look_ahead_ms(checkpoint.classifier.config)
         if ahead is None:
             raise ConfigError(
@@ -161,53 +157,53 @@ class RecognizerStream:
         return self._audio.duration
 
     def push(self, samples: np.ndarray | torch.Tensor) -> StreamResult:
-        """Take the next samples and return what is new.
+        """Add the next samples and return the new results.
 
         Args:
             samples: floats in [-1, 1], shape (n,) or (channels, n); any n, 0 included.
 
         Raises:
-            AudioError: if they have another type or shape than they should or more or fewer
-                channels than before, or one is NaN or infinite; none is taken in then.
+            AudioError: if their type, shape or number of channels is wrong, or one is NaN or
+                infinite. Then none of them is added.
             ValueError: if the stream has been finished.
         """
         log_posteriors = self._posteriors.push(self._audio.push(samples))
-        runs = self._decoder.push(log_posteriors) if len(log_posteriors) else []
-        return self._result(log_posteriors, self._segments(runs))
+        decided = self._decoder.push(log_posteriors) if len(log_posteriors) else []
+        return self._result(log_posteriors, self._segments(decided))
 
     def partial(self) -> list[Segment]:
-        """The best guess at what follows the segments decided so far, up to the newest frame.
+        """Return the best guess at the phones after the decided ones, up to the newest frame.
 
         The next chunk may change it. Empty for the first frames, and at the end of the recording.
         """
         return self._segments(self._decoder.partial())
 
     def finish(self) -> StreamResult:
-        """End the recording and return the rest; all segments together now cover it.
+        """End the recording and return the remaining results; all segments together cover it.
 
         Raises:
             AudioError: if it is shorter than 5 ms.
             ValueError: if the stream has been finished.
         """
         log_posteriors = self._posteriors.push(self._audio.finish(), last=True)
-        runs = self._decoder.push(log_posteriors) + self._decoder.finish()
-        *before, last = self._segments(runs)
+        decided = self._decoder.push(log_posteriors) + self._decoder.finish()
+        *before, last = self._segments(decided)
         # The last frame may reach up to 5 ms past the end, or stop short of it.
         last = Segment(last.label, last.start, self.duration, last.confidence)
         return self._result(log_posteriors, [*before, last])
 
-    def _result(self, log_posteriors, segments) -> StreamResult:
+    def _result(self, log_posteriors: np.ndarray, segments: list[Segment]) -> StreamResult:
         first = self._frames
         self._frames += len(log_posteriors)
         return StreamResult(first, np.exp(log_posteriors), segments)
 
-    def _segments(self, runs: Iterable[FrameRun]) -> list[Segment]:
+    def _segments(self, segments: Iterable[FrameSegment]) -> list[Segment]:
         return [
             Segment(
-                self._names[run.phone],
-                frame_to_seconds(run.start),
-                frame_to_seconds(run.end),
-                run.confidence,
+                self._names[segment.phone],
+                frame_to_seconds(segment.start),
+                frame_to_seconds(segment.end),
+                segment.confidence,
             )
-            for run in runs
+            for segment in segments
         ]

@@ -1,7 +1,7 @@
 """Models beyond phones: graphs, images, text, one label a recording, phone strings.
 
 A recipe with ``task: NAME`` names one of :data:`STUDIES`. The module of a study has a frozen
-dataclass ``Config``, mostly a :class:`speechattn.studies.trials.TaskConfig`, and
+dataclass ``Config``, mostly a :class:`speechattn.studies.trials.StudyConfig`, and
 ``run(config, force, say)``, which leaves ``report.md`` and ``scores.csv`` in ``config.work_dir``.
 :mod:`speechattn.studies.windows` compares encoders and windows. Read ``trials.py`` first.
 """

@@ -1,15 +1,15 @@
-"""A decoder that attends to the encoder's vectors and writes one label after the other.
+"""A decoder that attends to the encoder's vectors and writes one label after the other; and pooling.
 
 Step t has the state s_t = LSTM([y_(t-1), c_(t-1)], s_(t-1)) and weighs the encoder's vectors h_j by
 
     a_t = softmax over j of  w . tanh(W s_t + V h_j + U f_tj)        c_t = sum over j of a_tj h_j
 
-where f_t is a convolution over a_(t-1) and over the sum of all weights so far: scores depend on where
-the decoder has looked, so that it goes on from there (location-aware attention: Chorowski et al.,
-2015; the sum: Shen et al., 2018). The label comes from s_t and c_t; one of them, the end, is the
-decoder's own, and begins strings too.
+where f_t is a convolution over a_(t-1) and over the sum of all weights so far: scores depend on the
+places that the decoder has attended to, so that it continues from there (location-aware attention:
+Chorowski et al., 2015; the sum: Shen et al., 2018). The label comes from s_t and c_t; one of them,
+the end, is the decoder's own, and begins strings too.
 
-One vector for a whole sequence: by attention with learned queries, or as the mean.
+The poolings make one vector of a whole sequence: by attention with learned queries, or as the mean.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from speechattn.attention.masks import valid_frames, without_padding
 from speechattn.checks import as_int, check_lengths
+from speechattn.encoder.encoder import log_posteriors
 from speechattn.encoder.layers import SequenceDropout
 from speechattn.studies.head_config import DecoderHead
 
@@ -154,7 +155,7 @@ class DecoderSession:
         before = State(*(part[origin.to(device)] for part in self.state))
         self.state = self.step(decoder.embed(labels.to(device)), before)
         seen = torch.cat([self.state.hidden, self.state.context], -1)
-        return torch.log_softmax(decoder.classify(seen).float(), -1)
+        return log_posteriors(decoder.classify(seen))
 
 
 class AttentionPooling(nn.Module):

@@ -1,10 +1,9 @@
-"""Connectionist temporal classification: label strings without saying where the labels are.
+"""Connectionist temporal classification, and beam search: label strings without the times of labels.
 
-Every vector gets a label or a blank; a string is what remains when repeats are merged and blanks
-taken away, and its probability that of all ways to write it so (Graves et al., 2006). Of n labels,
-the blank is the last class, n.
-
-Beam search over label strings that are made one label at a time.
+Every vector gets a label or a blank. A string is what remains when repeats are merged and blanks
+removed; its probability is that of all ways to write it so (Graves et al., 2006). Of n labels, the
+blank is the last class, n. :func:`beam_search` serves any model that makes strings one label at a
+time.
 """
 
 from __future__ import annotations
@@ -142,11 +141,6 @@ def _extended(
             stay[i] = np.logaddexp(stay[i], grown[parent, string[-1]])
             grown[parent, string[-1]] = -np.inf
     return total + frame[-1], stay, grown
-
-
-def log_softmax(scores: Tensor) -> Tensor:
-    """Logarithms of probabilities in 32 bits, whatever the scores are in."""
-    return torch.log_softmax(scores.float(), -1)
 
 
 @dataclass(frozen=True)

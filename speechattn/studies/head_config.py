@@ -1,13 +1,12 @@
-"""What a head that is no frame classifier looks like: its kinds, and which values are possible.
+"""Configurations of heads other than the frame classifier, and which values are possible.
 
-``kind`` names one of :data:`HEADS`: ``label`` gives one label a sequence, ``ctc`` and ``decoder`` as
-many as they decide.
+``kind`` names one: ``label`` gives one label a sequence, ``ctc`` and ``decoder`` as many as they
+decide.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import get_args
 
 from speechattn.checks import check, is_int
 from speechattn.errors import ConfigError
@@ -57,13 +56,12 @@ class DecoderHead(HeadShape):
     """Labels one after the other; see :mod:`speechattn.studies.attention_decoder`.
 
     Attributes:
-        width: of the decoder's state, and of the vectors that labels become.
+        width: width of the state of the decoder, and of the vectors of labels.
         attention: width of the additive scores.
-        kernel: vectors that the convolution over earlier attention spans, odd.
-        channels: what that convolution gives for each vector.
-        dropout: probability in training.
-        ctc_weight: share of the loss that CTC has, in training only or to score what the decoder
-            finds: 0 leaves it out (Kim et al., 2017).
+        kernel: size of the convolution over earlier attention, in vectors, odd.
+        channels: number of channels of that convolution.
+        dropout: dropout probability in training.
+        ctc_weight: share of CTC in the loss; 0 for none (Kim et al., 2017).
     """
 
     width: int = 192
@@ -83,7 +81,6 @@ class DecoderHead(HeadShape):
 
 
 AnyHead = LabelHead | CtcHead | DecoderHead
-HEADS: dict[str, type[HeadShape]] = {head.kind: head for head in get_args(AnyHead)}
 
 
 def check_head(head: AnyHead, width: int) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.encoder.baselines import AnyEncoderConfig
-from speechattn.encoder.encoder import Encoder
+from speechattn.encoder.encoder import Encoder, log_posteriors
 from speechattn.studies.attention_decoder import (
     AttentionDecoder,
     AttentionPooling,
@@ -20,7 +20,6 @@ from speechattn.studies.ctc import (
     ctc_beam_search,
     ctc_greedy,
     ctc_loss,
-    log_softmax,
 )
 from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelHead, check_head
 from speechattn.training.batches import Batch
@@ -107,7 +106,7 @@ class StringModel(Encoder):
         """
         if self.classify is None:
             raise ValueError("head.ctc_weight: 0; this model has no CTC to decode")
-        return log_softmax(self.classify(vectors))
+        return log_posteriors(self.classify(vectors))
 
     def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
         """Loss added up over the strings of a batch, whose labels have shape (batch, longest)."""

@@ -1,4 +1,4 @@
-"""Molecules as graphs: real ones to learn from, and who sees whom among their atoms.
+"""Molecules as graphs: real ones to learn from, and which atoms attend to which.
 
 They are the first 5,000 of the National Cancer Institute's open database, as RDKit has them.
 """
@@ -99,33 +99,33 @@ def split(molecules: Sequence[Molecule], test: float) -> tuple[list[Molecule], l
     return train, held
 
 
-def alone(molecule: Molecule) -> list[tuple[int, int]]:
-    """Every atom sees itself."""
+def self_pairs(molecule: Molecule) -> list[tuple[int, int]]:
+    """Pairs in which every atom attends to itself alone."""
     return [(atom, atom) for atom in range(len(molecule.elements))]
 
 
-def along_bonds(molecule: Molecule) -> list[tuple[int, int]]:
-    """Every atom sees itself and what it is bonded to."""
-    return [*alone(molecule), *molecule.bonds, *((b, a) for a, b in molecule.bonds)]
+def bond_pairs(molecule: Molecule) -> list[tuple[int, int]]:
+    """Pairs in which every atom attends to itself and to the atoms that it is bonded to."""
+    return [*self_pairs(molecule), *molecule.bonds, *((b, a) for a, b in molecule.bonds)]
 
 
-def everything(molecule: Molecule) -> list[tuple[int, int]]:
-    """Every atom sees all of its molecule, and not what is bonded to what."""
+def all_pairs(molecule: Molecule) -> list[tuple[int, int]]:
+    """Pairs in which every atom attends to all atoms of its molecule, whatever their bonds."""
     atoms = range(len(molecule.elements))
     return [(a, b) for a in atoms for b in atoms]
 
 
-def together(
+def join_molecules(
     molecules: Sequence[Molecule], pairs: Sequence[Tensor], counting: bool
 ) -> tuple[Tensor, GraphMask, Tensor]:
-    """Molecules as one graph: elements, who sees whom, hydrogens.
+    """Join molecules into one graph: elements, attention mask, hydrogens.
 
     Args:
         molecules: some.
         pairs: (query, key) of each, shape (pairs, 2), as its own atoms are numbered.
-        counting: let every atom see node 0, which is no atom. A mean stays the same when more equal
-            atoms come in, and so does attention (Xu et al., 2019); but node 0's share of it falls,
-            and so tells how many there are.
+        counting: let every atom attend to node 0, which is no atom. A mean stays the same when
+            equal atoms are added, and so does attention (Xu et al., 2019); but the share of node 0
+            falls, from which their number can be read.
     """
     elements = torch.tensor([NOTHING, *(e for m in molecules for e in m.elements)])
     hydrogens = torch.tensor([h for m in molecules for h in m.hydrogens])

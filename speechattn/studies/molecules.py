@@ -1,9 +1,8 @@
 """How many hydrogens an atom carries, from its element and from what it is bonded to.
 
 A molecule is a graph: its atoms but for hydrogen, each known by its element alone, and edges between
-those that are bonded; how strong a bond is, is not told. What an atom lacks to its valence its
-hydrogens make up, and whether a bond is double shows only in what lies around it, in rings some
-bonds away. Each layer of attention along edges (Veličković et al., 2018) looks one bond further.
+those that are bonded, without the order of the bond. Hydrogens make up what an atom lacks to its
+valence, and whether a bond is double shows only in what lies around it, in rings some bonds away. Each layer of attention along edges (Veličković et al., 2018) looks one bond further.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from speechattn.studies.molecule_graphs import (
     ELEMENTS,
     MOST_HYDROGENS,
     Molecule,
-    alone,
-    along_bonds,
-    everything,
+    self_pairs,
+    bond_pairs,
+    all_pairs,
     read_molecules,
     split,
-    together,
+    join_molecules,
 )
 from speechattn.studies.trials import (
     FitConfig,
-    TaskConfig,
+    StudyConfig,
     fit,
     percent,
     run_trials,
-    through,
+    apply_layers,
     weights_of,
     with_feed_forward,
 )
@@ -50,15 +49,15 @@ SCORED_AT_ONCE = 64  # molecules
 
 
 @dataclass(frozen=True)
-class Config(TaskConfig):
-    """A recipe of this task.
+class Config(StudyConfig):
+    """A recipe of this study.
 
     Attributes:
-        test: share of the molecules that are for testing.
-        layers: of attention along edges, one model for each number.
-        others: layers of the models that do not attend along edges.
-        width: of an atom's vector.
-        heads: of each attention layer.
+        test: share of the molecules for testing.
+        layers: numbers of attention layers along edges; one model for each.
+        others: number of layers of the models that do not attend along edges.
+        width: width of the vector of an atom.
+        heads: number of heads of each attention layer.
     """
 
     name: str = "molecules"
@@ -88,7 +87,7 @@ class GraphAttention(MultiHeadAttention):
 
     def forward(self, x: Tensor, graph: GraphMask) -> Tensor:
         """x: shape (1, nodes, width)."""
-        return super().forward(x, visibility=graph)
+        return super().forward(x, mask=graph)
 
 
 class NeighbourMean(nn.Module):
@@ -117,8 +116,8 @@ class AtomClassifier(nn.Module):
         self.leave = nn.Linear(width, MOST_HYDROGENS + 1)
 
     def forward(self, elements: Tensor, graph: GraphMask) -> Tensor:
-        """Scores, shape (atoms, 4), of a graph of :func:`together`, but for its node 0."""
-        x = through(self.layers, self.vectors(elements)[None], graph)
+        """Scores, shape (atoms, 4), of a graph of :func:`join_molecules`, but for its node 0."""
+        x = apply_layers(self.layers, self.vectors(elements)[None], graph)
         return self.leave(self.norm(x[0, 1:]))
 
 
@@ -156,7 +155,7 @@ class Model(NamedTuple):
     Attributes:
         layers: makes the layers on the graph.
         seen: (query, key) of a molecule's atoms.
-        counting: see :func:`together`.
+        counting: see :func:`join_molecules`.
     """
 
     layers: Callable[[], Sequence[nn.Module]]
@@ -164,9 +163,9 @@ class Model(NamedTuple):
     counting: bool = True
 
     def graph(self, molecules: Sequence[Molecule]) -> tuple[Tensor, GraphMask, Tensor]:
-        """See :func:`together`."""
+        """See :func:`join_molecules`."""
         pairs = [torch.tensor(self.seen(molecule)) for molecule in molecules]
-        return together(molecules, pairs, self.counting)
+        return join_molecules(molecules, pairs, self.counting)
 
 
 def models(config: Config) -> dict[str, Model]:
@@ -180,15 +179,15 @@ def models(config: Config) -> dict[str, Model]:
 
     others = attention(config.others)
     made = {
-        "the atom alone": Model(others, alone),
-        "all atoms, no bonds": Model(others, everything),
-        f"mean, {_bonds(config.others)} away": Model(means, along_bonds),
+        "the atom alone": Model(others, self_pairs),
+        "all atoms, no bonds": Model(others, all_pairs),
+        f"mean, {_bonds(config.others)} away": Model(means, bond_pairs),
         f"attention that cannot count, {_bonds(config.others)} away": Model(
-            others, along_bonds, counting=False
+            others, bond_pairs, counting=False
         ),
     }
     for count in config.layers:
-        made[f"attention, {_bonds(count)} away"] = Model(attention(count), along_bonds)
+        made[f"attention, {_bonds(count)} away"] = Model(attention(count), bond_pairs)
     return made
 
 

@@ -28,7 +28,7 @@ from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead
 from speechattn.studies.heads import StringModel
 from speechattn.studies.sequence_data import SequenceSet, TextData
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
-from speechattn.studies.trials import TaskConfig, run_trials
+from speechattn.studies.trials import StudyConfig, run_trials
 from speechattn.text import table
 from speechattn.training.config import AugmentationConfig, TrainingConfig
 from speechattn.training.decoding import decode_set
@@ -41,23 +41,25 @@ Strings = Iterable[tuple[PreparedUtterance, Hypothesis]]  # of phones, silence l
 
 
 @dataclass(frozen=True)
-class Config(TaskConfig):
-    """The recipe of this task.
+class Config(StudyConfig):
+    """The recipe of this study.
 
     Attributes:
-        frames: recipe of the frame classifier; its sets, front end, encoder and device are taken.
-        corpora: folder that holds the corpora, for both; null for that of ``frames``.
-        lexicon: dictionaries, the first that lists a word counts: files, looked for among the
-            corpora first, or ``pocketsphinx`` (see :class:`speechattn.decoder.lm.lexicon.Lexicon`).
+        frames: recipe of the frame classifier; its data, front end, encoder and device are used.
+        corpora: folder that holds the corpus folders; null for that of ``frames``.
+        lexicon: dictionaries, files among the corpora or elsewhere, or ``pocketsphinx``; the first
+            one that lists a word counts.
         decoder: shape of the attention decoder, and the share of CTC in its loss.
-        ctc_beam: strings that CTC's beam search keeps.
-        beam: strings that the decoder's beam search keeps.
-        length_power: see :func:`speechattn.studies.ctc.beam_search`.
-        ctc_share: of CTC where it scores what the decoder has found.
-        decoder_from_ctc: whether the decoder's encoder begins with what CTC has learnt.
-        training: of CTC; ``max_silence_frames`` does not count.
-        decoder_training: of the decoder; null for that of CTC.
-        augmentation: of either.
+        ctc_beam: number of strings that the beam search of CTC keeps.
+        beam: number of strings that the beam search of the decoder keeps.
+        length_power: strings are ranked by score / length ** ``length_power``. 0 favours short
+            strings, 1 compares means.
+        ctc_share: share of CTC in the score of strings that the decoder has found.
+        decoder_from_ctc: whether the encoder of the decoder begins with the weights that CTC has
+            learned.
+        training: training of CTC; ``max_silence_frames`` has no effect.
+        decoder_training: training of the decoder; null for that of CTC.
+        augmentation: augmentation of both.
     """
 
     name: str = "phone_strings"

@@ -1,10 +1,9 @@
 """Digits as sets of pixels: self-attention beside a CNN of as many weights, with few images and many.
 
-Every pixel is a vector: its intensity, and where it is. Nothing tells attention which pixels are
+Every pixel is a vector: its intensity, and where it is. Attention has to learn which pixels are
 neighbours; a convolution knows it from the start (Cordonnier et al., 2020, show that attention can
-learn it). The images are scikit-learn's, 1,797 of 8 x 8 pixels, of which the last ones are for testing.
-
-The picture of the task of pixels: accuracy by number of images.
+learn it). The images are scikit-learn's, 1,797 of 8 x 8 pixels, of which the last ones are for
+testing. The report has a picture of accuracy by number of images.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.evaluation.pictures import DPI, save_figure
 from speechattn.studies.trials import (
     FitConfig,
-    TaskConfig,
+    StudyConfig,
     attention_layers,
     fit,
     interval,
     missing,
     percent,
     run_trials,
-    through,
+    apply_layers,
     weights_of,
 )
 from speechattn.text import table
@@ -52,17 +51,17 @@ APART = 1.03  # so that bars at one number of images do not hide each other
 
 
 @dataclass(frozen=True)
-class Config(TaskConfig):
-    """A recipe of this task.
+class Config(StudyConfig):
+    """A recipe of this study.
 
     Attributes:
-        images: training sets, by their number of images, as many of each digit as there can be;
-            null for all there are.
-        test: images at the end that are never trained on.
-        width: of a pixel's vector.
-        heads: of each attention layer.
-        layers: of attention.
-        reaches: windows of attention beside attention to everything, in pixels to each side.
+        images: sizes of the training sets, in images, with as many of each digit as possible; null
+            for all there are.
+        test: number of images at the end of the set that are for testing.
+        width: width of the vector of a pixel.
+        heads: number of heads of each attention layer.
+        layers: number of attention layers.
+        reaches: windows to compare with full attention, in pixels to each side.
     """
 
     name: str = "pixels"
@@ -116,14 +115,14 @@ class PixelAttention(nn.Module):
         seen = "everything" if reach is None else {"grid": [SIDE, SIDE], "reach": [reach, reach]}
         self.enter = nn.Linear(1, config.width)
         self.places = nn.Parameter(torch.randn(SIDE * SIDE, config.width) * PLACES_STD)
-        self.layers = attention_layers(config.width, config.heads, config.layers, visibility=seen)
+        self.layers = attention_layers(config.width, config.heads, config.layers, mask=seen)
         self.norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(SIDE * SIDE * config.width, DIGITS)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Scores, shape (images, 10), of pixels, shape (images, 8, 8)."""
         x = self.enter(pixels.flatten(1)[:, :, None]) + self.places
-        return self.leave(self.norm(through(self.layers, x)).flatten(1))
+        return self.leave(self.norm(apply_layers(self.layers, x)).flatten(1))
 
 
 def cnn(weights: int) -> nn.Sequential:
@@ -259,7 +258,9 @@ def write(rows: Sequence[dict], config: Config) -> str:
     ]
     header = ("model", "weights", *(f"{count:,} images" for count in counts))
     learning_picture(Path(config.work_dir) / PICTURE, accuracies)
-    said = [ahead(count, accuracies[CNN][count], accuracies[ATTENTION][count]) for count in counts]
+    said = [
+        compare(count, accuracies[CNN][count], accuracies[ATTENTION][count]) for count in counts
+    ]
     measured = f"Percent right of {config.test} test images after {config.training.steps} updates"
     seeds = f"means of {config.seeds} seeds, each with images and weights of its own, ± 95 %"
     lines = (
@@ -272,7 +273,7 @@ def write(rows: Sequence[dict], config: Config) -> str:
     return "\n\n".join(lines)
 
 
-def ahead(count: int, cnn: Sequence[float], attention: Sequence[float]) -> str:
+def compare(count: int, cnn: Sequence[float], attention: Sequence[float]) -> str:
     """Which of the two is ahead with so many images, and whether the seeds tell."""
     difference, half = interval([a - b for a, b in zip(cnn, attention, strict=True)])
     name = "the CNN" if difference > 0 else "attention"

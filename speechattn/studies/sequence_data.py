@@ -1,9 +1,8 @@
-"""Utterances whose labels say what they hold but not where: sets and training batches of them.
+"""Utterances whose labels have no times: sets, training batches, and phone strings from text.
 
-Frames are prepared as those of any set, by :func:`speechattn.corpora.prepared.prepare_set`, with an alignment
-that says nothing.
-
-The data of a recipe without its alignments: frames, and phone strings from text and a lexicon.
+Frames are prepared as those of any set, by :func:`speechattn.corpora.prepared.prepare_set`, with an
+empty alignment. :class:`TextData` is the data of a recipe without its alignments: frames, and phone
+strings from the transcripts and a lexicon.
 """
 
 from __future__ import annotations
@@ -193,7 +192,7 @@ class TextData(RecipeData):
                 self._check_room(entry, string)
                 labels[entry.corpus, entry.id] = string
             except CorpusError as error:
-                self.say(f"  left out of {name}: {entry.corpus}: {entry.id}: {error}")
+                self.report(f"  left out of {name}: {entry.corpus}: {entry.id}: {error}")
         names = tuple(phone for phone in self.phones.names if phone != self.phones.silence)
         return SequenceSet(prepared, {k: self.without_silence(v) for k, v in labels.items()}, names)
 

@@ -1,6 +1,7 @@
-"""Training of heads that label whole sequences; all but the head and its loss is that of frames.
+"""Training of heads that label whole sequences, and their models on disk.
 
-A model with a head that is no frame classifier on disk; see :mod:`speechattn.inference.checkpoint` for those.
+Everything but the head and its loss is that of frame classifiers; see
+:mod:`speechattn.inference.checkpoint` for the models of those.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from speechattn.evaluation.metrics import phone_errors
 from speechattn.inference.model_files import (
     WEIGHTS,
     damage_named,
+    load_shapes,
     read_model_config,
     read_weights,
     write_model,
@@ -240,8 +242,7 @@ class HeadCheckpoint:
             labels = tuple(map(str, config["labels"]))
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
             head = build(AnyHead, config["head"], "head.")
-            with torch.device("meta"):  # shapes only: a damaged size would take all memory there is
-                shapes = head_model(front_end.dim, len(labels), encoder, head).state_dict()
+            shapes = load_shapes(lambda: head_model(front_end.dim, len(labels), encoder, head))
         weights = read_weights(folder / WEIGHTS, shapes)
         model = head_model(front_end.dim, len(labels), encoder, head)
         model.load_state_dict(weights)

@@ -27,31 +27,31 @@ from speechattn.phones import arpabet
 from speechattn.studies.head_config import POOLINGS, LabelHead, check_head
 from speechattn.studies.sequence_data import SequenceSet, unaligned
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
-from speechattn.studies.trials import TaskConfig, run_trials
+from speechattn.studies.trials import StudyConfig, run_trials
 from speechattn.text import table
-from speechattn.training.config import AugmentationConfig, TrainingConfig, check_entries
+from speechattn.training.config import AugmentationConfig, TrainingConfig, check_splits
 from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
 
 GIVEN, WITHOUT = "as given", "without "  # experiments: the splits, and each speaker left out
 
 
 @dataclass(frozen=True)
-class Config(TaskConfig):
-    """The recipe of this task.
+class Config(StudyConfig):
+    """The recipe of this study.
 
     Attributes:
-        corpora: folder that holds the corpora.
-        train, test: ``corpus/split`` each, the experiment *as given*.
-        leave_out: speakers that are left out in turn: all recordings of the others, of ``train`` and
-            ``test``, are learnt from, and all of this one's are the test.
-        classes: labels, as the corpora's texts have them; empty for all texts there are in ``train``.
-            What has another text is left out.
-        poolings: of :data:`speechattn.studies.head_config.POOLINGS`, each of which is tried.
-        heads: of attention pooling.
-        hold_out: share of the recordings learnt from that is kept back to watch the training.
+        corpora: folder that holds the corpus folders.
+        train, test: parts of corpora, as ``corpus/split``, for the first experiment.
+        leave_out: speakers that are left out in turn: training on all recordings of the others, in
+            ``train`` and ``test``, and testing on all of this one.
+        classes: labels, as the texts of the corpora have them; empty for all texts in ``train``.
+            Recordings with another text are left out.
+        poolings: kinds of pooling to compare, ``"attention"`` and ``"mean"``.
+        heads: number of heads of attention pooling.
+        hold_out: share of the training recordings that is kept back to watch the training.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        front_end, encoder, training, augmentation: as in other recipes; ``max_silence_frames``
-            does not count.
+        front_end, encoder, augmentation: as in other recipes.
+        training: as in other recipes; ``max_silence_frames`` has no effect.
     """
 
     name: str = "spoken_digits"
@@ -76,7 +76,7 @@ class Config(TaskConfig):
         for name in ("train", "test"):
             if not getattr(self, name):
                 raise ConfigError(f"{name}: []; list at least one corpus/split")
-            check_entries(name, getattr(self, name))
+            check_splits(name, getattr(self, name))
         for name in ("leave_out", "classes", "poolings"):
             values = getattr(self, name)
             if not all(isinstance(value, str) and value for value in values):

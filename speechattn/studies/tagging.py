@@ -29,12 +29,12 @@ from speechattn.studies.tagged_text import (
 )
 from speechattn.studies.trials import (
     FitConfig,
-    TaskConfig,
+    StudyConfig,
     attention_layers,
     fit,
     percent,
     run_trials,
-    through,
+    apply_layers,
     weights_of,
 )
 from speechattn.text import table
@@ -45,17 +45,17 @@ SCORED_AT_ONCE = 512  # utterances
 
 
 @dataclass(frozen=True)
-class Config(TaskConfig):
-    """A recipe of this task.
+class Config(StudyConfig):
+    """A recipe of this study.
 
     Attributes:
-        test_every: every so-manieth conversation is for testing.
-        windows: of attention, ``[left, right]`` in words, or ``everything``.
-        width: of a word's vector.
-        heads: of an attention layer.
-        layers: of attention. With one, the window is all that a word sees.
-        least_count: how often a word must occur in training to have a vector of its own.
-        word_dropout: share of the words in training that are taken for unknown.
+        test_every: every n-th conversation is for testing.
+        windows: windows of attention to compare, ``[left, right]`` in words, or ``everything``.
+        width: width of the vector of a word.
+        heads: number of heads of an attention layer.
+        layers: number of attention layers; with 1, the window is all that a word sees.
+        least_count: how often a word must occur in training to get a vector of its own.
+        word_dropout: share of the words that count as unknown in training.
     """
 
     name: str = "tagging"
@@ -115,7 +115,7 @@ class Tagger(nn.Module):
         self.word_dropout = config.word_dropout
         self.vectors = nn.Embedding(words, config.width)
         nn.init.normal_(self.vectors.weight, std=0.1)  # so that few updates change a rare word
-        kind = {"positions": "distance", "reach": REACH, "visibility": window}
+        kind = {"positions": "distance", "reach": REACH, "mask": window}
         self.layers = attention_layers(config.width, config.heads, config.layers, **kind)
         self.norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(config.width, tags)
@@ -124,7 +124,7 @@ class Tagger(nn.Module):
         """Scores, shape (utterances, words, tags), of words (utterances, words)."""
         if self.training and self.word_dropout:
             words = words.masked_fill(torch.rand(words.shape) < self.word_dropout, UNKNOWN)
-        return self.leave(self.norm(through(self.layers, self.vectors(words), lengths)))
+        return self.leave(self.norm(apply_layers(self.layers, self.vectors(words), lengths)))
 
 
 def train_and_score(

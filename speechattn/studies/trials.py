@@ -1,8 +1,8 @@
-"""What the tasks share: many small trainings, each done once, and a table of their scores.
+"""What all studies share: many small trainings, each done once, and a table of their scores.
 
-Training of a small model on data that fits in memory.
-
-The attention layers that the tasks build their models of.
+:func:`run_trials` trains what has not been trained before and writes the report. :func:`fit` trains
+a small model on data that fits in memory, :func:`attention_layers` makes the layers that such models
+are built of.
 """
 
 from __future__ import annotations
@@ -35,23 +35,20 @@ REPORT, SCORES = "report.md", "scores.csv"  # in the work folder
 CONFIDENCE = 0.95  # of the intervals
 MOST_SEEDS = 1000
 Trial = tuple[str, int]  # name of what is trained, and the seed
-
 CLIP_NORM = 1.0  # gradients are scaled down to this norm
-
-
 INNER = 2  # width inside a feed-forward layer, in widths of the model
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How every model of a task is trained.
+    """How every model of a study is trained.
 
     Attributes:
-        steps: updates.
-        batch: examples in each of them.
-        learning_rate: of AdamW (Loshchilov & Hutter, 2019), at its peak.
-        warmup_steps: updates until the peak; a half cosine to zero follows.
-        weight_decay: of AdamW.
+        steps: number of updates.
+        batch: number of examples in each update.
+        learning_rate: learning rate of AdamW (Loshchilov & Hutter, 2019) at its peak.
+        warmup_steps: updates until the peak; after it the rate follows half a cosine down to zero.
+        weight_decay: weight decay of AdamW.
     """
 
     steps: int = 500
@@ -67,16 +64,16 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
-class TaskConfig:
-    """What every task's recipe holds.
+class StudyConfig:
+    """Keys that the recipes of all studies have.
 
     Attributes:
-        name: heads the report.
-        work_dir: everything the recipe writes lies here.
-        seeds: trainings of each kind.
-        seed: the first of their seeds.
-        threads: of torch; 0 for its own choice.
-        training: of each model.
+        name: title of the report.
+        work_dir: folder for everything the recipe writes.
+        seeds: number of trainings of each kind, with seeds one after the other.
+        seed: the first of these seeds.
+        threads: threads of PyTorch; 0 for its own choice.
+        training: how each model is trained.
     """
 
     name: str
@@ -98,7 +95,7 @@ class TaskConfig:
 
 
 def run_trials(
-    config: TaskConfig,
+    config: StudyConfig,
     data: object,
     trials: Mapping[Trial, Callable[[], dict[str, float]]],
     report: Callable[[list[dict]], str],
@@ -108,11 +105,11 @@ def run_trials(
 ) -> None:
     """Train what has not been trained on these inputs before, then write and print the report.
 
-    ``scores.csv`` has a row for every trial, and ``runs/`` a file, which is what is found again.
+    ``scores.csv`` has a row for every trial, and ``runs/`` a file, which is read the next time.
 
     Args:
-        config: of the task; everything in it but ``name``, ``seeds`` and ``seed`` counts as input.
-        data: JSON values that tell the data apart from other data, such as a digest.
+        config: of the study; everything in it but ``name``, ``seeds`` and ``seed`` counts as input.
+        data: JSON values that identify the data, such as a digest.
         trials: (name, seed) → trains and returns the scores by name.
         report: Markdown from rows of trial, seed and scores; may draw pictures beside it.
         force: train everything again.
@@ -125,8 +122,8 @@ def run_trials(
     if config.threads:
         torch.set_num_threads(config.threads)
     work = Path(config.work_dir)
-    held = dataclasses.asdict(config)
-    inputs = {k: v for k, v in held.items() if k not in ("name", "seeds", "seed", "work_dir")}
+    values = dataclasses.asdict(config)
+    inputs = {k: v for k, v in values.items() if k not in ("name", "seeds", "seed", "work_dir")}
     # Through JSON, so that the fingerprint is that of what a file could hold.
     inputs = json.loads(json.dumps([speechattn.__version__, type(config).__module__, inputs, data]))
 
@@ -160,8 +157,8 @@ def run_trials(
 
 
 def missing(package: str) -> UsageError:
-    """The error for a package that a task needs and that is not installed."""
-    return UsageError(f"{package} is not installed; run: pip install 'speechattn[tasks]'")
+    """Return the error for a package that a study needs and that is not installed."""
+    return UsageError(f"{package} is not installed; run: pip install 'speechattn[studies]'")
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -199,8 +196,8 @@ def fit(
 
     Args:
         model: whose parameters are trained, in place.
-        loss: mean loss of a batch, given the numbers of its examples, shape (batch,).
-        examples: how many there are to draw from; every one comes before one comes again.
+        loss: mean loss of a batch, given the indices of its examples, shape (batch,).
+        examples: how many there are to draw from; all are drawn before one is drawn again.
         settings: steps, batch and learning rate.
         seed: of the batches and of what the model draws; its weights are drawn before.
 
@@ -236,7 +233,7 @@ def fit(
 
 
 def _batches(examples: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Numbers of examples without end, in a new order each time all have come."""
+    """Yield indices of examples without end, in a new order whenever all have been drawn."""
     waiting = torch.empty(0, dtype=torch.long)
     while True:
         while len(waiting) < batch:
@@ -246,7 +243,7 @@ def _batches(examples: int, batch: int, generator: torch.Generator) -> Iterator[
 
 
 def with_feed_forward(width: int, layers: list[nn.Module]) -> nn.ModuleList:
-    """Each of the layers, then two matrices for every position alone; all added to what comes in.
+    """Follow each layer by a feed-forward layer, all of them with residual connections.
 
     Args:
         width: of the vectors in and out.
@@ -268,7 +265,7 @@ def attention_layers(width: int, heads: int, count: int, **kind: object) -> nn.M
         width: of the vectors.
         heads: of each attention layer.
         count: of attention layers.
-        kind: positions, visibility and the rest of
+        kind: positions, mask and the rest of
             :class:`speechattn.attention.multihead.MultiHeadAttention`.
     """
     return with_feed_forward(
@@ -276,13 +273,13 @@ def attention_layers(width: int, heads: int, count: int, **kind: object) -> nn.M
     )
 
 
-def through(layers: nn.ModuleList, x: Tensor, second: object = None) -> Tensor:
-    """What comes out of the last layer; ``second`` goes into each of them."""
+def apply_layers(layers: nn.ModuleList, x: Tensor, second: object = None) -> Tensor:
+    """Apply layers one after the other; ``second`` goes into each of them."""
     for layer in layers:
         x = layer(x, second)
     return x
 
 
 def weights_of(model: nn.Module) -> int:
-    """Numbers that training changes."""
+    """Count the numbers that training changes."""
     return sum(parameter.numel() for parameter in model.parameters())

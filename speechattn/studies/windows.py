@@ -1,125 +1,120 @@
 """``speechattn bench windows``: how large the window must be, and what else would do.
 
 Every variant is trained as a recipe says, on the same data, for as many updates, with the same
-seeds, and scored on the same test sets. What is finished is not done again; what was interrupted goes
-on.
+seeds, and scored on the same test sets. What is finished is not done again; what was interrupted
+continues.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import sys
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from speechattn.errors import UsageError
-from speechattn.text import one_line
+import torch
 
-if TYPE_CHECKING:
-    from speechattn.encoder.baselines import AnyEncoderConfig
-    from speechattn.studies.windows_results import Outcome
-    from speechattn.studies.windows_variants import Variant
-    from speechattn.training.config import RecipeConfig
-    from speechattn.training.recipe import Recipe
+from speechattn.bench.output import write_files
+from speechattn.bench.process import machine_facts
+from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.inference.describe import costs
+from speechattn.process import num_usable_cores
+from speechattn.studies.windows_costs import (
+    HOUR_FRAMES,
+    LENGTHS,
+    MOST_WORK,
+    QUICK_WORK,
+    UTTERANCE_FRAMES,
+    measure_once,
+)
+from speechattn.studies.windows_report import (
+    cost_picture,
+    csv_report,
+    markdown_report,
+    memory_picture,
+    window_picture,
+)
+from speechattn.studies.windows_results import Outcome
+from speechattn.studies.windows_training import VariantRun
+from speechattn.studies.windows_variants import Variant, chosen, default_variants, read_variants
+from speechattn.text import table
+from speechattn.training.config import TUNED, RecipeConfig
+from speechattn.training.recipe import Recipe, first_passes
+from speechattn.training.recipe_file import read_config
+from speechattn.training.train_stage import check_reach
 
 NAME = "windows"  # of the files
-SEEDS = 3
 QUICK_STEPS, QUICK_WARMUP = 100, 20
 QUICK_REPLICAS = 4  # at most; no more than there are cores
 QUICK_UTTERANCES = 300  # of the test set
-MOST_SEEDS = 1000
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options; imports neither PyTorch nor matplotlib."""
-    add = parser.add_argument
-    add("config", metavar="CONFIG", help="recipe: a YAML file, or the name of one")
-    add("overrides", nargs="*", metavar="key=value", help="of the recipe, as training.steps=500")
-    add(
-        "--variants",
-        metavar="FILE",
-        help="YAML, a name and an encoder's keys each; width: auto for equal weights (default: a "
-        "ladder of attention windows, full attention, frames, cnn, lstm)",
-    )
-    add("--only", metavar="NAMES", help="variants to take, separated by semicolons")
-    add(
-        "--seeds",
-        type=int,
-        metavar="N",
-        help=f"trainings of each variant (default: {SEEDS}, quick: 1)",
-    )
-    add(
-        "--quick",
-        action="store_true",
-        help=f"a first picture in minutes: fewer variants, {QUICK_STEPS} updates, one seed",
-    )
-    add("--list", action="store_true", help="say which variants there are, and train nothing")
-    add(
-        "--output-dir",
-        metavar="DIR",
-        help=f"folder for the trainings, {NAME}.md, .csv and pictures (default: {NAME} in the "
-        "recipe's work_dir)",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Train, measure and report; the report goes to standard output as well.
+def bench_windows(
+    config: str,
+    overrides: Sequence[str],
+    *,
+    variants: str | Path | None,
+    only: str | None,
+    seeds: int,
+    quick: bool,
+    list_only: bool,
+    output_dir: str | Path | None,
+    publish: Callable[[str], None],
+    report: Callable[[str], None],
+) -> None:
+    """Train variants of the encoder on one recipe, measure and compare them.
 
     Args:
-        arguments: as :func:`add_arguments` defines them.
-
-    Returns:
-        0.
+        config: recipe: a YAML file, or the name of one.
+        overrides: of the recipe, ``key=value`` each.
+        variants: YAML file; None for those of
+            :func:`~speechattn.studies.windows_variants.default_variants`.
+        only: names of the variants to take, separated by semicolons; None for all.
+        seeds: trainings of each variant.
+        quick: fewer variants, updates and test utterances.
+        list_only: list the variants and train nothing.
+        output_dir: folder for trainings and results; None for one in the recipe's ``work_dir``.
+        publish: receives the report, in Markdown, before files are written.
+        report: receives a line for the user for every variant.
 
     Raises:
-        SpeechattnError: if the options, the recipe or the variants make no sense, or a training
-            fails.
+        SpeechattnError: if the recipe or the variants make no sense, or a training fails.
+        UsageError: if the folder cannot be written.
     """
-    seeds = arguments.seeds or (1 if arguments.quick else SEEDS)
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise UsageError(f"--seeds {arguments.seeds}: choose a number from 1 to {MOST_SEEDS}")
-
-    import torch
-
-    from speechattn.training.recipe import Recipe
-    from speechattn.training.recipe_file import read_config
-
-    config = read_config(arguments.config, arguments.overrides)
+    values = read_config(config, overrides)
     before = torch.get_num_threads()
     try:
-        recipe = Recipe(config)  # may set the number of threads
-        variants = _variants(arguments, recipe)
-        if arguments.list:
-            print(_listed(recipe, variants), end="")
-            return 0
-        folder = Path(arguments.output_dir or Path(config.work_dir) / NAME)
-        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the report
-            _prepare(arguments.config, recipe)
-            outcomes = _outcomes(arguments, recipe, variants, seeds, folder)
-        _report(arguments, recipe, outcomes, seeds, folder)
+        recipe = Recipe(values)  # may set the number of threads
+        wanted = _variants(recipe, variants, only, quick)
+        if list_only:
+            publish(_listed(recipe, wanted))
+            return
+        folder = Path(output_dir or Path(values.work_dir) / NAME)
+        _prepare(config, recipe)
+        outcomes = _outcomes(recipe, wanted, seeds, quick, folder, report)
+        text = markdown_report(outcomes, _facts(recipe, outcomes, seeds), quick)
+        publish(text)
+        write_files(folder, {f"{NAME}.md": text, f"{NAME}.csv": csv_report(outcomes)})
+        window_picture(folder / "accuracy-window.png", outcomes)
+        cost_picture(folder / "accuracy-cost.png", outcomes)
+        memory_picture(folder / "memory-length.png", outcomes)
+        report(f"report, table and pictures are in {folder}")
     finally:
         torch.set_num_threads(before)
-    return 0
 
 
-def _variants(arguments: argparse.Namespace, recipe: Recipe) -> list[Variant]:
-    from speechattn.studies.windows_variants import chosen, default_variants, read_variants
-
+def _variants(
+    recipe: Recipe, path: str | Path | None, only: str | None, quick: bool
+) -> list[Variant]:
+    """The variants of a file, or the built-in ones, as far as they are wanted."""
     config = recipe.config
     shape = config.encoder, config.front_end.dim, len(recipe.data.phones)
-    if arguments.variants is not None:
-        variants = read_variants(arguments.variants, *shape)
-    else:
-        variants = default_variants(*shape, quick=arguments.quick)
-    return chosen(variants, arguments.only)
+    if path is not None:
+        return chosen(read_variants(path, *shape), only)
+    return chosen(default_variants(*shape, quick=quick), only)
 
 
 def _listed(recipe: Recipe, variants: list[Variant]) -> str:
     """The variants as a table."""
-    from speechattn.inference.describe import costs
-    from speechattn.text import table
-
     sizes = recipe.config.front_end.dim, len(recipe.data.phones)
     rows = []
     for variant in variants:
@@ -137,9 +132,7 @@ def _listed(recipe: Recipe, variants: list[Variant]) -> str:
 
 
 def _prepare(source: str, recipe: Recipe) -> None:
-    """The recipe's own prepared sets, made if they are out of date."""
-    from speechattn.training.recipe import Recipe, first_passes
-
+    """Make the recipe's prepared sets if they are out of date."""
     if recipe.runner.up_to_date("prepare"):
         return
     for first in first_passes(source, recipe.config):
@@ -148,44 +141,35 @@ def _prepare(source: str, recipe: Recipe) -> None:
 
 
 def _outcomes(
-    arguments: argparse.Namespace,
     recipe: Recipe,
     variants: list[Variant],
     seeds: int,
+    quick: bool,
     folder: Path,
+    report: Callable[[str], None],
 ) -> list[Outcome]:
-    from speechattn.studies.windows_results import Outcome
-    from speechattn.studies.windows_training import (
-        HOUR_FRAMES,
-        LENGTHS,
-        MOST_WORK,
-        QUICK_WORK,
-        UTTERANCE_FRAMES,
-        VariantRun,
-        measure_once,
-    )
-    from speechattn.training.train_stage import check_reach
-
+    """Train, score and measure every variant; the arguments are those of :func:`bench_windows`."""
     for variant in variants:
         limit = variant.encoder.trained_length
         for name in ("dev", "test"):
             check_reach(limit, f"{name} ({variant.name})", recipe.data.prepared(name))
-    config = _budget(recipe.config, arguments.quick)
+    config = _budget(recipe.config, quick)
     prepared = recipe.runner.fingerprint("prepare")
     runs: dict[str, dict[int, dict]] = {variant.name: {} for variant in variants}
-    most = QUICK_UTTERANCES if arguments.quick else None
+    most = QUICK_UTTERANCES if quick else None
     numbers = range(config.seed, config.seed + seeds)
     for seed in numbers:  # so that a benchmark cut short has every variant
         for variant in variants:
             one = VariantRun(variant, seed, config, recipe.data, prepared, folder / "runs", most)
-            _tell(f"{variant.name}, seed {seed}: {'done before' if one.done else 'training'}")
+            report(f"{variant.name}, seed {seed}: {'done before' if one.done else 'training'}")
             runs[variant.name][seed] = one.run(recipe.device)
-    lengths, work = LENGTHS, MOST_WORK
-    if arguments.quick:
+    lengths: tuple[int, ...] = LENGTHS
+    work = MOST_WORK
+    if quick:
         lengths, work = (UTTERANCE_FRAMES, HOUR_FRAMES), QUICK_WORK
     outcomes, sizes = [], (config.front_end.dim, len(recipe.data.phones))
     for variant in variants:
-        _tell(f"{variant.name}: speed and memory")
+        report(f"{variant.name}: speed and memory")
         measured = measure_once(folder / "measured", _at_work(variant), *sizes, lengths, work)
         outcomes.append(Outcome(variant, runs[variant.name], measured))
     return outcomes
@@ -193,8 +177,6 @@ def _outcomes(
 
 def _at_work(variant: Variant) -> AnyEncoderConfig:
     """An encoder as far as time and memory depend on it: not on what else it was trained for."""
-    import dataclasses
-
     encoder = variant.encoder
     if encoder.any_window:
         encoder = dataclasses.replace(encoder, any_window=None)
@@ -203,11 +185,6 @@ def _at_work(variant: Variant) -> AnyEncoderConfig:
 
 def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
     """The recipe as every variant is trained: from random weights, on a small budget if quick."""
-    import dataclasses
-
-    from speechattn.process import num_usable_cores
-    from speechattn.training.config import TUNED
-
     if not quick:
         return config
     steps = min(config.training.steps, QUICK_STEPS)
@@ -224,28 +201,11 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
     return dataclasses.replace(config, training=training, decoding=decoding)
 
 
-def _report(
-    arguments: argparse.Namespace,
-    recipe: Recipe,
-    outcomes: list[Outcome],
-    seeds: int,
-    folder: Path,
-) -> None:
-    import torch
-
-    from speechattn.bench.process import machine_facts
-    from speechattn.files import atomic_write_text
-    from speechattn.studies.windows_report import (
-        cost_picture,
-        csv_report,
-        markdown_report,
-        memory_picture,
-        window_picture,
-    )
-
+def _facts(recipe: Recipe, outcomes: list[Outcome], seeds: int) -> dict[str, str]:
+    """What was trained and where, for the head of the report."""
     config = recipe.config
     run = next(iter(outcomes[0].runs.values()))
-    facts = {
+    return {
         "recipe": config.name,
         "trained on": ", ".join(config.train),
         "tested on": f"{', '.join(config.test)}: {len(run['utterances'])} utterances",
@@ -255,18 +215,3 @@ def _report(
         "threads": str(torch.get_num_threads()),
         **machine_facts(("torch",)),
     }
-    report = markdown_report(outcomes, facts, arguments.quick)
-    print(report, end="")
-    try:
-        atomic_write_text(folder / f"{NAME}.md", report)
-        atomic_write_text(folder / f"{NAME}.csv", csv_report(outcomes))
-    except OSError as error:
-        raise UsageError(f"--output-dir {folder}: {error.strerror}; choose another") from None
-    window_picture(folder / "accuracy-window.png", outcomes)
-    cost_picture(folder / "accuracy-cost.png", outcomes)
-    memory_picture(folder / "memory-length.png", outcomes)
-    _tell(f"report, table and pictures are in {folder}")
-
-
-def _tell(line: str) -> None:
-    print(f"speechattn: {one_line(line)}", file=sys.stderr, flush=True)

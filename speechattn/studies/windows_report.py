@@ -1,6 +1,6 @@
-"""The report of ``speechattn bench windows``: one table in Markdown, everything as CSV.
+"""The report of ``speechattn bench windows``: a table in Markdown, everything as CSV, and pictures.
 
-The pictures of ``speechattn bench windows``: accuracy against window and cost, memory against length.
+The pictures show accuracy against window and cost, and memory against length.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -17,8 +18,8 @@ from speechattn.bench.transcribe_report import MIB, UNKNOWN
 from speechattn.evaluation.metrics import Rate, resampling_units
 from speechattn.evaluation.pictures import DPI, RIGHT, WRONG, save_figure
 from speechattn.segments import FRAMES_PER_SECOND, SHIFT_MS
+from speechattn.studies.windows_costs import HOUR_FRAMES, UTTERANCE_FRAMES
 from speechattn.studies.windows_results import USEFUL, Draws, Outcome, counterpart, ladder
-from speechattn.studies.windows_training import HOUR_FRAMES, UTTERANCE_FRAMES
 from speechattn.studies.windows_variants import ANY_UPDATES, FULL
 from speechattn.text import table
 
@@ -34,7 +35,6 @@ COLUMNS = (
 ANY = "#8a5aa8"  # the model for any window
 COLOURS = {"attention": RIGHT, "frames": "#7a7a7a", "cnn": WRONG, "rnn": "#4a9a5b"}
 MARKERS = "os^vD<>ph*XP"
-GRID = {"color": "#e5e5e5", "linewidth": 0.6}
 
 
 def markdown_report(outcomes: Sequence[Outcome], facts: dict[str, str], quick: bool) -> str:
@@ -54,9 +54,9 @@ def markdown_report(outcomes: Sequence[Outcome], facts: dict[str, str], quick: b
         "a process had that did nothing else, PyTorch included, at 10 s and at one hour; "
         f"{UNKNOWN} where that would have taken too long."
     )
-    header = ("encoder", "frame accuracy", "PER", "weights", "million multiply-adds a frame")
-    header += ("receptive field (ms)", "look-ahead (ms)", "frames a second")
-    header += ("MiB at 10 s", "MiB at 1 h")
+    header = ["encoder", "frame accuracy", "PER", "weights", "million multiply-adds a frame"]
+    header += ["receptive field (ms)", "look-ahead (ms)", "frames a second"]
+    header += ["MiB at 10 s", "MiB at 1 h"]
     parts = ["# Windows and encoders", table(("", ""), facts.items()), note]
     if quick:
         parts.append("A first picture: after so few updates rates are far from final.")
@@ -76,13 +76,17 @@ def _by_corpus(outcomes: Sequence[Outcome]) -> str:
     rows = [
         (
             outcome.variant.name,
-            *(f"{100 * outcome.frame_accuracy(corpus=corpus).rate:.1f}" for corpus in corpora),
-            *(f"{100 * outcome.per(corpus=corpus).rate:.1f}" for corpus in corpora),
+            *(_rate_alone(outcome.frame_accuracy(corpus=corpus)) for corpus in corpora),
+            *(_rate_alone(outcome.per(corpus=corpus)) for corpus in corpora),
         )
         for outcome in outcomes
     ]
     header = [f"{what}, {corpus}" for what in ("frame accuracy", "PER") for corpus in corpora]
     return table(("encoder", *header), rows)
+
+
+def _rate_alone(rate: Rate | None) -> str:
+    return UNKNOWN if rate is None else f"{100 * rate.rate:.1f}"
 
 
 def _findings(outcomes: Sequence[Outcome]) -> list[str]:
@@ -93,22 +97,25 @@ def _findings(outcomes: Sequence[Outcome]) -> list[str]:
     if found := draws.largest_useful(own):
         best, low, high = (f"±{outcome.variant.window}" for outcome in found)
         parts.append(
-            f"Largest useful window, the smallest to which no wider one adds {100 * USEFUL:g} points "
-            f"of frame accuracy: {best} frames in each block ({low} to {high})."
+            f"Largest useful window, the smallest to which no wider one adds {100 * USEFUL:g} "
+            f"points of frame accuracy: {best} frames in each block ({low} to {high})."
         )
     by_window = {outcome.variant.window: outcome for outcome in own}
-    rows = []
-    for outcome in shared:
-        if single := by_window.get(outcome.variant.window):
-            rows.append((outcome, single))
-    for outcome in outcomes:
-        if outcome.variant.window is None and (single := counterpart(outcome, own)):
-            rows.append((outcome, single))
+    rows = [
+        (outcome, single)
+        for outcome in shared
+        if (single := by_window.get(outcome.variant.window)) is not None
+    ]
+    rows += [
+        (outcome, single)
+        for outcome in outcomes
+        if outcome.variant.window is None and (single := counterpart(outcome, own))
+    ]
     if rows:
         parts.append(
-            "Differences of frame accuracy in points, on the same draws of the test set, seeds drawn "
-            "as well: one model for any window less the model trained for that window, and other "
-            "encoders less the window of attention that looks as far ahead."
+            "Differences of frame accuracy in points, on the same draws of the test set, seeds "
+            "drawn as well: one model for any window less the model trained for that window, and "
+            "other encoders less the window of attention that looks as far ahead."
         )
         cells = [
             (one.variant.name, single.variant.name, _points(draws.difference(one, single)))
@@ -197,7 +204,7 @@ def window_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     known = [outcome for outcome in outcomes if outcome.frame_accuracy()]
     own, shared = ladder(known, any_window=False), ladder(known, any_window=True)
     windows = list(dict.fromkeys(outcome.variant.window for outcome in ladder(known)))
-    figure, axis = _figure()
+    figure, (axis,) = _figure()
     for steps, colour, label in (
         (own, RIGHT, "trained for this window"),
         (shared, ANY, "one model for any window"),
@@ -239,20 +246,29 @@ def cost_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     Raises:
         UsageError: if the file cannot be written.
     """
-    known = [o for o in outcomes if o.frame_accuracy() and not o.variant.encoder.any_window]
+    known = [
+        (outcome, rate)
+        for outcome in outcomes
+        if not outcome.variant.encoder.any_window and (rate := outcome.frame_accuracy())
+    ]
     figure, axes = _figure(2, width=12)
-    microseconds = [1e6 / o.measured.frames_per_second for o in known]
-    millions = [o.measured.multiply_adds / 1e6 for o in known]
+    microseconds = [1e6 / o.measured.frames_per_second for o, _ in known]
+    millions = [o.measured.multiply_adds / 1e6 for o, _ in known]
     for axis, costs, label in (
         (axes[0], millions, "million multiply-adds a frame"),
         (axes[1], microseconds, "microseconds a frame"),
     ):
-        for outcome, cost in zip(known, costs):
-            found, colour = outcome.frame_accuracy(), COLOURS[outcome.variant.encoder.kind]
-            axis.errorbar([cost], [found.rate], _bars([found]), marker="o", capsize=3, color=colour)
-            place = {"xytext": (4, 4), "textcoords": "offset points"}
-            axis.annotate(outcome.variant.name, (cost, found.rate), fontsize=7, **place)
-        best = frontier([(cost, o.frame_accuracy().rate) for cost, o in zip(costs, known)])
+        for (outcome, rate), cost in zip(known, costs):
+            colour = COLOURS[outcome.variant.encoder.kind]
+            axis.errorbar([cost], [rate.rate], _bars([rate]), marker="o", capsize=3, color=colour)
+            axis.annotate(
+                outcome.variant.name,
+                (cost, rate.rate),
+                fontsize=7,
+                xytext=(4, 4),
+                textcoords="offset points",
+            )
+        best = frontier([(cost, rate.rate) for cost, (_, rate) in zip(costs, known)])
         axis.plot(*zip(*best), color="#999999", linewidth=1, zorder=0)
         axis.margins(x=0.12)
         axis.set_xlabel(label)
@@ -284,7 +300,7 @@ def memory_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
             seconds = [frames / FRAMES_PER_SECOND for frames, _ in known]
             lines.append((seconds, [held / MIB for _, held in known], number, outcome.variant))
     lines.sort(key=lambda line: -line[1][-1])
-    figure, axis = _figure()
+    figure, (axis,) = _figure()
     for seconds, mebibytes, number, variant in lines:
         style = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[variant.encoder.kind]}
         axis.plot(seconds, mebibytes, label=variant.name, linewidth=1, markersize=4, **style)
@@ -300,26 +316,26 @@ def memory_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     save_figure(path, figure)
 
 
-def _figure(columns: int = 1, width: float = 8):
+def _figure(columns: int = 1, width: float = 8) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width, 5), dpi=DPI, layout="constrained")
-    axes = figure.subplots(1, columns)
-    for axis in [axes] if columns == 1 else axes:
-        axis.grid(**GRID)
+    axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    for axis in axes:
+        axis.grid(color="#e5e5e5", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _accuracy_axis(axis) -> None:
+def _accuracy_axis(axis: Axes) -> None:
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_ylabel("frame accuracy, test")
 
 
-def _with_bars(outcomes: Sequence[Outcome]):
-    rates = [outcome.frame_accuracy() for outcome in outcomes]
-    return [found.rate for found in rates], _bars(rates)
+def _with_bars(outcomes: Sequence[Outcome]) -> tuple[list[float], list[list[float]]]:
+    rates = [rate for outcome in outcomes if (rate := outcome.frame_accuracy())]
+    return [rate.rate for rate in rates], _bars(rates)
 
 
-def _bars(rates):
+def _bars(rates: Sequence[Rate]) -> list[list[float]]:
     """Lengths below and above each rate."""
     below = [max(0.0, found.rate - found.low) for found in rates]
     return [below, [max(0.0, found.high - found.rate) for found in rates]]

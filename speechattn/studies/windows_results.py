@@ -1,11 +1,9 @@
-"""What the trainings of ``speechattn bench windows`` say together: differences, and the largest useful window.
+"""Results of ``speechattn bench windows``: scores and costs of variants, and their differences.
 
-All variants are tested on the same utterances. A draw of units (speakers, or utterances) with repeats
-is therefore the same for all of them, and what is hard in it cancels out of a difference; seeds are
-drawn anew for every variant, so that the luck of a training is in the interval as well (with one seed
-it cannot be).
-
-What came of a variant in ``speechattn bench windows``: its scores, pooled as asked, and its costs.
+All variants are tested on the same utterances. A draw with repeats of speakers (or of utterances)
+is therefore the same for all of them, so that what is hard in it cancels out of a difference. Seeds
+are drawn anew for every variant, so that the interval includes the chance of a training (with one
+seed it cannot).
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechattn.evaluation.metrics import REPEATS, Rate, bootstrap, interval, resampling_units
-from speechattn.studies.windows_training import Measured
-from speechattn.studies.windows_variants import FULL, Variant
+from speechattn.studies.windows_costs import Measured
+from speechattn.studies.windows_variants import Variant
 
 USEFUL = 0.005  # of frame accuracy: what a wider window must gain
 NEAR = 0.1  # look-aheads that differ by less count as equal
@@ -31,7 +29,7 @@ class Draws:
         seed: of the draws.
     """
 
-    def __init__(self, outcomes: Sequence[Outcome], seed: int = 0):
+    def __init__(self, outcomes: Sequence[Outcome], seed: int = 0) -> None:
         random = np.random.default_rng(seed)
         first = next(iter(outcomes[0].runs.values()))["utterances"]
         names = {
@@ -59,11 +57,9 @@ class Draws:
 
     def difference(self, one: Outcome, other: Outcome) -> Rate:
         """Frame accuracy of one variant less that of another, with its interval."""
-        whole, drawn = (
-            found[one.variant.name] - found[other.variant.name]
-            for found in (self.whole, self.drawn)
-        )
-        return Rate(whole, *interval(drawn))
+        names = one.variant.name, other.variant.name
+        whole = self.whole[names[0]] - self.whole[names[1]]
+        return Rate(whole, *interval(self.drawn[names[0]] - self.drawn[names[1]]))
 
     def largest_useful(self, ladder: Sequence[Outcome]) -> tuple[Outcome, Outcome, Outcome] | None:
         """The smallest window to which no wider one adds :data:`USEFUL`, and its interval.
@@ -103,24 +99,29 @@ def ladder(outcomes: Sequence[Outcome], any_window: bool | None = None) -> list[
         if outcome.variant.window is not None
         and any_window in (None, bool(outcome.variant.encoder.any_window))
     ]
-    return sorted(
-        found, key=lambda o: float("inf") if o.variant.window == FULL else o.variant.window
-    )
+    return sorted(found, key=_width)
+
+
+def _width(outcome: Outcome) -> float:
+    """The window to each side, in frames."""
+    window = outcome.variant.window
+    return float(window) if isinstance(window, int) else float("inf")
 
 
 def counterpart(outcome: Outcome, windows: Sequence[Outcome]) -> Outcome | None:
-    """The window of attention that looks as far ahead as another encoder; None where there is none."""
-
-    def ahead(one: Outcome) -> float | None:
-        return one.measured.look_ahead_ms
-
-    if ahead(outcome) is None:
-        return next((one for one in windows if ahead(one) is None), None)
-    known = [one for one in windows if ahead(one) is not None]
-    if not known:
+    """Return the window of attention that looks as far ahead as another encoder; None if none."""
+    look_ahead = outcome.measured.look_ahead_ms
+    if look_ahead is None:
+        return next((one for one in windows if one.measured.look_ahead_ms is None), None)
+    distances = [
+        (abs(one.measured.look_ahead_ms - look_ahead), number)
+        for number, one in enumerate(windows)
+        if one.measured.look_ahead_ms is not None
+    ]
+    if not distances:
         return None
-    nearest = min(known, key=lambda one: abs(ahead(one) - ahead(outcome)))
-    return nearest if abs(ahead(nearest) - ahead(outcome)) <= NEAR * ahead(outcome) else None
+    distance, number = min(distances)
+    return windows[number] if distance <= NEAR * look_ahead else None
 
 
 @dataclass

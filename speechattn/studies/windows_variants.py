@@ -26,8 +26,7 @@ ANY_UPDATES = 2  # trainings' worth of updates that the model for any window get
 TOLERANCE = 0.1  # of the number of weights
 AUTO = "auto"
 WIDEST = 1 << 14
-LADDER, FULL = "window", "full"  # what variants of attention are there for
-
+FULL = "full"  # the window without limits
 EQUAL_WINDOW = 8  # other kinds look as far ahead as attention with this window in every block
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from speechattn.training.recipe import Recipe as Recipe
     from speechattn.training.recipe_file import read_config as read_config
 
-__all__ = ["RecipeConfig", "read_config", "Recipe"]
+__all__ = ["Recipe", "RecipeConfig", "read_config"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

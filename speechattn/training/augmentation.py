@@ -1,20 +1,14 @@
 """Augmentation: training batches as if spoken by others, elsewhere, into other microphones.
 
-All of it happens to log-mel frames, where a batch costs milliseconds: a gain is an offset, a filter
-a curve over the bins, noise is added as energy, a room smears energy over time (the envelope of its
-impulse response: Lebart et al., 2001), another vocal tract shifts the frequency axis (vocal tract
-length perturbation: Jaitly & Hinton, 2013), another tempo resamples the time axis, and stretches of
-time and frequency are masked (SpecAugment: Park et al., 2019).
+Everything is done to log-mel frames, where a batch takes milliseconds. A gain is an offset. A
+filter is a curve over the bins. Noise is added as energy. A room smears energy over time (the
+envelope of its impulse response: Lebart et al., 2001). Another vocal tract shifts the frequency
+axis (vocal tract length perturbation: Jaitly & Hinton, 2013). Another tempo resamples the time
+axis. Parts of time and frequency are masked (SpecAugment: Park et al., 2019).
 
-Levels are means of energy over all frames and bins, so a ratio of an utterance to its noise is the
-signal-to-noise ratio as it is usually measured, but for the weight that the mel scale gives to low
-frequencies.
-
-Imports torchaudio where its compiled extension does not load.
-
-The wheel on the package index is linked against CUDA; beside a CPU-only torch ``import torchaudio``
-fails in the one module that loads the extension. What this project uses of it (masking, Kaldi
-compliance, resampling) is plain Python and works once that module is replaced by an empty one.
+Levels are means of energy over all frames and bins. The ratio of an utterance to its noise is thus
+the signal-to-noise ratio as it is usually measured, except that the mel scale gives more weight to
+low frequencies.
 """
 
 from __future__ import annotations
@@ -43,14 +37,14 @@ DIRECT_DB = (-2.0, 12.0)  # ratio of direct to reverberant energy
 
 
 class Augmenter:
-    """Changes batches of log-mel frames at random.
+    """Random changes of batches of log-mel frames.
 
     Args:
-        config: what to do.
-        front_end: which frequency a bin is at.
-        generator: where the randomness comes from.
-        noises: log-mel frames of recorded noises, shape (frames, bins) each, that take turns with
-            stationary noise of a random colour.
+        config: strength and probability of each change.
+        front_end: front end of the frames, for the frequency of each bin.
+        generator: source of randomness.
+        noises: log-mel frames of recorded noises, shape (frames, bins) each. Each is used half of
+            the time; the other half is stationary noise of a random colour.
     """
 
     def __init__(
@@ -59,7 +53,7 @@ class Augmenter:
         front_end: FrontEndConfig,
         generator: torch.Generator,
         noises: Sequence[np.ndarray] = (),
-    ):
+    ) -> None:
         self.config = config
         self.front_end = front_end
         self.generator = generator
@@ -67,7 +61,7 @@ class Augmenter:
         self._mask = import_torchaudio().functional.mask_along_axis_iid
 
     def __call__(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Augment a batch but for its masks (:meth:`mask`) and its speed (:meth:`tempo`).
+        """Augment a batch, except for its masks (:meth:`mask`) and its tempo (:meth:`tempo`).
 
         Args:
             frames: shape (batch, frames, bins), log-mel.
@@ -95,7 +89,7 @@ class Augmenter:
         return x
 
     def mask(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Mask stretches of time and frequency of an augmented batch (SpecAugment).
+        """Mask parts of time and frequency of an augmented batch (SpecAugment).
 
         Args:
             frames: shape (batch, frames, bins).
@@ -110,7 +104,10 @@ class Augmenter:
         return self._specaugment(frames, _mean(frames, within))
 
     def tempo(self, frames: int) -> Tensor:
-        """Positions at which an utterance of ``frames`` frames is read for another tempo.
+        """Draw the positions at which an utterance is read for another tempo.
+
+        Args:
+            frames: frames of the utterance.
 
         Returns:
             Ascending positions from 0 to below ``frames``, float, shape (new frames,).
@@ -120,33 +117,33 @@ class Augmenter:
         return torch.arange(count) * (max(0, frames - 1) / max(1, count - 1))
 
     def shuffled(self, labels: Tensor) -> Tensor | None:
-        """A new order for the frames of the next utterance, in pieces cut where a phone ends.
+        """Draw a new order for the frames of an utterance, in pieces cut where a phone ends.
 
-        What stands around a piece then tells nothing about it: a model that sees the same
-        sentences again and again learns their sounds and not the sentences.
+        The context of a piece then says nothing about it. A model that sees the same sentences
+        again and again learns their sounds and not the sentences.
 
         Args:
             labels: of its frames, shape (frames,).
 
         Returns:
-            Indices of all frames, shape (frames,); None where the order is to stay.
+            Indices of all frames, shape (frames,); None if the order stays.
         """
-        share, least = self.config.shuffle_probability, self.config.shuffle_frames
+        share, shortest = self.config.shuffle_probability, self.config.shuffle_frames
         if not share or self._uniform(1).item() >= share:
             return None
-        # Pieces have the least length and up to as much again, or go on to where the phone ends.
+        # Pieces are one to two times as long as the shortest, and go on to where a phone ends.
         changes = (torch.diff(labels).nonzero()[:, 0] + 1).tolist()
-        starts, soonest = [0], self._piece(least)
-        for place in changes:
-            if place >= soonest:
-                starts.append(place)
-                soonest = place + self._piece(least)
+        starts, next_start = [0], self._piece(shortest)
+        for frame in changes:
+            if frame >= next_start:
+                starts.append(frame)
+                next_start = frame + self._piece(shortest)
         ends = [*starts[1:], len(labels)]
         order = torch.randperm(len(starts), generator=self.generator).tolist()
         return torch.cat([torch.arange(starts[i], ends[i]) for i in order])
 
     def silenced(self) -> bool:
-        """Whether the next utterance gives way to noise; cepstra never do."""
+        """Draw whether an utterance is replaced by noise; cepstra never are."""
         share = self.config.silence_probability if self.front_end.kind == "fbank" else 0.0
         return share > 0 and self._uniform(1).item() < share
 
@@ -159,8 +156,8 @@ class Augmenter:
     def _below(self, count: int) -> int:
         return int(torch.randint(count, (1,), generator=self.generator))
 
-    def _piece(self, least: int) -> int:
-        return least + self._below(least)
+    def _piece(self, shortest: int) -> int:
+        return shortest + self._below(shortest)
 
     def _chosen(self, batch: int, probability: float) -> Tensor:
         return (self._uniform(batch) < probability)[:, None, None]
@@ -186,14 +183,18 @@ class Augmenter:
         return x.gather(2, low) * (1 - weight) + x.gather(2, low + 1) * weight
 
     def _filter(self, batch: int, bins: int) -> Tensor:
-        """A smooth random curve over the bins, deviation about 1, shape (batch, bins)."""
+        """Draw smooth curves over the bins, of deviation about 1, shape (batch, bins)."""
         order = torch.arange(1, RIPPLES + 1)
         phase = torch.arange(bins) / bins * math.pi
         waves = torch.cos(order[:, None] * phase)  # (ripples, bins)
         return self._normal(batch, RIPPLES) / order.sqrt() @ waves
 
     def noise(self, frames: int, bins: int) -> Tensor:
-        """Noise for one utterance: a stretch of a recorded one, or stationary of a random colour.
+        """Draw noise for one utterance: a recorded one, or stationary noise of a random colour.
+
+        Args:
+            frames: frames of the utterance.
+            bins: mel bins.
 
         Returns:
             Log-mel frames of mean energy 1, shape (frames, bins).
@@ -210,17 +211,17 @@ class Augmenter:
         return x - (torch.logsumexp(x, (0, 1)) - math.log(x.numel()))
 
     def _background(self, x: Tensor, within: Tensor) -> Tensor:
-        """Noise for a batch, over its padded length at random ratios below the utterances."""
+        """Draw noise for a padded batch, at random signal-to-noise ratios."""
         low, high = self.config.noise_snr_db
         snr = (low + (high - low) * self._uniform(len(x))) * NEPERS_PER_DB
         noise = torch.stack([self.noise(*x.shape[1:]) for _ in x])
         return noise + (_level(x, within) - snr[:, None, None])
 
     def _room(self, x: Tensor, within: Tensor) -> Tensor:
-        """Smear energy over the frames that follow, as the echoes of a room do.
+        """Smear energy over the following frames, as the echoes of a room do.
 
-        The echo's energy falls by 60 dB in the reverberation time; the direct sound stands above
-        its sum by a ratio from ``DIRECT_DB``.
+        The energy of the echo falls by 60 dB in the reverberation time. The ratio of the direct
+        sound to the sum of the echo is drawn from ``DIRECT_DB``.
         """
         chosen = self._chosen(len(x), self.config.room_probability)[:, 0, 0].nonzero()[:, 0]
         count, frames = len(chosen), x.shape[1]
@@ -231,9 +232,9 @@ class Augmenter:
         echo = torch.exp(-6 * math.log(10) * time / seconds)
         echo = echo / echo.sum(1, keepdim=True) * 10 ** (-direct_db / 10)
         response = torch.cat([torch.ones(count, 1), echo], 1)
-        late = torch.arange(frames)[:, None] - torch.arange(frames)  # rows: when it is heard
-        heard = (late >= 0) & (late < ROOM_FRAMES)
-        smear = response[:, late.clamp(0, ROOM_FRAMES - 1)] * heard
+        delay = torch.arange(frames)[:, None] - torch.arange(frames)  # rows: frame of the echo
+        within_response = (delay >= 0) & (delay < ROOM_FRAMES)
+        smear = response[:, delay.clamp(0, ROOM_FRAMES - 1)] * within_response
         x = x.clone()
         # Energies relative to the loudest one fit float32; the floor lies 138 dB below it.
         dry = x.masked_fill(~within, -torch.inf)[chosen]
@@ -243,25 +244,25 @@ class Augmenter:
         return x
 
     def _band_limit(self, x: Tensor, within: Tensor) -> Tensor:
-        """Take away what lies above a random edge, and for some what lies below another."""
+        """Remove what lies above a random edge and, half of the time, below another one."""
         batch, hertz = len(x), self._bin_hertz(x.shape[2])
         low, high = BAND_EDGES_HZ
-        gone = hertz > low + (high - low) * self._uniform(batch, 1)
+        removed = hertz > low + (high - low) * self._uniform(batch, 1)
         low, high = LOW_EDGES_HZ
         below = hertz < low + (high - low) * self._uniform(batch, 1)
-        gone = gone | below & (self._uniform(batch, 1) < 0.5)
-        # From barely attenuated to what a digital filter leaves.
+        removed = removed | below & (self._uniform(batch, 1) < 0.5)
+        # The residue is anything between the quietest part and what a digital filter leaves.
         quietest = x.masked_fill(~within, torch.inf).amin((1, 2), keepdim=True)
         floor = quietest - self._uniform(batch, 1, 1) * (quietest - QUIET).clamp_min(0)
         chosen = self._chosen(batch, self.config.band_limit_probability)
-        return torch.where(chosen & gone[:, None], torch.minimum(x, floor), x)
+        return torch.where(chosen & removed[:, None], torch.minimum(x, floor), x)
 
     def _specaugment(self, x: Tensor, mean: Tensor) -> Tensor:
-        """Mask stretches of time and of frequency with the utterance's mean.
+        """Replace parts of time and of frequency by the utterance's mean.
 
-        A stretch has from 0 to ``widest - 1`` frames or bins, evenly. Where it begins is drawn over
-        the frames of the padded batch: of an utterance shorter than the longest one a part of the
-        masks, as large as its share of padding, falls on padding and hides nothing.
+        A mask has from 0 to ``widest - 1`` frames or bins, with equal probability. Its start is
+        drawn over the frames of the padded batch. In an utterance shorter than the longest one,
+        some masks therefore fall on padding and hide nothing.
 
         Args:
             x: shape (batch, frames, bins).
@@ -281,18 +282,27 @@ class Augmenter:
 
 
 def _mean(x: Tensor, within: Tensor) -> Tensor:
-    """Mean log energy of each utterance without its padding, shape (batch, 1, 1)."""
+    """Return the mean log energy of each utterance without padding, shape (batch, 1, 1)."""
     return (x * within).sum((1, 2), keepdim=True) / (within.sum((1, 2), keepdim=True) * x.shape[2])
 
 
 def _level(x: Tensor, within: Tensor) -> Tensor:
-    """Logarithm of the mean energy of each utterance without its padding, shape (batch, 1, 1)."""
+    """Return the log of each utterance's mean energy without padding, shape (batch, 1, 1)."""
     total = x.masked_fill(~within, -torch.inf).logsumexp((1, 2), keepdim=True)
     return total - (within.sum((1, 2), keepdim=True) * x.shape[2]).log()
 
 
 def import_torchaudio() -> types.ModuleType:
-    """The torchaudio package, with or without its compiled extension."""
+    """Import torchaudio, with or without its compiled extension.
+
+    All that this package uses of torchaudio is ``functional.mask_along_axis_iid``, here, for
+    SpecAugment. The tests also use its Kaldi-compatible front end as a reference. Both are plain
+    Python.
+
+    The wheel on the package index is linked against CUDA. Beside a CPU-only PyTorch, ``import
+    torchaudio`` raises an OSError in the one module that loads the extension. It works once that
+    module is replaced by an empty one, which is done here after such an error.
+    """
     try:
         return importlib.import_module("torchaudio")
     except OSError:
@@ -303,10 +313,14 @@ def import_torchaudio() -> types.ModuleType:
 
 
 def _without_extension() -> types.ModuleType:
+    """Make a stand-in for the module that loads the extension, with the names it exports."""
     module = types.ModuleType("torchaudio._extension")
-    module._IS_TORCHAUDIO_EXT_AVAILABLE = False
-    module._IS_RIR_AVAILABLE = False
-    module._IS_ALIGN_AVAILABLE = False
-    module._check_cuda_version = lambda: None
-    module.fail_if_no_align = lambda function: function
+    names = {
+        "_IS_TORCHAUDIO_EXT_AVAILABLE": False,
+        "_IS_RIR_AVAILABLE": False,
+        "_IS_ALIGN_AVAILABLE": False,
+        "_check_cuda_version": lambda: None,
+        "fail_if_no_align": lambda function: function,
+    }
+    vars(module).update(names)
     return module

@@ -1,4 +1,9 @@
-"""Training batches: utterances of similar length, cropped, augmented and padded."""
+"""Training batches: utterances of similar length, cropped, augmented and padded.
+
+With ``training.consistency_weight``, a batch has two views of every utterance: its second half is
+the first half again, with other noise, room and vocal tract, and begun a few frames later (see
+:mod:`speechattn.training.losses`).
+"""
 
 from __future__ import annotations
 
@@ -16,72 +21,87 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
-from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.training.augmentation import Augmenter
 from speechattn.training.config import RecipeConfig
+from speechattn.training.speaker_balance import turns_in_epoch
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
-POOL_BATCHES = 40  # batches sorted by length together
+POOL_BATCHES = 40  # utterances of so many batches are sorted by length together
+EQUAL_SIDES_SHARE = 0.5  # share of drawn windows with both sides alike
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Frames (batch, frames, dim), labels (batch, frames) and lengths (batch,).
+    """Padded utterances and their labels.
 
     Attributes:
-        late: frames by which the utterances of the second half, which are those of the first half
-            heard again, begin later (:mod:`speechattn.training.losses`); None if each comes once.
+        frames: shape (batch, frames, dim).
+        labels: shape (batch, frames), or (batch, longest) where a label belongs to no frame.
+        lengths: frames of each utterance, shape (batch,).
+        second_view_delay: frames by which the second half, which holds the second views of the
+            first half, begins later; None if there is one view of each utterance.
     """
 
     frames: Tensor
     labels: Tensor
     lengths: Tensor
-    late: int | None = None
+    second_view_delay: int | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """On another device."""
-        tensors = (each.to(device) for each in (self.frames, self.labels, self.lengths))
-        return Batch(*tensors, self.late)
+        """Return the batch on another device."""
+        return replace(
+            self,
+            frames=self.frames.to(device),
+            labels=self.labels.to(device),
+            lengths=self.lengths.to(device),
+        )
 
     def parts(self, count: int) -> Iterator[Batch]:
-        """In parts of about as many utterances; fewer than ``count`` if it has not as many.
+        """Split into parts of about as many utterances each.
 
-        Utterances of a batch are of like length: every ``count``-th of them is a fair share. Two
-        hearings of one stay together.
+        Utterances of a batch have similar lengths, so every ``count``-th of them is a fair share.
+        Two views of an utterance stay together.
+
+        Args:
+            count: number of parts; there are fewer if there are fewer utterances.
         """
-        hearings = 1 if self.late is None else 2
-        utterances = torch.arange(len(self.lengths)).view(hearings, -1)
+        views = 1 if self.second_view_delay is None else 2
+        utterances = torch.arange(len(self.lengths)).view(views, -1)
         for number in range(min(count, utterances.shape[1])):
             own = utterances[:, number::count].flatten()
             longest = int(self.lengths[own].max())
-            yield Batch(
-                self.frames[own, :longest], self.labels[own, :longest], self.lengths[own], self.late
+            yield replace(
+                self,
+                frames=self.frames[own, :longest],
+                labels=self.labels[own, :longest],
+                lengths=self.lengths[own],
             )
 
 
 class UnmaskedBatch(NamedTuple):
-    """A batch that is not masked yet, and what will mask it."""
+    """A batch before its masks, and the augmenter that will mask it."""
 
     batch: Batch
     augmenter: Augmenter
 
 
 class TrainingBatches:
-    """All batches of a training set, in an order that the seed and the epoch decide.
+    """All batches of a training set, in an order that depends on the seed and the epoch.
 
-    Silences longer than ``max_silence_frames`` are shortened first: they would be most of the
-    frames of some corpora, and there is little to learn from them.
+    Silences longer than ``max_silence_frames`` are shortened first: in some corpora they would be
+    most of the frames, and there is little to learn from them.
 
-    Batches are planned, and utterances cropped, before their tempo is changed: a slowed utterance
-    is up to 1 / (1 - ``augmentation.speed``) times as long, and so a batch may have more than
-    ``batch_frames`` frames by as much.
+    Batches are planned, and utterances cropped, before their tempo is changed. A slowed utterance
+    is up to 1 / (1 - ``augmentation.speed``) times as long, and a batch may exceed
+    ``batch_frames`` by the same factor.
 
     Args:
-        prepared: the training set.
-        config: its seed, front end, training and augmentation.
+        prepared: training set.
+        config: recipe, for its seed, front end, training and augmentation.
         silence: class of silence.
-        noises: see :class:`Augmenter`.
+        noises: recorded noises, see :class:`Augmenter`.
     """
 
     def __init__(
@@ -90,30 +110,36 @@ class TrainingBatches:
         config: RecipeConfig,
         silence: int,
         noises: Sequence[np.ndarray] = (),
-    ):
+    ) -> None:
         self.config, self.silence, self.noises = config, silence, noises
         self._items: list[tuple[np.ndarray, np.ndarray]] = []
         for entry in prepared.entries:
             frames, labels = self._item(prepared, entry)
             self._items.append((frames.astype(np.float16), labels))
+        self._turns = turns_in_epoch(
+            [entry.corpus for entry in prepared.entries],
+            [entry.speaker for entry in prepared.entries],
+            [len(frames) for frames, _ in self._items],
+            config.training.speaker_balance,
+        )
         self._plans: dict[int, list[list[int]]] = {}
 
     def _item(
         self, prepared: PreparedSet, entry: PreparedUtterance
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What is kept of an utterance: frames, shape (frames, dim), and labels."""
+        """Return the frames of an utterance, shape (frames, dim), and their labels."""
         labels = prepared.labels(entry)
-        kept = shortened_silences(labels, self.silence, self.config.training.max_silence_frames)
-        return prepared.frames(entry)[kept], labels[kept]
+        used = shortened_silences(labels, self.silence, self.config.training.max_silence_frames)
+        return prepared.frames(entry)[used], labels[used]
 
     @property
     def num_frames(self) -> int:
-        """10 ms frames after silences were shortened."""
+        """Number of 10 ms frames after silences were shortened."""
         return sum(len(frames) for frames, _ in self._items)
 
     @cached_property
     def digest(self) -> str:
-        """Of every frame and label, to tell training sets of as many frames apart."""
+        """Digest of all frames and labels, which tells training sets of equal size apart."""
         digest = hashlib.blake2b(digest_size=16)
         for frames, labels in self._items:
             digest.update(f"{frames.shape}".encode())
@@ -122,18 +148,18 @@ class TrainingBatches:
         return digest.hexdigest()
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the frames, each of shape (dim,)."""
+        """Compute mean and standard deviation of the frames, each of shape (dim,)."""
         total = sum(frames.sum(0, dtype=np.float64) for frames, _ in self._items)
         mean = total / self.num_frames
         squares = sum(np.square(f.astype(np.float32) - mean).sum(0) for f, _ in self._items)
         return mean, np.sqrt(squares / self.num_frames).clip(1e-3)
 
     def batch(self, step: int) -> Batch:
-        """The batch of an update; the same whenever it is asked for."""
+        """Return the batch of an update; it depends on the number of the update alone."""
         return self.masked(self.draft(step))
 
     def draft(self, step: int) -> UnmaskedBatch:
-        """A batch but for its masks; may be called in a thread beside the training."""
+        """Make a batch without its masks; may be called in a thread beside the training."""
         epoch, position = 0, step
         while position >= len(self._plan(epoch)):
             position -= len(self._plan(epoch))
@@ -146,19 +172,22 @@ class TrainingBatches:
 
     @staticmethod
     def masked(draft: UnmaskedBatch) -> Batch:
-        """The batch of a draft; not in a thread: masks are drawn from torch's own generator."""
+        """Mask a draft; not in another thread, because masks use torch's global generator."""
         batch = draft.batch
         frames = draft.augmenter.mask(batch.frames, batch.lengths)
         return replace(batch, frames=frames)
 
     def _plan(self, epoch: int) -> list[list[int]]:
-        """Which utterances make up each batch of an epoch."""
+        """Return the indices of the utterances in each batch of an epoch."""
         if epoch not in self._plans:
             settings = self.config.training
-            most = settings.batch_frames // (2 if settings.consistency_weight else 1)
+            max_frames = settings.batch_frames // (2 if settings.consistency_weight else 1)
             random = np.random.default_rng(_seed(self.config.seed, 2, epoch))
             lengths = np.array([min(len(x), settings.crop_frames) for x, _ in self._items])
-            order = random.permutation(len(lengths))
+            items = np.arange(len(lengths))
+            if settings.speaker_balance:  # a share of an utterance is taken in some of the epochs
+                items = np.repeat(items, (self._turns + random.random(len(items))).astype(int))
+            order = random.permutation(items)
             pool = max(1, POOL_BATCHES * settings.batch_frames // settings.crop_frames)
             batches: list[list[int]] = []
             for start in range(0, len(order), pool):
@@ -166,7 +195,7 @@ class TrainingBatches:
                 some = some[np.argsort(lengths[some], kind="stable")]
                 batch: list[int] = []
                 for item in some.tolist():
-                    if batch and (len(batch) + 1) * lengths[item] > most:
+                    if batch and (len(batch) + 1) * lengths[item] > max_frames:
                         batches.append(batch)
                         batch = []
                     batch.append(item)
@@ -175,23 +204,23 @@ class TrainingBatches:
         return self._plans[epoch]
 
     def _make(self, items: list[int], augmenter: Augmenter) -> Batch:
-        made = [self._utterance(item, augmenter) for item in items]
-        lengths = torch.tensor([len(frames) for frames, _ in made])
-        x = pad_sequence([f for f, _ in made], batch_first=True)
-        y = pad_sequence([y for _, y in made], batch_first=True, padding_value=PADDING)
+        utterances = [self._utterance(item, augmenter) for item in items]
+        lengths = torch.tensor([len(frames) for frames, _ in utterances])
+        x = pad_sequence([frames for frames, _ in utterances], batch_first=True)
+        y = pad_sequence([y for _, y in utterances], batch_first=True, padding_value=PADDING)
         if not self.config.training.consistency_weight:
             return Batch(augmenter(x, lengths), y, lengths)
         lengths = lengths.repeat(2)
         x = augmenter(x.repeat(2, 1, 1), lengths)
-        latest = min(self.config.encoder.stack, int(lengths.min()))
-        late = int(torch.randint(latest, (1,), generator=augmenter.generator))
-        lengths[len(made) :] -= late
-        return Batch(
-            begun_later(x, late, 0.0), begun_later(y.repeat(2, 1), late, PADDING), lengths, late
-        )
+        delays = min(self.config.encoder.stack, int(lengths.min()))
+        delay = int(torch.randint(delays, (1,), generator=augmenter.generator))
+        lengths[len(utterances) :] -= delay
+        x = delay_second_view(x, delay, 0.0)
+        y = delay_second_view(y.repeat(2, 1), delay, PADDING)
+        return Batch(x, y, lengths, second_view_delay=delay)
 
     def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
-        """Frames of an utterance, cropped and at another tempo, and their labels."""
+        """Return the frames of an utterance, cropped and at another tempo, and their labels."""
         crop = self.config.training.crop_frames
         frames, labels = (torch.from_numpy(a) for a in self._items[item])
         if len(frames) > crop:
@@ -209,7 +238,7 @@ class TrainingBatches:
         return frames, labels
 
     def _other_tempo(self, frames: Tensor, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
-        """Frames of an utterance at another tempo, and the positions they were read at."""
+        """Return frames at another tempo, and the positions that they are read at."""
         if not self.config.augmentation.speed or len(frames) < 2:
             return frames, torch.arange(len(frames)).float()
         position = augmenter.tempo(len(frames))
@@ -218,11 +247,11 @@ class TrainingBatches:
 
 
 def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Whole utterances in batches, sorted by length.
+    """Go through whole utterances in batches, sorted by length.
 
     Yields:
-        Frames, shape (batch, frames, dim), labels, shape (batch, frames), and lengths, (batch,);
-        labels of a :class:`speechattn.studies.sequence_data.SequenceSet` have the shape (batch, longest).
+        Frames, shape (batch, frames, dim), labels, shape (batch, frames), and lengths, shape
+        (batch,). Labels of sets without alignments have the shape (batch, longest).
     """
     entries = sorted(prepared.entries, key=lambda entry: entry.frames)
     while entries:
@@ -238,12 +267,12 @@ def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]
 
 
 def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.ndarray:
-    """Indices of the frames that stay when silences lose their middle.
+    """Return the indices of the frames that stay when long silences lose their middle.
 
     Args:
         labels: shape (frames,).
-        silence: its class.
-        longest: frames that stay of a silence, half at either end; 0 to keep all.
+        silence: class of silence.
+        longest: frames that stay of a longer silence, half of them at either end; 0 to keep all.
     """
     keep = np.ones(len(labels), dtype=bool)
     if longest:
@@ -255,24 +284,21 @@ def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.nda
     return np.flatnonzero(keep)
 
 
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+def draw_window(config: AnyEncoderConfig, seed: int, number: int) -> tuple[int, int]:
+    """Draw an attention window to train with; its sides are spread evenly in their logarithm.
 
-
-EQUAL_SIDES_SHARE = 0.5  # share of draws with both sides alike
-
-
-def draw_window(config: EncoderConfig, seed: int, number: int) -> tuple[int, int]:
-    """A window to train with, in 10 ms frames; a small one as often as one twice as large.
-
-    Half of the draws have both sides alike, the others draw each.
+    Half of the windows have both sides alike, the others draw each side.
 
     Args:
-        config: with ``any_window``.
-        seed: of the training.
-        number: of the draw.
+        config: encoder with ``any_window``.
+        seed: seed of the training.
+        number: number of the draw.
+
+    Returns:
+        Frames (10 ms) to the left and to the right.
     """
-    random = np.random.default_rng((seed, 3, number))  # 1 and 2: see batches
+    assert config.any_window is not None
+    random = np.random.default_rng((seed, 3, number))  # 1 and 2 are used in TrainingBatches
     least, most = (side // config.stack for side in config.any_window)
 
     def side() -> int:
@@ -283,14 +309,19 @@ def draw_window(config: EncoderConfig, seed: int, number: int) -> tuple[int, int
     return left, left if random.random() < EQUAL_SIDES_SHARE else side()
 
 
-def begun_later(x: Tensor, late: int, padding: float) -> Tensor:
-    """Without the first frames of the second half of a batch; padding comes in at their end.
+def delay_second_view(x: Tensor, delay: int, padding: float) -> Tensor:
+    """Let the second half of a batch begin later; padding is added at its end.
 
     Args:
         x: shape (2 * utterances, frames, ...).
-        late: frames to leave out.
-        padding: value of frames that are none.
+        delay: frames to leave out at the beginning of the second half.
+        padding: value of padded frames.
     """
     first, second = x.chunk(2)
-    at_end = (0, 0) * (x.ndim - 2) + (0, late)
-    return torch.cat([first, F.pad(second[:, late:], at_end, value=padding)])
+    at_end = (0, 0) * (x.ndim - 2) + (0, delay)
+    return torch.cat([first, F.pad(second[:, delay:], at_end, value=padding)])
+
+
+def _seed(*numbers: int) -> int:
+    """Return a seed for this combination of numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,10 +1,9 @@
-"""Choosing the decoder's weights: every combination is tried on dev, the lowest PER wins.
+"""Everything about the decoder in a recipe: its phone model, its tuning on dev, its test results.
 
-Every corpus of dev counts alike, however large it is: a decoder is not to suit one kind of speech.
-
-What the decoder is to know about phones, learned from training labels and, if asked, English text.
-
-What a model makes of a prepared set, utterance by utterance: what scores are computed from.
+:func:`estimate_phone_model` counts phones in training labels and, if asked, English text.
+:func:`tune_decoder` tries every combination of decoder options on dev; the lowest phone error rate
+wins. Every corpus of dev has the same weight, however large it is, so that the decoder does not
+suit one kind of speech only. :func:`decode_set` recognises a set to be scored.
 """
 
 from __future__ import annotations
@@ -12,41 +11,45 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from tqdm import tqdm
 
 from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
 from speechattn.decoder.decoder import decode
 from speechattn.decoder.lm.english import english_lexicon, english_sentences, english_trigram
-from speechattn.decoder.lm.ngrams import count_ngrams, estimate_ngrams, neighbours
+from speechattn.decoder.lm.lexicon import Lexicon
+from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams, neighbours
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.pruning import choose_words
 from speechattn.decoder.options import CONFIDENCE, DecoderOptions, Evidence
-from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.encoder import PhoneClassifier, log_posteriors
 from speechattn.evaluation.metrics import phone_errors, phones_right
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.phones import PhoneSet
-from speechattn.segments import FrameRun
-from speechattn.training.config import TUNED, DecodingConfig
+from speechattn.segments import FrameSegment
+from speechattn.training.config import READING_TUNED, TUNED, DecodingConfig
 
-MOST_FRAMES = 200_000  # 10 ms frames of dev that are decoded for every combination
-
-
-LITTLE = 1e-4  # what the square of a weight costs, in nats a phone
+MAX_TUNING_FRAMES = 200_000  # 10 ms frames of dev that are decoded for every combination
+CONFIDENCE_PENALTY = 1e-4  # nats a phone, for the square of a weight of confidence
 
 
-def log_posteriors(
+def frame_log_posteriors(
     classifier: PhoneClassifier, frames: np.ndarray, device: torch.device
 ) -> np.ndarray:
-    """Log probability of every phone, float32, shape (frames, phones)."""
+    """Compute the log probability of every phone, float32, shape (frames, phones).
+
+    Args:
+        classifier: on ``device``.
+        frames: of one utterance, shape (frames, dim).
+        device: where to compute.
+    """
     with torch.inference_mode():
         scores = classifier(torch.from_numpy(frames)[None].to(device))[0]
-        return torch.log_softmax(scores.float(), -1).cpu().numpy()
+        return log_posteriors(scores).cpu().numpy()
 
 
 def tune_decoder(
@@ -57,66 +60,103 @@ def tune_decoder(
     silence: int,
     device: torch.device,
 ) -> tuple[DecoderOptions, list[dict]]:
-    """Try all candidates.
+    """Choose the options of the decoder by phone error rate on dev, and fit its confidences.
+
+    Args:
+        classifier: on ``device``.
+        phone_model: of the decoder.
+        dev: development set.
+        candidates: values to try for each option in ``TUNED``, and the beam.
+        silence: class of silence.
+        device: where to compute.
 
     Returns:
-        The best options, and a row of options and PER (the mean over corpora) for each that was
-        tried, best first.
+        The best options, and a row of options and PER (the mean over corpora) for each combination,
+        best first.
     """
     utterances: list[tuple[PreparedUtterance, np.ndarray, list[int]]] = []
     total = 0
     # Spread over the set, which is ordered by corpus and speaker.
     order = np.random.default_rng(0).permutation(len(dev.entries))
     for entry in (dev.entries[i] for i in order):
-        if total > MOST_FRAMES:
+        if total > MAX_TUNING_FRAMES:
             break
-        scores = log_posteriors(classifier, dev.frames(entry), device)
+        scores = frame_log_posteriors(classifier, dev.frames(entry), device)
         utterances.append((entry, scores, spoken(dev.runs(entry), silence)))
         total += entry.frames
-    rows = []
-    for options in tqdm(decoder_grid(candidates), desc="tune decoder", unit="setting"):
-        errors, phones = Counter(), Counter()
+
+    def per(options: DecoderOptions) -> float:
+        """Phone error rate, the mean over corpora."""
+        errors: Counter[str] = Counter()
+        phones: Counter[str] = Counter()
         for entry, scores, reference in utterances:
-            found = spoken(decode(scores, phone_model, options), silence)
-            errors[entry.corpus] += sum(phone_errors(reference, found))
+            hypothesis = spoken(decode(scores, phone_model, options), silence)
+            errors[entry.corpus] += sum(phone_errors(reference, hypothesis))
             phones[entry.corpus] += len(reference)
         rates = [errors[corpus] / max(1, phones[corpus]) for corpus in phones]
+        return sum(rates) / len(rates)
+
+    rows = []
+    for options in tqdm(decoder_grid(candidates), desc="tune decoder", unit="setting"):
         tried = {name: getattr(options, name) for name in TUNED}
-        rows.append({**tried, "per": sum(rates) / len(rates)})
+        rows.append({**tried, "per": per(options)})
     rows.sort(key=lambda row: row["per"])  # stable: of equals, the first that was tried
     best = DecoderOptions(**{name: rows[0][name] for name in TUNED}, beam=candidates.beam)
-    found = [
+    best = _tuned_for_readings(best, candidates, per)
+    decoded = [
         (entry.corpus, decode(scores, phone_model, best), dev.labels(entry))
         for entry, scores, _ in utterances
     ]
-    fitted = _fitted_confidence(found, silence, phone_model.silence)
+    fitted = _fitted_confidence(decoded, silence, phone_model.silence)
     return dataclasses.replace(best, **dict(zip(CONFIDENCE, fitted))), rows
 
 
-def _fitted_confidence(
-    found: list[tuple[str, list[FrameRun], np.ndarray]], silence: int, pause: int | None
-) -> tuple[float, ...]:
-    """Weights of evidence on runs of mean posteriors, by corpus, and their reference labels.
+def _tuned_for_readings(
+    options: DecoderOptions, candidates: DecodingConfig, per: Callable[[DecoderOptions], float]
+) -> DecoderOptions:
+    """Choose what is best for reading without words, and without n-grams.
 
     Args:
-        found: corpus, runs and labels of each utterance.
-        silence: class of pauses.
-        pause: the same where the decoder knows it, or None.
+        options: best for reading with words.
+        candidates: ``phones_scale``, ``phones_penalty`` and ``alone_penalty``; what has none stays
+            as with words.
+        per: phone error rate with some options.
+    """
+    for reading, names in (("phones", READING_TUNED[:2]), ("none", READING_TUNED[2:])):
+        grid = [getattr(candidates, name) or (None,) for name in names]
+        changes = [dict(zip(names, values)) for values in itertools.product(*grid)]
+        tried = [replace(options, **change) for change in changes]
+        if len(tried) > 1:
+            options = min(tried, key=lambda each: per(each.for_reading(reading)))
+        else:
+            options = tried[0]
+    return options
+
+
+def _fitted_confidence(
+    decoded: list[tuple[str, list[FrameSegment], np.ndarray]], silence: int, pause: int | None
+) -> tuple[float, ...]:
+    """Fit the weights of confidence to decoded utterances; every corpus has the same weight.
+
+    Args:
+        decoded: corpus, decoded path and reference labels by frame of each utterance.
+        silence: class of silence.
+        pause: the same if the decoder knows it, or None.
     """
     facts, right, corpora = [], [], []
-    for corpus, runs, labels in found:
+    for corpus, runs, labels in decoded:
         evidence = Evidence(pause)
         taken = [(run, evidence.take(run)) for run in runs]
-        said = [(run, values) for run, values in taken if run.phone != silence]
-        facts += [values for _, values in said]
-        right += phones_right([run for run, _ in said], labels)
-        corpora += [corpus] * len(said)
+        phones = [(run, values) for run, values in taken if run.phone != silence]
+        facts += [values for _, values in phones]
+        right += phones_right([run for run, _ in phones], labels)
+        corpora += [corpus] * len(phones)
     sizes = Counter(corpora)
     return fit_confidence(facts, right, [1 / sizes[corpus] for corpus in corpora])
 
 
 def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
-    """Every combination of the candidates, with the beam.
+    """Return every combination of the candidates, with the beam.
 
     Raises:
         ConfigError: if a candidate is impossible.
@@ -125,21 +165,24 @@ def decoder_grid(candidates: DecodingConfig) -> list[DecoderOptions]:
     return [DecoderOptions(**dict(zip(TUNED, values)), beam=candidates.beam) for values in grid]
 
 
-def spoken(runs: list[FrameRun], silence: int) -> list[int]:
-    """Phones of runs, silence dropped."""
+def spoken(runs: list[FrameSegment], silence: int) -> list[int]:
+    """Return the phones of a path, without silence."""
     return [run.phone for run in runs if run.phone != silence]
 
 
 def estimate_phone_model(
-    train: PreparedSet, phones: PhoneSet, settings: DecodingConfig
+    train: PreparedSet,
+    phones: PhoneSet,
+    settings: DecodingConfig,
+    lexicon: Lexicon | None = None,
 ) -> PhoneModel:
-    """Learn the phone model.
+    """Estimate the phone model of the decoder.
 
     Args:
-        train: the labelled utterances.
-        phones: their classes.
-        settings: ``ngram_order``, 2 for no n-grams beside the bigram, what goes into them, and how
-            much is to be known of words.
+        train: labelled utterances.
+        phones: classes of the labels.
+        settings: order and sources of the n-grams, and number of words.
+        lexicon: how words of English are said; None for what the dictionary of pocketsphinx says.
 
     Raises:
         ConfigError, UsageError: as :func:`speechattn.decoder.lm.english.english_lexicon`.
@@ -148,16 +191,16 @@ def estimate_phone_model(
     order = settings.ngram_order
     if order == 2:
         return model
-    parts = (part for entry in train.entries for part in neighbours(train.runs(entry)))
-    counts = count_ngrams(parts, order)
+    strings = (string for entry in train.entries for string in neighbours(train.runs(entry)))
+    counts = count_ngrams(strings, order)
     words = None
-    if settings.english_words or settings.word_pairs:
+    if lexicon is None and (settings.english_words or settings.word_pairs):
         lexicon = english_lexicon(phones)
-    if settings.english_words:
+    if lexicon is not None and settings.english_words:
         sentences = english_sentences(settings.english_words, lexicon)
         text = (labels for _, labels in sentences)
         counts = count_ngrams(text, order, settings.english_weight, counts)
-    if settings.word_pairs:
+    if lexicon is not None and settings.word_pairs:
         trigram = english_trigram()
         words = choose_words(trigram, lexicon, settings.word_pairs, settings.word_triples)
     ngrams = estimate_ngrams(counts, len(phones), order, settings.ngram_least)
@@ -166,40 +209,42 @@ def estimate_phone_model(
 
 def decode_set(
     model: Checkpoint, prepared: PreparedSet, device: torch.device
-) -> Iterator[tuple[PreparedUtterance, list[FrameRun], np.ndarray]]:
+) -> Iterator[tuple[PreparedUtterance, list[FrameSegment], np.ndarray]]:
     """Recognise every utterance of a set.
 
     Args:
-        model: its classifier on ``device``.
-        prepared: the set.
+        model: with its classifier on ``device``.
+        prepared: set to recognise.
         device: where to compute.
 
     Yields:
-        An utterance, its decoded path, and the classifier's own label of each frame, shape
-        (frames,).
+        An utterance, its decoded path, and the most probable label of each frame, shape (frames,).
     """
     for entry in prepared.entries:
-        frames = log_posteriors(model.classifier, prepared.frames(entry), device)
-        yield entry, decode(frames, model.phone_model, model.decoding), np.argmax(frames, 1)
+        scores = frame_log_posteriors(model.classifier, prepared.frames(entry), device)
+        yield entry, decode(scores, model.phone_model, model.decoding), np.argmax(scores, 1)
 
 
 def fit_confidence(
     evidence: Sequence[Sequence[float]], right: Sequence[bool], weights: Sequence[float]
 ) -> tuple[float, ...]:
-    """Weights of evidence, and an offset, that make confidences probabilities of being right.
+    """Fit weights of evidence and an offset that make confidences probabilities of being right.
 
-    Maximises the likelihood of ``sigmoid(weights @ evidence + offset)`` (Platt, 1999), less a little
-    for weights of what is not the phone itself.
+    The likelihood of ``sigmoid(weights @ evidence + offset)`` is maximised (Platt, 1999), with a
+    small penalty on all weights but the first.
 
     Args:
-        evidence: of each phone K numbers, of which the first is the logit of what it has been given.
+        evidence: K numbers of each phone; the first is the logit of its posterior.
         right: whether each phone is right.
-        weights: how much each counts.
+        weights: weight of each phone.
 
     Returns:
-        K weights and the offset: 1 and zeros, which change nothing, where there is nothing to learn
-        from: no phones, all right, all wrong, or more often wrong the surer they are.
+        K weights and the offset. They are 1 and zeros, which change nothing, if nothing can be
+        learned: without phones, if all are right or all wrong, or if confident phones are wrong
+        more often than others.
     """
+    from scipy.optimize import minimize  # slow to import, and used once in a training
+
     hits, counts = (np.asarray(x, dtype=np.float64) for x in (right, weights))
     if not len(hits):
         return 1.0, 0.0
@@ -211,7 +256,7 @@ def fit_confidence(
     def cost(parameters: np.ndarray) -> float:
         z = facts @ parameters
         loss = (counts * (np.logaddexp(0, z) - hits * z)).sum() / counts.sum()
-        return float(loss + LITTLE * np.square(parameters[1:-1]).sum())
+        return float(loss + CONFIDENCE_PENALTY * np.square(parameters[1:-1]).sum())
 
     found = minimize(cost, start, method="BFGS").x
     return tuple(round(float(x), 4) for x in found) if found[0] > 0.01 else tuple(start.tolist())

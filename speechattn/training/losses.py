@@ -1,39 +1,39 @@
-"""Training on whole paths: how probable the labels are among all that could have been said.
+"""Training losses: cross-entropy, maximum mutual information over paths, consistency.
 
-Cross-entropy judges every frame alone, the decoder whole paths. Here a path's score is the sum of
-its frames' log probabilities and of how often its labels follow each other in training, both
-scaled; the loss is the logarithm of the sum over all paths, less that over the paths of the
+Cross-entropy judges every frame alone, but the decoder judges whole paths. :func:`path_loss` scores
+a path by the sum of its frames' log probabilities and of its label transitions' log probabilities,
+both scaled. The loss is the logarithm of the sum over all paths, less that over the paths of the
 reference: maximum mutual information over a lattice-free graph (Bahl et al. 1986; Povey et al.,
 Interspeech 2016), here with a bigram of phones. A boundary may lie ``SLACK_FRAMES`` frames from
 where the reference has it, so that labels which are a little early or late do no harm.
 
-Consistency: a batch has every utterance in two hearings, whose posteriors are drawn together.
-
-Both have the same words at the same tempo; noise, room, vocal tract, masks and dropout differ, and
-the second hearing begins up to a stack later, so that its frames are stacked with other neighbours.
-Beside the labels, each hearing then learns from what the other says (R-Drop: Liang et al. 2021;
-between two augmentations, CR-CTC: Yao et al. 2025), which should not depend on any of these.
+For consistency, a batch has two views of every utterance, and :func:`disagreement` brings their
+posteriors together. Both views have the same words at the same tempo. Noise, room, vocal tract,
+masks and dropout differ, and the second view begins up to a frame stack later, so that its frames
+are stacked with other neighbours. None of this should change the posteriors (R-Drop: Liang et al.
+2021; between two augmentations, CR-CTC: Yao et al. 2025).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config import TrainingConfig
 
 SCALE = 0.5  # of log probabilities within a path; neighbouring frames say much the same
 SLACK_FRAMES = 3
 LOWEST = -60.0  # nats below the best label of a frame; float32 holds products of several such
+LEAST = 1e-30  # sums of weights are raised to this before something is divided by them
 
-
-Loss = Callable[[Encoder, Batch, TrainingConfig], Tensor]
+# From a model (an Encoder with a head), a batch and settings to a loss added up over the labels.
+Loss = Callable[[Any, Batch, TrainingConfig], Tensor]
 
 
 class SequenceLoss:
@@ -43,11 +43,13 @@ class SequenceLoss:
         transitions: as :func:`frame_transitions` gives them, on the device of the model.
     """
 
-    def __init__(self, transitions: Tensor):
+    def __init__(self, transitions: Tensor) -> None:
         self.transitions = transitions
 
-    def __call__(self, model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:
-        """As a loss of :class:`speechattn.training.replicas.Replicas`; ``settings`` has the weight."""
+    def __call__(
+        self, model: Callable[[Tensor, Tensor], Tensor], batch: Batch, settings: TrainingConfig
+    ) -> Tensor:
+        """Return the loss of a phone classifier; ``settings`` has the weight of the paths."""
         with autocast_for(batch, settings):
             scores = model(batch.frames, batch.lengths)
         log_probs = scores.float().log_softmax(2)
@@ -55,16 +57,77 @@ class SequenceLoss:
         return loss_of_frames(scores, batch, settings) + settings.sequence_weight * paths
 
 
+def frame_loss(
+    model: Callable[[Tensor, Tensor], Tensor], batch: Batch, settings: TrainingConfig
+) -> Tensor:
+    """Return the loss of a phone classifier that judges every frame alone, added up over frames."""
+    with autocast_for(batch, settings):
+        scores = model(batch.frames, batch.lengths)
+    return loss_of_frames(scores, batch, settings)
+
+
+def loss_of_frames(scores: Tensor, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """Add up cross-entropy over the labels and, where there are two views, their disagreement.
+
+    Args:
+        scores: before the softmax, shape (batch, frames, classes).
+        batch: the batch that they are of.
+        settings: label smoothing and weight of consistency.
+    """
+    loss = F.cross_entropy(
+        scores.flatten(0, 1).float(),
+        batch.labels.flatten(),
+        ignore_index=PADDING,
+        label_smoothing=settings.label_smoothing,
+        reduction="sum",
+    )
+    if batch.second_view_delay is None:
+        return loss
+    apart = disagreement(scores, batch.labels != PADDING, batch.second_view_delay)
+    return loss + settings.consistency_weight * apart
+
+
+def disagreement(scores: Tensor, counted: Tensor, delay: int) -> Tensor:
+    """Divergence of each view's posteriors from those of the other, added up over frames.
+
+    No gradient goes through the posteriors that a view is compared with.
+
+    Args:
+        scores: before the softmax, shape (2 * utterances, frames, phones); the second half is the
+            second view of the first half.
+        counted: which frames are no padding, shape (2 * utterances, frames).
+        delay: frames by which the second view begins later.
+
+    Returns:
+        A scalar, in nats.
+    """
+    first, second = scores.float().log_softmax(2).chunk(2)
+    frames = scores.shape[1] - delay
+    both = counted.chunk(2)[1][:, :frames]
+    first, second = first[:, delay:][both], second[:, :frames][both]
+
+    def divergence(own: Tensor, other: Tensor) -> Tensor:
+        return F.kl_div(own, other.detach(), reduction="sum", log_target=True)
+
+    return divergence(first, second) + divergence(second, first)
+
+
+def autocast_for(batch: Batch, settings: TrainingConfig) -> torch.autocast:
+    """Return the context for products in 16 bits, where the settings say so."""
+    device = batch.frames.device.type
+    return torch.autocast(device, torch.bfloat16, settings.precision == "bf16")
+
+
 def frame_transitions(sequences: Iterable[np.ndarray], num_labels: int) -> Tensor:
-    """How often each label follows each other from one frame to the next.
+    """Estimate how often each label follows each other from one frame to the next.
 
     Args:
         sequences: labels of utterances, int64, shape (frames,) each.
         num_labels: classes.
 
     Returns:
-        Log probabilities, shape (num_labels, num_labels), rows come first; every pair counts as
-        seen once more than it was.
+        Log probabilities, shape (num_labels, num_labels), of the column's label after the row's.
+        Every pair counts once more than it occurs.
     """
     counts = np.ones((num_labels, num_labels))
     for labels in sequences:
@@ -82,97 +145,148 @@ def path_loss(log_probs: Tensor, labels: Tensor, lengths: Tensor, transitions: T
         transitions: as :func:`frame_transitions` gives them.
 
     Returns:
-        Nats, divided by ``SCALE`` so that its gradients are of the size of cross-entropy's; of
-        shape (). Differentiable in ``log_probs``, once.
+        Nats, divided by ``SCALE`` so that the gradients are of the size of cross-entropy's; shape
+        (). It is differentiable in ``log_probs``, once.
+
+    Raises:
+        IndexError: on CPUs, if shapes, labels or lengths do not fit each other.
     """
     return _PathLoss.apply(log_probs.float(), labels, lengths, transitions) / SCALE
 
 
 class _PathLoss(torch.autograd.Function):
-    """Posteriors of labels under all paths and under the reference's are its gradient."""
+    """Log sum over all paths less that over the reference's.
+
+    Its gradient is the difference of the labels' posteriors under both.
+    """
 
     @staticmethod
-    def forward(ctx, log_probs: Tensor, labels: Tensor, lengths: Tensor, transitions: Tensor):
+    def forward(
+        ctx: Any, log_probs: Tensor, labels: Tensor, lengths: Tensor, transitions: Tensor
+    ) -> Tensor:
         lengths = lengths.to(log_probs.device)
         highest = log_probs.amax(2, keepdim=True)
         emission = torch.exp(SCALE * (log_probs - highest).clamp_min(LOWEST))
         step = torch.exp(SCALE * transitions.to(log_probs))
-        everything, free = _all_paths(emission, lengths, step)
-        reference, bound = _reference_paths(emission, labels, lengths, step)
-        ctx.save_for_backward(SCALE * (free - bound))
-        return (everything - reference).sum()
+        on_cpu = log_probs.device.type == "cpu"
+        differences = _compiled_differences if on_cpu else _differences
+        total, share = differences(emission, labels, lengths, step)
+        ctx.save_for_backward(SCALE * share)
+        return total.sum().to(log_probs)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (difference,) = ctx.saved_tensors
-        return grad * difference, None, None, None
+        return grads[0] * difference, None, None, None
+
+
+def _compiled_differences(
+    emission: Tensor, labels: Tensor, lengths: Tensor, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Do the same as :func:`_differences`, much faster, on CPUs only."""
+    from speechattn.training import path_sums  # imports Numba
+
+    runs = _runs(labels, lengths)[1:]
+    return path_sums.differences(emission, runs, lengths, step, SLACK_FRAMES, LEAST)
+
+
+def _differences(
+    emission: Tensor, labels: Tensor, lengths: Tensor, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute sums over all paths less those over the reference's paths.
+
+    Args:
+        emission: weights of labels by frame, shape (batch, frames, labels).
+        labels: of the reference, shape (batch, frames).
+        lengths: frames of each utterance, shape (batch,).
+        step: weights of transitions, shape (labels, labels).
+
+    Returns:
+        Log sums, shape (batch,), and posteriors of labels, shape (batch, frames, labels).
+    """
+    everything, free = _all_paths(emission, lengths, step)
+    reference, bound = _reference_paths(emission, labels, lengths, step)
+    return everything - reference, free - bound
 
 
 def _all_paths(emission: Tensor, lengths: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Log sum over all paths, shape (batch,), and each label's share of it, (batch, frames, P)."""
+    """Sum over all paths: log sums, and posteriors of labels."""
     return _forward_backward(emission, lengths, lambda x: x @ step, lambda x: x @ step.T)
 
 
 def _reference_paths(
     emission: Tensor, labels: Tensor, lengths: Tensor, step: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The same over the paths through the reference's segments, in their order."""
-    segment, label, first, last = _segments(labels, lengths)
+    """Sum over the paths through the runs of the reference, in their order."""
+    run, label, first, last = _runs(labels, lengths)
     batch, frames, _ = emission.shape
     time = torch.arange(frames, device=emission.device)[:, None]
     near = (time >= first[:, None] - SLACK_FRAMES) & (time <= last[:, None] + SLACK_FRAMES)
     chosen = label[:, None].expand(batch, frames, -1)
-    seen = emission.gather(2, chosen) * near
+    by_run = emission.gather(2, chosen) * near
     stay = step.diagonal()[label]
     enter = step[label[:, :-1], label[:, 1:]]
 
-    def forth(x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         y = x * stay
         y[:, 1:] += x[:, :-1] * enter
         return y
 
-    def back(x: Tensor) -> Tensor:
+    def backward(x: Tensor) -> Tensor:
         y = x * stay
         y[:, :-1] += x[:, 1:] * enter
         return y
 
     begin = torch.zeros_like(stay)
     begin[:, 0] = 1
-    end = torch.zeros_like(stay).scatter_(1, segment.amax(1, keepdim=True), 1.0)
-    total, share = _forward_backward(seen, lengths, forth, back, begin, end)
+    end = torch.zeros_like(stay).scatter_(1, run.amax(1, keepdim=True), 1.0)
+    total, share = _forward_backward(by_run, lengths, forward, backward, begin, end)
     spread = torch.zeros_like(emission).scatter_add_(2, chosen, share)
     return total, spread
 
 
-def _segments(labels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Runs of equal labels: each frame's, shape (batch, frames), and by run, shape (batch, runs),
-    label, first and last frame; runs that an utterance lacks begin after all frames."""
+def _runs(labels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Find the runs of equal labels.
+
+    Returns:
+        The run of each frame, shape (batch, frames); and of each run the label, the first and the
+        last frame, shape (batch, runs). Runs that an utterance lacks begin after all frames.
+    """
     batch, frames = labels.shape
     within = torch.arange(frames, device=labels.device) < lengths[:, None]
     begins = torch.zeros_like(within)
     begins[:, 1:] = (labels[:, 1:] != labels[:, :-1]) & within[:, 1:]
-    segment = begins.cumsum(1)
-    runs = int(segment.max()) + 1
+    run = begins.cumsum(1)
+    runs = int(run.max()) + 1
     known = labels.masked_fill(~within | (labels == PADDING), 0)
     time = torch.arange(frames, device=labels.device).expand(batch, -1)
     label = torch.zeros(batch, runs, dtype=torch.long, device=labels.device)
-    label = label.scatter_reduce(1, segment, known, "amax")
+    label = label.scatter_reduce(1, run, known, "amax")
     far = frames + SLACK_FRAMES + 1
     first = torch.full((batch, runs), far, device=labels.device)
-    first = first.scatter_reduce(1, segment, time.masked_fill(~within, far), "amin")
+    first = first.scatter_reduce(1, run, time.masked_fill(~within, far), "amin")
     last = torch.full((batch, runs), -1, device=labels.device)
-    last = last.scatter_reduce(1, segment, time.masked_fill(~within, -1), "amax")
-    return segment, label, first, last
+    last = last.scatter_reduce(1, run, time.masked_fill(~within, -1), "amax")
+    return run, label, first, last
 
 
-def _forward_backward(emission: Tensor, lengths: Tensor, forth, back, begin=None, end=None):
+def _forward_backward(
+    emission: Tensor,
+    lengths: Tensor,
+    forward: Callable[[Tensor], Tensor],
+    backward: Callable[[Tensor], Tensor],
+    begin: Tensor | None = None,
+    end: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Sums over paths by dynamic programming, scaled at every frame (Rabiner 1989, section V.A).
 
     Args:
         emission: of states, shape (batch, frames, states), none of the frames all zero.
-        lengths: shape (batch,); what follows does not count.
-        forth, back: a step of time for weights of states, shape (batch, states).
-        begin, end: weights of first and last states, shape (batch, states); all 1 if None.
+        lengths: frames of each utterance, shape (batch,).
+        forward: one frame on, for weights of states, shape (batch, states).
+        backward: one frame back, likewise.
+        begin: weights of first states, shape (batch, states); all 1 if None.
+        end: weights of last states, likewise.
 
     Returns:
         Log sums, shape (batch,), and posteriors of states, shape (batch, frames, states), zero
@@ -183,80 +297,22 @@ def _forward_backward(emission: Tensor, lengths: Tensor, forth, back, begin=None
     within = torch.arange(frames, device=emission.device) < lengths[:, None]
     ahead = []
     x, total = (ones if begin is None else begin), emission.new_zeros(batch)
-    for t, seen in enumerate(emission.unbind(1)):
-        x = (forth(x) if t else x) * seen
-        scale = x.sum(1, keepdim=True).clamp_min(1e-30)
+    for t, weights in enumerate(emission.unbind(1)):
+        x = (forward(x) if t else x) * weights
+        scale = x.sum(1, keepdim=True).clamp_min(LEAST)
         x = x / scale
         ahead.append(x)
         total = total + torch.where(within[:, t], scale[:, 0].log(), 0.0)
     ends = ones if end is None else end
     final = torch.stack(ahead, 1)[torch.arange(batch), lengths - 1]
-    total = total + (final * ends).sum(1).clamp_min(1e-30).log()
+    total = total + (final * ends).sum(1).clamp_min(LEAST).log()
     behind, y = [], ends
     is_last = torch.arange(frames, device=emission.device) == lengths[:, None] - 1
     for t in range(frames - 1, -1, -1):
         if t < frames - 1:
-            y = back(y * emission[:, t + 1])
-            y = y / y.sum(1, keepdim=True).clamp_min(1e-30)
+            y = backward(y * emission[:, t + 1])
+            y = y / y.sum(1, keepdim=True).clamp_min(LEAST)
         y = torch.where(is_last[:, t : t + 1], ends, y)
         behind.append(y)
     share = torch.stack(ahead, 1) * torch.stack(behind[::-1], 1) * within[:, :, None]
-    return total, share / share.sum(2, keepdim=True).clamp_min(1e-30)
-
-
-def disagreement(scores: Tensor, counted: Tensor, late: int) -> Tensor:
-    """Divergence of each hearing's posteriors from those of the other, added up over frames.
-
-    The other's are taken as given: no gradient goes through them.
-
-    Args:
-        scores: before the softmax, shape (2 * utterances, frames, phones); the second half is the
-            first one heard again.
-        counted: which frames are no padding, shape (2 * utterances, frames).
-        late: frames by which the second half begins later.
-
-    Returns:
-        A scalar, in nats.
-    """
-    first, second = scores.float().log_softmax(2).chunk(2)
-    frames = scores.shape[1] - late
-    both = counted.chunk(2)[1][:, :frames]
-    first, second = first[:, late:][both], second[:, :frames][both]
-    return sum(
-        F.kl_div(found, wanted.detach(), reduction="sum", log_target=True)
-        for found, wanted in ((first, second), (second, first))
-    )
-
-
-def frame_loss(model: PhoneClassifier, batch: Batch, settings: TrainingConfig) -> Tensor:
-    """What is wrong with the frames of a batch, each for itself, added up."""
-    with autocast_for(batch, settings):
-        scores = model(batch.frames, batch.lengths)
-    return loss_of_frames(scores, batch, settings)
-
-
-def loss_of_frames(scores: Tensor, batch: Batch, settings: TrainingConfig) -> Tensor:
-    """Cross-entropy added up over the labels and, where utterances come twice, what parts them.
-
-    Args:
-        scores: shape (batch, frames, classes).
-        batch: what they are of.
-        settings: label smoothing and weight of consistency.
-    """
-    loss = F.cross_entropy(
-        scores.flatten(0, 1).float(),
-        batch.labels.flatten(),
-        ignore_index=PADDING,
-        label_smoothing=settings.label_smoothing,
-        reduction="sum",
-    )
-    if batch.late is None:
-        return loss
-    apart = disagreement(scores, batch.labels != PADDING, batch.late)
-    return loss + settings.consistency_weight * apart
-
-
-def autocast_for(batch: Batch, settings: TrainingConfig) -> torch.autocast:
-    """Products in 16 bits, where the settings say so."""
-    device = batch.frames.device.type
-    return torch.autocast(device, torch.bfloat16, settings.precision == "bf16")
+    return total, share / share.sum(2, keepdim=True).clamp_min(LEAST)

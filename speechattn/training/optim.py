@@ -1,13 +1,12 @@
-"""The optimizer of a training, or the two that share its weights.
+"""Optimizers and the schedule of the learning rate.
 
-``adamw`` is AdamW for all of them (Loshchilov & Hutter, 2019). ``muon`` leaves the matrices within the
-layers to Muon (Jordan et al., 2024), whose updates have singular values of about one, scaled to be as
-large as AdamW's (Liu et al., 2025), so that one learning rate suits both; the rest stays with AdamW.
+``adamw`` is AdamW for all weights (Loshchilov & Hutter, 2019). ``muon`` updates the matrices within
+the layers with Muon (Jordan et al., 2024) and all other weights with AdamW. The updates of Muon
+have singular values of about one. They are scaled to the size of AdamW's (Liu et al., 2025), so
+that one learning rate suits both.
 
-Muon: updates of matrices that are made orthogonal (Jordan et al., 2024).
-
-PyTorch's own computes in bfloat16 always, which a processor without instructions for it does ten
-times more slowly than in 32 bits; this one computes in what training does.
+PyTorch's own Muon always computes in bfloat16. Without instructions for it, a processor is then ten
+times slower than in 32 bits. The Muon here computes in the precision of the training.
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ from speechattn.attention.kernels.runtime import DTYPES
 from speechattn.encoder.encoder import Encoder
 from speechattn.training.config import TrainingConfig
 
+# State of each parameter by the name of its optimizer.
 MOMENTS = {"optimizer": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
-
-
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, from Jordan et al.
 ITERATIONS = 5
 MOMENTUM = 0.95
@@ -32,11 +30,13 @@ RMS = 0.2  # root mean square of an update's entries, about that of AdamW's (Liu
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
-    """The learning rate of a step as a share of its peak: a line up, then half a cosine to zero.
+    """Return the learning rate of a step as a share of its peak.
+
+    It rises in a line, then falls as half a cosine to zero.
 
     Args:
-        step: from 0.
-        steps: of the training.
+        step: number of the step, from 0.
+        steps: steps of the training.
         warmup: steps until the peak.
     """
     if step < warmup:
@@ -45,35 +45,37 @@ def schedule(step: int, steps: int, warmup: int) -> float:
 
 
 class Optimizers:
-    """What updates the weights of a model.
+    """The optimizers that together update the weights of a model.
 
     Args:
-        model: whose weights are trained.
+        model: model to train.
         settings: optimizer, learning rate, weight decay, and the precision of Muon's products.
+
+    Attributes:
+        parts: AdamW as ``optimizer`` and, where there is one, Muon as ``muon``.
     """
 
-    def __init__(self, model: Encoder, settings: TrainingConfig):
-        rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    def __init__(self, model: Encoder, settings: TrainingConfig) -> None:
+        rate, decay = settings.learning_rate, settings.weight_decay
         matrices = []
         if settings.optimizer == "muon":
             matrices = [p for p in model.layers.parameters() if p.ndim == 2]
         chosen = set(map(id, matrices))
         rest = [p for p in model.parameters() if id(p) not in chosen]
-        self.parts: dict[str, torch.optim.Optimizer] = {
-            "optimizer": torch.optim.AdamW(rest, betas=(0.9, 0.98), fused=True, **rates)
-        }
+        adamw = torch.optim.AdamW(rest, rate, (0.9, 0.98), weight_decay=decay, fused=True)
+        self.parts: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}
         if matrices:
-            self.parts["muon"] = Muon(matrices, **rates, dtype=DTYPES[settings.precision])
+            self.parts["muon"] = Muon(matrices, rate, decay, DTYPES[settings.precision])
 
     def step(self, learning_rate: float) -> None:
-        """Update all weights by their gradients."""
+        """Update all weights with their gradients."""
         for part in self.parts.values():
             for group in part.param_groups:
                 group["lr"] = learning_rate
             part.step()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state by name, for a checkpoint; empty before the first step."""
+        """Return the state by name, for a checkpoint; it is empty before the first step."""
         return {
             f"{name}.{index}.{key}": value
             for name, part in self.parts.items()
@@ -82,8 +84,8 @@ class Optimizers:
         }
 
     def shapes(self) -> dict[str, torch.Size]:
-        """Names and shapes of :meth:`tensors` after a step."""
-        shapes = {}
+        """Return names and shapes of :meth:`tensors` after a step."""
+        shapes: dict[str, torch.Size] = {}
         for name, part in self.parts.items():
             for index, parameter in enumerate(part.param_groups[0]["params"]):
                 shapes |= {f"{name}.{index}.{key}": parameter.shape for key in MOMENTS[name]}
@@ -92,45 +94,45 @@ class Optimizers:
         return shapes
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up a state; names that are not of :meth:`tensors` are passed over."""
+        """Set the state; names that are not of :meth:`tensors` are ignored."""
         for name, part in self.parts.items():
             state: dict[int, dict] = {}
             for key, value in tensors.items():
                 if key.startswith(f"{name}."):
-                    _, index, what = key.split(".")
-                    state.setdefault(int(index), {})[what] = value
+                    _, index, moment = key.split(".")
+                    state.setdefault(int(index), {})[moment] = value
             groups = part.state_dict()["param_groups"]
             part.load_state_dict({"state": state, "param_groups": groups})
 
 
 def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The matrix with its singular values brought to between about 0.7 and 1.2.
+    """Bring the singular values of a matrix to between about 0.7 and 1.2.
 
     Args:
         matrix: shape (rows, columns); zeros stay zeros.
-        dtype: to compute in.
+        dtype: type to compute in.
 
     Returns:
         Shape (rows, columns), of ``dtype``.
     """
     a, b, c = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    found = wide.to(dtype)
-    found = found / found.norm().clamp(min=1e-7)
+    x = wide.to(dtype)
+    x = x / x.norm().clamp(min=1e-7)
     for _ in range(ITERATIONS):
-        gram = found @ found.T
-        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return found if wide is matrix else found.T
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x if wide is matrix else x.T
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, then :func:`orthogonal`, scaled so that entries are as large as AdamW's.
+    """Muon: Nesterov momentum made :func:`orthogonal`, with entries as large as AdamW's.
 
     Args:
-        matrices: the parameters, each of two dimensions.
+        matrices: parameters, each of two dimensions.
         lr: learning rate.
-        weight_decay: decoupled, as AdamW's.
-        dtype: of the products.
+        weight_decay: decoupled weight decay, as AdamW's.
+        dtype: type of the products.
     """
 
     def __init__(
@@ -139,12 +141,12 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         weight_decay: float,
         dtype: torch.dtype = torch.float32,
-    ):
+    ) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update the matrices that have a gradient."""
         for group in self.param_groups:
             for matrix in group["params"]:

@@ -1,20 +1,25 @@
 """The recipe: ``python -m speechattn.recipe [CONFIG] [key=value …]``.
 
-Stages, in the order of the data: prepare (frames and labels of every set), train (a model, its
-decoder tuned on dev), evaluate (scores on every test set), transcribe (some test recordings, as
-files and pictures), report (all of it on one page) and, where the recipe says so, release (the
-model as it is handed on). A stage is skipped when its inputs have not
-changed; training goes on where it was interrupted. ``stages=train,evaluate`` runs some of them,
-``force=true`` runs them even when nothing has changed, training from its first step. The recipe
-named in ``first_pass`` is run up to its model before prepare or train, where that is out of date.
+These are the stages, in the order of the data:
 
-A recipe with a ``task`` is of another kind: see :mod:`speechattn.studies`. It has no stages.
+- prepare: frames and labels of every set;
+- train: a model, its decoder tuned on dev;
+- evaluate: scores on every test set;
+- transcribe: some test recordings, as files and pictures;
+- report: all of it on one page;
+- release, if the recipe has a ``release`` folder: the model for distribution.
+
+A stage is skipped if its inputs have not changed. Training goes on where it was interrupted.
+``stages=train,evaluate`` runs only these. ``force=true`` runs stages even if nothing has changed,
+and training from its first step. The recipe named in ``first_pass`` is run up to its model before
+prepare or train, if that model is out of date.
+
+A recipe with a ``task`` is of another kind and has no stages: see ``speechattn/studies``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -39,36 +44,37 @@ STAGES = ("prepare", "train", "evaluate", "transcribe", "report", "release")
 TRAINED_FROM = ("name", "encoder", "training", "augmentation", "decoding", "seed")
 
 
+def print_line(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
 class Recipe:
     """One recipe in its work folder.
 
-    ``prepared/train|dev|test``, ``train/`` (checkpoint, history), ``model/``, ``evaluate/``,
-    ``transcribe/`` and ``report.md`` are what its stages write.
+    The stages write ``prepared/train|dev|test``, ``train/`` (checkpoint, history), ``model/``,
+    ``evaluate/``, ``transcribe/`` and ``report.md``.
 
     Args:
-        config: what the recipe holds.
-        say: takes one line for the user.
+        config: all settings of the recipe.
+        report: takes one line for the user.
     """
 
-    def __init__(
-        self,
-        config: RecipeConfig,
-        say: Callable[[str], None] = functools.partial(print, flush=True),
-    ):
+    def __init__(self, config: RecipeConfig, report: Callable[[str], None] = print_line) -> None:
         self.config = config
-        self.say = say
+        self._report = report
         self.work = Path(config.work_dir)
         self.device = pick_device(config.device)
-        self.data = RecipeData(config, self.work, say)
+        self.data = RecipeData(config, self.work, report)
         self.training = TrainStage(
             config,
             self.work,
             self.data,
             self.device,
             lambda: self.runner.fingerprint("prepare"),
-            say,
+            report,
         )
-        decoder_grid(config.decoding)  # an impossible value shows now, not after training
+        decoder_grid(config.decoding)  # refuses an impossible value now, not after training
         if config.threads:
             torch.set_num_threads(config.threads)
         parts = config.to_dict()
@@ -103,14 +109,14 @@ class Recipe:
             ),
             Stage(
                 "report",
-                self.report,
+                self.write_report,
                 lambda: of(),
                 [work / "report.md"],
                 ["evaluate", "transcribe"],
             ),
         ]
         if config.release:
-            folder, card = Path(config.release), config.card and Path(config.card)
+            folder, card = Path(config.release), Path(config.card) if config.card else None
             stages.append(
                 Stage(
                     "release",
@@ -120,7 +126,7 @@ class Recipe:
                     ["evaluate"],
                 )
             )
-        self.runner = StageRunner(stages, work / "stamps.json", say)
+        self.runner = StageRunner(stages, work / "stamps.json", report)
 
     def evaluate(self) -> None:
         """Score the model on every test set."""
@@ -134,7 +140,7 @@ class Recipe:
         self._write_json("evaluate/scores.json", scores.to_dict())
 
     def transcribe(self) -> None:
-        """Transcribe some test recordings as a user would, and draw them beside the reference."""
+        """Transcribe some test recordings as the command does, and draw them with the reference."""
         transcribe_examples(
             self.work / "model",
             self.data.prepared("test"),
@@ -143,13 +149,13 @@ class Recipe:
             self.config.device,
         )
 
-    def report(self) -> None:
-        """Put everything on one page."""
+    def write_report(self) -> None:
+        """Write everything on one page."""
         write_report(self.work, self.config)
-        self.say((self.work / "evaluate/scores.md").read_text(encoding="utf-8"))
+        self._report((self.work / "evaluate/scores.md").read_text(encoding="utf-8"))
         for path in sorted((self.work / "transcribe").rglob("*.png")):
-            self.say(f"  picture:  {path}\n  TextGrid: {path.with_suffix('.TextGrid')}")
-        self.say(f"  model:    {self.work / 'model'}\n  report:   {self.work / 'report.md'}")
+            self._report(f"  picture:  {path}\n  TextGrid: {path.with_suffix('.TextGrid')}")
+        self._report(f"  model:    {self.work / 'model'}\n  report:   {self.work / 'report.md'}")
 
     def _write_json(self, name: str, value: dict) -> None:
         atomic_write_text(self.work / name, json.dumps(value, indent=1) + "\n")
@@ -159,32 +165,40 @@ class Recipe:
 
 
 def first_passes(source: str | Path | None, config: RecipeConfig) -> list[RecipeConfig]:
-    """The recipes that one builds on, in the order to run them.
+    """Return the recipes that a recipe builds on, in the order to run them.
 
-    They take over where its corpora lie and what it computes on.
+    They use its corpora folder, device and threads.
 
     Args:
         source: file or name that the recipe was read from, as for :func:`read_config`.
-        config: what was read, and overridden.
+        config: the recipe as read, with overrides.
 
     Raises:
         ConfigError: if one cannot be read, builds on itself, or has the work folder of another.
     """
-    passes, paths = [], {find_config(source).resolve()}
+    passes: list[RecipeConfig] = []
+    paths = {find_config(source).resolve()}
     folders = {Path(config.work_dir).resolve()}
-    while config.first_pass:
-        name, path = config.first_pass, find_config(config.first_pass).resolve()
-        if path in paths:
-            raise ConfigError(
-                f"first_pass: {name} builds on itself; the first of all has none (first_pass=null)"
-            )
-        paths.add(path)
+    while config.first_pass or config.first_pass_changes:
+        changes = [*config.first_pass_changes, "first_pass_changes=[]"]
+        if not config.first_pass_changes:
+            source, changes = config.first_pass, []
+            path = find_config(source).resolve()
+            if path in paths:
+                raise ConfigError(
+                    f"first_pass: {source} builds on itself; the first of all has none "
+                    "(first_pass=null)"
+                )
+            paths.add(path)
         config = dataclasses.replace(
-            read_config(name), corpora=config.corpora, device=config.device, threads=config.threads
+            read_config(source, changes),
+            corpora=config.corpora,
+            device=config.device,
+            threads=config.threads,
         )
         if Path(config.work_dir).resolve() in folders:
             raise ConfigError(
-                f"first_pass: {name} has work_dir {config.work_dir!r}, as another pass has; "
+                f"first_pass: {source} has work_dir {config.work_dir!r}, as another pass has; "
                 "give each its own"
             )
         folders.add(Path(config.work_dir).resolve())

@@ -1,16 +1,20 @@
-"""The data of a recipe: its corpora, their utterances, and the sets prepared from them."""
+"""The data of a recipe: its corpora, and the sets that are prepared from them."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from speechattn.corpora.corpus import CTM_NAMES, Corpus, read_entry
+from speechattn.alignment.reductions import Reductions, table_path
+from speechattn.alignment.spoken import SPOKEN, read_spoken, spoken_lexicon, write_spoken
+from speechattn.corpora.corpus import Corpus, read_entry
 from speechattn.corpora.prepared import (
     PreparedSet,
     held_out,
@@ -18,47 +22,50 @@ from speechattn.corpora.prepared import (
     prepare_set,
     read_noises,
 )
+from speechattn.corpora.tables import CTM_NAMES
 from speechattn.decoder.lm.jsgf import Grammar
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import CorpusError
-from speechattn.files import resource
+from speechattn.files import atomic_write_text, resource
 from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
-from speechattn.phones import arpabet, read_phone_table
+from speechattn.phones import phone_set
 from speechattn.training.config import RecipeConfig
 from speechattn.training.realign import INTENTS, SentenceHypotheses, realign
+from speechattn.training.realign_text import TextRealigner
 from speechattn.training.stages import content_fingerprint, files_fingerprint
 from speechattn.training.warm_start import load_initial_model, weights_digest
 
-# What the prepared sets depend on, beside the files that the fingerprint is of.
+SHARES = "reductions.json"  # how often each rule was heard
+# Recipe keys that the prepared sets depend on; their files have a fingerprint.
 PREPARED_FROM = ("train", "dev", "test", "noise", "hold_out", "front_end", "synth", "seed")
 
 
 class RecipeData:
-    """Makes and finds the sets ``train``, ``dev`` and ``test``.
+    """The sets ``train``, ``dev`` and ``test`` of a recipe.
 
     Args:
-        config: of the recipe.
+        config: recipe.
         work: its work folder.
-        say: takes one line for the user.
+        report: takes one line for the user.
     """
 
-    def __init__(self, config: RecipeConfig, work: Path, say: Callable[[str], None]):
+    def __init__(self, config: RecipeConfig, work: Path, report: Callable[[str], None]) -> None:
         self.config = config
         self.work = work
-        self.say = say
-        self.phones = read_phone_table(config.phones) if config.phones else arpabet()
+        self.report = report
+        self.phones = phone_set(config.phones or "arpabet")
 
     @property
     def corpora(self) -> Path:
-        """The folder the corpora lie in; a synthesised one lies in the work folder."""
+        """Folder that holds the corpora; a synthesised corpus is in the work folder."""
         return self.work / "corpora" if self.config.synth else Path(self.config.corpora)
 
     @cached_property
     def fingerprint(self) -> list:
-        """Of the phones, the corpora and what realigns them, as they were when the recipe began.
+        """Fingerprint of the phones, the corpora and the realignment, when the recipe began.
 
-        Looking at thousands of files takes its time: it is done once.
+        It is computed once, because looking at thousands of files takes time.
         """
         config, folders = self.config, set()
         if not config.synth:  # which makes its corpus from the configuration alone
@@ -69,34 +76,37 @@ class RecipeData:
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         aligner = [config.realign, *self.start_digest] if config.realign else []
         if config.grammar:
-            aligner.append(content_fingerprint(self._grammar))  # a checkout writes it anew
+            # Not its time of change: a checkout writes the file anew.
+            aligner.append(content_fingerprint(self._grammar))
+        if config.reductions:
+            aligner.append(content_fingerprint(table_path(config.reductions)))
         return [self.phones.to_dict(), files_fingerprint(files) if folders else None, *aligner]
 
     @cached_property
     def start_digest(self) -> list:
-        """Of the weights of ``start_from``, one value; none where training begins at random."""
+        """Digest of the weights of ``start_from``, as one value; empty without ``start_from``."""
         return [weights_digest(self.config.start_from)] if self.config.start_from else []
 
     def prepared(self, name: str) -> PreparedSet:
-        """A set that :meth:`prepare` made."""
+        """Open a set that :meth:`prepare` wrote."""
         return PreparedSet(self.work / "prepared" / name)
 
     @property
     def outputs(self) -> list[Path]:
-        """The files that :meth:`prepare` leaves, enough of them to tell that it has finished."""
+        """Files that exist when :meth:`prepare` has finished."""
         sets = [self.work / "prepared" / name / "index.json" for name in ("train", "dev", "test")]
         return [*sets, self._noises] if self.config.noise else sets
 
     @property
     def _noise_folder(self) -> Path:
-        return Path(self.config.corpora) / self.config.noise
+        return Path(self.config.corpora) / (self.config.noise or "")
 
     @property
     def _noises(self) -> Path:
         return self.work / "prepared" / "noises.safetensors"
 
     def noises(self) -> list[np.ndarray]:
-        """Log-mel frames of the recorded noises, shape (frames, bins) each."""
+        """Read the log-mel frames of the recorded noises, shape (frames, bins) each."""
         return read_noises(self._noises) if self.config.noise else []
 
     def prepare(self) -> None:
@@ -105,7 +115,7 @@ class RecipeData:
         if config.synth:
             self._synthesise()
         share = config.hold_out
-        train = [self._training_corpus(entry) for entry in config.train]
+        train = self._training_corpora()
         sets = {
             "train": [_part(corpus, share, kept_back=False) for corpus in train],
             "dev": [self._corpus(entry) for entry in config.dev],
@@ -117,6 +127,8 @@ class RecipeData:
         if config.noise:
             prepare_noises(self._noises, self._noise_folder, config.front_end)
         for name, corpora in sets.items():
+            for note in chain.from_iterable(corpus.notes for corpus in corpora):
+                self.report(f"  note on {name}: {note}")
             problems = prepare_set(
                 self.work / "prepared" / name,
                 corpora,
@@ -125,12 +137,47 @@ class RecipeData:
                 progress=f"prepare {name}",
             )
             for problem in problems:
-                self.say(f"  left out of {name}: {problem}")
+                self.report(f"  left out of {name}: {problem}")
 
     def _corpus(self, entry: str, alignments: bool = True) -> Corpus:
+        """Read one entry of ``train``, ``dev`` or ``test``."""
         return read_entry(self.corpora, entry, phones=self.phones, alignments=alignments)
 
+    def _training_corpora(self) -> list[Corpus]:
+        """Read the entries of ``train``, realigned as the recipe says."""
+        config = self.config
+        if not (config.reductions and config.realign):
+            return [self._training_corpus(entry) for entry in config.train]
+        table = Reductions.read(config.reductions, self.phones)
+        lexicon = Lexicon([POCKETSPHINX], self.phones)
+        realigner = TextRealigner(self._aligner, lexicon, table, self.report)
+        corpora = {entry: self._corpus(entry) for entry in config.train}
+        realigner.learn([corpora[entry] for entry in config.realign])
+        train = [
+            realigner.realign(corpus) if entry in config.realign else corpus
+            for entry, corpus in corpora.items()
+        ]
+        write_spoken(self.work / "prepared" / SPOKEN, realigner.spoken, self.phones)
+        shares = json.dumps(realigner.reductions.shares, indent=1)
+        atomic_write_text(self.work / "prepared" / SHARES, shares + "\n")
+        return train
+
+    def heard_lexicon(self) -> Lexicon | None:
+        """Read the words of English as they were said in the realigned corpora.
+
+        Returns:
+            None if nothing was realigned with reductions.
+        """
+        config, prepared = self.config, self.work / "prepared"
+        if not (config.reductions and config.realign):
+            return None
+        shares = json.loads((prepared / SHARES).read_text(encoding="utf-8"))
+        table = Reductions.read(config.reductions, self.phones).given(shares)
+        spoken = read_spoken(prepared / SPOKEN, self.phones)
+        return spoken_lexicon(Lexicon([POCKETSPHINX], self.phones), table, spoken)
+
     def _training_corpus(self, entry: str) -> Corpus:
+        """Read one entry of ``train``, realigned if it is in ``realign``."""
         if entry not in self.config.realign:
             return self._corpus(entry)
         folder = self.corpora / entry.split("/")[0]
@@ -143,45 +190,48 @@ class RecipeData:
 
     @property
     def _grammar(self) -> Path:
-        packaged = resource("recipes", self.config.grammar)
-        path = Path(self.config.grammar)
+        name = self.config.grammar or ""
+        path, packaged = Path(name), resource("recipes", name)
         return packaged if packaged.is_file() and not path.is_file() else path
 
     @cached_property
     def _aligner(self) -> Recognizer:
         device = pick_device(self.config.device)
-        return Recognizer(load_initial_model(self.config, self.phones, device), device)
+        precision = "auto" if self.config.reductions else "fp32"
+        return Recognizer(load_initial_model(self.config, self.phones, device), device, precision)
 
     def _without_test_sentences(self, train: list[Corpus], test: list[Corpus]) -> list[Corpus]:
-        """The training corpora without the utterances whose sentence a test set has too.
+        """Remove the training utterances whose sentence is in a test set too.
 
         Raises:
             CorpusError: if nothing remains.
         """
-        spoken = {_words(u.text) for corpus in test for u in corpus if u.text}
-        kept = []
+        test_sentences = {_words(u.text) for corpus in test for u in corpus if u.text}
+        remaining = []
         for corpus in train:
-            own = tuple(u for u in corpus if not u.text or _words(u.text) not in spoken)
+            own = tuple(u for u in corpus if not u.text or _words(u.text) not in test_sentences)
             if left_out := len(corpus) - len(own):
-                self.say(
+                self.report(
                     f"  left out of train: {corpus.name}: {left_out} of {len(corpus)} utterances, "
                     "whose sentences a test set has too"
                 )
-            kept.append(dataclasses.replace(corpus, utterances=own))
-        if any(map(len, train)) and not any(map(len, kept)):
+            remaining.append(dataclasses.replace(corpus, utterances=own))
+        if any(map(len, train)) and not any(map(len, remaining)):
             raise CorpusError(
                 "train: a test set has all of its sentences too, and none may be in both; "
                 "train on other sentences, or remove the corpora's text files"
             )
-        return kept
+        return remaining
 
     def _synthesise(self) -> None:
+        """Make the synthetic corpus anew."""
         from speechattn.corpora.synth.corpus import synthesize_corpus
 
         folder = self.corpora / "espeak"
-        if folder.exists():  # of other settings, or this stage would have been skipped
+        if folder.exists():  # made with other settings, or this stage would have been skipped
             shutil.rmtree(folder)
         sizes = self.config.synth
+        assert sizes is not None
         synthesize_corpus(
             folder,
             utterances=sizes.train,
@@ -192,12 +242,13 @@ class RecipeData:
 
 
 def _words(text: str) -> str:
-    """A sentence as it counts when sentences are compared: letters, digits and apostrophes."""
+    """Reduce a sentence to what is compared: letters, digits and apostrophes, in upper case."""
     return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in text.upper()).split())
 
 
 def _part(corpus: Corpus, share: float, *, kept_back: bool) -> Corpus:
-    """The utterances of a training corpus that are kept back for dev, or all others."""
+    """Return the utterances of a training corpus that are held out for dev, or all others."""
     chosen = [u for u in corpus.utterances if held_out(u, share) == kept_back]
-    problems = () if kept_back else corpus.problems  # said once
-    return dataclasses.replace(corpus, utterances=tuple(chosen), problems=problems)
+    corpus = dataclasses.replace(corpus, utterances=tuple(chosen))
+    # Its problems and notes are reported once, for train.
+    return dataclasses.replace(corpus, problems=(), notes=()) if kept_back else corpus

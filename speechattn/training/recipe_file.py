@@ -1,11 +1,10 @@
 """Recipe files: YAML, overridden by ``key=value``, every key and type checked.
 
-What the sections are, and which values are possible, is in :mod:`speechattn.training.config`.
+The sections and the values they allow are in :mod:`speechattn.training.config`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from speechattn.schema import build
 from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
 
-PHONES = "phones"  # the task of recipes that name none
+PHONES = "phones"  # task of recipes that name none
 
-# PyYAML turns scalars that look like a date or carry a tag into values without looking at them
-# first: "2020-13-45" is a ValueError, "!!bool x" a KeyError, "!!timestamp x" an AttributeError.
+# PyYAML converts scalars that look like a date or carry a tag without checking them first:
+# "2020-13-45" is a ValueError, "!!bool x" a KeyError, "!!timestamp x" an AttributeError.
 _YAML_ERRORS = (
     yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError,
     RecursionError,
@@ -36,17 +35,16 @@ def read_config(
     """Read a recipe.
 
     Args:
-        source: a YAML file, or the name of one that comes with the package; None for ``default``.
+        source: YAML file, or the name of one in the package; None for ``default``.
         overrides: ``key=value`` or ``section.key=value``, the value as YAML.
-        kinds: other tasks than phones that a recipe may name, each with its config class; None
-            for none.
+        kinds: config class by task, for tasks other than phones; None to allow phones only.
 
     Returns:
         A RecipeConfig, or the config of the task that the key ``task`` names.
 
     Raises:
-        ConfigError: for a file that is missing or no YAML, an unknown key, a key that is there
-            twice, an impossible value, or a task that is not asked for.
+        ConfigError: for a file that is missing or no YAML, an unknown or repeated key, an
+            impossible value, or a task that is not allowed.
     """
     path = find_config(source)
     shown = one_line(path)
@@ -78,22 +76,33 @@ def read_config(
 
 
 def find_config(source: str | Path | None) -> Path:
-    """The file a recipe's name or path stands for.
+    """Return the file of a recipe.
+
+    Args:
+        source: file or name, as for :func:`read_config`.
 
     Raises:
         ConfigError: if there is none.
     """
     path = Path(source or "default")
-    if os.path.isfile(path):  # False, where Path.is_file would raise, for what cannot be looked at
+    if _is_file(path):
         return path
     packaged = resource("recipes", f"{path}.yaml")
-    if path.name == str(path) and os.path.isfile(packaged):
+    if path.name == str(path) and _is_file(packaged):
         return packaged
     folder = resource("recipes", "")
     known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
     raise ConfigError(
         f"{one_line(path)}: no such recipe file; those that come with the package: {known}"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; False, where Path.is_file may raise, for an impossible name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _config_class(values: dict, kinds: Mapping[str, type] | None) -> type:
@@ -109,7 +118,7 @@ def _config_class(values: dict, kinds: Mapping[str, type] | None) -> type:
 
 
 def _override(values: dict, override: str) -> None:
-    """Put the value of ``section.key=value`` into the values of a recipe."""
+    """Set the value of ``section.key=value`` in the values of a recipe."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"{override!r}: write key=value, for example training.steps=500")
@@ -129,8 +138,8 @@ def _override(values: dict, override: str) -> None:
     values[last] = value
 
 
-def _load(text: str):
-    """YAML as plain values; unlike ``yaml.safe_load``, no key replaces one before it."""
+def _load(text: str) -> Any:
+    """Read YAML as plain values; unlike ``yaml.safe_load``, refuse repeated keys."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -143,6 +152,7 @@ def _load(text: str):
 
 
 def _refuse_keys_twice(node: yaml.Node, seen: set[int]) -> None:
+    """Raise a ConfigError for a key that a mapping has twice; ``seen`` are ids of nodes."""
     if id(node) in seen:  # an alias
         return
     seen.add(id(node))
@@ -164,7 +174,7 @@ def _refuse_keys_twice(node: yaml.Node, seen: set[int]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What a YAML error says, in one line."""
+    """Return the message of a YAML error in one line."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     return one_line(" ".join(str(error).split())) or type(error).__name__

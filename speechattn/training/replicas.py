@@ -1,8 +1,8 @@
-"""Gradients of a batch from several threads, each with a part of it.
+"""Data-parallel training in threads: each computes the gradients of a part of the batch.
 
-Layers of this size leave the cores of a processor waiting for each other when every product is
-divided among them. Here every thread takes some of the utterances through a model of its own, which
-shares the weights, and computes on one core; the gradients are added up.
+Layers of this size keep the cores of a processor waiting for each other when they share every
+product. Here every thread takes some of the utterances through its own copy of the model, which
+shares the weights, and computes on one core. The gradients are added up.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from speechattn.encoder.encoder import Encoder, set_window
+from speechattn.encoder.encoder import Encoder
 from speechattn.encoder.layers import SequenceDropout
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config import TrainingConfig
@@ -22,22 +23,22 @@ from speechattn.training.losses import Loss, frame_loss
 
 
 def single_core_threads(count: int) -> ThreadPoolExecutor:
-    """Threads in which PyTorch computes on one core each; it keeps that number by thread."""
+    """Make threads in which PyTorch computes on one core each; that number is set by thread."""
     return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
 
 class Replicas:
     """A model and copies of it that share its weights.
 
-    What comes out depends on the number of copies by rounding and by what dropout draws, on nothing else.
+    The number of copies changes results only by rounding and by the draws of dropout.
 
     Args:
-        model: in whose parameters the gradients are left.
+        model: model that receives the gradients.
         settings: ``replicas``, label smoothing and precision.
-        loss: of a model on a batch, added up over its labels; it may take the settings into account.
+        loss: loss of a model on a batch, added up over its labels; cross-entropy if None.
     """
 
-    def __init__(self, model: Encoder, settings: TrainingConfig, loss: Loss | None = None):
+    def __init__(self, model: Encoder, settings: TrainingConfig, loss: Loss | None = None) -> None:
         self.settings, self.loss = settings, loss or frame_loss
         self.models = [model, *(_sharing(model) for _ in range(settings.replicas - 1))]
         device = next(model.parameters()).device
@@ -49,13 +50,16 @@ class Replicas:
         self._threads = single_core_threads(len(self.models)) if len(self.models) > 1 else None
 
     def backward(self, batch: Batch, seed: int, windows: Sequence[tuple] = ()) -> float:
-        """Leave the gradients of the mean loss over a batch's labels; returns the loss.
+        """Compute the gradients of the mean loss over a batch's labels.
 
         Args:
             batch: on the device of the model.
-            seed: of dropout.
-            windows: of attention, each for a part of the batch, at least as many as replicas; none:
-                the model's own for all.
+            seed: seed of dropout.
+            windows: attention windows, each for a part of the batch; at least as many as replicas,
+                or none for the model's own window.
+
+        Returns:
+            The loss.
         """
         count = (batch.labels != PADDING).sum()
         parts = list(batch.parts(len(windows) or len(self.models)))
@@ -73,9 +77,9 @@ class Replicas:
             cores = torch.get_num_threads()
             losses = list(self._threads.map(lambda item: self._backward(*item), work))
             torch.set_num_threads(cores)  # for threads to come; these have their own number
-        own, *others = ([*model.parameters()] for model in self.models[: len(work)])
+        own, *others = map(_gradients, self.models[: len(work)])
         for other in others:
-            torch._foreach_add_([p.grad for p in own], [p.grad for p in other])
+            torch._foreach_add_(own, other)
         return sum(losses)
 
     def _backward(self, model: Encoder, parts: list, count: Tensor) -> float:
@@ -84,14 +88,18 @@ class Replicas:
         total = 0.0
         for batch, window in parts:
             if window is not None:
-                set_window(model, window)
+                model.set_window(window)
             loss = self.loss(model, batch, self.settings) / count
             loss.backward()
             total += loss.item()
         return total
 
 
+def _gradients(model: Encoder) -> list[Tensor]:
+    return cast("list[Tensor]", [p.grad for p in model.parameters()])
+
+
 def _sharing(model: Encoder) -> Encoder:
-    """A copy with parameters of its own, for gradients of its own, over the same numbers."""
+    """Copy a model; the copy has its own gradients but the same memory for weights."""
     shared = {id(p): torch.nn.Parameter(p.detach()) for p in model.parameters()}
     return copy.deepcopy(model, {**shared, **{id(b): b for b in model.buffers()}})

@@ -1,10 +1,4 @@
-"""What a recipe shows: pictures of scores and recordings, and one page that holds it all.
-
-The release stage of a recipe: the trained model as it comes with the package.
-
-Weights are stored in 8 bits where the model knows the ranges of what they are multiplied with, and in
-16 elsewhere. The model card is a text with a line ``{{name}}`` where the table ``name.md`` of the run belongs.
-"""
+"""Results of a recipe: pictures, example transcriptions, the report page, the released model."""
 
 from __future__ import annotations
 
@@ -25,26 +19,37 @@ from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.model_files import CARD
 from speechattn.inference.recognizer import load_model
-from speechattn.segments import segments_from_runs
+from speechattn.segments import segments_from_frames
 from speechattn.training.config import RecipeConfig
 from speechattn.transcription.batch import transcribe_files
 from speechattn.transcription.formats.registry import WRITERS
 from speechattn.transcription.inputs import Recording
 
 FORMATS = ("textgrid", "ctm", "json", "csv")  # of the example transcriptions
-
-
+RELIABILITY = "reliability.png"
 TABLE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
 HISTORY = "history.json"
 
 
 def write_pictures(folder: Path, scores: Scores, training: dict) -> None:
-    """Confusions, reliability and the course of training, as PNG files in ``folder``."""
+    """Draw confusions, reliability and the course of training as PNG files.
+
+    There is no picture of the reliability of confidences if no phone was recognised.
+
+    Args:
+        folder: folder of the pictures.
+        scores: scores of all test sets.
+        training: history of the training, as :func:`speechattn.training.train_stage.train_model`
+            returns it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = scores.phones.names
     confusion_picture(folder / "confusions.png", scores.confusions(), names, title="all test sets")
     table = scores.calibration().table()
-    reliability_picture(folder / "reliability.png", table, title="all test sets")
+    if any(row.phones for row in table):
+        reliability_picture(folder / RELIABILITY, table, title="all test sets")
+    else:
+        (folder / RELIABILITY).unlink(missing_ok=True)  # of another model
     history = training["history"]
     training_picture(
         folder / "training.png",
@@ -60,18 +65,19 @@ def transcribe_examples(
     """Transcribe the first recordings of every test corpus in turn, and draw each of them.
 
     Args:
-        model: folder.
-        test: where the recordings are listed.
-        count: of recordings, at most.
-        folder: for a folder a corpus; replaced if it exists.
+        model: folder of the model.
+        test: test set, which lists the recordings.
+        count: largest number of recordings.
+        folder: folder to write to, replaced if it exists; each corpus has a folder in it.
         device: as for :func:`speechattn.load_model`.
 
     Raises:
         SpeechattnError: if one of them fails.
     """
-    shutil.rmtree(folder, ignore_errors=True)  # examples of another run would get into the report
+    shutil.rmtree(folder, ignore_errors=True)  # old examples would get into the report
     recognizer = load_model(model, device)
-    entries = _in_turn(test.entries)[:count]
+    whole = [entry for entry in test.entries if entry.start == 0 and entry.end is None]
+    entries = _in_turn(whole)[:count]
     jobs = []
     for entry in entries:
         outputs = {name: _output(folder, entry, WRITERS[name].suffix) for name in FORMATS}
@@ -82,27 +88,27 @@ def transcribe_examples(
         raise SpeechattnError("; ".join(summary.errors))
     for entry in entries:
         samples, info = read_audio(entry.path)
-        found = recognizer.transcribe(entry.path)
-        reference = segments_from_runs(test.runs(entry), recognizer.phones.names, info.duration)
+        transcription = recognizer.transcribe(entry.path)
+        reference = segments_from_frames(test.runs(entry), recognizer.phones.names, info.duration)
         utterance_picture(
             _output(folder, entry, ".png"),
             samples,
             reference,
-            found.phones,
-            found.posteriors,
-            found.labels,
+            transcription.phones,
+            transcription.posteriors,
+            transcription.labels,
             title=f"{entry.corpus}: {entry.id}",
             silence=recognizer.phones.silence,
         )
 
 
 def _output(folder: Path, entry: PreparedUtterance, suffix: str) -> Path:
-    """Where an example goes: an utterance may be called ``a/b``, a file may not."""
+    """Return the file of an example; a slash in the name of an utterance becomes ``_``."""
     return folder / entry.corpus / (entry.id.replace("/", "_") + suffix)
 
 
 def _in_turn(entries: list[PreparedUtterance]) -> list[PreparedUtterance]:
-    """One entry of each corpus, then the second of each, and so on."""
+    """Sort entries: the first of each corpus, then the second of each, and so on."""
     seen: dict[str, int] = {}
     ranked = []
     for entry in entries:
@@ -121,13 +127,17 @@ def write_report(work: Path, config: RecipeConfig) -> None:
         index = json.loads((work / "prepared" / name / "index.json").read_text(encoding="utf-8"))
         problems += [f"- {name}: {problem}" for problem in index["problems"]]
     confusions = "\n".join(
-        f"| {row['reference']} | {row['recognised']} | {row['frames']} | {100 * row['share']:.1f} % |"
+        f"| {row['reference']} | {row['recognised']} | {row['frames']} "
+        f"| {100 * row['share']:.1f} % |"
         for row in scores["overall"]["top_confusions"][:10]
     )
     examples = "\n\n".join(
         f"![{path.stem}]({path.relative_to(work).as_posix()})"
         for path in sorted(work.glob("transcribe/*/*.png"))
     )
+    reliability = "No phone was recognised, so there are no confidences to judge."
+    if (work / "evaluate" / RELIABILITY).exists():
+        reliability = f"![reliability](evaluate/{RELIABILITY})"
     text = f"""# {config.name}
 
 {(work / "evaluate/scores.md").read_text(encoding="utf-8")}
@@ -146,7 +156,7 @@ Frames are 10 ms; PER leaves silence out; boundaries count within 20 ms. By spea
 
 ![confusions](evaluate/confusions.png)
 
-![reliability](evaluate/reliability.png)
+{reliability}
 
 ## How it was made
 
@@ -167,15 +177,18 @@ Frames are 10 ms; PER leaves silence out; boundaries count within 20 ms. By spea
 
 
 def release(work: Path, folder: Path, card: Path | None) -> None:
-    """Write a run's model, its figures and its card to ``folder``.
+    """Write the trained model, its history and its card to ``folder``, for distribution.
+
+    Weights are stored in 8 bits if the model knows the ranges of their inputs, else in 16.
 
     Args:
         work: work folder of the recipe.
-        folder: is replaced if it holds a model.
-        card: the text of the card; None for none.
+        folder: folder to write to, replaced if it holds a model.
+        card: text of the model card; None for none. A line ``{{name}}`` in it is replaced by the
+            table ``evaluate/name.md`` of the work folder.
 
     Raises:
-        ConfigError: if the card is missing, or names a table that the run has not.
+        ConfigError: if the card is missing, or names a table that does not exist.
         ModelError: if the folder holds something else.
     """
     text = None if card is None else _filled(card, work / "evaluate")
@@ -186,7 +199,7 @@ def release(work: Path, folder: Path, card: Path | None) -> None:
 
 
 def _filled(card: Path, tables: Path) -> str:
-    """The text of a card with its tables."""
+    """Return the text of a model card with its tables."""
 
     def table(match: re.Match) -> str:
         path = tables / f"{match[1]}.md"

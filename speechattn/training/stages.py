@@ -1,4 +1,4 @@
-"""Stages of a recipe: each is skipped when its inputs have not changed since it last finished."""
+"""Stages of a recipe; a stage is skipped if its inputs are the same as when it last finished."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Stage:
     """One step of a recipe.
 
     Attributes:
-        name: on the command line.
+        name: name on the command line.
         run: does the work.
-        inputs: everything the result depends on, as JSON values; asked for before running.
+        inputs: returns everything the result depends on, as JSON values; called before ``run``.
         outputs: files that exist when the stage has finished.
         needs: names of the stages whose results it reads.
     """
@@ -32,25 +32,27 @@ class Stage:
 
 
 class StageRunner:
-    """Runs stages in order and remembers in one file what they were run on.
+    """Runs stages in order and keeps the fingerprints of their inputs in one file.
 
     Args:
-        stages: in the order of the data.
-        stamps: JSON file: stage → fingerprint of its inputs.
-        say: takes one line for the user.
+        stages: all stages, in the order of the data.
+        stamps: JSON file, stage → fingerprint of its inputs.
+        report: takes one line for the user.
     """
 
-    def __init__(self, stages: Sequence[Stage], stamps: Path, say: Callable[[str], None]):
+    def __init__(
+        self, stages: Sequence[Stage], stamps: Path, report: Callable[[str], None]
+    ) -> None:
         self._stages = {stage.name: stage for stage in stages}
         self._stamps = stamps
-        self._say = say
+        self._report = report
 
     def run(self, names: Sequence[str], force: bool = False) -> None:
         """Run the stages named, in the order of the data.
 
         Args:
             names: stages; those that are up to date are skipped.
-            force: run them all the same.
+            force: run those that are up to date as well.
 
         Raises:
             UsageError: if a stage not named, whose results are needed, is missing or out of date.
@@ -65,16 +67,16 @@ class StageRunner:
                         f"inputs; add it: stages={needed},{name}"
                     )
             if not force and self.up_to_date(name):
-                self._say(f"{name}: up to date, skipped")
+                self._report(f"{name}: up to date, skipped")
                 continue
-            self._say(f"{name}:")
+            self._report(f"{name}:")
             fingerprint = self.fingerprint(name)
             self._write(name, None)
             stage.run()
             self._write(name, fingerprint)
 
     def up_to_date(self, name: str) -> bool:
-        """Whether a stage has finished on the inputs it would have now."""
+        """Whether a stage has finished on the inputs that it would have now."""
         stage = self._stages[name]
         return (
             all(path.exists() for path in stage.outputs)
@@ -83,7 +85,7 @@ class StageRunner:
         )
 
     def fingerprint(self, name: str) -> str:
-        """Of a stage's own inputs and those of all it needs."""
+        """Return the fingerprint of a stage's inputs and of those of the stages it needs."""
         stage = self._stages[name]
         return fingerprint([stage.inputs(), *(self.fingerprint(name) for name in stage.needs)])
 
@@ -91,7 +93,7 @@ class StageRunner:
         try:
             stamps = json.loads(self._stamps.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
-            return {}  # nothing known: everything is run
+            return {}  # nothing is known, so all stages are run
         return stamps if isinstance(stamps, dict) else {}
 
     def _write(self, name: str, fingerprint: str | None) -> None:
@@ -101,12 +103,12 @@ class StageRunner:
 
 
 def fingerprint(values: object) -> str:
-    """Of JSON values."""
+    """Return a fingerprint of JSON values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def files_fingerprint(paths: Sequence[Path]) -> str:
-    """Of files' names, sizes and times of change; a missing file counts as missing."""
+    """Return a fingerprint of files' names, sizes and times of change; files may be missing."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         try:
@@ -119,7 +121,7 @@ def files_fingerprint(paths: Sequence[Path]) -> str:
 
 
 def content_fingerprint(path: Path) -> str:
-    """Of what is in a small file, whenever it was written; a file that cannot be read is missing."""
+    """Return a fingerprint of the content of a small file; ``missing`` if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

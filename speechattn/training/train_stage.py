@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from speechattn.attention.kernels.runtime import fast_bfloat16
 from speechattn.corpora.prepared import PreparedSet
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import input_ranges
+from speechattn.encoder.onednn import fast_bfloat16
 from speechattn.errors import ConfigError
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint
@@ -27,19 +26,22 @@ from speechattn.training.trainer import WITHOUT_EFFECT, Trainer
 from speechattn.training.warm_start import interpolate_weights, load_initial_model
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
-SAMPLES = 16  # batches that ranges are taken from
+RANGE_BATCHES = 16  # batches that the ranges of 8-bit layers are measured on
 
 
 def check_reach(limit: int | None, name: str, prepared: PreparedSet) -> None:
-    """Raises ConfigError if the longest utterance of a set, which is taken whole, is too long.
+    """Check that the encoder's positions reach to the end of the longest utterance of a set.
 
-    Found now, and not at the first evaluation, which may be hours away. Training crops its own.
+    Utterances of dev and test are evaluated whole; those of train are cropped. Without this check,
+    the first evaluation would find the error, perhaps hours later.
 
     Args:
-        limit: 10 ms frames that the encoder's positions reach, ``encoder.trained_length``; None for
-            any length.
-        name: of the set.
+        limit: longest utterance in 10 ms frames, ``encoder.trained_length``; None for any length.
+        name: name of the set.
         prepared: the set.
+
+    Raises:
+        ConfigError: if the utterance is too long.
     """
     longest = max(prepared.entries, key=lambda entry: entry.frames, default=None)
     if limit is not None and longest is not None and longest.frames > limit:
@@ -57,18 +59,18 @@ def train_model(
     device: torch.device,
     start: PhoneClassifier | None = None,
 ) -> tuple[Checkpoint, dict]:
-    """Train a classifier, learn the phone model, tune the decoder.
+    """Train a classifier, estimate the phone model, tune the decoder.
 
     Args:
-        config: of the recipe.
-        data: its prepared sets.
-        checkpoint: where training keeps its state, and goes on from if it is there.
+        config: recipe.
+        data: prepared sets of the recipe.
+        checkpoint: file with the state of the training, which goes on from it if it exists.
         device: where to compute.
-        start: weights to begin with; None for random ones.
+        start: model whose weights training begins with; None for random ones.
 
     Returns:
-        The model, and how it came about: ``steps``, ``seconds``, ``frames``, ``history`` and
-        ``decoding``, the settings of the decoder that were tried.
+        The model, and its history: ``steps``, ``seconds``, ``frames``, ``history`` and
+        ``decoding``, the decoder options that were tried.
     """
     train, dev, phones = data.prepared("train"), data.prepared("dev"), data.phones
     trainer = Trainer(
@@ -82,10 +84,10 @@ def train_model(
         noises=data.noises(),
         start=start,
     )
-    phone_model = estimate_phone_model(
-        train, phones, config.decoding
-    )  # fails before the long training
+    # Before the training, so that an error here does not cost hours.
+    phone_model = estimate_phone_model(train, phones, config.decoding, data.heard_lexicon())
     classifier = trainer.run()
+    assert isinstance(classifier, PhoneClassifier)
     if start is not None:
         classifier = interpolate_weights(start, classifier, config.training.start_share)
     decoding, tried = tune_decoder(
@@ -100,29 +102,33 @@ def train_model(
     }
     model = Checkpoint(
         *(config.name, classifier, config.front_end, phones, phone_model, decoding),
-        ranges=input_ranges(classifier, heard(trainer.batches)),
+        ranges=input_ranges(classifier, augmented_utterances(trainer.batches)),
     )
     return model, history
 
 
-def heard(batches: TrainingBatches) -> Iterator[torch.Tensor]:
-    """Frames of some utterances as training heard them: in noise, in rooms, at 8 kHz."""
-    for step in range(SAMPLES):
+def augmented_utterances(batches: TrainingBatches) -> Iterator[torch.Tensor]:
+    """Yield the frames of some training utterances with augmentation, shape (frames, dim)."""
+    for step in range(RANGE_BATCHES):
         batch = batches.draft(step).batch
         for frames, length in zip(batch.frames, batch.lengths.tolist()):
             yield frames[:length]
 
 
 class TrainStage:
-    """Trains what a recipe says, from where it stopped if it did.
+    """Train stage of a recipe, which goes on where an earlier run stopped.
+
+    It goes on from a checkpoint of the same settings and data. If ``training.steps`` was raised
+    since, it also goes on, with the learning rate of the new schedule. After any other change that
+    the weights depend on, it trains afresh.
 
     Args:
-        config: of the recipe.
-        work: its work folder; ``train/`` (checkpoint, history) and ``model/`` are written there.
-        data: its prepared sets.
+        config: recipe.
+        work: work folder; ``train/`` (checkpoint, history) and ``model/`` are written there.
+        data: prepared sets of the recipe.
         device: where to compute.
-        prepared: gives a fingerprint of what the sets were made from.
-        say: takes one line for the user.
+        prepared: returns a fingerprint of the inputs of the prepared sets.
+        report: takes one line for the user.
     """
 
     def __init__(
@@ -132,17 +138,17 @@ class TrainStage:
         data: RecipeData,
         device: torch.device,
         prepared: Callable[[], str],
-        say: Callable[[str], None],
-    ):
+        report: Callable[[str], None],
+    ) -> None:
         self.config, self.work, self.data = config, work, data
-        self.device, self.say = device, say
+        self.device, self.report = device, report
         self._prepared = prepared
 
     def run(self) -> None:
-        """Train the classifier, learn the phone model, tune the decoder, write the model.
+        """Train the classifier, estimate the phone model, tune the decoder, write the model.
 
         Raises:
-            ConfigError: if an utterance of dev or test is longer than the encoder's positions reach.
+            ConfigError: if an utterance of dev or test is too long for the encoder's positions.
         """
         config = self.config
         train, dev, test = (self.data.prepared(name) for name in ("train", "dev", "test"))
@@ -150,10 +156,10 @@ class TrainStage:
             check_reach(config.encoder.trained_length, name, prepared)
         self._set_aside_foreign_checkpoint()
         hours = train.num_frames / FRAMES_PER_SECOND / 3600
-        self.say(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
+        self.report(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
         half = config.training.precision == "bf16" and self.device.type == "cpu"
         if half and not fast_bfloat16():
-            self.say(
+            self.report(
                 "  training.precision: bf16, which this processor has no instructions for: "
                 "training.precision=fp32 is several times as fast here"
             )
@@ -173,29 +179,39 @@ class TrainStage:
         replace(model, training=facts).save(self.work / "model")
 
     def forget(self) -> None:
-        """Let the train stage begin at step 0."""
+        """Delete the checkpoint, so that training begins at step 0."""
         (self.work / CHECKPOINT).unlink(missing_ok=True)
 
     def _set_aside_foreign_checkpoint(self) -> None:
-        """Let training go on only from a checkpoint of these very inputs."""
+        """Set a checkpoint aside that was made from other inputs."""
         config = self.config.to_dict()
-        training = {k: v for k, v in config["training"].items() if k not in WITHOUT_EFFECT}
+        without = (*WITHOUT_EFFECT, "steps")
+        training = {k: v for k, v in config["training"].items() if k not in without}
         parts = [config["encoder"], training, config["augmentation"]]
         inputs = [self._prepared(), *parts, *self.data.start_digest]
-        set_aside_foreign(self.work / CHECKPOINT, inputs, self.say)
+        steps = self.config.training.steps
+        set_aside_foreign(self.work / CHECKPOINT, inputs, self.report, steps)
 
 
-def set_aside_foreign(checkpoint: Path, inputs: object, say: Callable[[str], None]) -> None:
-    """Let a training go on only from a checkpoint of the same inputs; another one is put aside.
+def set_aside_foreign(
+    checkpoint: Path, inputs: object, report: Callable[[str], None], steps: int = 0
+) -> None:
+    """Rename a checkpoint that was made from other inputs, so that training begins afresh.
 
     Args:
-        checkpoint: of the training; a mark of its inputs is kept beside it.
-        inputs: all that the weights depend on, JSON values.
-        say: takes one line for the user.
+        checkpoint: checkpoint of the training; ``inputs.txt`` beside it has a fingerprint of its
+            inputs and its number of steps.
+        inputs: everything that the weights depend on except the number of steps, as JSON values.
+        report: takes one line for the user.
+        steps: number of steps of the training; a checkpoint of more steps is set aside as well.
     """
-    mark, found = checkpoint.with_name("inputs.txt"), fingerprint(inputs)
-    # Without the mark the trainer compares what it can.
-    if checkpoint.exists() and mark.exists() and mark.read_text(encoding="utf-8") != found:
-        os.replace(checkpoint, checkpoint.with_name("previous.safetensors"))
-        say(f"  settings or data have changed since {checkpoint} was written: training afresh")
-    atomic_write_text(mark, found)
+    mark, current = checkpoint.with_name("inputs.txt"), fingerprint(inputs)
+    # If there is no mark, the trainer compares what it can.
+    if checkpoint.exists() and mark.exists():
+        known, _, known_steps = mark.read_text(encoding="utf-8").partition(" ")
+        if known != current or int(known_steps or 0) > steps:
+            checkpoint.replace(checkpoint.with_name("previous.safetensors"))
+            report(
+                f"  settings or data have changed since {checkpoint} was written: training afresh"
+            )
+    atomic_write_text(mark, f"{current} {steps}")

@@ -1,4 +1,4 @@
-"""Training: frame cross-entropy, a running mean of the weights, checkpoints to resume from."""
+"""Trainer: updates, running mean of the weights, evaluation on dev, checkpoints to resume from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +21,13 @@ from speechattn.corpora.prepared import PreparedSet
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.training.batches import Batch, TrainingBatches, dev_batches, draw_window
+from speechattn.training.batches import (
+    Batch,
+    TrainingBatches,
+    UnmaskedBatch,
+    dev_batches,
+    draw_window,
+)
 from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers, schedule
@@ -34,34 +41,39 @@ from speechattn.training.trainer_state import (
     write_state,
 )
 
-WINDOWS = 4  # in every batch of a model for any, or a few more for the replicas
-# Of the training's settings, on the weights in a checkpoint.
+MIN_WINDOWS = 4  # windows in each batch of a model for any window; a multiple of the replicas
+# Training settings that do not change the weights in a checkpoint.
 WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every", "start_share")
 
 
 class Trainer:
-    """One training run; what it needs to go on later lies in one file.
+    """One training run, with all its state in one checkpoint file.
 
-    Every update draws its batch, its augmentation and its dropout from the seed and its own number,
-    so a run that was interrupted and resumed gives the same losses as one that was not.
+    Every update draws its batch, augmentation and dropout from the seed and the number of the
+    update. A run that was interrupted and resumed therefore gives the same losses as one that was
+    not.
+
+    A checkpoint of fewer ``training.steps`` than the recipe now has, finished or not, is taken up
+    as well. From there on the learning rate follows the schedule of the new number of steps. Any
+    other change that the weights depend on is refused.
 
     Args:
-        config: of the recipe.
-        train: what to learn from.
-        dev: what to measure on.
+        config: recipe.
+        train: training set.
+        dev: development set.
         num_phones: classes.
         silence: class of silence.
-        checkpoint: where to keep the state.
+        checkpoint: file that holds the state.
         device: where to compute.
-        noises: see :class:`speechattn.training.augmentation.Augmenter`.
-        start: weights to begin with; None for random ones.
+        noises: recorded noises, see :class:`speechattn.training.augmentation.Augmenter`.
+        start: model whose weights training begins with; None for random ones.
 
     Attributes:
-        step: updates done.
-        seconds: spent on them.
-        history: rows of step, mean loss since the row before, and what :meth:`evaluate` gives, under
-            the name in :attr:`measured`.
-        losses: of the updates since the last row.
+        step: number of updates done.
+        seconds: time spent on them.
+        history: rows of step, mean loss since the row before, and the result of :meth:`evaluate`
+            under the name in :attr:`measured`.
+        losses: losses of the updates since the last row.
     """
 
     measured = "dev_frame_accuracy"
@@ -78,7 +90,7 @@ class Trainer:
         device: torch.device,
         noises: Sequence[np.ndarray] = (),
         start: PhoneClassifier | None = None,
-    ):
+    ) -> None:
         self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
         self._names, self._num_labels = train.phones, num_phones
         self.batches = self.make_batches(train, silence, noises)
@@ -94,7 +106,8 @@ class Trainer:
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.replicas = Replicas(self.model, config.training, self.make_loss(train))
         self.optimizers = Optimizers(self.model, config.training)
-        self._drafts, self._draft = single_core_threads(1), None
+        self._draft_thread = single_core_threads(1)
+        self._draft: tuple[int, Future[UnmaskedBatch]] | None = None
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
@@ -103,22 +116,25 @@ class Trainer:
     def make_batches(
         self, train: PreparedSet, silence: int, noises: Sequence[np.ndarray]
     ) -> TrainingBatches:
-        """What is learnt from."""
+        """Make the batches of the training set."""
         return TrainingBatches(train, self.config, silence, noises)
 
     def make_loss(self, train: PreparedSet) -> Loss:
-        """What is made smaller."""
+        """Return the loss to minimise."""
         if not self.config.training.sequence_weight:
             return frame_loss
         labels = (train.labels(entry) for entry in train.entries)
         return SequenceLoss(frame_transitions(labels, self._num_labels).to(self.device))
 
     def make_model(self) -> Encoder:
-        """What learns, with random weights."""
+        """Make the model, with random weights."""
         return PhoneClassifier(self.config.front_end.dim, self._num_labels, self.config.encoder)
 
     def run(self) -> Encoder:
-        """Train to the end, from a checkpoint if there is one; returns the averaged model.
+        """Train to the end, from the checkpoint if there is one.
+
+        Returns:
+            The model with averaged weights.
 
         Raises:
             ModelError: if the checkpoint is damaged or of another training.
@@ -144,7 +160,7 @@ class Trainer:
         return self.averaged()
 
     def _add_row(self) -> str:
-        """Measure on dev and add a row to the history; returns it as a line to read."""
+        """Evaluate on dev and add a row to the history; return it as a line for the user."""
         row = {
             "step": self.step,
             "loss": sum(self.losses) / len(self.losses),
@@ -158,7 +174,7 @@ class Trainer:
         )
 
     def update(self) -> float:
-        """One update; returns its loss."""
+        """Update the weights once and return the loss."""
         settings = self.config.training
         batch = self._next_batch().to(self.device)
         loss = self.replicas.backward(batch, self.config.seed + self.step, self._windows())
@@ -168,44 +184,45 @@ class Trainer:
         share = schedule(self.step, settings.steps, settings.warmup_steps)
         self.optimizers.step(settings.learning_rate * share)
         self.step += 1
-        # At first the mean forgets faster, so that it soon leaves the initial weights behind: it
-        # spans about the last tenth of the updates so far, until that is what average_decay spans.
+        # At first the mean spans about the last tenth of the updates so far, so that it soon leaves
+        # the initial weights behind; later it spans what average_decay says.
         decay = min(settings.average_decay, self.step / (self.step + 10))
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
         return loss
 
     def _windows(self) -> list[tuple[int, int]]:
-        """Those of the parts of this update's batch; none where the encoder has one of its own."""
+        """Draw windows for the parts of this update's batch; none if the encoder has its own."""
         encoder, settings = self.config.encoder, self.config.training
         if not encoder.any_window:
             return []
-        count = -(-WINDOWS // settings.replicas) * settings.replicas
+        count = -(-MIN_WINDOWS // settings.replicas) * settings.replicas
         return [draw_window(encoder, self.config.seed, count * self.step + i) for i in range(count)]
 
     def _next_batch(self) -> Batch:
-        """The batch of this update; another thread begins with the next one."""
-        drafts = self._drafts
+        """Return the batch of this update; another thread begins with the next one."""
         if self._draft is None or self._draft[0] != self.step:
-            self._draft = self.step, drafts.submit(self.batches.draft, self.step)
+            self._draft = self._submit_draft(self.step)
         batch = self.batches.masked(self._draft[1].result())
-        self._draft = self.step + 1, drafts.submit(self.batches.draft, self.step + 1)
+        self._draft = self._submit_draft(self.step + 1)
         return batch
 
+    def _submit_draft(self, step: int) -> tuple[int, Future[UnmaskedBatch]]:
+        return step, self._draft_thread.submit(self.batches.draft, step)
+
     def averaged(self) -> Encoder:
-        """The model with the running mean of its weights, for use."""
+        """Return a model with the running mean of the weights, in evaluation mode."""
         model = self.make_model().to(self.device)
         model.load_state_dict({**self.model.state_dict(), **self.average})
         return model.eval()
 
     def evaluate(self) -> float:
-        """Frame accuracy of the averaged model on dev, silence a class."""
+        """Return the frame accuracy of the averaged model on dev; silence is a class."""
         model, right, total = self.averaged(), 0, 0
         for frames, labels, lengths in dev_batches(self.dev):
             with torch.inference_mode():
                 scores = model(frames.to(self.device), lengths.to(self.device))
-            found = scores.argmax(-1).cpu()
-            right += int((found == labels).sum())
+            right += int((scores.argmax(-1).cpu() == labels).sum())
             total += int(lengths.sum())
         return right / total
 
@@ -232,14 +249,16 @@ class Trainer:
         write_state(self.checkpoint, facts, tensors)
 
     def load(self) -> None:
-        """Take up the state in the checkpoint.
+        """Read the state from the checkpoint.
 
         Raises:
             ModelError: if the checkpoint is damaged or belongs to another training.
         """
         facts, tensors = read_state(self.checkpoint)
+        known, known_steps = _comparable(facts.config)
+        own, own_steps = _comparable(self._fingerprint())
         for what, same in (
-            ("configuration", _comparable(facts.config) == _comparable(self._fingerprint())),
+            ("configuration", known == own and known_steps <= own_steps),
             ("training set or phone set", facts.data in (None, self._data())),
         ):
             if not same:
@@ -262,33 +281,36 @@ class Trainer:
         self.history, self.losses = facts.history, facts.losses
 
     def _shapes(self, step: int) -> dict[str, torch.Size]:
-        """Names and shapes of all tensors in a checkpoint after ``step`` updates."""
+        """Return names and shapes of all tensors in a checkpoint after ``step`` updates."""
         shapes = {f"weights.{k}": v.shape for k, v in self.model.state_dict().items()}
         shapes |= {f"average.{k}": v.shape for k, v in self.average.items()}
         return shapes | (self.optimizers.shapes() if step else {})
 
     def _fingerprint(self) -> list:
-        """What a checkpoint must agree with, as JSON would return it."""
+        """Return what a checkpoint must agree with, as plain values."""
         parts = ("seed", "front_end", "encoder", "augmentation", "training")
         config = self.config.to_dict()
         return json.loads(json.dumps([*(config[p] for p in parts), self.batches.num_frames]))
 
     def _data(self) -> str:
-        """Digest of the frames and labels that are trained on, and of what the labels mean."""
+        """Return a digest of the training frames, their labels and the names of the labels."""
         facts = [self.batches.digest, self._num_labels, self._names]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _comparable(fingerprint: list) -> list:
-    """A fingerprint without what changes no weights.
+def _comparable(fingerprint: list) -> tuple[list, int]:
+    """Split a fingerprint into what must agree and the number of steps.
 
-    A setting that a checkpoint does not know, because it is younger, has its default there.
+    Settings that do not change the weights are left out. A setting that the checkpoint does not
+    know, because it is of an earlier version, has its default there.
     """
     kinds = (None, FrontEndConfig, EncoderConfig, AugmentationConfig, TrainingConfig, None)
-    parts = []
+    parts, steps = [], 0
     for kind, part in zip(kinds, fingerprint):
         if kind is not None and isinstance(part, dict):
             defaults = json.loads(json.dumps(asdict(kind())))
             part = {k: v for k, v in {**defaults, **part}.items() if k not in WITHOUT_EFFECT}
+            if kind is TrainingConfig:
+                steps = part.pop("steps")
         parts.append(part)
-    return [*parts, *fingerprint[len(kinds) :]]
+    return [*parts, *fingerprint[len(kinds) :]], steps

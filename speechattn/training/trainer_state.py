@@ -1,7 +1,7 @@
-"""The state of a training on disk: one safetensors file, tensors and a few facts in JSON.
+"""The state of a training on disk: one safetensors file of tensors and a few facts in JSON.
 
-It is written whole or not at all, nothing in it is ever unpickled, and what is read is checked in
-every part before any of it is taken up.
+The file is written completely or not at all. Nothing in it is ever unpickled. Every part of it is
+checked before any of it is used.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from speechattn.text import one_line
 
 @dataclass
 class TrainingFacts:
-    """What a training remembers besides its tensors.
+    """State of a training besides its tensors.
 
     Attributes:
-        step: updates done.
-        seconds: spent on them.
-        history: rows of step, loss and what was measured on dev.
-        config: what the weights depend on, as JSON values.
+        step: number of updates done.
+        seconds: time spent on them.
+        history: rows of step, loss and the result of the evaluation on dev.
+        config: settings that the weights depend on, as JSON values.
         data: digest of the training set and its phones; None in files of an early version.
-        losses: of the updates since the last row of the history.
+        losses: losses of the updates since the last row of the history.
     """
 
     step: int
@@ -43,14 +43,14 @@ class TrainingFacts:
 
 
 def write_state(path: Path, facts: TrainingFacts, tensors: dict[str, Tensor]) -> None:
-    """Write the file, whole or not at all.
+    """Write the file, completely or not at all.
 
     Raises:
         OSError: if it cannot be written.
     """
     with atomic_path(path) as temporary:
         plain = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-        # Not save_file, whose file nobody else may read.
+        # save_file would write a file that only its owner may read.
         temporary.write_bytes(save(plain, {"facts": json.dumps(asdict(facts))}))
 
 
@@ -73,10 +73,15 @@ def read_state(path: Path) -> tuple[TrainingFacts, dict[str, Tensor]]:
 
 
 def check_tensors(path: Path, found: dict[str, Tensor], wanted: dict[str, torch.Size]) -> None:
-    """Check that there are the tensors that are wanted, finite, and no others.
+    """Check that exactly the wanted tensors are there, with their shapes and finite values.
+
+    Args:
+        path: of the file, for messages.
+        found: tensors by name.
+        wanted: shapes by name.
 
     Raises:
-        ModelError: naming the first that is missing, has another shape, or is not wanted.
+        ModelError: for the first that is missing, has another shape, or is not wanted.
     """
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
@@ -87,17 +92,17 @@ def check_tensors(path: Path, found: dict[str, Tensor], wanted: dict[str, torch.
         if value.shape != wanted[name] or not value.is_floating_point():
             is_, should = f"{value.dtype} {list(value.shape)}", list(wanted[name])
             raise damaged(path, f"{name} is {is_}, where this model has floats {should}")
-    if name := nonfinite_tensor(found):
-        raise damaged(path, f"{name} holds NaN or Inf")
+    if nonfinite := nonfinite_tensor(found):
+        raise damaged(path, f"{nonfinite} holds NaN or Inf")
 
 
 def nonfinite_tensor(tensors: dict[str, Tensor]) -> str | None:
-    """Name of the first tensor that holds NaN or Inf; None if all are finite."""
+    """Return the name of the first tensor that holds NaN or Inf; None if all are finite."""
     return next((k for k, v in tensors.items() if not torch.isfinite(v).all()), None)
 
 
 def damaged(path: Path, reason: str) -> ModelError:
-    """The error for a file that is no checkpoint of this training."""
+    """Return the error for a file that is no checkpoint of this training."""
     return ModelError(
         f"{one_line(path)}: not a checkpoint of this training ({one_line(reason)}); "
         "delete it to start afresh"
@@ -105,7 +110,7 @@ def damaged(path: Path, reason: str) -> ModelError:
 
 
 def _facts(values: object) -> TrainingFacts:
-    """Facts from JSON; raises KeyError, TypeError or ValueError."""
+    """Check the facts from JSON; raises KeyError, TypeError or ValueError."""
     if not isinstance(values, dict):
         raise TypeError("its facts are no mapping")
     required = ("step", "seconds", "history", "config")
@@ -114,7 +119,7 @@ def _facts(values: object) -> TrainingFacts:
         data=values.get("data"),
         losses=values.get("losses", []),
     )
-    holds = {
+    valid = {
         "step": _is_count(facts.step),
         "seconds": _is_number(facts.seconds) and facts.seconds >= 0,
         "history": isinstance(facts.history, list) and all(map(_is_row, facts.history)),
@@ -122,8 +127,8 @@ def _facts(values: object) -> TrainingFacts:
         "data": facts.data is None or isinstance(facts.data, str),
         "losses": isinstance(facts.losses, list) and all(map(_is_number, facts.losses)),
     }
-    for name, right in holds.items():
-        if not right:
+    for name, is_valid in valid.items():
+        if not is_valid:
             shown = repr(getattr(facts, name))
             raise ValueError(f"its {name} is {shown if len(shown) < 80 else shown[:77] + '...'}")
     return facts
@@ -131,8 +136,9 @@ def _facts(values: object) -> TrainingFacts:
 
 def _is_number(value: object) -> bool:
     # NaN and Inf are not JSON, but Python reads them; a whole number may be too large for a float.
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) < 1e300 and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 1e300 and math.isfinite(value)
 
 
 def _is_count(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The model that a training begins with, and that may place the phones of its corpora anew."""
+"""The model of ``start_from``, whose weights a training begins with."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from speechattn.training.config import RecipeConfig
 
 
 def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> Checkpoint:
-    """Load the model of ``start_from`` and check that the recipe can go on with it.
+    """Load the model of ``start_from`` and check that it fits the recipe.
 
     Args:
-        config: a recipe with ``start_from``.
-        phones: of the recipe.
+        config: recipe with ``start_from``.
+        phones: phones of the recipe.
         device: where the model will compute.
 
     Raises:
@@ -28,6 +28,7 @@ def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.dev
         ConfigError: if its frames, its phones or the shapes of its weights are not the recipe's.
     """
     name = config.start_from
+    assert name is not None
     try:
         model = Checkpoint.load(find_model(name), device)
     except ModelError as error:
@@ -58,7 +59,14 @@ def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.dev
 
 
 def weights_digest(name: str) -> str | None:
-    """Of a model's weights, to notice that it was trained anew; None where there is no model."""
+    """Return a digest of a model's weights, which changes when it is trained anew.
+
+    Args:
+        name: of the model, or its folder.
+
+    Returns:
+        The digest; None if there is no model.
+    """
     try:
         return hashlib.sha256((find_model(name) / WEIGHTS).read_bytes()).hexdigest()
     except (ModelError, OSError):
@@ -68,18 +76,18 @@ def weights_digest(name: str) -> str | None:
 def interpolate_weights(
     start: PhoneClassifier, trained: PhoneClassifier, share: float
 ) -> PhoneClassifier:
-    """A model with weights on the line from those at the start of a training to those at its end.
+    """Interpolate between the weights before and after a training.
 
-    What a short training with other augmentation gains on speech unlike its own, and loses on its
-    own, comes in different places of that line (Wortsman et al. 2022).
+    A training on other data gains on such data and loses on the old. In between, most of the gain
+    comes with little of the loss (Wortsman et al. 2022).
 
     Args:
-        start: before training; it may be on another device.
-        trained: after it, for use.
-        share: of the start, from 0 to 1.
+        start: model before training; it may be on another device.
+        trained: model after training, in evaluation mode.
+        share: share of ``start``, from 0 to 1.
 
     Returns:
-        ``trained`` itself where ``share`` is 0, else a copy.
+        ``trained`` itself if ``share`` is 0, else a copy.
     """
     if not share:
         return trained

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from speechattn.transcription.folder import FolderResult as FolderResult
     from speechattn.transcription.folder import transcribe_folder as transcribe_folder
 
-__all__ = ["transcribe_folder", "FolderResult"]
+__all__ = ["FolderResult", "transcribe_folder"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

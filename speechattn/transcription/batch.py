@@ -1,44 +1,41 @@
-"""Many recordings: transcribe all of them, say which failed and why, go on after interruptions.
+r"""Many recordings: transcribe all of them, report which failed and why, go on after interruptions.
 
-What a run leaves in its output folder:
+A run writes into its output folder:
 
-- For every recording that went well, one file a format, named as :mod:`~speechattn.transcription.inputs` says.
-  Files that are there already are replaced.
-- For a recording that failed, none: what an earlier run wrote for it in the formats asked for is
-  removed, lest it be taken for the result of this one. Other formats are not touched.
-- ``transcripts.jsonl``, one line a recording in input order. It is there only when the run came
+- For every recording that succeeded, one file for each format, named as
+  :mod:`~speechattn.transcription.inputs` describes. Existing files are replaced.
+- For a recording that failed, no file. What an earlier run wrote for it in the same formats is
+  removed, so that it cannot be taken for a result of this run. Other formats are not touched.
+- ``transcripts.jsonl``, one line for each recording in input order. It exists only if the run came
   to its end.
-- ``run.json``, what the run was made with and what came of it (:mod:`~speechattn.transcription.run_record`), and
-  ``journal.jsonl``, what it has done (:mod:`~speechattn.transcription.journal`); a resumed run goes by them.
+- ``run.json``, what the run was made with and its summary
+  (:mod:`~speechattn.transcription.run_record`), and ``journal.jsonl``, what it has done
+  (:mod:`~speechattn.transcription.journal`). A resumed run continues from them.
 
 All files but the last two depend on the recordings, the model and the settings alone: not on the
-number of processes, on the order in which they finish, or on interruptions. A shard
-(:mod:`~speechattn.transcription.inputs`) names its own files after itself; a run of the whole that is resumed in
-the same folder takes over what shards have done.
+number of processes, the order in which they finish, or interruptions. A shard
+(:mod:`~speechattn.transcription.inputs`) adds its number to the names of the run's own files. A run
+of all recordings that is resumed in the same folder takes over what shards have done.
 
 Names are as the system gives them. In ``transcripts.jsonl``, which is ASCII, the bytes of a name
-that are not UTF-8 appear as ``\udc80`` to ``\udcff`` (``os.fsencode`` gives the name back);
-in messages these, line breaks and control characters are shown as Python escapes.
-
-A bar that moves while a long recording is at work, and not only after it.
-
-Who transcribes: this process alone, or as many workers as suit the machine.
+that are not UTF-8 appear as ``\udc80`` to ``\udcff`` (``os.fsencode`` gives the name back).
+In messages these bytes, line breaks and control characters are shown as Python escapes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechattn.errors import SpeechattnError, cannot_write
 from speechattn.files import atomic_path, atomic_write_text
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.process import environment, may_have_cuda, num_usable_cores
-from speechattn.transcription.inputs import Recording, size_of
+from speechattn.transcription.inputs import Recording
 from speechattn.transcription.journal import (
     Journal,
     JournalEntry,
@@ -49,6 +46,7 @@ from speechattn.transcription.journal import (
     read_records,
 )
 from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.progress import ProgressBar
 from speechattn.transcription.run_record import (
     RunFiles,
     Summary,
@@ -59,53 +57,49 @@ from speechattn.transcription.run_record import (
     write_record,
 )
 from speechattn.transcription.transcriber import GROUPING, Transcriber, TranscriberSpec
-from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
+from speechattn.transcription.workers.pool import InProcessPool, Pool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
-    from speechattn.transcription.workers.ray_pool import RayPool
-
-
-BAR_FORMAT = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
-
 
 WORKERS_ON_CUDA = 4  # at most, of one GPU
 
 
 def transcribe_files(
-    jobs: Sequence[Recording],
+    recordings: Sequence[Recording],
     recognizer: Recognizer,
     output_dir: str | Path,
     *,
-    options: OutputOptions | None = None,
+    outputs: OutputOptions | None = None,
     channel: int | None = None,
     progress: bool = False,
 ) -> Summary:
     """Transcribe recordings in this process, one after the other, from the first to the last.
 
     Args:
-        jobs: from :func:`speechattn.transcription.inputs.collect`, with the same ``output_dir`` and the kinds of
-            files in ``options``.
-        recognizer: with ``transcribe``, ``transcribing``, ``encode`` and ``phones``.
+        recordings: from :func:`speechattn.transcription.inputs.collect`, with the same
+            ``output_dir`` and the kinds of files in ``outputs``.
+        recognizer: transcribes them.
         output_dir: folder for ``transcripts.jsonl``.
-        options: what is written for each recording; the default ones if None.
-        channel: channel to take from recordings with several, from 0; None for their mean.
+        outputs: files that are written for each recording; TextGrids if None.
+        channel: which channel to take, from 0; None for the mean of all.
         progress: show a progress bar on standard error if that is a terminal.
 
     Raises:
         SpeechattnError: if ``transcripts.jsonl`` cannot be written.
     """
-    do = Transcriber(recognizer, options or OutputOptions(), channel)
-    crew = InProcessPool(lambda: (do, {}), GROUPING)
-    return run_batch(jobs, crew, RunFiles(Path(output_dir)), {}, progress=progress)
+    options = TranscribeOptions(channel, posteriors=False)
+    do = Transcriber(recognizer, outputs or OutputOptions(), options)
+    pool = InProcessPool(lambda: (do, {}), GROUPING)
+    return run_batch(recordings, pool, RunFiles(Path(output_dir)), {}, progress=progress)
 
 
 def run_batch(
-    jobs: Sequence[Recording],
-    crew: InProcessPool | ProcessPool | RayPool,
+    recordings: Sequence[Recording],
+    pool: Pool,
     files: RunFiles,
-    record: dict,
+    record: dict[str, Any],
     *,
     resume: bool = False,
     fail_fast: bool = False,
@@ -114,17 +108,17 @@ def run_batch(
     """Transcribe recordings; a failing one does not stop the others.
 
     Args:
-        jobs: from :func:`speechattn.transcription.inputs.collect`.
-        crew: who does the jobs; begins to work only if there is something to do.
+        recordings: from :func:`speechattn.transcription.inputs.collect`.
+        pool: transcribes them; it is started only if there is something to do.
         files: the run's own files.
         record: what the run is made with, for ``run.json``.
-        resume: leave out what has been done.
+        resume: leave out recordings that have been done.
         fail_fast: stop at the first failure; then there is no ``transcripts.jsonl``.
         progress: show a progress bar on standard error if that is a terminal.
 
     Raises:
-        UsageError: if another run is at work in the folder, or the one to be resumed was made in
-            another way.
+        UsageError: if another run is at work in the folder, or the one to be resumed was made with
+            other settings.
         SpeechattnError: if the run's own files cannot be read or written, or no worker can start.
     """
     record, summary = dict(record), Summary()
@@ -132,36 +126,37 @@ def run_batch(
     try:
         with files.locked():
             before = _before(files, record) if resume else []
-            known = _known(part for part, _ in before)
-            todo = [job for job in jobs if not is_done(job, known.get(job.file))]
-            kept = {job.file for job in jobs}.difference(job.file for job in todo)
+            entries = _read_entries(part for part, _ in before)
+            todo = [each for each in recordings if not is_done(each, entries.get(each.file))]
+            done_before = {each.file for each in recordings}.difference(each.file for each in todo)
             if todo:
-                with _at_work(crew):
+                with _running(pool):
                     began = time.perf_counter()
-                    record |= crew.facts
+                    record |= pool.facts
                     for part, old in before:
                         check_same(part.run, old, record)
-                    _begin(files, record, anew=not known)
-                    known |= _work(todo, crew, files, summary, fail_fast, progress)
-            elif not known:
+                    _begin(files, record, anew=not entries)
+                    entries |= _transcribe(todo, pool, files, summary, fail_fast, progress)
+            elif not entries:
                 _begin(files, record, anew=True)
-            _finish([known[job.file] for job in jobs if job.file in known], files, kept, summary)
+            listed = [entries[each.file] for each in recordings if each.file in entries]
+            _finish(listed, files, done_before, summary)
             summary.wall_seconds = time.perf_counter() - began
             write_record(files.run, {**record, "summary": summary.to_dict()})
             sync_folder(files.folder)
-    except OSError as error:  # those of a recording are in its record
+    except OSError as error:  # of the run's own files; one of a recording is in its record
         raise SpeechattnError(cannot_write(Path(error.filename or files.folder), error)) from error
     return summary
 
 
-def _before(files: RunFiles, record: dict) -> list[tuple[RunFiles, dict]]:
-    """The run that is to be resumed, and for the whole those of its shards, with their records.
+def _before(files: RunFiles, record: dict[str, Any]) -> list[tuple[RunFiles, dict[str, Any]]]:
+    """Return the run that is to be resumed, and its shards if it has some, with their records.
 
-    What a run computes on is known when its workers have started; until then that of the run
-    before is entered in ``record``.
+    The device and precision of the new run are known when its workers have started; until then
+    those of the earlier run stand in ``record``.
 
     Raises:
-        UsageError: if one was made in another way.
+        UsageError: if one was made with other settings.
     """
     found = []
     for part in (*([] if files.shard else files.shards()), files):
@@ -175,49 +170,50 @@ def _before(files: RunFiles, record: dict) -> list[tuple[RunFiles, dict]]:
     return found
 
 
-def _known(parts: Iterable[RunFiles]) -> dict[str, JournalEntry]:
-    """What the journals have on each recording."""
-    known: dict[str, JournalEntry] = {}
+def _read_entries(parts: Iterable[RunFiles]) -> dict[str, JournalEntry]:
+    """Return the entry of each recording in these journals, the last one counts."""
+    entries: dict[str, JournalEntry] = {}
     for part in parts:
-        known |= read_journal(part.journal)[0]
-    return known
+        entries |= read_journal(part.journal)[0]
+    return entries
 
 
 @contextlib.contextmanager
-def _at_work(crew: InProcessPool | ProcessPool | RayPool) -> Iterator[None]:
-    """Have a crew at work; what it leaves unfinished when it is stopped is cleared away."""
+def _running(pool: Pool) -> Iterator[None]:
+    """Start a pool for the block; remove temporary files of tasks that it leaves unfinished."""
     try:
-        with crew:
+        with pool:
             yield
     finally:
-        for job in crew.running.values():
-            discard_temporaries(job)
+        for recording in pool.running.values():
+            discard_temporaries(recording)
 
 
-def _begin(files: RunFiles, record: dict, *, anew: bool) -> None:
-    """Write ``run.json``, after removing what is left of the run before where one starts anew."""
+def _begin(files: RunFiles, record: dict[str, Any], *, anew: bool) -> None:
+    """Write ``run.json``; a run that starts anew first removes the files of earlier ones."""
     if anew:
         files.remove()
     files.transcripts.unlink(missing_ok=True)
     write_record(files.run, {**record, "summary": None})
 
 
-def _work(
-    jobs: Sequence[Recording],
-    crew: InProcessPool | ProcessPool | RayPool,
+def _transcribe(
+    recordings: Sequence[Recording],
+    pool: Pool,
     files: RunFiles,
     summary: Summary,
     fail_fast: bool,
     progress: bool,
 ) -> dict[str, JournalEntry]:
-    """Do the jobs and enter them in the journal as they are done.
+    """Transcribe recordings and add each to the journal as it is done.
 
     Returns:
-        What the journal has then. Where not all jobs were done, the summary says so.
+        The entries of the journal. If the run stops early, the summary is marked as incomplete.
     """
-    with Journal(files.journal) as journal, ProgressBar(jobs, shown=progress) as bar:
-        for number, value in crew.run(jobs, bar.within):
-            line = death_line(jobs[number], value) if isinstance(value, WorkerDied) else value
+    with Journal(files.journal) as journal, ProgressBar(recordings, shown=progress) as bar:
+        for number, value in pool.run(recordings, bar.within):
+            died = isinstance(value, WorkerDied)
+            line = death_line(recordings[number], value) if died else value
             journal.add(line)
             bar.done(number, line["record"]["duration"])
             if fail_fast and line["outputs"] is None:
@@ -227,16 +223,18 @@ def _work(
         return journal.entries
 
 
-def _finish(entries: list[JournalEntry], files: RunFiles, kept: set[str], summary: Summary) -> None:
-    """Count what has been done, and write ``transcripts.jsonl`` if it is everything."""
+def _finish(
+    entries: list[JournalEntry], files: RunFiles, done_before: set[str], summary: Summary
+) -> None:
+    """Fill the summary, and write ``transcripts.jsonl`` if all recordings have been done."""
     if not summary.complete:
         for record in read_records(entries):
-            summary.add(record, kept=record["file"] in kept)
+            summary.add(record, kept=record["file"] in done_before)
         return
-    sync_disks()  # the outputs: transcripts.jsonl says that all is there
-    with atomic_path(files.transcripts) as temporary, open(temporary, "wb") as file:
+    sync_disks()  # the outputs must be there before transcripts.jsonl
+    with atomic_path(files.transcripts) as temporary, temporary.open("wb") as file:
         for record in read_records(entries):
-            summary.add(record, kept=record["file"] in kept)
+            summary.add(record, kept=record["file"] in done_before)
             file.write(json.dumps(record, allow_nan=False).encode("ascii") + b"\n")
 
 
@@ -256,84 +254,29 @@ def write_errors(path: str | Path, summary: Summary) -> None:
         raise SpeechattnError(cannot_write(Path(path), error)) from error
 
 
-class ProgressBar:
-    """Shows how far a run is, on standard error if that is a terminal; a context manager.
-
-    How long a recording is, is known when it has been opened, so its share in the whole is that of
-    its bytes; within it, that of its samples.
-
-    Args:
-        jobs: that are to be done.
-        shown: False for no bar at all.
-    """
-
-    def __init__(self, jobs: Sequence[Recording], *, shown: bool):
-        from tqdm import tqdm
-
-        # None: not if standard error is no terminal
-        self._bar = tqdm(bar_format=BAR_FORMAT, disable=None if shown else True)
-        self._count, self._done, self._seconds = len(jobs), 0, 0.0
-        self._began = time.monotonic()
-        self._parts: dict[int, float] = {}
-        self._sizes: list[int] = []
-        if not self._bar.disable:
-            self._sizes = [1 + size_of(job) for job in jobs]
-            self._bar.total = sum(self._sizes)
-            self._show()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def within(self, number: int, share: float) -> None:
-        """Of the job of that number, this share has been done."""
-        if not self._bar.disable and share > self._parts.get(number, 0.0):
-            self._bar.update(self._sizes[number] * (share - self._parts.get(number, 0.0)))
-            self._parts[number] = share
-
-    def done(self, number: int, seconds: float | None) -> None:
-        """The job of that number has been done: so much audio, None if it failed."""
-        if self._bar.disable:
-            return
-        self.within(number, 1.0)
-        del self._parts[number]
-        self._done += 1
-        self._seconds += seconds or 0.0
-        self._show()
-
-    def _show(self) -> None:
-        audio = datetime.timedelta(seconds=round(self._seconds))
-        speed = self._seconds / max(1e-3, time.monotonic() - self._began)
-        text = f"{self._done}/{self._count} files, {audio} of audio, {speed:.0f} x real time"
-        self._bar.set_postfix_str(text, refresh=False)
-        if self._done in (0, self._count):
-            self._bar.refresh()
-
-
 def choose_pool(
-    setup: TranscriberSpec, workers: int, jobs: int, resume: bool = False
+    spec: TranscriberSpec, workers: int, recordings: int, resume: bool = False
 ) -> InProcessPool | ProcessPool:
-    """Who transcribes: this process, or workers.
+    """Choose what transcribes: this process, or worker processes.
 
-    A run that is resumed may have been ended by a recording that brought its process down. So it
-    has workers, be it one: what happens again costs that recording alone.
+    A run that is resumed may have been ended by a recording that brought its process down. It gets
+    workers, at least one, so that such a recording fails alone if it does so again.
 
     Args:
-        setup: what each needs.
+        spec: what each process needs.
         workers: their number; 0 for what suits the machine.
-        jobs: number of recordings; there are no more workers than that.
-        resume: whether the run goes on with another.
+        recordings: number of recordings; there are at most as many workers.
+        resume: whether the run continues an earlier one.
     """
+    threads = spec.model.threads
     if not workers:
-        # On CUDA the others decode and write while one computes.
-        most = WORKERS_ON_CUDA if _on_cuda(setup.device) else num_usable_cores()
-        workers = max(1, min(most, num_usable_cores() // max(1, setup.threads)))
-    workers = min(workers, jobs)
+        # On CUDA the other workers decode and write while one computes.
+        most = WORKERS_ON_CUDA if _on_cuda(spec.model.device) else num_usable_cores()
+        workers = max(1, min(most, num_usable_cores() // max(1, threads)))
+    workers = min(workers, recordings)
     if workers <= 1 and not resume:
-        return InProcessPool(setup, GROUPING)
-    return ProcessPool(setup, max(1, workers), environment(setup.threads), GROUPING)
+        return InProcessPool(spec, GROUPING)
+    return ProcessPool(spec, max(1, workers), environment(threads), GROUPING)
 
 
 def _on_cuda(device: str) -> bool:

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechattn.errors import CRASH, kind_of
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL
 from speechattn.process import environment
 from speechattn.transcription.inputs import find_recordings
 from speechattn.transcription.journal import death_message, error_message
-from speechattn.transcription.transcriber import listen, load
+from speechattn.transcription.remote import Remote
+from speechattn.transcription.transcriber import ModelSpec, transcribe_with_warnings
 from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
 if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Transcription
+    from speechattn.inference.recognizer import Recognizer
+    from speechattn.inference.transcription import Transcription
 
 
 @dataclass(frozen=True)
 class FolderResult:
-    """What came of one recording of a folder.
+    """The result of one recording of a folder.
 
     Attributes:
-        path: of the recording.
+        path: of the recording; behind a URL, an object that stands for it.
         file: its path below the folder, parts separated by ``/``.
         transcription: None if it failed.
         error: one line that says why it failed, or None.
-        kind: of the failure, one of :mod:`speechattn.errors`, or None.
-        warnings: what is odd about it; see :mod:`speechattn.audio.quality`.
+        kind: kind of failure, one of :mod:`speechattn.errors`, or None.
+        warnings: what is unusual about it; see :mod:`speechattn.audio.quality`.
     """
 
-    path: Path
+    path: Path | Remote
     file: str
     transcription: Transcription | None
     error: str | None = None
@@ -66,47 +70,40 @@ def transcribe_folder(
         model: name or folder.
         device: as for :func:`speechattn.load_model`.
         workers: number of processes; with 1 it is this one. The results are the same.
-        threads: that each computes with on a CPU; 0 leaves it to PyTorch. The last digits of the
-            results may depend on it. With one worker it is set for this process.
-        channel: to take from recordings with several, from 0; None for their mean.
+        threads: number that each process computes with on a CPU; 0 leaves it to PyTorch. The last
+            digits of the results may depend on it. With one worker it is set for this process.
+        channel: which channel to take, from 0; None for the mean of all.
         posteriors: whether to return the frame posteriors as well.
         labels: ``"arpabet"`` or ``"ipa"``.
         alternatives: how many other phones to give with each.
-        precision, window, lm_scale: as for :func:`speechattn.load_model`.
+        precision: as for :func:`speechattn.load_model`.
+        window: as for :func:`speechattn.load_model`.
+        lm_scale: as for :func:`speechattn.load_model`.
 
     Yields:
         A result for each recording, in sorted order.
 
     Raises:
-        UsageError: if an input is not there or holds no audio.
+        UsageError: if an input is missing or holds no audio, or ``labels`` or ``alternatives``
+            are out of range.
         SpeechattnError: if there is no such model, or no worker can start.
     """
-    one = isinstance(inputs, (str, Path))
-    recordings = list(find_recordings([inputs] if one else inputs))
-    setup = FolderSpec(
-        str(model),
-        device,
-        threads,
-        {
-            "channel": channel,
-            "posteriors": posteriors,
-            "labels": labels,
-            "alternatives": alternatives,
-        },
-        {"precision": precision, "window": window, "lm_scale": lm_scale},
-    )
+    options = TranscribeOptions(channel, posteriors, labels, alternatives)
+    listed = [inputs] if isinstance(inputs, (str, Path)) else inputs
+    recordings = list(find_recordings(listed))
+    spec = FolderSpec(ModelSpec(str(model), device, threads, precision, window, lm_scale), options)
     workers = min(workers, len(recordings))
-    crew = (
-        ProcessPool(setup, workers, environment(threads)) if workers > 1 else InProcessPool(setup)
-    )
-    return _results(crew, recordings)
+    pool: InProcessPool | ProcessPool = InProcessPool(spec)
+    if workers > 1:
+        pool = ProcessPool(spec, workers, environment(threads))
+    return _results(pool, recordings)
 
 
 def _results(
-    crew: InProcessPool | ProcessPool, recordings: list[tuple[Path, str]]
+    pool: InProcessPool | ProcessPool, recordings: list[tuple[Path | Remote, str]]
 ) -> Iterator[FolderResult]:
-    with crew:
-        for number, result in crew.run(recordings, ordered=True):
+    with pool:
+        for number, result in pool.run(recordings, ordered=True):
             if isinstance(result, WorkerDied):
                 path, file = recordings[number]
                 message = death_message(path, result)
@@ -117,24 +114,32 @@ def _results(
 
 @dataclass(frozen=True)
 class FolderSpec:
-    """What a process needs; called, it loads the model."""
+    """What a process needs to transcribe recordings of a folder; calling it loads the model.
 
-    model: str
-    device: str
-    threads: int
-    options: dict
-    loading: dict
+    Attributes:
+        model: which model.
+        options: how each recording is transcribed.
+    """
 
-    def __call__(self) -> tuple[Callable, dict]:
-        recognizer, facts = load(self.model, self.device, self.threads, **self.loading)
-        recognizer.phones.labels(self.options["labels"])  # a model without them is refused now
-        return lambda recording, report: self._listen(recognizer, *recording, report), facts
+    model: ModelSpec
+    options: TranscribeOptions
 
-    def _listen(
-        self, recognizer, path: Path, file: str, report: Callable[[float], None]
-    ) -> FolderResult:
-        try:
-            found, warnings = listen(recognizer, path, report, **self.options)
-        except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
-            return FolderResult(path, file, None, error_message(path, error), kind_of(error))
-        return FolderResult(path, file, found, warnings=tuple(warnings))
+    def __call__(self) -> tuple[Callable, dict[str, Any]]:
+        """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
+        recognizer, facts = self.model.load()
+        recognizer.phones.labels(self.options.labels)  # refuse a model without them now
+        return functools.partial(_transcribe, recognizer, self.options), facts
+
+
+def _transcribe(
+    recognizer: Recognizer,
+    options: TranscribeOptions,
+    recording: tuple[Path | Remote, str],
+    report: Callable[[float], None],
+) -> FolderResult:
+    path, file = recording
+    try:
+        transcription, warnings = transcribe_with_warnings(recognizer, path, options, report)
+    except Exception as error:
+        return FolderResult(path, file, None, error_message(path, error), kind_of(error))
+    return FolderResult(path, file, transcription, warnings=tuple(warnings))

@@ -1,13 +1,12 @@
-"""Which recordings to transcribe, and into which files: settled before anything is transcribed.
+"""Which recordings are transcribed, and into which files; decided before the first of them.
 
-For every recording there will be one file a format, in the folders the recording has below the
-input folder: ``rec/a/b.wav`` of the input ``rec`` gives ``DIR/a/b.TextGrid``. A recording named
-itself gives ``DIR/b.TextGrid``.
+Every recording gets one file a format, in the folders that the recording has below the input
+folder: ``rec/a/b.wav`` of the input ``rec`` gives ``DIR/a/b.TextGrid``. A recording that is itself
+an input gives ``DIR/b.TextGrid``.
 
-A share of the recordings for one of several machines: ``--shard 2/8``.
-
-Which shard a recording belongs to depends on its name alone, so recordings that come and go do not
-move the others from shard to shard. The shards are of equal size by chance only.
+A :class:`Shard` is the share of the recordings for one of several machines, as in ``--shard 2/8``.
+It depends on the names of the recordings alone: those that come and go do not move the others from
+shard to shard. Shards are about equal in size, by chance.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ from speechattn.transcription.remote import Remote, find_remote, is_url
 
 # The run's own files: no output may have the name of one.
 _RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
-
-
 MOST_SHARDS = 100_000
 
 
@@ -37,9 +34,9 @@ class Recording:
 
     Attributes:
         path: of the recording, on this machine or behind a URL.
-        file: its path below the input folder, parts separated by ``/``; its name if it was
-            given as a file.
-        outputs: format, or kind of posteriors → file to write.
+        file: its path below the input folder, parts separated by ``/``; its name if it is itself
+            an input.
+        outputs: file to write for each format and kind of posteriors.
     """
 
     path: Path | Remote
@@ -52,15 +49,16 @@ def collect(
 ) -> list[Recording]:
     """Find the recordings and name their outputs, before anything is transcribed.
 
-    A folder is searched with all its folders for names with an audio suffix, in sorted order;
-    hidden files and folders (such as the ``._a.wav`` of macOS archives) are left out, links are
+    A folder is searched with all its folders for names with an audio suffix, in sorted order.
+    Hidden files and folders (such as the ``._a.wav`` of macOS archives) are left out. Links are
     followed, except to a folder that is being searched already. A file is taken whatever its
     name. A recording found twice under one output name is transcribed once.
 
     Args:
         inputs: audio files and folders, or URLs of such (:mod:`~speechattn.transcription.remote`).
         output_dir: folder for the outputs; need not exist.
-        formats: of the files each gets; see :attr:`speechattn.transcription.outputs.OutputOptions.kinds`.
+        formats: kinds of the files of each recording; see
+            :attr:`speechattn.transcription.outputs.OutputOptions.kinds`.
 
     Raises:
         UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
@@ -76,35 +74,37 @@ def collect(
         )
     if not inputs:
         raise UsageError("no input; give audio files or folders that hold some")
-    jobs: dict[str, Recording] = {}
+    found: dict[str, Recording] = {}
     for path, file in find_recordings(inputs):
         target = Path(output_dir, file)
         outputs = {kind: target.with_name(target.stem + end) for kind, end in suffixes.items()}
-        job = Recording(path, file, outputs)
-        first = jobs.setdefault(os.path.normcase(target.with_name(target.stem)), job)
+        recording = Recording(path, file, outputs)
+        first = found.setdefault(os.path.normcase(target.with_name(target.stem)), recording)
         if first.path != path and not _same_file(first.path, path):
             raise _usage_error(
                 f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
                 "rename one or transcribe them into different folders"
             )
-    recordings = {os.path.realpath(job.path) for job in jobs.values() if isinstance(job.path, Path)}
-    for job in jobs.values():
-        for output in job.outputs.values():
-            if os.path.realpath(output) in recordings:
+    recordings = list(found.values())
+    local = {os.path.realpath(each.path) for each in recordings if isinstance(each.path, Path)}
+    for recording in recordings:
+        for output in recording.outputs.values():
+            if os.path.realpath(output) in local:
                 raise _usage_error(
-                    f"{output}: the output for {job.path} would replace a recording; "
+                    f"{output}: the output for {recording.path} would replace a recording; "
                     "choose another output folder"
                 )
             if output.parent == Path(output_dir) and _RESERVED.fullmatch(output.name):
                 raise _usage_error(
-                    f"{output}: the output for {job.path} would replace the run's own record; "
+                    f"{output}: the output for {recording.path} would replace the run's own "
+                    "record; "
                     "rename the recording or leave out this format"
                 )
-    return list(jobs.values())
+    return recordings
 
 
 def find_recordings(inputs: Sequence[str | Path]) -> Iterator[tuple[Path | Remote, str]]:
-    """The recordings of inputs, as :func:`collect` finds them, with their relative paths.
+    """Yield the recordings of inputs, as :func:`collect` finds them, with their relative paths.
 
     Raises:
         UsageError: if an input does not exist, is a folder that cannot be searched or holds no
@@ -119,17 +119,17 @@ def _usage_error(message: str) -> UsageError:
 
 
 def _recordings(item: str | Path) -> Iterator[tuple[Path | Remote, str]]:
-    """The recordings of one input with their relative paths."""
+    """Yield the recordings of one input with their relative paths."""
     if is_url(item):
-        yield from find_remote(item, _audio_suffixes())
+        yield from find_remote(str(item), _audio_suffixes())
         return
     path = Path(item)
     try:
-        os.stat(item)  # not of `path`: Path("") would be the current folder
+        os.stat(item)  # noqa: PTH116 - not of `path`: Path("") would be the current folder
     except OSError as error:
         message = f"{str(item)!r}: {error.strerror}; check the name of this input"
         raise _usage_error(message) from error
-    if not os.path.isdir(path):
+    if not os.path.isdir(path):  # noqa: PTH112 - false without permission, where Path raises
         yield path, path.name
         return
     found = False
@@ -142,9 +142,14 @@ def _recordings(item: str | Path) -> Iterator[tuple[Path | Remote, str]]:
 
 
 def _search(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Path]:
-    """Audio files below a folder, sorted; ``ancestors`` are (device, inode) of those above it."""
+    """Yield the audio files below a folder, sorted.
+
+    Args:
+        folder: that is searched.
+        ancestors: device and inode of each folder above it.
+    """
     try:
-        status = os.stat(folder)
+        status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         message = f"{folder}: cannot be searched ({error.strerror}); check its permissions"
@@ -157,16 +162,16 @@ def _search(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Pa
         if entry.name.startswith("."):
             continue
         path = folder / entry.name
-        # The entry knows of a folder that cannot be entered, the path what a link leads to.
-        if entry.is_dir(follow_symlinks=False) or os.path.isdir(path):
+        # The entry knows a folder that cannot be entered; the path, what a link leads to.
+        if entry.is_dir(follow_symlinks=False) or os.path.isdir(path):  # noqa: PTH112 - as above
             yield from _search(path, (*ancestors, identity))
         elif path.suffix.lower() in suffixes:
-            # Links that lead nowhere come along and fail by name: nothing is left out unsaid.
+            # A link that leads nowhere is among them, so that it fails by name.
             yield path
 
 
 def _audio_suffixes() -> frozenset[str]:
-    # Imported here: it brings audio libraries, which `speechattn --help` does without.
+    # Imported here: it needs audio libraries, which `speechattn --help` does without.
     from speechattn.audio.load import AUDIO_SUFFIXES
 
     return AUDIO_SUFFIXES
@@ -176,7 +181,7 @@ def _same_file(one: Path | Remote, other: Path | Remote) -> bool:
     if not (isinstance(one, Path) and isinstance(other, Path)):
         return one == other
     try:
-        return os.path.samefile(one, other)
+        return one.samefile(other)
     except OSError:  # a link that leads nowhere
         return False
 
@@ -193,16 +198,16 @@ class Shard:
 
     @property
     def suffix(self) -> str:
-        """What names of the run's own files have before theirs."""
+        """Part of the names of the run's own files, before their suffix."""
         return f"-{self.index}-of-{self.count}"
 
-    def pick(self, jobs: Iterable[Recording]) -> list[Recording]:
-        """The jobs of this shard, in their order."""
-        return [job for job in jobs if _number(job.file) % self.count == self.index - 1]
+    def pick(self, recordings: Iterable[Recording]) -> list[Recording]:
+        """Return the recordings of this shard, in their order."""
+        return [each for each in recordings if _hash(each.file) % self.count == self.index - 1]
 
 
 def parse_shard(text: str) -> Shard:
-    """Read ``i/n``.
+    """Parse ``i/n``.
 
     Raises:
         UsageError: if it is no such pair, or ``i`` is not from 1 to ``n``.
@@ -217,29 +222,30 @@ def parse_shard(text: str) -> Shard:
     return Shard(index, count)
 
 
-def _number(file: str) -> int:
+def _hash(file: str) -> int:
     return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big")
 
 
 def input_state(path: Path | Remote) -> tuple[int, int] | None:
-    """Size and time of the last change of a recording; None if it cannot be looked at.
+    """Return the size in bytes and the time of the last change of a recording, in nanoseconds.
 
-    For one behind a URL, a number that stands for its state instead of the time.
+    Of a recording behind a URL, a number that stands for its state takes the place of the time.
+    None if they cannot be read.
     """
     if isinstance(path, Remote):
         try:
             return path.state()
-        except Exception:  # noqa: BLE001 - every file system has errors of its own
+        except Exception:  # every file system has errors of its own
             return None
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
 
 
-def size_of(job: Recording) -> int:
-    """Bytes of a recording, 0 if it cannot be looked at; behind a URL, when it was listed."""
-    if isinstance(job.path, Remote):
-        return job.path.size
-    return (input_state(job.path) or (0, 0))[0]
+def size_of(recording: Recording) -> int:
+    """Return the bytes of a recording, 0 if unknown; behind a URL, when it was listed."""
+    if isinstance(recording.path, Remote):
+        return recording.path.size
+    return (input_state(recording.path) or (0, 0))[0]

@@ -1,18 +1,18 @@
-"""The journal of a run: which recordings are done, known again after whatever ended the run.
+"""The journal of a run: which recordings are done, whatever ended the run.
 
-``journal.jsonl`` has a line for every recording that has been done, in the order in which they
-were, added after its outputs are written::
+``journal.jsonl`` gets a line for every recording, as it is done, after its outputs are written::
 
     {"file": ..., "input": [size, mtime_ns], "outputs": {"ctm": [size, crc32]}, "record": {...}}
 
 ``record`` is the recording's line of ``transcripts.jsonl``. Of two lines for one recording the
-later one counts. A line that is torn, because a machine lost power while it was written, is no
-line: its recording is done again. So is one whose outputs are not as the line says: to bring each
-to the disk before its line would take longer than to transcribe a short recording.
+later one counts. A torn line, written while a machine lost power, does not count: its recording is
+done again. So is a recording whose outputs differ from what its line says. (To wait for the disk
+before each line would take longer than to transcribe a short recording.)
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from speechattn.errors import CRASH, LASTING, WAYS_OUT, SpeechattnError
 from speechattn.files import temporary_path
@@ -31,23 +31,22 @@ from speechattn.transcription.remote import Remote
 from speechattn.transcription.workers.worker import WorkerDied
 
 if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Transcription
-
+    from speechattn.inference.transcription import Transcription
 
 FLUSH_SECONDS = 5.0  # of work that a power failure may undo
 
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What the journal has on a recording, and where.
+    """A line of the journal, without its record.
 
     Attributes:
         path: the journal.
-        offset: of the line in it, bytes.
-        input: size in bytes and time of the last change, nanoseconds, of the recording when it was
-            read; None if it could not be looked at.
-        outputs: size in bytes and checksum of what was written for it, by kind; None if it failed.
-        kind: of its failure, None if it went well.
+        offset: where the line begins in it, bytes.
+        input: size in bytes and time of the last change in nanoseconds of the recording when it was
+            read; None if they could not be read.
+        outputs: size in bytes and checksum of each output file, by kind; None if it failed.
+        kind: kind of its failure; None if it succeeded.
     """
 
     path: Path
@@ -61,31 +60,31 @@ class Journal:
     """A journal that a run adds to; a context manager.
 
     Args:
-        path: of the file, made if it is not there. What a torn line left at its end is cut off.
+        path: of the file, made if it is missing. A torn line at its end is cut off.
 
     Attributes:
-        entries: file of a job → what the journal has on it, those added included.
+        entries: entry of each recording, by its file, those added included.
 
     Raises:
         OSError: if the file cannot be made, read or written.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.entries, end = read_journal(path)
-        self._file: BinaryIO = open(path, "ab")  # noqa: SIM115 - closed by __exit__
+        self._file: BinaryIO = path.open("ab")  # closed by __exit__
         self._file.truncate(end)
         self._end = end
         self._flushed = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, line: dict) -> JournalEntry:
-        """Write a line, of the form above, of a recording whose outputs are there."""
+    def add(self, line: dict[str, Any]) -> JournalEntry:
+        """Write a line, of the form above, for a recording whose outputs have been written."""
         data = json.dumps(line, allow_nan=False).encode("ascii") + b"\n"
         try:
             self._file.write(data)
@@ -100,20 +99,21 @@ class Journal:
         return entry
 
     def flush(self) -> None:
-        """Bring it to the disk."""
+        """Wait until it is on the disk."""
         os.fsync(self._file.fileno())
         self._flushed = time.monotonic()
 
 
 def read_journal(path: Path) -> tuple[dict[str, JournalEntry], int]:
-    """What a journal has on each recording, and where its last whole line ends, bytes.
+    """Read a journal; one that is missing is empty.
 
-    A journal that is not there is empty.
+    Returns:
+        The entry of each recording, by its file, and where the last whole line ends, in bytes.
     """
     entries: dict[str, JournalEntry] = {}
     end = offset = 0
     try:
-        file = open(path, "rb")  # noqa: SIM115 - the next line is its block
+        file = path.open("rb")
     except FileNotFoundError:
         return entries, end
     with file:
@@ -126,8 +126,8 @@ def read_journal(path: Path) -> tuple[dict[str, JournalEntry], int]:
     return entries, end
 
 
-def _whole_line(data: bytes) -> dict | None:
-    """A line of the journal; None for what is torn or damaged."""
+def _whole_line(data: bytes) -> dict[str, Any] | None:
+    """Parse a line of the journal; None if it is torn or damaged."""
     try:
         line = json.loads(data) if data.endswith(b"\n") else None
     except (ValueError, RecursionError):
@@ -135,23 +135,25 @@ def _whole_line(data: bytes) -> dict | None:
     if not isinstance(line, dict) or not line.keys() >= _KEYS:
         return None
     state, outputs, record = line["input"], line["outputs"], line["record"]
-    right = (
+    valid = (
         isinstance(line["file"], str)
-        and (state is None or _pair(state))
-        and (outputs is None or (isinstance(outputs, dict) and all(map(_pair, outputs.values()))))
+        and (state is None or _is_pair(state))
+        and (
+            outputs is None or (isinstance(outputs, dict) and all(map(_is_pair, outputs.values())))
+        )
         and isinstance(record, dict)
         and all(isinstance(record.get(key, ...), kind) for key, kind in _RECORD.items())
         and (record["status"] == "ok") == (outputs is not None) == (record["duration"] is not None)
     )
-    return line if right else None
+    return line if valid else None
 
 
-def _pair(value: object) -> bool:
+def _is_pair(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2
 
 
 _KEYS = {"file", "input", "outputs", "record"}
-_RECORD = {  # keys of a record and what they hold
+_RECORD: dict[str, type | tuple[type, ...]] = {  # keys of a record and the types of their values
     "file": str,
     "status": str,
     "duration": (float, int, type(None)),
@@ -162,20 +164,20 @@ _RECORD = {  # keys of a record and what they hold
 }
 
 
-def _journal_entry(path: Path, offset: int, line: dict) -> JournalEntry:
+def _journal_entry(path: Path, offset: int, line: dict[str, Any]) -> JournalEntry:
     state, outputs = line["input"], line["outputs"]
     if outputs is not None:
         outputs = {kind: tuple(value) for kind, value in outputs.items()}
     return JournalEntry(path, offset, state and tuple(state), outputs, line["record"]["kind"])
 
 
-def read_records(entries: Iterable[JournalEntry]) -> Iterator[dict]:
-    """Yields the lines of ``transcripts.jsonl`` of entries."""
+def read_records(entries: Iterable[JournalEntry]) -> Iterator[dict[str, Any]]:
+    """Yield the lines of ``transcripts.jsonl`` of entries."""
     files: dict[Path, BinaryIO] = {}
     try:
         for entry in entries:
             if entry.path not in files:
-                files[entry.path] = open(entry.path, "rb")  # noqa: SIM115 - closed below
+                files[entry.path] = entry.path.open("rb")
             files[entry.path].seek(entry.offset)
             yield json.loads(files[entry.path].readline())["record"]
     finally:
@@ -183,44 +185,47 @@ def read_records(entries: Iterable[JournalEntry]) -> Iterator[dict]:
             file.close()
 
 
-def is_done(job: Recording, entry: JournalEntry | None) -> bool:
-    """Whether a job need not be done again.
+def is_done(recording: Recording, entry: JournalEntry | None) -> bool:
+    """Whether a recording need not be transcribed again.
 
-    It has been done, its recording has not been changed since, and its outputs are there and
-    whole; or it failed for a reason that lies in the recording.
+    This is so if it has been transcribed, has not been changed since, and its outputs are as they
+    were written; or if it failed for a reason that lies in the recording.
     """
-    if entry is None or entry.input is None or entry.input != input_state(job.path):
+    if entry is None or entry.input is None or entry.input != input_state(recording.path):
         return False
     if entry.outputs is None:
         return entry.kind in LASTING
-    if entry.outputs.keys() != job.outputs.keys():
+    if entry.outputs.keys() != recording.outputs.keys():
         return False
     try:
-        return all(_is_as(job.outputs[kind], state) for kind, state in entry.outputs.items())
+        return all(_has_state(recording.outputs[kind], s) for kind, s in entry.outputs.items())
     except OSError:
         return False
 
 
-def _is_as(path: Path, state: tuple[int, int]) -> bool:
-    return os.stat(path).st_size == state[0] and output_state(path) == state
+def _has_state(path: Path, state: tuple[int, int]) -> bool:
+    return path.stat().st_size == state[0] and output_state(path) == state
 
 
 def output_state(path: Path) -> tuple[int, int]:
-    """Size in bytes and CRC-32 of a file.
+    """Return the size in bytes and the CRC-32 of a file.
 
     Raises:
         OSError: if it cannot be read.
     """
     size = crc = 0
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while piece := file.read(1 << 20):
             size, crc = size + len(piece), zlib.crc32(piece, crc)
     return size, crc
 
 
-def _record_of(job: Recording, transcription: Transcription, warnings: list[str]) -> dict:
+def success_record(
+    recording: Recording, transcription: Transcription, warnings: list[str]
+) -> dict[str, Any]:
+    """Return the line of ``transcripts.jsonl`` of a recording that was transcribed."""
     return {
-        "file": job.file,
+        "file": recording.file,
         "duration": float(transcription.duration),
         "sample_rate": int(transcription.sample_rate),
         "status": "ok",
@@ -231,48 +236,57 @@ def _record_of(job: Recording, transcription: Transcription, warnings: list[str]
     }
 
 
-def failure_line(job: Recording, message: str, kind: str, state: tuple[int, int] | None) -> dict:
-    """The journal's line of a recording that failed; what there was of its outputs is removed."""
-    record = {
-        "file": job.file,
+def failure_line(
+    recording: Recording, message: str, kind: str, state: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Return the journal's line of a recording that failed, and remove any outputs of it.
+
+    Args:
+        recording: that failed.
+        message: why, one line.
+        kind: kind of failure, one of :mod:`speechattn.errors`.
+        state: from :func:`~speechattn.transcription.inputs.input_state`.
+    """
+    record: dict[str, Any] = {
+        "file": recording.file,
         "duration": None,
         "sample_rate": None,
         "status": "error",
-        "error": message + _remove_outputs(job),
+        "error": message + _remove_outputs(recording),
         "kind": kind,
         "warnings": [],
         "phones": [],
     }
-    return {"file": job.file, "input": state, "outputs": None, "record": record}
+    return {"file": recording.file, "input": state, "outputs": None, "record": record}
 
 
-def death_line(job: Recording, died: WorkerDied) -> dict:
-    """The journal's line of a recording whose process died."""
-    discard_temporaries(job)
-    return failure_line(job, death_message(job.path, died), CRASH, input_state(job.path))
+def death_line(recording: Recording, died: WorkerDied) -> dict[str, Any]:
+    """Return the journal's line of a recording whose process died."""
+    discard_temporaries(recording)
+    message, state = death_message(recording.path, died), input_state(recording.path)
+    return failure_line(recording, message, CRASH, state)
 
 
 def death_message(path: Path | Remote, died: WorkerDied) -> str:
-    """One line that says which recording's process died, and how."""
-    return f"{one_line(str(path))}: {died.reason}; free memory, use fewer workers or convert the recording"
+    """Return one line that says which recording's process died, and how."""
+    name = one_line(str(path))
+    return f"{name}: {died.reason}; free memory, use fewer workers or convert the recording"
 
 
-def discard_temporaries(job: Recording) -> None:
-    """Remove what a killed process left of the outputs; nobody else may be writing them."""
-    for path in job.outputs.values():
-        try:
+def discard_temporaries(recording: Recording) -> None:
+    """Remove temporary files of a killed process; no other process may be writing the outputs."""
+    for path in recording.outputs.values():
+        with contextlib.suppress(OSError):
             temporary_path(path).unlink()
-        except OSError:
-            pass
 
 
-def _remove_outputs(job: Recording) -> str:
-    """Remove what an earlier run, or this one, wrote for a job that failed.
+def _remove_outputs(recording: Recording) -> str:
+    """Remove what an earlier run, or this one, wrote for a recording that failed.
 
     Returns:
-        What to add to the error message: nothing, or which file could not be removed.
+        Addition to the error message: nothing, or which file could not be removed.
     """
-    for path in job.outputs.values():
+    for path in recording.outputs.values():
         try:
             if path.is_symlink() or path.is_file():
                 path.unlink()
@@ -282,14 +296,14 @@ def _remove_outputs(job: Recording) -> str:
 
 
 def error_message(path: Path | Remote, error: Exception) -> str:
-    """One line that says which recording failed and why."""
+    """Return one line that says which recording failed and why."""
     if isinstance(error, SpeechattnError):
         message = str(error)
     elif isinstance(error, OSError) and error.strerror:
-        way_out = WAYS_OUT.get(error.errno, "check the file")
+        way_out = WAYS_OUT.get(error.errno or 0, "check the file")
         message = f"{error.filename or path}: {error.strerror}; {way_out}"
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        # The second is PyTorch's, for a GPU.
+        # OutOfMemoryError is PyTorch's, for a GPU.
         message = "not enough memory; split the recording, close other programs or use the CPU"
     else:
         message = f"{type(error).__name__}: {error}"

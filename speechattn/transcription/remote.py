@@ -1,7 +1,7 @@
 """Recordings behind a URL, such as ``s3://bucket/folder`` or ``zip://folder::archive.zip``.
 
-What `fsspec <https://filesystem-spec.readthedocs.io>`_ can list and read will do. A recording is
-copied to a temporary file while it is transcribed, so the disk holds a handful of them at a time.
+Any URL works that `fsspec <https://filesystem-spec.readthedocs.io>`_ can list and read. A recording
+is copied to a temporary file while it is transcribed, so the disk holds a few of them at a time.
 """
 
 from __future__ import annotations
@@ -13,30 +13,24 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from speechattn.errors import MISSING, NO_ACCESS, AudioError, UsageError
 from speechattn.text import one_line
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
-# What file systems say of a file that is another thing when it has been changed.
-_MARKS = (
-    "ETag",
-    "etag",
-    "md5Hash",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "modified",
-)
-_MARKS += ("created", "generation", "CRC", "date_time")
-_LONGEST_NAME = 100  # characters of a recording's name that its copy has, the last ones
+# Facts about a file that differ after it has been changed, as various file systems call them.
+_MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
+_MORE_MARKS = ("modified", "created", "generation", "CRC", "date_time")
+_LONGEST_NAME = 100  # characters; the name of a copy is the end of the recording's
 
 
 def is_url(item: str | os.PathLike) -> bool:
-    """Whether an input names something behind a URL, and not a file that is there."""
-    return isinstance(item, str) and bool(_URL.match(item)) and not os.path.exists(item)
+    """Whether an input is a URL, and not a file that exists."""
+    if not isinstance(item, str) or not _URL.match(item):
+        return False
+    return not os.path.exists(item)  # noqa: PTH110 - false without permission, where Path raises
 
 
 @dataclass(frozen=True)
@@ -44,10 +38,10 @@ class Remote:
     """A recording behind a URL; used like its path.
 
     Attributes:
-        url: input it was found in, for fsspec.
+        url: the input that it was found in, for fsspec.
         path: its path in that file system.
-        shown: what it is called for people.
-        size: bytes, when it was listed.
+        shown: its name in messages.
+        size: in bytes, when it was listed.
     """
 
     url: str
@@ -60,27 +54,28 @@ class Remote:
 
     @property
     def name(self) -> str:
-        """Without folders."""
+        """Its name, without folders."""
         return self.path.rpartition("/")[2]
 
     def state(self) -> tuple[int, int]:
-        """Size in bytes, and a number that is another one when it has been changed.
+        """Return the size in bytes, and a number that differs after the recording has changed.
 
         Raises:
-            OSError: if it cannot be looked at.
+            OSError: if they cannot be read.
         """
         system, _ = _open(self.url)
         system.invalidate_cache()
         info = system.info(self.path)
-        marks = repr([(key, str(info[key])) for key in _MARKS if key in info])
+        known = [key for key in (*_MARKS, *_MORE_MARKS) if key in info]
+        marks = repr([(key, str(info[key])) for key in known])
         return int(info.get("size") or 0), zlib.crc32(marks.encode())
 
     @contextlib.contextmanager
     def copied(self) -> Iterator[Path]:
-        """A copy on this machine, for the block.
+        """Copy the recording to this machine, for the block.
 
         Raises:
-            AudioError: if it is not there or cannot be read.
+            AudioError: if it does not exist or cannot be read.
             OSError: if it cannot be read, or there is no room for it.
         """
         system, _ = _open(self.url)
@@ -99,11 +94,11 @@ class Remote:
 
 
 def find_remote(url: str, suffixes: frozenset[str]) -> Iterator[tuple[Remote, str]]:
-    """The recordings behind a URL with their relative paths, as for a local input.
+    """Yield the recordings behind a URL with their relative paths, as for a local input.
 
     Args:
         url: of a file, or of a folder that is searched with all its folders.
-        suffixes: of names that are taken from a folder, in lower case.
+        suffixes: lower-case suffixes of the names that are taken from a folder.
 
     Raises:
         UsageError: if fsspec or what it needs is missing, or nothing is found.
@@ -128,7 +123,7 @@ def find_remote(url: str, suffixes: frozenset[str]) -> Iterator[tuple[Remote, st
     for path, info in found.items():
         file = path[len(prefix) :] if path.startswith(prefix) else path.lstrip("/")
         hidden = any(part.startswith(".") for part in file.split("/"))
-        if not hidden and os.path.splitext(file)[1].lower() in suffixes:
+        if not hidden and PurePosixPath(file).suffix.lower() in suffixes:
             shown = f"{head.rstrip('/')}/{file}{chain}{rest}"
             known[file] = Remote(url, path, shown, int(info.get("size") or 0))
     if not known:
@@ -140,8 +135,8 @@ def find_remote(url: str, suffixes: frozenset[str]) -> Iterator[tuple[Remote, st
         yield known[file], file
 
 
-def _open(url: str) -> tuple:
-    """File system and path of a URL."""
+def _open(url: str) -> tuple[Any, str]:
+    """Return the file system of fsspec and the path of a URL."""
     try:
         import fsspec
     except ImportError:

@@ -1,9 +1,8 @@
-"""What a run keeps in its output folder about itself: names, the lock, and ``run.json``.
+"""The run's own files in its output folder: their names, the lock, ``run.json``, its summary.
 
-``run.json`` says what the outputs were made with, so that they can be made again, and that a
-resumed run does not mix what does not belong together. What came of the run is added at its end.
-
-The account of a run: how much went well, what failed and why, what looked odd.
+``run.json`` says what the outputs were made with, so that they can be made again, and so that a
+resumed run does not mix outputs of different settings. The :class:`Summary` is added at the end:
+how many recordings succeeded, what failed and why, what looked unusual.
 """
 
 from __future__ import annotations
@@ -15,26 +14,34 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from speechattn.errors import UsageError
 from speechattn.files import atomic_write_text, temporary_path
 from speechattn.text import one_line
 from speechattn.transcription.inputs import Shard
 
+fcntl: ModuleType | None
 try:
     import fcntl
-except ImportError:  # on Windows there is no lock
+except ImportError:  # Windows has no such lock
     fcntl = None
 
 LOCK = ".lock"
 _ANEW = "run without --resume to start anew, or choose another output folder"
-# Of run.json: what must be the same for a run to go on.
+# Keys of run.json that must be the same for a run to go on.
 _FIXED = ("speechattn", "model", "device", "precision", "settings")
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The run's own files in an output folder; a shard has others than the whole."""
+    """The run's own files in an output folder; those of a shard have names of their own.
+
+    Attributes:
+        folder: output folder.
+        shard: of the run; None for a run of all recordings.
+    """
 
     folder: Path
     shard: Shard | None = None
@@ -48,12 +55,12 @@ class RunFiles:
 
     @property
     def run(self) -> Path:
-        """What the run is."""
+        """What the run was made with, and its summary."""
         return self._path("run", ".json")
 
     @property
     def journal(self) -> Path:
-        """What it has done."""
+        """The recordings that it has done."""
         return self._path("journal", ".jsonl")
 
     @property
@@ -62,45 +69,45 @@ class RunFiles:
         return self._path("transcripts", ".jsonl")
 
     def shards(self) -> list[RunFiles]:
-        """Those of the shards that have worked in this folder, in order."""
-        found = []
+        """Return the files of the shards that have worked in this folder, in order."""
+        numbers = []
         for path in self.folder.glob("journal-*-of-*.jsonl"):
             with contextlib.suppress(ValueError):
                 _, index, _, count = path.stem.split("-")
-                found.append(RunFiles(self.folder, Shard(int(index), int(count))))
-        return sorted(found, key=lambda files: (files.shard.count, files.shard.index))
+                numbers.append((int(count), int(index)))
+        return [RunFiles(self.folder, Shard(index, count)) for count, index in sorted(numbers)]
 
     def remove(self) -> None:
-        """Remove them, and for the whole those of all shards, as a run does that starts anew."""
+        """Remove the files, and for a run of all recordings those of all shards."""
         for files in (self, *([] if self.shard else self.shards())):
             for path in (files.transcripts, files.run, files.journal):
                 path.unlink(missing_ok=True)
-            if files.shard and not self.shard:  # nobody holds it: this run has the folder
+            if files.shard and not self.shard:  # it is free: this run has locked the folder
                 files._lock.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder, and keep other runs out of it: shards only let shards in.
+        """Make the folder and lock it for this run; shards share it with other shards.
 
-        A process that ends, in whatever way, leaves no lock.
+        The lock ends with the process, however that ends.
 
         Raises:
             UsageError: if another run is at work in the folder.
             OSError: if the folder cannot be made or written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as held:
-            held.enter_context(_lock(self.folder / LOCK, shared=self.shard is not None))
+        with contextlib.ExitStack() as locks:
+            locks.enter_context(_lock(self.folder / LOCK, shared=self.shard is not None))
             if self.shard:
-                held.enter_context(_lock(self._lock))
-            for path in (self.run, self.transcripts):  # what a killed run left of them
+                locks.enter_context(_lock(self._lock))
+            for path in (self.run, self.transcripts):  # left by a killed run
                 temporary_path(path).unlink(missing_ok=True)
             yield
 
 
 @contextlib.contextmanager
 def _lock(path: Path, *, shared: bool = False) -> Iterator[None]:
-    with open(path, "ab") as file:
+    with path.open("ab") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -114,7 +121,7 @@ def _lock(path: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def write_record(path: Path, record: dict) -> None:
+def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write ``run.json``.
 
     Raises:
@@ -123,7 +130,7 @@ def write_record(path: Path, record: dict) -> None:
     atomic_write_text(path, json.dumps(record, indent=2) + "\n")
 
 
-def read_record(path: Path) -> dict | None:
+def read_record(path: Path) -> dict[str, Any] | None:
     """Read ``run.json``; None if there is none.
 
     Raises:
@@ -141,16 +148,16 @@ def read_record(path: Path) -> dict | None:
     return record
 
 
-def check_same(path: Path, old: dict, new: dict) -> None:
-    """Refuse to go on with a run that was made in another way.
+def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Refuse to go on with a run that was made with other settings.
 
     Args:
         path: of the old record.
-        old: what it says.
-        new: what the run would say now; keys that it lacks are not compared.
+        old: the old record.
+        new: the record of the run as it is now; keys that it lacks are not compared.
 
     Raises:
-        UsageError: if they differ; names the first key and both values.
+        UsageError: if they differ; it names the first key and both values.
     """
     before, now = _flat(old), _flat(new)
     for key in dict.fromkeys((*now, *before)):
@@ -163,9 +170,9 @@ def check_same(path: Path, old: dict, new: dict) -> None:
             )
 
 
-def _flat(record: dict, prefix: str = "") -> dict:
-    """Nested dictionaries as one, keys joined by dots."""
-    flat = {}
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested dictionaries; keys are joined by dots."""
+    flat: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
@@ -175,13 +182,13 @@ def _flat(record: dict, prefix: str = "") -> dict:
 
 
 def sync_disks() -> None:
-    """Bring everything to the disk that has been written, where the system can."""
+    """Wait until everything that was written is on the disk, where the system can."""
     if hasattr(os, "sync"):
         os.sync()
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can."""
+    """Wait until the names in a folder are on the disk, where the system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -192,18 +199,18 @@ def sync_folder(folder: Path) -> None:
 
 @dataclass
 class Summary:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        succeeded: number of recordings transcribed.
-        failures: (file, kind of failure, message) of the others, in input order.
+        succeeded: number of recordings that were transcribed.
+        failures: file, kind of failure and message of the others, in input order.
         warnings: number of recordings with each kind of warning.
-        warned: number of recordings with any.
-        audio_seconds: length of what was transcribed.
-        kept: number of recordings, of both sorts, that an earlier run had done.
-        new_audio_seconds: length of what was transcribed, without what was kept.
-        wall_seconds: time it took, without loading the model.
-        complete: whether every recording was dealt with.
+        warned: number of recordings with any warning.
+        audio_seconds: length of the recordings that were transcribed.
+        kept: number of recordings, transcribed or failed, that an earlier run had done.
+        new_audio_seconds: length of those that this run transcribed.
+        wall_seconds: time that the run took, without loading the model.
+        complete: whether every recording was processed.
     """
 
     succeeded: int = 0
@@ -218,15 +225,15 @@ class Summary:
 
     @property
     def errors(self) -> list[str]:
-        """One message a failed recording, in input order."""
+        """Message of each failed recording, in input order."""
         return [message for _, _, message in self.failures]
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of audio a second of work, of what was not kept."""
+        """Seconds of audio that this run transcribed in a second."""
         return self.new_audio_seconds / self.wall_seconds if self.wall_seconds > 0 else 0.0
 
-    def add(self, record: dict, *, kept: bool = False) -> None:
+    def add(self, record: dict[str, Any], *, kept: bool = False) -> None:
         """Count a recording by its line of ``transcripts.jsonl``."""
         self.kept += kept
         if record["status"] != "ok":
@@ -239,8 +246,8 @@ class Summary:
         self.warned += bool(record["warnings"])
         self.warnings.update({warning.partition(":")[0] for warning in record["warnings"]})
 
-    def to_dict(self) -> dict:
-        """As JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON values."""
         return {
             "complete": self.complete,
             "files": self.succeeded + len(self.failures),

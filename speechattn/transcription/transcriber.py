@@ -1,8 +1,7 @@
-"""One recording of many: transcribed, its files written, and whatever goes wrong put into words.
+"""Transcribe recordings of a batch: their files, their lines of the journal, what went wrong.
 
-Several recordings of many at a time: short ones go through the encoder together.
-
-What comes of each is what comes of it alone (:mod:`~speechattn.encoder.varlen`).
+Short recordings go through the encoder together. The results are those of each alone
+(:mod:`~speechattn.encoder.varlen`).
 """
 
 from __future__ import annotations
@@ -12,214 +11,300 @@ import functools
 import os
 import stat
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechattn.errors import CHANGED, AudioError, kind_of
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.process import environment
 from speechattn.text import one_line
 from speechattn.transcription.inputs import Recording, input_state, size_of
 from speechattn.transcription.journal import (
-    _record_of,
     discard_temporaries,
     error_message,
     failure_line,
     output_state,
+    success_record,
 )
 from speechattn.transcription.outputs import OutputOptions, RecordingOutputs
 from speechattn.transcription.remote import Remote
-from speechattn.transcription.workers.pool import Grouping
+from speechattn.transcription.workers.grouping import Grouping
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from speechattn.inference.recognizer import Recognizer, Transcription
-
+    from speechattn.inference.recognizer import Recognizer
+    from speechattn.inference.transcription import Prepared, Transcription
 
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
-
-
-AT_A_TIME = 16  # recordings; with more a run gains no speed
+AT_A_TIME = 16  # recordings that are encoded together; more bring no further speed
 SHORT_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 16 kHz
-
-
-LOW_CONFIDENCE = 0.5  # mean over a recording's phones; that of the shared corpora is above
+LOW_CONFIDENCE = 0.5  # mean over a recording's phones; the shared corpora are above
 
 
 @dataclass(frozen=True)
-class TranscriberSpec:
-    """What a process needs to transcribe recordings; called, it loads the model.
+class ModelSpec:
+    """Which model a process loads, and how.
 
     Attributes:
-        model: name or folder.
+        name: name or folder.
         device: as for :func:`speechattn.load_model`.
-        threads: that the encoder computes with on a CPU; 0 leaves it to PyTorch. Sums of many
-            numbers, and so the last bits of what comes out, may depend on it.
-        options: what is written for each recording.
-        channel: to take from recordings with several, from 0; None for their mean.
-        precision, window, lm_scale: as for :func:`speechattn.load_model`.
+        threads: number that the encoder computes with on a CPU; 0 leaves it to PyTorch. The last
+            bits of the results may depend on it.
+        precision: as for :func:`speechattn.load_model`.
+        window: as for :func:`speechattn.load_model`.
+        lm_scale: as for :func:`speechattn.load_model`.
     """
 
-    model: str
-    device: str
-    threads: int
-    options: OutputOptions
-    channel: int | None = None
+    name: str
+    device: str = "auto"
+    threads: int = 1
     precision: str = "fp32"
     window: tuple[int, int] | None = None
     lm_scale: float | None = None
 
-    def __call__(self) -> tuple[Callable[[Recording, Callable[[float], None]], dict], dict]:
-        """The function for a :class:`~speechattn.transcription.inputs.Recording`, and what there is to know of it."""
-        pass
+    def load(self) -> tuple[Recognizer, dict[str, Any]]:
+        """Load the model into this process and set its number of threads.
 
-        recognizer, facts = load(
-            self.model,
-            self.device,
-            self.threads,
+        Returns:
+            The model, and what it computes on and in (``device``, ``precision``).
+        """
+        if "numpy" not in sys.modules:  # NumPy reads the variables when it is imported
+            os.environ.update(environment(self.threads))
+        if self.threads:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        from speechattn.inference.recognizer import load_model
+
+        recognizer = load_model(
+            self.name,
+            device=self.device,
             precision=self.precision,
             window=self.window,
             lm_scale=self.lm_scale,
         )
-        recognizer.phones.labels(self.options.labels)  # a model without them is refused now
-        return Transcriber(recognizer, self.options, self.channel), facts
+        return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
 
 
-def load(model: str, device: str, threads: int, **options) -> tuple[Recognizer, dict]:
-    """Load a model into this process, with the number of threads that it is to compute with.
+@dataclass(frozen=True)
+class TranscriberSpec:
+    """What a process needs to transcribe recordings; calling it loads the model.
+
+    Attributes:
+        model: which model.
+        outputs: files that are written for each recording.
+        options: how each recording is transcribed.
+    """
+
+    model: ModelSpec
+    outputs: OutputOptions
+    options: TranscribeOptions
+
+    def __call__(self) -> tuple[Transcriber, dict[str, Any]]:
+        """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
+        recognizer, facts = self.model.load()
+        recognizer.phones.labels(self.options.labels)  # refuse a model without them now
+        return Transcriber(recognizer, self.outputs, self.options), facts
+
+
+class Transcriber:
+    """Transcribes recordings: the function for tasks that a worker calls.
+
+    See :mod:`speechattn.transcription.workers.worker`.
 
     Args:
-        model, device, options: as for :func:`speechattn.load_model`.
-        threads: 0 leaves them to PyTorch.
-
-    Returns:
-        The model, and what it computes on and in (``device``, ``precision``).
+        recognizer: has the methods ``prepare``, ``encode`` and ``finish``, and ``phones``.
+        outputs: files that are written for each recording.
+        options: how each recording is transcribed.
     """
-    if "numpy" not in sys.modules:  # later it is of no use
-        os.environ.update(environment(threads))
-    if threads:
-        import torch
 
-        torch.set_num_threads(threads)
-    from speechattn.inference.recognizer import load_model
+    def __init__(
+        self, recognizer: Recognizer, outputs: OutputOptions, options: TranscribeOptions
+    ) -> None:
+        self.recognizer, self.outputs, self.options = recognizer, outputs, options
 
-    recognizer = load_model(model, device=device, **options)
-    return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
+    def __call__(self, recording: Recording, report: Callable[[float], None]) -> dict[str, Any]:
+        """Transcribe one recording; see :meth:`several`."""
+        return self.several([recording], lambda _, share: report(share))[0]
+
+    def several(
+        self, recordings: Sequence[Recording], report: Callable[[int, float], None]
+    ) -> list[dict[str, Any]]:
+        """Transcribe recordings and write their files; the short ones are encoded together.
+
+        Args:
+            recordings: the frames of all short ones are in memory together.
+            report: called with the index of a recording and the share of it that has been read.
+
+        Returns:
+            Line of the journal of each, also of those that failed; see
+            :mod:`~speechattn.transcription.journal`.
+        """
+        tasks = [_Task(self, one, report, index) for index, one in enumerate(recordings)]
+        waiting: list[tuple[_Task, Prepared]] = []
+        frames: list[torch.Tensor] = []
+        for task in tasks:
+            prepared = task.prepare()
+            if prepared is not None and prepared.frames is not None:
+                waiting.append((task, prepared))
+                frames.append(prepared.frames)
+        for (task, prepared), posteriors in zip(waiting, self._encode(frames)):
+            task.finish(prepared, posteriors)
+        return [task.line for task in tasks]
+
+    def _encode(self, frames: list[torch.Tensor]) -> Sequence[np.ndarray | Exception]:
+        """Return the log posteriors of each recording, or the error that the encoder gave."""
+        if len(frames) > 1:
+            try:
+                return self.recognizer.encode(frames)
+            except Exception:
+                pass  # because of one of them, or of all for lack of memory: try each alone
+        return [self._encode_one(each) for each in frames]
+
+    def _encode_one(self, frames: torch.Tensor) -> np.ndarray | Exception:
+        try:
+            return self.recognizer.encode([frames])[0]
+        except Exception as error:
+            return error
 
 
-def transcribe_one(
-    job: Recording,
-    recognizer: Recognizer,
-    options: OutputOptions,
-    channel: int | None,
-    report: Callable[[float], None],
-) -> dict:
-    """Transcribe a recording and write its files, or say why not.
+class _Task:
+    """One recording on its way through the recognizer's three steps.
 
-    Returns:
-        Its line of the journal; see :mod:`~speechattn.transcription.journal`.
+    Args:
+        transcriber: owner.
+        recording: to transcribe.
+        report: as for :meth:`Transcriber.several`.
+        index: of the recording, for ``report``.
+
+    Attributes:
+        line: of the journal, once the recording is finished.
     """
-    return value_of(steps(job, recognizer, options, channel, report, _at_once(recognizer)))
 
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        recording: Recording,
+        report: Callable[[int, float], None],
+        index: int,
+    ) -> None:
+        self._transcriber, self._recording = transcriber, recording
+        self._state: tuple[int, int] | None = None
+        self._report = functools.partial(report, index)
+        self.line: dict[str, Any] = {}
 
-def value_of(generator: Generator, sent: Any = None, error: Exception | None = None) -> Any:
-    """What a generator returns at its next step, to which a value or an error is sent."""
-    try:
-        generator.send(sent) if error is None else generator.throw(error)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("the encoder is asked once")
+    def prepare(self) -> Prepared | None:
+        """Read a short recording and return it; transcribe a long one.
 
+        Returns:
+            The recording, if it waits for the encoder.
+        """
+        from speechattn.audio.quality import QualityMonitor
 
-def steps(
-    job: Recording,
-    recognizer: Recognizer,
-    options: OutputOptions,
-    channel: int | None,
-    report: Callable[[float], None],
-    transcribing: Callable[..., Generator],
-) -> Generator[torch.Tensor, np.ndarray, dict]:
-    """:func:`transcribe_one`, interrupted where ``transcribing`` wants the encoder."""
-    discard_temporaries(job)
-    before = input_state(job.path)
-    try:
-        with RecordingOutputs(job.outputs, job.file, recognizer.phones.silence) as outputs:
-            transcription, warnings = yield from _listening(
-                transcribing,
-                recognizer.phones.silence,
-                job.path,
-                report,
-                channel=channel,
-                posteriors=False,
-                labels=options.labels,
-                alternatives=options.alternatives,
-                on_posteriors=outputs.on_posteriors,
+        recording, options = self._recording, self._transcriber.options
+        discard_temporaries(recording)
+        self._state = input_state(recording.path)
+        self._monitor = QualityMonitor(options.channel, self._report)
+        with self._failing(), local_file(recording.path) as path:
+            prepared = self._transcriber.recognizer.prepare(
+                path, options, on_samples=self._monitor.add
             )
-            if input_state(job.path) != before:
-                raise AudioError(f"{job.path}: {NO_LONGER_THE_SAME}", CHANGED)
+            if prepared.is_short:
+                return prepared
+            self._write(prepared, None)
+        return None
+
+    def finish(self, prepared: Prepared, posteriors: np.ndarray | Exception) -> None:
+        """Write the files of a short recording.
+
+        Args:
+            prepared: from :meth:`prepare`.
+            posteriors: log posteriors, shape (frames, phones), or the error of the encoder.
+        """
+        with self._failing():
+            if isinstance(posteriors, Exception):
+                raise posteriors
+            self._write(prepared, posteriors)
+
+    def _write(self, prepared: Prepared, posteriors: np.ndarray | None) -> None:
+        recording, recognizer = self._recording, self._transcriber.recognizer
+        silence = recognizer.phones.silence
+        with RecordingOutputs(recording.outputs, recording.file, silence) as outputs:
+            transcription = recognizer.finish(prepared, posteriors, outputs.on_posteriors)
+            if input_state(recording.path) != self._state:
+                raise AudioError(f"{recording.path}: {NO_LONGER_THE_SAME}", CHANGED)
             outputs.write(transcription)
-        states = {kind: output_state(path) for kind, path in job.outputs.items()}
-        record = _record_of(job, transcription, warnings)
-    except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
-        return failure_line(job, error_message(job.path, error), kind_of(error), before)
-    return {"file": job.file, "input": before, "outputs": states, "record": record}
+        warnings = self._monitor.warnings() + low_confidence(transcription, silence)
+        self.line = {
+            "file": recording.file,
+            "input": self._state,
+            "outputs": {kind: output_state(path) for kind, path in recording.outputs.items()},
+            "record": success_record(recording, transcription, warnings),
+        }
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turn an error into the journal's line: the other recordings must get their turn."""
+        try:
+            yield
+        except Exception as error:
+            message = error_message(self._recording.path, error)
+            self.line = failure_line(self._recording, message, kind_of(error), self._state)
 
 
-def listen(
-    recognizer: Recognizer, path: Path | Remote, report: Callable[[float], None], **options
+def transcribe_with_warnings(
+    recognizer: Recognizer,
+    path: Path | Remote,
+    options: TranscribeOptions,
+    report: Callable[[float], None],
 ) -> tuple[Transcription, list[str]]:
-    """Transcribe a recording; returns what was heard, and what is odd about it.
+    """Transcribe a recording without writing anything.
 
     Args:
-        recognizer: that transcribes.
+        recognizer: transcribes it.
         path: of the recording.
-        report: is told how much has been read, from 0 to 1.
-        options: of :meth:`speechattn.inference.recognizer.Recognizer.transcribe`, ``channel`` among them.
+        options: how it is transcribed.
+        report: called with the share that has been read, from 0 to 1.
+
+    Returns:
+        The transcription, and the warnings about the recording.
 
     Raises:
         AudioError: if the recording is no regular file, or cannot be read or trusted.
-        OSError: if there is nothing.
+        OSError: if it does not exist.
     """
-    silence = recognizer.phones.silence
-    return value_of(_listening(_at_once(recognizer), silence, path, report, **options))
-
-
-def _at_once(recognizer: Recognizer) -> Callable[..., Generator]:
-    def transcribing(*arguments, **options):
-        return recognizer.transcribe(*arguments, **options)
-        yield
-
-    return transcribing
-
-
-def _listening(
-    transcribing: Callable[..., Generator],
-    silence: str,
-    path: Path | Remote,
-    report: Callable[[float], None],
-    **options,
-) -> Generator[torch.Tensor, np.ndarray, tuple[Transcription, list[str]]]:
-    """:func:`listen`, interrupted where ``transcribing`` wants the encoder."""
     from speechattn.audio.quality import QualityMonitor
 
-    suspicions = QualityMonitor(options["channel"], report)
-    with _here(path) as local:
-        check_regular(local)
-        found = yield from transcribing(local, on_samples=suspicions.add, **options)
-    return found, suspicions.found() + low_confidence(found, silence)
+    monitor = QualityMonitor(options.channel, report)
+    with local_file(path) as local:
+        prepared = recognizer.prepare(local, options, on_samples=monitor.add)
+        transcription = recognizer.finish(prepared, recognizer.encode_short(prepared))
+    return transcription, monitor.warnings() + low_confidence(
+        transcription, recognizer.phones.silence
+    )
 
 
 @contextlib.contextmanager
-def _here(path: Path | Remote) -> Iterator[Path]:
-    """A recording on this machine; errors in the block call it by its own name."""
+def local_file(path: Path | Remote) -> Iterator[Path]:
+    """Give the path of a recording on this machine; a remote one is copied for the block.
+
+    Errors in the block name the recording, not the copy.
+
+    Raises:
+        AudioError: if it is no regular file.
+        OSError: if it does not exist.
+    """
     if not isinstance(path, Remote):
+        check_regular(path)
         yield path
         return
     with path.copied() as copy:
         try:
+            check_regular(copy)
             yield copy
         except AudioError as error:
             message = str(error).replace(one_line(copy), one_line(str(path)))
@@ -231,95 +316,22 @@ def check_regular(path: Path) -> None:
 
     Raises:
         AudioError: if it is one.
-        OSError: if there is nothing.
+        OSError: if it does not exist.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not stat.S_ISREG(path.stat().st_mode):
         raise AudioError(f"{path}: not a regular file; copy the audio into one")
 
 
-def is_short(job: Recording) -> bool:
+def is_short(recording: Recording) -> bool:
     """Whether a recording is likely to be short, by the size of its file."""
-    return size_of(job) <= SHORT_BYTES
+    return size_of(recording) <= SHORT_BYTES
 
 
 GROUPING = Grouping(AT_A_TIME, is_short)
 
 
-class Transcriber:
-    """Transcribes recordings: the function for tasks that :mod:`speechattn.transcription.workers.worker` knows.
-
-    Args:
-        recognizer: that transcribes.
-        options: what is written for each recording.
-        channel: to take from recordings with several, from 0; None for their mean.
-    """
-
-    def __init__(self, recognizer: Recognizer, options: OutputOptions, channel: int | None):
-        self._arguments = recognizer, options, channel
-
-    def __call__(self, job: Recording, report: Callable[[float], None]) -> dict:
-        """One; returns its line of the journal."""
-        return transcribe_one(job, *self._arguments, report)
-
-    def several(
-        self, jobs: Sequence[Recording], report: Callable[[int, float], None]
-    ) -> list[dict]:
-        """As :func:`transcribe_several`."""
-        return transcribe_short(jobs, *self._arguments, report)
-
-
-def transcribe_short(
-    jobs: Sequence[Recording],
-    recognizer: Recognizer,
-    options: OutputOptions,
-    channel: int | None,
-    report: Callable[[int, float], None],
-) -> list[dict]:
-    """Transcribe recordings, of which the short ones go through the encoder together.
-
-    Args:
-        jobs: one after the other; all that are short are held in memory.
-        recognizer, options, channel: as for :func:`transcribe_one`.
-        report: is told of progress within the job of a number.
-
-    Returns:
-        Their lines of the journal.
-    """
-    lines: dict[int, dict] = {}
-    frames: dict[int, torch.Tensor] = {}
-    begun = [
-        steps(
-            job, recognizer, options, channel, functools.partial(report, n), recognizer.transcribing
-        )
-        for n, job in enumerate(jobs)
-    ]
-    for number, one in enumerate(begun):
-        try:
-            frames[number] = next(one)
-        except StopIteration as end:
-            lines[number] = end.value
-    for number, (value, error) in _encoded(recognizer, frames).items():
-        lines[number] = value_of(begun[number], value, error)
-    return [lines[number] for number in range(len(jobs))]
-
-
-def _encoded(recognizer: Recognizer, frames: dict[int, torch.Tensor]) -> dict[int, tuple]:
-    """Log posteriors of recordings or the error of the encoder, by number."""
-    try:
-        values = recognizer.encode(list(frames.values()))
-        return {number: (value, None) for number, value in zip(frames, values)}
-    except Exception:  # noqa: BLE001 - of one of them, or of all for lack of memory: one by one
-        found = {}
-        for number, each in frames.items():
-            try:
-                found[number] = recognizer.encode([each])[0], None
-            except Exception as error:  # noqa: BLE001 - the other recordings must get their turn
-                found[number] = None, error
-        return found
-
-
 def low_confidence(transcription: Transcription, silence: str) -> list[str]:
-    """The warning that a recognizer is unsure of all of a recording, or none.
+    """Return the warning that the recognizer is unsure of a whole recording, or no warning.
 
     Args:
         transcription: with confidences.

@@ -9,6 +9,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.references.attention import brute_force, tensors
+from torch.nn.attention.flex_attention import flex_attention
 
 from speechattn.attention import flex
 from speechattn.attention.flex import TILE, block_mask, is_offered, tiles
@@ -77,7 +78,7 @@ def test_the_mask_is_the_window(lengths):
 
 def as_on_a_gpu(monkeypatch):
     monkeypatch.setattr(flex, "is_offered", lambda q: True)
-    monkeypatch.setattr(flex, "_compiled", flex._eager)
+    monkeypatch.setattr(flex, "_flex_attention", lambda: flex_attention)  # not compiled
     monkeypatch.setattr(autograd, "is_offered", lambda *tensors: False)
 
 

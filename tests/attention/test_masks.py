@@ -17,10 +17,10 @@ def shown(blocks: list[Block], queries: int, keys: int) -> torch.Tensor:
     """How often the blocks show every pair, shape (queries, keys)."""
     counts = torch.zeros(queries, keys, dtype=torch.long)
     for block in blocks:
-        count, rows, width = block.seen.shape
+        count, rows, width = block.allowed.shape
         assert block.queries.shape == (count, rows) and block.keys.shape == (count, width)
         at = block.queries[:, :, None], block.keys[:, None]
-        counts.index_put_(at, block.seen.long(), accumulate=True)
+        counts.index_put_(at, block.allowed.long(), accumulate=True)
     return counts
 
 
@@ -35,7 +35,7 @@ def check(visibility: AttentionMask, positions: int, sees) -> None:
     assert len(set(queries)) == len(queries)
     pieces = [piece for block in blocks for piece in block.pieces(100)]
     assert torch.equal(shown(pieces, positions, positions), expected)
-    assert torch.equal(visibility.mask(positions).long(), expected)
+    assert torch.equal(visibility.matrix(positions).long(), expected)
 
 
 @given(positions=st.integers(0, 120), left=SIDE, right=SIDE)
@@ -63,7 +63,7 @@ def test_window_of_a_stream_is_part_of_the_whole(positions, left, right, start, 
     offset = min(start, positions)
     queries = data.draw(st.integers(0, positions - offset))
     blocks = WindowMask(left, right).blocks(positions, offset=offset, queries=queries)
-    whole = WindowMask(left, right).mask(positions)[offset : offset + queries]
+    whole = WindowMask(left, right).matrix(positions)[offset : offset + queries]
     assert torch.equal(shown(blocks, queries, positions), whole.long())
 
 
@@ -104,7 +104,7 @@ def test_coordinates():
 
 
 def size(blocks: list[Block]) -> int:
-    return sum(block.seen.numel() for block in blocks)
+    return sum(block.allowed.numel() for block in blocks)
 
 
 def test_cost_is_proportional_to_the_pairs():
@@ -144,7 +144,7 @@ def test_blocks_of_a_graph_are_made_once():
         (lambda: ImageMask(-2, 2), "height: -2"),
         (lambda: ImageMask(2, 2, (1, -1)), "reach: -1"),
         (lambda: ImageMask(2, 2, 3), "reach: 3"),
-        (lambda: ImageMask(2, 3).blocks(5), "grid of 2 x 3 pixels for 5 positions"),
+        (lambda: ImageMask(2, 3).blocks(5), "image of 2 x 3 pixels for 5 positions"),
         (lambda: GraphMask([], 4).blocks(5), "graph of 4 nodes for 5 positions"),
         (lambda: GraphMask([], 4).blocks(4, offset=1), "offset: 1"),
         (lambda: WindowMask(1, 1).blocks(4, offset=5), "offset: 5"),
@@ -159,12 +159,12 @@ def test_errors(make, message):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (None, "Everything()"),
-        ("everything", "Everything()"),
-        ([3, None], "Window(3, None)"),
-        ({"grid": [2, 3]}, "Grid(2, 3, reach=(1, 1))"),
-        ({"grid": [2, 3], "reach": [0, None]}, "Grid(2, 3, reach=(0, None))"),
-        ({"edges": [[0, 1]], "nodes": 2}, "Edges(1 edges, 2 nodes)"),
+        (None, "FullMask()"),
+        ("everything", "FullMask()"),
+        ([3, None], "WindowMask(3, None)"),
+        ({"grid": [2, 3]}, "ImageMask(2, 3, reach=(1, 1))"),
+        ({"grid": [2, 3], "reach": [0, None]}, "ImageMask(2, 3, reach=(0, None))"),
+        ({"edges": [[0, 1]], "nodes": 2}, "GraphMask(1 edges, 2 nodes)"),
     ],
 )
 def test_from_configuration(value, expected):
@@ -175,5 +175,5 @@ def test_from_configuration(value, expected):
 
 @pytest.mark.parametrize("value", ["all", [1], [1, 2, 3], {"grid": 3}, {"edges": []}, 7])
 def test_wrong_configuration(value):
-    with pytest.raises(ValueError, match="visibility: "):
+    with pytest.raises(ValueError, match="mask: "):
         mask_from_config(value)

@@ -26,14 +26,14 @@ def frames(*shape: int, seed: int = 0) -> torch.Tensor:
 def layer(left: int | None = 5, right: int | None = 3, **options) -> MultiHeadAttention:
     torch.manual_seed(0)
     options = {"positions": "rotary", **options}
-    made = MultiHeadAttention(WIDTH, 2, visibility=WindowMask(left, right), **options)
+    made = MultiHeadAttention(WIDTH, 2, mask=WindowMask(left, right), **options)
     return made.double().eval()
 
 
 def streamed(module: torch.nn.Module, x: torch.Tensor, chunks: list[int]) -> torch.Tensor:
     state: dict = {}
     pieces = x.split(chunks, 1)
-    outputs = [module.advance(p, state, i == len(pieces) - 1) for i, p in enumerate(pieces)]
+    outputs = [module.forward_chunk(p, state, i == len(pieces) - 1) for i, p in enumerate(pieces)]
     return torch.cat(outputs, 1)
 
 
@@ -94,7 +94,7 @@ def test_positions_hours_from_the_start_are_exact():
     # float32 angles at frame 1,000,000 (2.8 hours) would be wrong by up to 0.06 radians.
     module, x = layer().float(), frames(1, 30, WIDTH).float()
     late: dict = {"received": 1_000_000}
-    out = module.advance(x, late, True)
+    out = module.forward_chunk(x, late, True)
     torch.testing.assert_close(out, module(x, None), rtol=0, atol=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_training_after_a_stream_in_one_process():
     _signed_rates.cache_clear()
     module, x = layer(), frames(1, 9, WIDTH)
     with torch.inference_mode():
-        module.advance(x, {}, True)
+        module.forward_chunk(x, {}, True)
     module(x).square().sum().backward()
     assert module.project.weight.grad.abs().sum() > 0
 
@@ -125,3 +125,14 @@ def test_a_layer_that_is_told_so_trusts_its_input():
     assert trusting(x, lengths)[0].isnan().any()
     with pytest.raises(ValueError, match=r"x: nan at \(0, 0, 0\)"):
         checking(x, lengths)
+
+
+def test_the_old_name_of_a_mask_still_works():
+    x = frames(1, 9, WIDTH)
+    with pytest.warns(DeprecationWarning, match="visibility= is now mask="):
+        torch.manual_seed(0)
+        old = MultiHeadAttention(WIDTH, 2, visibility=[5, 3], positions="rotary").double()
+    assert torch.equal(old(x), layer()(x))
+    with pytest.warns(DeprecationWarning):
+        found = old(x, visibility=[1, 1])
+    assert torch.equal(found, old(x, mask=[1, 1]))

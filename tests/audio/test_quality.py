@@ -38,10 +38,10 @@ def found(samples: np.ndarray, rate: int = RATE, channel: int | None = None, siz
     samples = np.asarray(samples, np.float32)
     samples = samples[:, None] if samples.ndim == 1 else samples
     info = SimpleNamespace(sample_rate=rate, frames=len(samples), contradictions=())
-    suspicions = QualityMonitor(channel)
+    monitor = QualityMonitor(channel)
     for start in range(0, len(samples), size):
-        suspicions.add(info, samples[start : start + size])
-    return suspicions.found()
+        monitor.add(info, samples[start : start + size])
+    return monitor.warnings()
 
 
 def keys(warnings: list[str]) -> list[str]:
@@ -114,15 +114,15 @@ def test_very_short_very_many_and_impossible_samples_do_no_harm():
         "different channels"
     ]
     found(np.array([np.nan, np.inf, -np.inf, 1e38, -1e38] * 400))
-    assert QualityMonitor().found() == []
+    assert QualityMonitor().warnings() == []
 
 
 def test_progress_is_reported():
     shares = []
-    suspicions = QualityMonitor(None, shares.append)
+    monitor = QualityMonitor(None, shares.append)
     info = SimpleNamespace(sample_rate=RATE, frames=4000, contradictions=())
     for _ in range(4):
-        suspicions.add(info, np.zeros((1000, 2), np.float32))
+        monitor.add(info, np.zeros((1000, 2), np.float32))
     assert shares == [0.25, 0.5, 0.75, 1.0]
 
 
@@ -154,8 +154,8 @@ def test_real_telephone_speech_warns(corpora):
 
 
 def warnings_of(path) -> list[str]:
-    suspicions = QualityMonitor()
-    with AudioFile(path, on_samples=suspicions.add) as audio:
+    monitor = QualityMonitor()
+    with AudioFile(path, on_samples=monitor.add) as audio:
         for _ in audio.blocks():
             pass
-    return suspicions.found()
+    return monitor.warnings()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import math
 import os
+import re
 
 import pytest
 import torch
@@ -19,9 +19,10 @@ from speechattn.bench import (
     attention_timing,
 )
 from speechattn.bench.attention_memory import main, peak_memory
-from speechattn.bench.attention_peers import METHODS, OURS, Case, Method, NotOffered
+from speechattn.bench.attention_peers import METHODS, OURS, Case, Method, NotOfferedError
 from speechattn.bench.attention_timing import Exact, make_inputs, measure, reference
-from speechattn.errors import SpeechattnError, UsageError
+from speechattn.cli.main import main as command
+from speechattn.errors import SpeechattnError
 
 FAST = [
     method for method in METHODS if "Flex" not in method.name
@@ -36,10 +37,15 @@ def named(part: str) -> Method:
     return next(method for method in METHODS if part in method.name)
 
 
-def options(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    attention.add_arguments(parser)
-    return parser.parse_args(words)
+def cases_of(monkeypatch, *words: str) -> list[Case]:
+    """What the command would measure."""
+    measured = []
+    monkeypatch.setattr(
+        attention, "measure", lambda cases, *_, **__: measured.extend(cases) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        command(["bench", "attention", *words])
+    return measured
 
 
 @pytest.mark.parametrize("method", [m for m in FAST if m.same], ids=lambda m: m.name)
@@ -62,7 +68,7 @@ def test_methods_are_right(method, case):
         pytest.importorskip("local_attention")
     try:
         compute = method.prepare(case)
-    except NotOffered as reason:
+    except NotOfferedError as reason:
         assert "local" in method.name or "Longformer" in method.name, reason
         assert case.left != case.right
         return
@@ -190,12 +196,12 @@ def test_our_own_failure_is_no_row():
 
 
 def test_flex_has_no_backward():
-    with pytest.raises(NotOffered, match="no backward on CPU"):
+    with pytest.raises(NotOfferedError, match="no backward on CPU"):
         named("Flex").prepare(case_of(backward=True))
 
 
 def test_memory_is_looked_at_first():
-    with pytest.raises(NotOffered, match="GiB of memory"):
+    with pytest.raises(NotOfferedError, match="GiB of memory"):
         named("Longformer").prepare(case_of(10**9, 128, 128))
 
 
@@ -205,16 +211,14 @@ def test_whole_command(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(attention_timing, "GEMM_SHAPES", ((64, 64, 64),))
     threads = torch.get_num_threads()
     words = "--lengths 64,100 --windows 8,4/0 --heads 2 --dim 8 --repeats 2 --backward --threads 1"
-    told = []
     folder = tmp_path / "new" / "out"
-    arguments = options(*words.split(), "--output-dir", str(folder))
-    assert attention.run(arguments, told.append) == 0
+    assert command(["bench", "attention", *words.split(), "--output-dir", str(folder)]) == 0
     assert torch.get_num_threads() == threads
-    text = capsys.readouterr().out
+    text, messages = capsys.readouterr()
     assert (folder / "attention.md").read_text(encoding="utf-8") == text
     assert text.count("## forward") == 4 and "matrix product, bf16" in text
     rows = list(csv.DictReader(io.StringIO((folder / "attention.csv").read_text())))
-    assert len(rows) == len(told) == 2 * 2 * 2 * 2 * len(FAST)
+    assert len(rows) == messages.count("speechattn: T = ") == 2 * 2 * 2 * 2 * len(FAST)
     assert tuple(rows[0]) == attention_report.COLUMNS
     own = [row for row in rows if row["method"] == OURS]
     assert all(float(row["to_speechattn"]) == 1 and row["samples"] == "2" for row in own)
@@ -258,14 +262,11 @@ def test_what_memory_is_measured_on(monkeypatch):
     ]
 
 
-def test_quick_is_small_and_overridden():
-    assert {(c.length, c.left) for c in attention.cases_of(options("--quick"))} == {
-        (512, 32),
-        (2048, 32),
-    }
-    cases = attention.cases_of(options("--quick", "--windows", "16/0", "--dtypes", "bf16"))
+def test_quick_is_small_and_overridden(monkeypatch):
+    assert {(c.length, c.left) for c in cases_of(monkeypatch, "--quick")} == {(512, 32), (2048, 32)}
+    cases = cases_of(monkeypatch, "--quick", "--windows", "16/0", "--dtypes", "bf16")
     assert {(c.left, c.right, c.dtype) for c in cases} == {(16, 0, torch.bfloat16)}
-    assert len(attention.cases_of(options("--backward"))) == 4 * 4 * 2 * 2
+    assert len(cases_of(monkeypatch, "--backward")) == 4 * 4 * 2 * 2
 
 
 @pytest.mark.parametrize(
@@ -283,13 +284,13 @@ def test_quick_is_small_and_overridden():
         ("--output-dir {file}/x", "--output-dir .*attention"),
     ],
 )
-def test_mistakes(words, message, tmp_path):
+def test_mistakes(words, message, tmp_path, capsys):
     file = tmp_path / "attention"
     file.write_text("")
     name, value = words.format(file=file).split()
-    with pytest.raises(UsageError, match=message) as caught:
-        attention.run(options(f"{name}={value}"))
-    assert "\n" not in str(caught.value)
+    assert command(["bench", "attention", f"{name}={value}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("speechattn: error: ") and re.search(message, line)
 
 
 def test_memory_is_not_that_of_whoever_asks():

@@ -21,7 +21,7 @@ from speechattn.corpora.corpus import read_corpus
 from speechattn.evaluation.scores import Counts, Scores
 from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 
 RATE = 16_000
 WORDS = [("SIL", 10), ("AA", 12), ("B", 8), ("SH", 15), ("AA", 10), ("SIL", 9)]
@@ -56,8 +56,11 @@ def test_a_group_adds_utterances_and_tells_speakers_apart():
 def test_claims_count_phones_and_time_but_no_silence():
     claims = Claims()
     assert set(claims.rates().values()) == {0.0, None}
-    claims.add([FrameRun(0, 0, 30, 0.99), FrameRun(2, 30, 50, 0.7), FrameRun(2, 50, 60, 0.2)], 0)
-    claims.add([FrameRun(0, 0, 2940, 1.0)], 0)
+    claims.add(
+        [FrameSegment(0, 0, 30, 0.99), FrameSegment(2, 30, 50, 0.7), FrameSegment(2, 50, 60, 0.2)],
+        0,
+    )
+    claims.add([FrameSegment(0, 0, 2940, 1.0)], 0)
     assert claims.rates() == {
         "minutes": 0.5,
         "share_phones": 30 / 3000,
@@ -135,7 +138,9 @@ def test_from_the_command_to_the_files(corpora, tiny_model_dir, tmp_path, capsys
     for utterance in read_corpus(corpora / "people", phones=phones, split="test"):
         heard = model.transcribe(utterance.path)
         runs = [
-            FrameRun(phones.index[s.label], round(100 * s.start), round(100 * s.end), s.confidence)
+            FrameSegment(
+                phones.index[s.label], round(100 * s.start), round(100 * s.end), s.confidence
+            )
             for s in heard.phones
         ]
         expected = reference_runs(utterance.alignment, len(heard.posteriors), phones)

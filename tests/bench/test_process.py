@@ -39,10 +39,10 @@ def test_usage():
     assert busy.wall >= 0.3 * 0.99 and 0.3 <= busy.cpu < 3
     # Measured by a small process: peak memory is never less than that of the one who asks.
     code = (
-        "import sys; from speechattn.bench.process import run_process, usable_cores\n"
+        "import sys; from speechattn.bench.process import run_process, usable_core_ids\n"
         "for size in (0, 200):\n"
         "    child = [sys.executable, '-S', '-c', f'b = bytearray(b\"x\") * ({size} << 20)']\n"
-        "    print(run_process(child, usable_cores()[:1], 'child').peak_rss >> 20)"
+        "    print(run_process(child, usable_core_ids()[:1], 'child').peak_rss >> 20)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     small, large = map(int, done.stdout.split())
@@ -115,9 +115,9 @@ def test_memory_of_all_processes_together():
         "for p in [subprocess.Popen([sys.executable, '-S', '-c', c]) for _ in 'ab']: p.wait()"
     )
     code = (
-        "import sys; from speechattn.bench.process import run_process, usable_cores\n"
+        "import sys; from speechattn.bench.process import run_process, usable_core_ids\n"
         f"arguments = [sys.executable, '-S', '-c', {parent!r}]\n"
-        "print(run_process(arguments, usable_cores()[:1], 'parent').peak_rss >> 20)"
+        "print(run_process(arguments, usable_core_ids()[:1], 'parent').peak_rss >> 20)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 180 < int(done.stdout) < 240

@@ -18,9 +18,9 @@ from speechattn.bench.streaming import (
     made_up_sound,
     markdown_report,
     measure,
-    parse_chunks,
     random_recognizer,
 )
+from speechattn.cli.bench_values import parse_chunks
 from speechattn.cli.main import main
 from speechattn.encoder.encoder import ClassifierStream
 from speechattn.errors import UsageError

@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from speechattn.bench.process import Usage, run_process, usable_core_ids
 from speechattn.bench.transcribe import TranscribeBench, bench_transcribe
 from speechattn.bench.transcribe_model import ModelAlone
 from speechattn.bench.transcribe_parts import NAMES
-from speechattn.cli.bench import PEERS
+from speechattn.cli.bench_options import PEERS
 from speechattn.cli.main import main
 from speechattn.errors import AudioError, SpeechattnError, UsageError
 from speechattn.files import atomic_write_text
@@ -100,15 +101,18 @@ class FakeModel:
 
 def test_order_lengths_and_report(rec, tmp_path, monkeypatch):
     fake, said = FakeProcesses(monkeypatch), []
-    report = bench_transcribe(
+    reports = []
+    bench_transcribe(
         [str(rec)],
         model="m|n",
         peers=["pocketsphinx", "hama"],
         repeats=2,
         long_minutes=[0.1, 0.3],
         output_dir=tmp_path / "out" / "deep",
-        progress=said.append,
+        publish=reports.append,
+        report=said.append,
     )
+    (report,) = reports
     names, _, seconds = zip(*fake.calls)
     # One warm-up each and two rounds, the parts twice, then start-up and both lengths twice.
     ours, peers = ("speechattn",), ("pocketsphinx", "hama")
@@ -142,7 +146,9 @@ def test_order_lengths_and_report(rec, tmp_path, monkeypatch):
 
 def test_no_peer_no_long_files_no_output(rec, monkeypatch):
     fake = FakeProcesses(monkeypatch)
-    report = bench_transcribe([str(rec)], model="m", repeats=1, long_minutes=[])
+    reports = []
+    bench_transcribe([str(rec)], model="m", repeats=1, long_minutes=[], publish=reports.append)
+    (report,) = reports
     assert [name for name, _, _ in fake.calls] == ["speechattn"] * 4 + ["the parts"]
     assert "Long files" not in report and "pocketsphinx" not in report
 
@@ -158,7 +164,7 @@ def test_command_lines(rec, tmp_path, monkeypatch, capsys):
     (_, ours, _), _, (_, peers, _) = fake.calls[:3]
     assert ours[2:6] == ["speechattn", "transcribe", "./-x.wav", str(rec)]
     assert {"--model=-m", "--workers=1", "--device=cpu", "--quiet"} < set(ours)
-    assert peers[2] == "speechattn.bench.peers"
+    assert peers[2:4] == ["speechattn.bench.peers", "hama"]
 
 
 def test_missing_results_are_no_result(rec, monkeypatch):
@@ -226,13 +232,22 @@ def test_peers(rec, tmp_path, peer):
     paths = [str(rec / "a.wav"), str(tmp_path / "short.wav")]
     (tmp_path / "list.json").write_text(json.dumps(paths))
     (tmp_path / "grids").mkdir()
-    command = ["-m", f"speechattn.bench.peer_{peer}", tmp_path / "list.json", tmp_path / "grids"]
+    command = ["-m", "speechattn.bench.peers", peer, tmp_path / "list.json", tmp_path / "grids"]
     run_process([sys.executable, *map(str, command)], CORE, peer)
     for name, duration in (("000000", 0.5), ("000001", 0.00625)):
         path = str(tmp_path / "grids" / f"{name}.TextGrid")
         tier = praat.openTextgrid(path, includeEmptyIntervals=True).getTier("phones")
         assert (tier.minTimestamp, tier.maxTimestamp) == (0.0, duration)
         assert len(tier.entries) >= 1
+
+
+def test_a_peer_imports_neither_pytorch_nor_the_other_one():
+    code = (
+        "import sys; from speechattn.bench.peers import PEERS; print(*PEERS)\n"
+        "print({'torch', 'pocketsphinx', 'hama'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{' '.join(PEERS)}\nset()\n"
 
 
 @given(st.lists(st.integers(1, 400), max_size=9, unique=True), st.integers(81, 64_000))

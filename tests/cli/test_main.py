@@ -17,11 +17,12 @@ from praatio import textgrid as praat
 import speechattn.cli.main
 from speechattn.cli.main import main
 from speechattn.errors import AudioError, ModelError
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
 
 # The processes find the package where these tests found it.
-IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parent.parent)
+IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parents[2])
 
 
 class FakeRecognizer:
@@ -30,14 +31,18 @@ class FakeRecognizer:
     phones = PhoneSet(("SIL", "AA"))
     device, precision = "cpu", "fp32"
 
-    def transcribing(self, audio: Path, **options):
-        """As ``Recognizer.transcribing`` of a long recording."""
-        return self.transcribe(audio, **options)
-        yield
+    def prepare(self, audio: Path, options: TranscribeOptions, **_) -> SimpleNamespace:
+        """As ``Recognizer.prepare`` of a long recording."""
+        result = self.transcribe(audio, channel=options.channel)
+        return SimpleNamespace(is_short=False, result=result)
 
     def encode(self, recordings: list) -> list:
         """There are no short ones."""
         return recordings
+
+    def finish(self, prepared: SimpleNamespace, *_) -> SimpleNamespace:
+        """As ``Recognizer.finish``."""
+        return prepared.result
 
     def transcribe(self, audio: Path, *, channel: int | None = None, **_) -> SimpleNamespace:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
@@ -186,10 +191,10 @@ def test_threads(rec, fake_model, monkeypatch, arguments, threads):
 def test_bench_transcribe(rec, monkeypatch, capsys):
     calls = []
 
-    def bench_transcribe(inputs: list[str], *, progress, **options: object) -> str:
+    def bench_transcribe(inputs: list[str], *, publish, report, **options: object) -> None:
         calls.append((inputs, options))
-        progress("one\ndone")
-        return "# Report\n"
+        report("one\ndone")
+        publish("# Report\n")
 
     monkeypatch.setattr("speechattn.bench.transcribe.bench_transcribe", bench_transcribe)
     Path("list").write_text("rec/b/c.wav\n")

@@ -19,7 +19,7 @@ from support.recordings import needs_posix
 import speechattn.cli.main
 from speechattn.inference.recognizer import load_model
 
-IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parent.parent)
+IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parents[2])
 
 
 @pytest.fixture(scope="module")

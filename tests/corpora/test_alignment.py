@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speechattn.corpora.alignment import END_TOLERANCE_FRAMES, frame_labels, reference_runs
 from speechattn.errors import CorpusError
 from speechattn.phones import PhoneSet
-from speechattn.segments import FrameRun, Segment
+from speechattn.segments import FrameSegment, Segment
 
 PHONES = PhoneSet(("SIL", "AA", "B", "SH"))
 
@@ -42,7 +42,7 @@ def test_an_alignment_past_its_audio_is_refused():
 
 def test_equal_neighbours_stay_apart():
     runs = reference_runs([Segment("B", 0.0, 0.02), Segment("B", 0.02, 0.05)], 5, PHONES)
-    assert runs == [FrameRun(2, 0, 2), FrameRun(2, 2, 5)]
+    assert runs == [FrameSegment(2, 0, 2), FrameSegment(2, 2, 5)]
 
 
 @given(

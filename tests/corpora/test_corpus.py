@@ -126,8 +126,9 @@ def test_a_bad_utterance_is_left_out_and_named(tmp_path, monkeypatch, changes, l
     folder = write(tmp_path / "c", **changes)
     corpus = read(folder)
     assert [u.id for u in corpus] == left
-    assert any(said in problem for problem in corpus.problems), corpus.problems
-    for problem in corpus.problems:
+    lines = corpus.problems if len(left) < 2 else corpus.notes
+    assert any(said in line for line in lines), lines
+    for problem in (*corpus.problems, *corpus.notes):
         assert "\n" not in problem and problem.startswith(str(folder))
     assert not (tmp_path / "pwned").exists()
     with pytest.raises(CorpusError):
@@ -138,7 +139,32 @@ def test_split_ids_that_are_not_there_are_named(tmp_path):
     corpus = read(write(tmp_path, train="u2\nu9\nu2\n"), split="train")
     assert [u.id for u in corpus] == ["u2"]
     assert "splits/train:2: 'u9' is not usable" in corpus.problems[0]
-    assert "splits/train:3: u2 is listed more than once" in corpus.problems[1]
+    assert "splits/train:3: u2 is listed more than once" in corpus.notes[0]
+    assert len(corpus.problems) == len(corpus.notes) == 1
+
+
+def test_problems_of_other_splits_are_not_those_of_a_split(tmp_path):
+    """What leaves an utterance of train out leaves nothing out of dev."""
+    scp = "u1 audio/u1.wav\nu2 audio/u2.wav\nu3 cat u3.wav |\nu4\n"
+    folder = write(tmp_path, scp=scp, train="u2\nu3\nu4\n")
+    dev, train, whole = (read(folder, split=split) for split in ("dev", "train", None))
+    assert dev.problems == dev.notes == () and len(dev) == 1
+    assert [problem.partition(": ")[2] for problem in train.problems] == [
+        "u3: a pipe is never executed ('cat u3.wav |'); convert the audio once and give its path",
+        "'u4' has no path; write: utterance path",
+    ]
+    assert whole.problems == train.problems
+
+
+def test_segments_of_a_recording_that_is_not_usable_say_why(tmp_path):
+    scp = "r1 audio/u1.wav\nr2 cat r2.wav |\n"
+    folder = write(tmp_path, scp=scp, segments="u1 r1 0 0.5\nu2 r2 0 0.3\nu1 r1 1 2\n")
+    corpus = read(folder)
+    assert [(u.id, u.start, u.end) for u in corpus] == [("u1", 0.0, 0.5)]
+    pipe, segment = corpus.problems
+    assert "wav.scp:2: r2: a pipe is never" in pipe
+    assert "segments:2: u2: 'r2' is not usable in wav.scp" in segment
+    assert "segments:3: u1 is listed more than once; the first line counts" in corpus.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +176,7 @@ def test_split_ids_that_are_not_there_are_named(tmp_path):
         ({"phones.ctm.gz": gzip.compress(b"")}, None, "has both"),
         ({"ctm": None, "phones.ctm.gz": gzip.compress(b"x" * 99)[:-9]}, None, "not a whole gzip"),
         ({"ctm": None, "phones.ctm.gz": b"u1 1 0 0.1 AA\n"}, None, "not a whole gzip"),
-        ({"segments": "u1 r1 0 1\n"}, None, "are not supported"),
+        ({"segments": "u1 r1 0 1\n"}, None, "segments:1: u1: 'r1' is not usable in wav.scp"),
         ({"text": b"u1 A\nu2 caf\xe9\n"}, None, "text:2: byte 0xe9 is not UTF-8"),
         ({}, "tset", "splits/tset: no such split; this corpus has dev, train"),
         ({"train": "\n"}, "train", "the split is empty"),

@@ -15,7 +15,7 @@ import torch
 from support.commands import PHONES, RATE, make_corpus, message_of, tones
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
-from speechattn.corpora import prepared
+from speechattn.corpora import frames, prepared
 from speechattn.corpora.corpus import Utterance, read_corpus
 from speechattn.corpora.prepared import PreparedSet, file_frames, held_out, prepare_set
 from speechattn.errors import CorpusError
@@ -150,7 +150,7 @@ def test_a_file_that_the_system_refuses_is_left_out_as_well(tmp_path, monkeypatc
             raise PermissionError(13, "Permission denied", str(path))
         return file_frames(path, front_end)
 
-    monkeypatch.setattr(prepared, "file_frames", refusing)
+    monkeypatch.setattr(frames, "file_frames", refusing)
     (problem,) = prepare_small(tmp_path / "set", folder)
     assert "Permission denied" in problem and "u3.wav" in problem
     assert [e.id for e in PreparedSet(tmp_path / "set").entries] == ["u1", "u2", "u4"]
@@ -310,7 +310,7 @@ def test_a_damaged_set_is_refused_by_name(tmp_path, folder, how):
 
 def test_an_interruption_ends_the_work_soon(tmp_path, monkeypatch):
     many = make_corpus(tmp_path / "many", {f"u{i}": [("AA", 5)] for i in range(60)})
-    done, compute = [], prepared.file_frames
+    done, compute = [], frames.file_frames
 
     def counting(path, front_end):
         done.append(path)
@@ -319,8 +319,8 @@ def test_an_interruption_ends_the_work_soon(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepared, "file_frames", counting)
-    monkeypatch.setattr(prepared, "Entry", interrupted)  # as soon as the first result is taken
+    monkeypatch.setattr(frames, "file_frames", counting)
+    monkeypatch.setattr(prepared, "PreparedUtterance", interrupted)  # as soon as the first result is taken
     with pytest.raises(KeyboardInterrupt):
         prepare_small(tmp_path / "set", many)
     assert len(done) < 30

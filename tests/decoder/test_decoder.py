@@ -115,7 +115,7 @@ def test_room_for_tokens_grows():
     x = random_posteriors(rng, 300, 12, sharpness=0.5)
     decoder = Decoder(model)
     runs = decoder.push(x)
-    assert len(decoder._score) >= decoder._num_tokens > 1000
+    assert len(decoder._tokens.score) >= decoder._num_tokens > 1000
     runs += decoder.finish()
     assert (runs[0].start, runs[-1].end) == (0, 300)
     assert in_pieces(decoder, x, [1] * 300) == runs
@@ -221,7 +221,7 @@ def test_memory_is_constant(kind):
         most = max(most, decoder.num_pending)
     runs += decoder.finish()
     assert most < 300
-    assert len(decoder._nodes) == 4096
+    assert len(decoder._history.nodes) == 4096
     assert runs[-1].end == num_frames
 
 
@@ -235,7 +235,7 @@ def test_memory_is_constant_with_ngrams_and_a_beam():
         runs += decoder.push(x[start : start + 1000])
         assert decoder.num_pending < 2000
     runs += decoder.finish()
-    assert len(decoder._nodes) == 4096 and len(decoder._score) <= 4096
+    assert len(decoder._history.nodes) == 4096 and len(decoder._tokens.score) <= 4096
     assert runs[-1].end == len(x)
 
 
@@ -251,7 +251,7 @@ def test_history_grows_where_hypotheses_never_meet():
     logits[-1, :2] += 3
     decoder = Decoder(PhoneModel(**fields))
     assert decoder.push(log_softmax(logits)) == []
-    assert len(decoder._nodes) > 4096
+    assert len(decoder._history.nodes) > 4096
     runs = decoder.finish()
     assert [run.phone for run in runs] == [0, 1] * 5000
     assert all(run.end - run.start == 3 for run in runs)
@@ -273,7 +273,7 @@ def test_scores_stay_small():
     # Every frame costs more than a nat: without rebasing this would be beyond 50,000.
     decoder = Decoder(PhoneModel.uniform(3))
     decoder.push(np.full((50_000, 3), -math.log(3)))
-    scores = decoder._score[: decoder._num_tokens]
+    scores = decoder._tokens.score[: decoder._num_tokens]
     assert len(scores) >= 3
     assert np.abs(scores).max() < 1000
 

@@ -83,17 +83,17 @@ def test_the_best_path_is_found(frames, phones, seed, costs):
         assert found is None
         return
     end, total = 0, 0.0
-    for run in found.runs:
+    for run in found.segments:
         assert run.start == end and run.confidence == 1.0
         least = LEAST_SILENCE_FRAMES if run.phone == SIL else LEAST_PHONE_FRAMES
         assert run.end - run.start >= least
         end, total = run.end, total + logs[run.start : run.end, run.phone].sum()
-    heard = [run.phone for run in found.runs if run.phone != SIL]
+    heard = [run.phone for run in found.segments if run.phone != SIL]
     assert end == frames
     assert total - edits(phones, heard, *costs) == pytest.approx(expected, abs=1e-3)
     if costs == (INF, INF):
         assert heard == phones
-    own = [logs[r.start : r.end, r.phone] for r in found.runs if r.phone != SIL]
+    own = [logs[r.start : r.end, r.phone] for r in found.segments if r.phone != SIL]
     score = np.concatenate(own).mean() if own else -INF
     assert found.score == pytest.approx(score, abs=1e-4)
 
@@ -104,13 +104,13 @@ def sure(labels, classes: int = 4) -> np.ndarray:
 
 
 def spans(found) -> list[tuple[int, int, int]]:
-    return [(run.phone, run.start, run.end) for run in found.runs]
+    return [(run.phone, run.start, run.end) for run in found.segments]
 
 
 def test_equal_neighbours_are_phones_of_their_own():
     found = force_align(sure([1] * 9), [1, 1, 1], SIL)
-    assert [run.phone for run in found.runs] == [1, 1, 1]
-    assert [found.runs[0].start, found.runs[-1].end] == [0, 9]
+    assert [run.phone for run in found.segments] == [1, 1, 1]
+    assert [found.segments[0].start, found.segments[-1].end] == [0, 9]
 
 
 def test_silence_is_heard_between_phones_and_at_both_ends_where_it_is_long():

@@ -100,5 +100,5 @@ def test_room_for_tokens_grows(monkeypatch):
     model, options = random_setting(rng, 8, 60, longest=5)
     x = random_posteriors(rng, 40, 8, sharpness=0.5)
     whole = decode(x, model, options)
-    monkeypatch.setattr(decoder_module, "TOKENS", 8)
+    monkeypatch.setattr(decoder_module, "ROOM_TOKENS", 8)
     assert decode(x, model, options) == whole

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from training.test_recipe import make_corpora, write_recipe
+from support.recipes import make_corpora, write_recipe
 
 from speechattn.cli.recipe import main
 from speechattn.encoder.baselines import KINDS, AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig

@@ -10,18 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from speechattn.encoder import int8
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import (
     Int8FeedForward,
     Int8Linear,
     check_ranges,
-    fast_int8,
     input_ranges,
     whole_numbers,
 )
 from speechattn.encoder.layers import FeedForward
+from speechattn.encoder.onednn import fast_int8
 from speechattn.errors import ModelError
 
 needs_int8 = pytest.mark.skipif(
@@ -80,7 +79,7 @@ def test_a_feed_forward_layer_in_eight_bits(rows):
         ranges = x.abs().amax((0, 1)), inner.amax((0, 1))
         small, x = Int8FeedForward(layer, *ranges), x[:, :rows]
         expected = layer(x)
-        for found in (small(x), small.advance(x, {}, True), small.together(x, [rows])):
+        for found in (small(x), small.forward_chunk(x, {}, True), small.forward_varlen(x, [rows])):
             assert found.shape == expected.shape and found.dtype == torch.float32
             error = (found - expected).abs().mean() if rows else 0
             assert error <= 0.02 * expected.abs().mean().nan_to_num()
@@ -107,22 +106,6 @@ def test_whole_numbers_are_the_nearest_and_cut_off(times, shape):
 def test_rows_of_another_width_than_the_steps_are_named():
     with pytest.raises(ValueError, match=r"x: shape \(3, 40\)"):
         whole_numbers(torch.zeros(3, 40), torch.ones(20))
-
-
-@pytest.mark.parametrize("missing", ["vnni", "onednn", "the operator"])
-def test_where_there_are_no_such_products(missing, monkeypatch):
-    if missing == "vnni":
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
-    elif missing == "onednn":
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    else:
-        monkeypatch.setattr(int8, "_has_vnni", lambda: True)
-
-        def gone(*_):
-            raise RuntimeError("no such operator")
-
-        monkeypatch.setattr(int8._Matrix, "product", gone)
-    assert not fast_int8.__wrapped__()
 
 
 def classifier() -> PhoneClassifier:

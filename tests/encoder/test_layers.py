@@ -22,7 +22,7 @@ def frames(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def layer(kind: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    attention = MultiHeadAttention(WIDTH, 2, positions="rotary", visibility=WindowMask(5, 3))
+    attention = MultiHeadAttention(WIDTH, 2, positions="rotary", mask=WindowMask(5, 3))
     made = {
         "attention": lambda: attention,
         "convolution": lambda: Convolution(WIDTH, 2, 2),
@@ -51,7 +51,7 @@ KINDS = list(RIGHT)
 def streamed(module: torch.nn.Module, x: torch.Tensor, chunks: list[int]) -> torch.Tensor:
     state: dict = {}
     pieces = x.split(chunks, 1)
-    outputs = [module.advance(p, state, i == len(pieces) - 1) for i, p in enumerate(pieces)]
+    outputs = [module.forward_chunk(p, state, i == len(pieces) - 1) for i, p in enumerate(pieces)]
     return torch.cat(outputs, 1)
 
 
@@ -73,7 +73,7 @@ def test_a_stream_gives_the_outputs_of_the_whole(kind, chunks):
 def test_outputs_come_as_soon_as_their_future_is_there(kind, right):
     module, state, returned = layer(kind), {}, 0
     for received in range(1, 20):
-        returned += module.advance(frames(1, 1, WIDTH), state, False).shape[1]
+        returned += module.forward_chunk(frames(1, 1, WIDTH), state, False).shape[1]
         assert returned == max(0, received - right)
 
 

@@ -28,7 +28,11 @@ def test_a_packed_feed_forward_layer_computes_what_the_layer_does(rows):
     with torch.inference_mode():
         expected = layer(x)
         assert rows == 0 or (expected != layer.contract.bias).any()  # the ReLU lets something by
-        for found in (packed(x), packed.advance(x, {}, True), packed.together(x, [rows])):
+        for found in (
+            packed(x),
+            packed.forward_chunk(x, {}, True),
+            packed.forward_varlen(x, [rows]),
+        ):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 

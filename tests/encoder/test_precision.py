@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from speechattn.attention.kernels.runtime import fast_bfloat16
 from speechattn.encoder import precision as precision_module
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.encoder.int8 import Int8FeedForward, Int8Linear, fast_int8, input_ranges
+from speechattn.encoder.int8 import Int8FeedForward, Int8Linear, input_ranges
+from speechattn.encoder.onednn import fast_bfloat16, fast_int8
 from speechattn.encoder.packed_linear import PackedLinear
 from speechattn.encoder.precision import fastest_precision, with_packed_linears
 from speechattn.encoder.varlen import can_concatenate

@@ -65,7 +65,7 @@ def test_no_neighbours_change_a_bit(before, own, after, seed, most):
     model, (frames,) = classifier(), recordings([own])
     near, far = recordings(before, seed + 1), recordings(after, seed + 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(varlen, "MOST_ROWS", most)
+        patch.setattr(varlen, "MAX_ROWS", most)
         scores = forward_varlen(model, [*near, frames, *far])
     assert torch.equal(scores[len(before)], alone(model, frames))
 

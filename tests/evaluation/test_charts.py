@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(UsageError, match=r"t\.png: .*No space left"):
         training_picture(path, [1], [1.0], [0.5])
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["t.png"]

@@ -20,7 +20,7 @@ from speechattn.evaluation.metrics import (
     ratio,
     top_confusions,
 )
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 
 NAMES = ("SIL", "AA", "AO", "B")
 SIL, AA, AO, B = range(4)
@@ -28,11 +28,11 @@ sequences = st.lists(st.integers(0, 3), max_size=8)
 frame_lists = st.lists(st.integers(0, 60), max_size=15, unique=True).map(sorted)
 
 
-def runs(*spans: tuple[int, int], confidence: float = 1.0) -> list[FrameRun]:
+def runs(*spans: tuple[int, int], confidence: float = 1.0) -> list[FrameSegment]:
     """Runs from (phone, length) pairs."""
     made, at = [], 0
     for phone, length in spans:
-        made.append(FrameRun(phone, at, at + length, confidence))
+        made.append(FrameSegment(phone, at, at + length, confidence))
         at += length
     return made
 

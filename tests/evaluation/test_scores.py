@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.labels import segments_from_labels
 
 from speechattn.errors import CorpusError
 from speechattn.evaluation.scores import Counts, Scores
 from speechattn.phones import PhoneSet
-from speechattn.segments import FrameRun, runs_from_labels
+from speechattn.segments import FrameSegment
 
 PHONES = PhoneSet(("SIL", "AA", "AO", "B"), fold={"AO": "AA"})
 SIL, AA, AO, B = range(4)
 
 
-def runs(*spans: tuple[int, int], confidence: float = 1.0) -> list[FrameRun]:
+def runs(*spans: tuple[int, int], confidence: float = 1.0) -> list[FrameSegment]:
     """Runs from (phone, length) pairs."""
     made, at = [], 0
     for phone, length in spans:
-        made.append(FrameRun(phone, at, at + length, confidence))
+        made.append(FrameSegment(phone, at, at + length, confidence))
         at += length
     return made
 
@@ -81,8 +82,8 @@ def test_pooled_scores_equal_direct_counts(utterances):
     scores = Scores(PHONES)
     for i, (reference, path, argmax) in enumerate(utterances):
         scores.add(
-            runs_from_labels(reference),
-            runs_from_labels(path),
+            segments_from_labels(reference),
+            segments_from_labels(path),
             np.array(argmax),
             speaker=f"s{i % 2}",
             corpus=f"c{i % 3}",
@@ -103,7 +104,7 @@ def test_pooled_scores_equal_direct_counts(utterances):
 
 @given(labels)
 def test_a_perfect_recognizer_scores_perfectly(utterance):
-    reference = runs_from_labels(utterance[0])
+    reference = segments_from_labels(utterance[0])
     scores = Scores(PHONES)
     counts = scores.add(reference, reference, np.array(utterance[0]), speaker="s")
     rates = {name: rate for name, rate in counts.rates().items() if rate is not None}
@@ -114,7 +115,7 @@ def test_a_perfect_recognizer_scores_perfectly(utterance):
 
 def test_calibration_leaves_silence_out():
     scores = Scores(PHONES)
-    found = [FrameRun(SIL, 0, 5, 0.9), FrameRun(AA, 5, 9, 0.8), FrameRun(B, 9, 12, 0.6)]
+    found = [FrameSegment(SIL, 0, 5, 0.9), FrameSegment(AA, 5, 9, 0.8), FrameSegment(B, 9, 12, 0.6)]
     scores.add(runs((SIL, 5), (AA, 7)), found, speaker="s")
     assert scores.calibration().error() == pytest.approx((0.2 + 0.6) / 2)
 
@@ -142,10 +143,10 @@ def test_summary_is_json_and_tables_have_every_row():
     ("hypothesis", "argmax"),
     [
         (runs((AA, 6)), None),
-        ([FrameRun(AA, 1, 7)], None),
-        ([FrameRun(AA, 0, 3), FrameRun(B, 4, 7)], None),
-        ([FrameRun(4, 0, 7)], None),
-        ([FrameRun(AA, 0, 7, float("nan"))], None),
+        ([FrameSegment(AA, 1, 7)], None),
+        ([FrameSegment(AA, 0, 3), FrameSegment(B, 4, 7)], None),
+        ([FrameSegment(4, 0, 7)], None),
+        ([FrameSegment(AA, 0, 7, float("nan"))], None),
         (runs((AA, 7)), np.zeros(6, dtype=int)),
         (runs((AA, 7)), np.zeros((7, 4))),
     ],

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from support.word_lms import random_words
 
 import speechattn.inference.model_files
-from speechattn.decoder.lm.ngrams import count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.encoder import int8
@@ -245,7 +245,7 @@ def test_a_save_that_fails_leaves_the_old_model_and_nothing_else(folder, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(speechattn.inference.model_files, "save", full)
+    monkeypatch.setattr("safetensors.torch.save", full)
     with pytest.raises(OSError, match="No space left"):
         model.save(folder)
     monkeypatch.undo()
@@ -256,14 +256,14 @@ def test_a_save_that_fails_leaves_the_old_model_and_nothing_else(folder, monkeyp
 def test_a_rename_that_fails_puts_the_old_model_back(folder, monkeypatch):
     model = Checkpoint.load(folder)
     before = (folder / WEIGHTS).read_bytes()
-    replace = os.replace
+    replace = Path.replace
 
     def fails(source, target):
         if Path(target) == folder and not str(source).endswith(".old"):
             raise OSError("device is gone")
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", fails)
+    monkeypatch.setattr(Path, "replace", fails)
     with pytest.raises(OSError, match="gone"):
         model.save(folder)
     assert (folder / WEIGHTS).read_bytes() == before

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from speechattn.decoder.decoder import decode
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.options import DecoderOptions
-from speechattn.errors import UsageError
 from speechattn.inference.collector import PosteriorSums, SegmentCollector, rank
 
 PHONES = 5
@@ -110,9 +109,3 @@ def test_sums_of_frames_that_were_forgotten_are_refused():
     for start, end in ((0, 3), (1, 2), (1, 4)):
         with pytest.raises(ValueError, match=f"{start} to {end}"):
             sums.mean(start, end)
-
-
-@pytest.mark.parametrize("number", [-1, 2.5, float("nan"), True, "2"])
-def test_numbers_of_alternatives_that_make_no_sense(number):
-    with pytest.raises(UsageError, match="alternatives"):
-        SegmentCollector(checkpoint(), alternatives=number)

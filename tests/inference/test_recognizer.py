@@ -24,8 +24,8 @@ from speechattn.errors import AudioError, ConfigError, ModelError, UsageError
 from speechattn.inference import collector as collector_module
 from speechattn.inference import recognizer as module
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.collector import SegmentCollector
 from speechattn.inference.recognizer import Recognizer
+from speechattn.inference.transcription import Prepared, TranscribeOptions
 from speechattn.segments import check_tiling, num_frames
 
 RATE = 16_000  # Hz
@@ -251,9 +251,11 @@ def test_without_posteriors_memory_does_not_grow_with_the_recording(recognizer):
     def peak(seconds: int) -> int:
         """Most bytes of NumPy arrays and Python objects alive at a time."""
         blocks = (speech(0.5, seed=number) for number in range(2 * seconds))
+        options = TranscribeOptions(posteriors=False)
+        prepared = Prepared(options, recognizer.phones.names, seconds, RATE, None, blocks)
         tracemalloc.start()
         try:
-            recognizer._recognise(blocks, SegmentCollector(recognizer.checkpoint))
+            recognizer.finish(prepared, None)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

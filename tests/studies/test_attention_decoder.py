@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from speechattn.studies.attention_decoder import AttentionPooling, MeanPooling
 
+pytestmark = pytest.mark.studies
+
 
 def attention(width: int = 8, heads: int = 2, seed: int = 0) -> AttentionPooling:
     torch.manual_seed(seed)

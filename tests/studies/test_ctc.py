@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from speechattn.studies.ctc import ctc_beam_search, ctc_greedy, ctc_loss, vectors_needed
 
+pytestmark = pytest.mark.studies
+
 
 def random_log_probs(vectors: int, labels: int, seed: int, spread: float = 1.5) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from speechattn.studies.ctc import beam_search
 
+pytestmark = pytest.mark.studies
+
 
 class Table:
     """A decoder whose next label depends on all before it, by numbers from a seed."""

@@ -22,6 +22,8 @@ from speechattn.studies.sequence_training import HeadCheckpoint, head_loss
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config import TrainingConfig
 
+pytestmark = pytest.mark.studies
+
 DIM, LABELS = 5, 3
 ENCODERS = {
     "attention": {"width": 8, "heads": 2, "feedforward": 16, "blocks": 2, "window": [4, 4], "stack": 2},

@@ -7,15 +7,17 @@ import pytest
 from speechattn.errors import SpeechattnError
 from speechattn.studies.molecule_graphs import (
     Molecule,
-    alone,
-    along_bonds,
-    everything,
+    all_pairs,
+    bond_pairs,
     molecule_of,
     read_molecules,
+    self_pairs,
     split,
 )
 
-pytest.importorskip("rdkit", reason="the molecules come with RDKit: speechattn[tasks]")
+pytestmark = pytest.mark.studies
+
+pytest.importorskip("rdkit", reason="the molecules come with RDKit: speechattn[studies]")
 
 C, N, O = 6, 7, 8
 
@@ -73,7 +75,7 @@ def test_a_number_of_hydrogens_without_an_example_is_named():
 
 def test_who_sees_whom():
     molecule = Molecule([C, N, O], [(0, 1), (1, 2)], [3, 1, 1], "")
-    assert alone(molecule) == [(0, 0), (1, 1), (2, 2)]
+    assert self_pairs(molecule) == [(0, 0), (1, 1), (2, 2)]
     bonded = {(0, 1), (1, 0), (1, 2), (2, 1)}
-    assert set(along_bonds(molecule)) == bonded | set(alone(molecule))
-    assert set(everything(molecule)) == {(a, b) for a in range(3) for b in range(3)}
+    assert set(bond_pairs(molecule)) == bonded | set(self_pairs(molecule))
+    assert set(all_pairs(molecule)) == {(a, b) for a in range(3) for b in range(3)}

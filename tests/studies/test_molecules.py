@@ -22,7 +22,9 @@ from speechattn.studies.molecules import (
     usual_hydrogens,
 )
 
-pytest.importorskip("rdkit", reason="the molecules come with RDKit: speechattn[tasks]")
+pytestmark = pytest.mark.studies
+
+pytest.importorskip("rdkit", reason="the molecules come with RDKit: speechattn[studies]")
 
 C, N, O = 6, 7, 8
 
@@ -99,7 +101,7 @@ def test_what_cannot_be_is_one_clear_line(tiny, tmp_path, capsys, status, overri
 def test_without_rdkit_the_command_says_what_to_install(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "rdkit", None)
     assert main(["molecules", f"work_dir={tmp_path}"]) == 2
-    assert "pip install 'speechattn[tasks]'" in capsys.readouterr().err
+    assert "pip install 'speechattn[studies]'" in capsys.readouterr().err
 
 
 def test_the_usual_number_is_that_of_the_element():
@@ -130,9 +132,9 @@ def test_each_layer_sees_one_bond_further(layers):
 def test_molecules_do_not_see_each_other(name):
     classifier, model = untrained(name)
     first, second = of_smiles("CC(=O)Nc1ccccc1"), of_smiles("OCCN")
-    together = scores(classifier, model, first, second)
+    joined = scores(classifier, model, first, second)
     apart = torch.cat([scores(classifier, model, m) for m in (first, second)])
-    torch.testing.assert_close(together, apart)
+    torch.testing.assert_close(joined, apart)
 
 
 @given(st.randoms(use_true_random=False))

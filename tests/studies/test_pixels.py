@@ -12,10 +12,20 @@ from hypothesis import strategies as st
 from speechattn.cli.recipe import main
 from speechattn.errors import SpeechattnError
 from speechattn.studies import pixels
-from speechattn.studies.pixels import Config, Images, PixelAttention, ahead, check_images, cnn, draw
+from speechattn.studies.pixels import (
+    Config,
+    Images,
+    PixelAttention,
+    check_images,
+    cnn,
+    compare,
+    draw,
+)
 from speechattn.studies.trials import weights_of
 
-pytest.importorskip("sklearn", reason="the digits come with scikit-learn: speechattn[tasks]")
+pytestmark = pytest.mark.studies
+
+pytest.importorskip("sklearn", reason="the digits come with scikit-learn: speechattn[studies]")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +79,7 @@ def test_what_cannot_be_is_one_clear_line(tiny, tmp_path, capsys, status, overri
 def test_without_scikit_learn_the_command_says_what_to_install(tiny, capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
     assert main(tiny) == 2
-    assert "pip install 'speechattn[tasks]'" in capsys.readouterr().err
+    assert "pip install 'speechattn[studies]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", [8, 16, 24, 32, 48])
@@ -129,8 +139,8 @@ def test_a_pixel_sees_as_far_as_the_layers_reach():
 
 
 def test_who_is_ahead_is_said_from_the_numbers():
-    assert ahead(50, [0.9, 0.8, 0.9], [0.5, 0.4, 0.5]).startswith(
+    assert compare(50, [0.9, 0.8, 0.9], [0.5, 0.4, 0.5]).startswith(
         "- 50 images: the CNN is ahead by 40.0 ± 0.0 points"
     )
-    assert "attention is ahead by 5.0 ± 63.5 points, no more" in ahead(50, [0.5, 0.4], [0.5, 0.5])
-    assert ahead(9, [0.5], [0.4]) == "- 9 images: the CNN is ahead by 10.0 points in the one seed"
+    assert "attention is ahead by 5.0 ± 63.5 points, no more" in compare(50, [0.5, 0.4], [0.5, 0.5])
+    assert compare(9, [0.5], [0.4]) == "- 9 images: the CNN is ahead by 10.0 points in the one seed"

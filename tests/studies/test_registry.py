@@ -18,13 +18,15 @@ from speechattn.studies import STUDIES
 from speechattn.studies.trials import FitConfig, fit, interval, missing, percent
 from speechattn.training.recipe_file import read_config
 
+pytestmark = pytest.mark.studies
+
 NAMES = ["with bias, seed 0", "without, seed 0", "with bias, seed 1", "without, seed 1"]
 
 
 @pytest.fixture(autouse=True)
 def _sums(monkeypatch):
     """The task of the tests, beside those of the package; and torch's threads as they were."""
-    monkeypatch.setitem(STUDIES, "sums", "support.pool_tasks")
+    monkeypatch.setitem(STUDIES, "sums", "support.study_sums")
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -134,7 +136,7 @@ def test_failures_have_the_status_of_any_recipe(recipe, tmp_path, capsys, monkey
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("support.pool_tasks.run", interrupted)
+    monkeypatch.setattr("support.study_sums.run", interrupted)
     assert main([str(recipe)]) == 130
 
 
@@ -142,8 +144,10 @@ def test_a_missing_package_is_wrong_usage(recipe, capsys, monkeypatch):
     def lacking(*_):
         raise missing("sums")
 
-    monkeypatch.setattr("support.pool_tasks.run", lacking)
-    assert "sums is not installed; run: pip install 'speechattn[tasks]'" in fails(capsys, 2, recipe)
+    monkeypatch.setattr("support.study_sums.run", lacking)
+    assert "sums is not installed; run: pip install 'speechattn[studies]'" in fails(
+        capsys, 2, recipe
+    )
 
 
 def test_only_who_asks_for_any_task_gets_one(recipe, tmp_path):

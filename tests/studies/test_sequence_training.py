@@ -18,6 +18,8 @@ from speechattn.studies.sequence_training import SequenceTrainer, quick_labels, 
 from speechattn.training.batches import PADDING
 from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
 
+pytestmark = pytest.mark.studies
+
 DIM, NAMES = 20, ("x", "y", "z")
 NOTHING = AugmentationConfig(
     speed=0.0, vocal_tract=0.0, gain_db=0.0, channel_db=0.0, noise_probability=0.0,

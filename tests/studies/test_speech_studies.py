@@ -11,10 +11,12 @@ import pytest
 import torch
 import yaml
 from support.commands import cells, make_corpus
-from training.test_recipe import make_corpora, write_recipe
+from support.recipes import make_corpora, write_recipe
 
 from speechattn.cli.recipe import main
 from speechattn.studies.sequence_training import HeadCheckpoint
+
+pytestmark = pytest.mark.studies
 
 DIGITS = {"ONE": "AA", "TWO": "SH", "SIX": "B"}  # what they sound like
 ENCODER = {"width": 16, "heads": 2, "feedforward": 32, "blocks": 1, "window": [8, 8], "stack": 2}

@@ -9,6 +9,8 @@ import pytest
 from speechattn.errors import SpeechattnError
 from speechattn.studies.tagged_text import Lexicon, Scores, split
 
+pytestmark = pytest.mark.studies
+
 SAW = [("I", "PRON"), ("saw", "VERB"), ("a", "DET"), ("saw", "NOUN"), (".", None)]
 CAME = [("we", "PRON"), ("came", "VERB"), (".", None)]
 

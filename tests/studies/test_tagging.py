@@ -14,6 +14,8 @@ from speechattn.studies import tagging
 from speechattn.studies.tagged_text import NO_TAG, Lexicon, Text, Utterance
 from speechattn.studies.tagging import Config, Tagger, window_name, window_of
 
+pytestmark = pytest.mark.studies
+
 SAW = [("I", "PRON"), ("saw", "VERB"), ("a", "DET"), ("saw", "NOUN"), (".", None)]
 CAME = [("we", "PRON"), ("came", "VERB"), (".", None)]
 
@@ -58,7 +60,7 @@ def test_one_neighbour_decides_what_saw_is(tiny, tmp_path):
 
 
 def test_real_text_is_read_and_tagged(tmp_path, capsys):
-    pytest.importorskip("pycantonese", reason="the text comes with it: speechattn[tasks]")
+    pytest.importorskip("pycantonese", reason="the text comes with it: speechattn[studies]")
     arguments = ["tagging", f"work_dir={tmp_path}", "seeds=1", "training.steps=1", "width=8"]
     assert main([*arguments, "windows=[[1, 1]]"]) == 0
     report = (tmp_path / "report.md").read_text()
@@ -90,7 +92,7 @@ def test_what_cannot_be_is_one_clear_line(tiny, tmp_path, capsys, status, overri
 def test_without_pycantonese_the_command_says_what_to_install(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pycantonese", None)
     assert main(["tagging", f"work_dir={tmp_path}"]) == 2
-    assert "pip install 'speechattn[tasks]'" in capsys.readouterr().err
+    assert "pip install 'speechattn[studies]'" in capsys.readouterr().err
 
 
 def test_tags_that_training_does_not_have_are_named(tiny, tmp_path, monkeypatch):

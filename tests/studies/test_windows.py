@@ -13,7 +13,7 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training.test_recipe import make_corpora, write_recipe
+from support.recipes import make_corpora, write_recipe
 
 from speechattn.cli.main import main
 from speechattn.encoder.baselines import CnnConfig, FramesConfig, RnnConfig
@@ -21,14 +21,14 @@ from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.describe import costs
-from speechattn.studies import windows, windows_training
-from speechattn.studies.windows_report import frontier
-from speechattn.studies.windows_training import (
+from speechattn.studies import windows, windows_costs, windows_training
+from speechattn.studies.windows_costs import (
     frames_per_second,
     measure,
     measure_once,
     peak_memory,
 )
+from speechattn.studies.windows_report import frontier
 from speechattn.studies.windows_variants import (
     EQUAL_WINDOW,
     WINDOWS,
@@ -40,6 +40,8 @@ from speechattn.studies.windows_variants import (
 )
 from speechattn.training.recipe_file import read_config
 from speechattn.training.trainer import Trainer
+
+pytestmark = pytest.mark.studies
 
 DIM, PHONES = 80, 40
 TWO = {
@@ -185,7 +187,7 @@ def test_speed():
 
 def test_measured_once(tmp_path, monkeypatch):
     config, asked = CnnConfig(width=8), []
-    monkeypatch.setattr(windows_training, "peak_memory", lambda *_: asked.append(1) or 12345)
+    monkeypatch.setattr(windows_costs, "peak_memory", lambda *_: asked.append(1) or 12345)
     first = measure_once(tmp_path, config, 10, 5, [10, 1000, 10**9], 1e9)
     assert first.memory == {10: 12345, 1000: 12345, 10**9: None} and len(asked) == 2
     assert first.weights == costs(config, 10, 5).weights
@@ -204,7 +206,7 @@ def test_measured_once(tmp_path, monkeypatch):
 def place(tmp_path, monkeypatch) -> Path:
     make_corpora(tmp_path)
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(TWO))
-    monkeypatch.setattr(windows_training, "peak_memory", lambda *words: 1000 * words[3])
+    monkeypatch.setattr(windows_costs, "peak_memory", lambda *words: 1000 * words[3])
     threads = torch.get_num_threads()
     yield tmp_path
     torch.set_num_threads(threads)

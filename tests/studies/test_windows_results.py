@@ -9,9 +9,11 @@ import pytest
 
 from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.studies.windows_costs import Measured
 from speechattn.studies.windows_results import USEFUL, Draws, Outcome, counterpart, ladder
-from speechattn.studies.windows_training import Measured
 from speechattn.studies.windows_variants import Variant
+
+pytestmark = pytest.mark.studies
 
 FRAMES = 1000
 

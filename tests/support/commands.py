@@ -11,7 +11,7 @@ import soundfile
 
 from speechattn.corpora.prepared import PreparedSet
 from speechattn.phones import PhoneSet
-from speechattn.segments import runs_from_labels
+from support.labels import segments_from_labels
 
 RATE = 16_000  # Hz
 SMALL_RECIPE = "train: [c/train]\ndev: [c/dev]\ntest: [c/test]\n"
@@ -64,7 +64,7 @@ def make_prepared(
     entries, runs, first = [], [], 0
     for number, (frames, labels) in enumerate(utterances):
         assert len(frames) == len(labels) > 0
-        rows = [(run.phone, run.start, run.end) for run in runs_from_labels(labels)]
+        rows = [(s.phone, s.start, s.end) for s in segments_from_labels(labels)]
         entries.append(
             {
                 "id": f"u{number}",

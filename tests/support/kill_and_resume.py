@@ -85,7 +85,7 @@ class Batch:
 
 def kill(process: subprocess.Popen, *, everything: bool) -> bool:
     """SIGKILL a run, with its workers or without; whether it was still at work."""
-    pids = process_tree(process.pid) if everything else [process.pid]
+    pids = [one.pid for one in process_tree(process.pid)] if everything else [process.pid]
     alive = process.poll() is None
     for pid in pids:
         try:

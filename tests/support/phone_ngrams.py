@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from speechattn.decoder.lm.ngrams import PhoneNgrams, count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.ngrams import PhoneNgrams
 
 SENTENCES = [[0, 1, 2, 1, 0], [0, 1, 1, 2, 0], [0, 2, 1, 2, 1, 0]]
 

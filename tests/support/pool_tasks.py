@@ -1,48 +1,107 @@
-"""A task for the tests: learns sums of two numbers, in no time."""
+"""Tasks for worker processes, which import them from here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
 
-import torch
-
-from speechattn.errors import SpeechattnError
-from speechattn.studies.trials import FitConfig, TaskConfig, fit, percent, run_trials
-from speechattn.text import table
-
-
-@dataclass(frozen=True)
-class Config(TaskConfig):
-    """A recipe of it: ``examples`` to learn from."""
-
-    name: str = "sums"
-    work_dir: str = "sums"
-    seeds: int = 2
-    examples: int = 8
-    training: FitConfig = field(default_factory=lambda: FitConfig(steps=3, batch=4))
+from speechattn.errors import ModelError
 
 
-def run(config, force, say) -> None:
-    if config.examples == 13:
-        raise SpeechattnError("examples: 13; another number")
+def doubles():
+    """A setup for tasks that are numbers."""
+    return (lambda task, report: 2 * task), {"pid": os.getpid()}
 
-    def trial(wide: bool, seed: int) -> dict:
-        torch.manual_seed(seed)
-        x = torch.rand(config.examples, 2)
-        model = torch.nn.Linear(2, 1, bias=wide)
-        loss = lambda chosen: (model(x[chosen])[:, 0] - x[chosen].sum(1)).square().mean()
-        fit(model, loss, len(x), config.training, seed)
-        return {"error": loss(torch.arange(len(x))).item()}
 
-    trials = {
-        (name, seed): lambda wide=name == "with bias", seed=seed: trial(wide, seed)
-        for seed in config.all_seeds
-        for name in ("with bias", "without")
-    }
+def chatty():
+    """Reports halves, and prints where answers go."""
 
-    def report(rows) -> str:
-        names = dict.fromkeys(row["trial"] for row in rows)
-        errors = {n: [row["error"] for row in rows if row["trial"] == n] for n in names}
-        return table(("kind", "error (%)"), [(n, percent(e)) for n, e in errors.items()])
+    def do(task, report):
+        print("noise on standard output", flush=True)
+        os.write(1, b"more noise\n")
+        report(0.5)
+        return task
 
-    run_trials(config, {"examples": config.examples}, trials, report, force=force, say=say)
+    return do, {}
+
+
+def _die(marks: Path, task: str, report) -> str:
+    """Do as the task says, having left a mark each time."""
+    with open(marks / task, "a") as file:
+        file.write("x")
+    times = len((marks / task).read_text())
+    if task == "killed" or (task == "killed once" and times == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task == "exit":
+        os._exit(3)
+    if task == "raise":
+        raise RuntimeError("a mistake")
+    if task == "slow":
+        time.sleep(60)
+    return task
+
+
+class Together:
+    """Doubles tasks; several at once, which it tells by giving their number as well."""
+
+    def __call__(self, task, report):
+        return 2 * task, 1
+
+    def several(self, tasks, report):
+        for place in range(len(tasks)):
+            report(place, 0.5)
+        return [(2 * task, len(tasks)) for task in tasks]
+
+
+def together():
+    """A setup for tasks that are done together."""
+    return Together(), {}
+
+
+class DyingTogether:
+    """As :func:`_die`; several leave their marks one after the other."""
+
+    def __init__(self, marks: Path):
+        self._marks = marks
+
+    def __call__(self, task, report):
+        return _die(self._marks, task, report)
+
+    def several(self, tasks, report):
+        return [_die(self._marks, task, report) for task in tasks]
+
+
+def dying_together(marks: Path):
+    """A setup for tasks that end a process which does several."""
+    return DyingTogether(marks), {}
+
+
+def dying(marks: Path):
+    """A setup for tasks that end their process."""
+    return partial(_die, marks), {}
+
+
+def refused():
+    """A setup that fails in a way the user can do something about."""
+    raise ModelError("m: no such model; see the list")
+
+
+def broken():
+    """A setup that fails in another way."""
+    sys.exit(5)
+
+
+def identity(task, report):
+    """Gives back what it gets, later for those that begin with ``late``."""
+    if str(task).startswith("late"):
+        time.sleep(0.3)
+    return task
+
+
+def plain():
+    """A setup for :func:`identity`."""
+    return identity, {}

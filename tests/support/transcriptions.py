@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from speechattn.segments import Segment
+from speechattn.transcription.formats.registry import WRITERS
 
 
 @dataclass
@@ -67,3 +68,17 @@ EXAMPLE = FakeTranscription(
     ],
     duration=1 / 3,
 )
+
+
+def render(name: str, transcription: FakeTranscription, file: str = "a.wav") -> str:
+    return WRITERS[name].render(transcription, file, "SIL")
+
+
+def check_edges(edges: list[tuple[int, int]], transcription: FakeTranscription, unit: int) -> None:
+    """Whole numbers that tile from 0 on, each at most half a unit from the time it stands for."""
+    assert edges[0][0] == 0
+    assert [end for _, end in edges[:-1]] == [start for start, _ in edges[1:]]
+    for (start, end), segment in zip(edges, transcription.phones, strict=True):
+        assert start < end
+        assert abs(start - segment.start * unit) <= 0.5 + 1e-9 * start
+        assert abs(end - segment.end * unit) <= 0.5 + 1e-9 * end

@@ -18,8 +18,14 @@ from support.commands import make_prepared
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.training.augmentation import Augmenter
-from speechattn.training.batches import PADDING, TrainingBatches, dev_batches, shortened_silences
+from speechattn.training.batches import (
+    PADDING,
+    TrainingBatches,
+    dev_batches,
+    shortened_silences,
+)
 from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.speaker_balance import MAX_TURNS, MIN_TURNS, turns_in_epoch
 
 SIL = 0
 DIM = 3
@@ -375,3 +381,29 @@ def test_dev_batches_hold_every_utterance_once_and_whole(tmp_path, monkeypatch):
             found.append((x[:length].numpy().tobytes(), y[:length].tolist()))
     expected = [(dev.frames(e).tobytes(), dev.labels(e).tolist()) for e in dev.entries]
     assert sorted(found) == sorted(expected)
+
+
+def test_speakers_of_whom_a_corpus_has_little_come_more_often():
+    corpora = ["a"] * 11 + ["b"] * 2
+    speakers = ["many"] * 10 + ["few"] + ["one", "two"]
+    lengths = [100] * 11 + [50, 50]
+    assert turns_in_epoch(corpora, speakers, lengths, 0.0).tolist() == [1.0] * 13
+    turns = turns_in_epoch(corpora, speakers, lengths, 0.5)
+    assert turns[:10].tolist() == [turns[0]] * 10 and turns[10] > 2 * turns[0]
+    assert turns @ np.array(lengths) == pytest.approx(sum(lengths))
+    assert turns[11:].tolist() == [1.0, 1.0]  # every corpus keeps its share
+    extreme = turns_in_epoch(["a"] * 101, ["x"] * 100 + ["y"], [100] * 101, 1.0)
+    assert extreme.max() == MAX_TURNS and extreme.min() >= MIN_TURNS
+
+
+def test_turns_decide_how_often_utterances_are_in_an_epoch(tmp_path):
+    frames = [np.zeros((20, DIM), np.float32)] * 8
+    prepared = make_prepared(tmp_path / "set", [(f, [1] * 20) for f in frames])
+    batches = TrainingBatches(prepared, recipe(speaker_balance=0.5), SIL)
+    batches._turns = np.array([0.5, 2.5, 1, 1, 1, 1, 1, 1])
+    counts = np.zeros(8)
+    for epoch in range(200):
+        for batch in batches._plan(epoch):
+            np.add.at(counts, batch, 1)
+    assert counts[2:].tolist() == [200] * 6
+    assert counts[:2] / 200 == pytest.approx([0.5, 2.5], abs=0.12)

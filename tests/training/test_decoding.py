@@ -21,12 +21,12 @@ from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
 from speechattn.evaluation.metrics import phones_right
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 from speechattn.training.config import TUNED, DecodingConfig
 from speechattn.training.decoding import (
     decoder_grid,
     fit_confidence,
-    log_posteriors,
+    frame_log_posteriors,
     spoken,
     tune_decoder,
 )
@@ -174,8 +174,8 @@ def test_the_beam_is_not_tuned(dev, phone_model):
 
 def test_large_dev_sets_are_sampled_the_same_way_every_time(dev, phone_model, monkeypatch):
     total = sum(entry.frames for entry in dev.entries)
-    assert total < speechattn.training.decoding.MOST_FRAMES
-    monkeypatch.setattr(speechattn.training.decoding, "MOST_FRAMES", total // 2)
+    assert total < speechattn.training.decoding.MAX_TUNING_FRAMES
+    monkeypatch.setattr(speechattn.training.decoding, "MAX_TUNING_FRAMES", total // 2)
     seen = []
     for _ in range(2):
         model = Given()
@@ -211,7 +211,7 @@ def test_log_posteriors_are_those_of_the_classifier():
     encoder = EncoderConfig(width=16, heads=2, feedforward=32, blocks=1, window=(4, 4), stack=2)
     model = PhoneClassifier(6, PHONES, encoder).eval()
     frames = np.random.default_rng(0).normal(size=(23, 6)).astype(np.float32)
-    found = log_posteriors(model, frames, CPU)
+    found = frame_log_posteriors(model, frames, CPU)
     scores = model(torch.from_numpy(frames)[None])[0].detach().double().numpy()
     assert found.dtype == np.float32 and found.shape == (23, PHONES)
     expected = scores - np.log(np.exp(scores).sum(1, keepdims=True))
@@ -219,5 +219,23 @@ def test_log_posteriors_are_those_of_the_classifier():
 
 
 def test_spoken_drops_silence_and_keeps_repeated_phones():
-    runs = [FrameRun(p, i, i + 1) for i, p in enumerate([0, 2, 2, 0, 1, 0])]
+    runs = [FrameSegment(p, i, i + 1) for i, p in enumerate([0, 2, 2, 0, 1, 0])]
     assert spoken(runs, 0) == [2, 2, 1] and spoken([], 0) == []
+
+
+def test_each_way_to_read_is_tuned_on_its_own(dev, phone_model):
+    penalties = (-3.0, 0.0, 2.0)
+    candidates = dataclasses.replace(
+        GRID, phones_scale=(0.2, 1.0), phones_penalty=penalties, alone_penalty=penalties
+    )
+    best, _ = tune_decoder(Given(), phone_model, dev, candidates, SIL, CPU)
+    for reading, names in (
+        ("phones", ("phones_scale", "phones_penalty")),
+        ("none", ("alone_penalty",)),
+    ):
+        found = error_rate(dev, phone_model, best.for_reading(reading))
+        for values in itertools.product(*(getattr(candidates, name) for name in names)):
+            other = dataclasses.replace(best, **dict(zip(names, values))).for_reading(reading)
+            assert found <= error_rate(dev, phone_model, other) + 1e-12
+    plain, _ = tune_decoder(Given(), phone_model, dev, GRID, SIL, CPU)
+    assert plain.phones_scale is plain.phones_penalty is plain.alone_penalty is None

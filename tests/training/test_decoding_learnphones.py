@@ -7,7 +7,8 @@ import pytest
 from support.commands import PHONES, make_prepared
 from support.word_lms import small_lexicon, small_trigram
 
-from speechattn.decoder.lm.ngrams import PhoneNgrams, count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.ngrams import PhoneNgrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.pruning import choose_words
 from speechattn.errors import ConfigError

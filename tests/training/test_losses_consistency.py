@@ -13,7 +13,7 @@ from support.commands import make_prepared
 from speechattn.corpora.prepared import PreparedSet
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.training.batches import PADDING, Batch, TrainingBatches, begun_later
+from speechattn.training.batches import PADDING, Batch, TrainingBatches, delay_second_view
 from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
 from speechattn.training.losses import disagreement, frame_loss
 from speechattn.training.replicas import Replicas
@@ -47,10 +47,10 @@ def recipe(**training) -> RecipeConfig:
 
 def test_the_second_half_begins_later():
     x = torch.arange(12).view(4, 3)
-    found = begun_later(x, 1, -1)
+    found = delay_second_view(x, 1, -1)
     assert found.tolist() == [[0, 1, 2], [3, 4, 5], [7, 8, -1], [10, 11, -1]]
-    assert torch.equal(begun_later(x, 0, -1), x)
-    assert torch.equal(begun_later(x[..., None], 1, -1), found[..., None])
+    assert torch.equal(delay_second_view(x, 0, -1), x)
+    assert torch.equal(delay_second_view(x[..., None], 1, -1), found[..., None])
 
 
 def test_a_batch_has_every_utterance_twice_the_second_time_later(tmp_path):
@@ -62,19 +62,21 @@ def test_a_batch_has_every_utterance_twice_the_second_time_later(tmp_path):
         batch = batches.batch(step)
         half = len(batch.lengths) // 2
         assert batch.frames.shape[1] * len(batch.lengths) <= 240
-        assert torch.equal(batch.lengths[:half] - batch.late, batch.lengths[half:])
+        assert torch.equal(batch.lengths[:half] - batch.second_view_delay, batch.lengths[half:])
         for first, second in zip(range(half), range(half, 2 * half)):
             n = int(batch.lengths[second])
             for of in (batch.frames, batch.labels):
-                assert torch.equal(of[first, batch.late : batch.late + n], of[second, :n])
+                assert torch.equal(
+                    of[first, batch.second_view_delay : batch.second_view_delay + n], of[second, :n]
+                )
             assert (batch.labels[second, n:] == PADDING).all()
-        seen.add(batch.late)
+        seen.add(batch.second_view_delay)
     assert seen == {0, 1, 2}
 
 
 def test_without_it_every_utterance_comes_once(tmp_path):
     batch = TrainingBatches(telling(tmp_path, [40, 50, 60, 60]), recipe(), 0).batch(0)
-    assert batch.late is None and len(batch.lengths) == 4
+    assert batch.second_view_delay is None and len(batch.lengths) == 4
 
 
 def test_an_utterance_shorter_than_a_stack_keeps_a_frame(tmp_path):
@@ -120,10 +122,10 @@ def test_hearings_stay_together_however_many_replicas_share_a_batch(tmp_path, re
     batches = TrainingBatches(
         telling(tmp_path, [40, 44, 50, 60, 60]), recipe(consistency_weight=1.0, batch_frames=900), 0
     )
-    batch = next(b for b in map(batches.batch, range(20)) if b.late == 2)
+    batch = next(b for b in map(batches.batch, range(20)) if b.second_view_delay == 2)
     draw = torch.Generator().manual_seed(5)
     noise = torch.randn(batch.frames.shape, generator=draw)
-    batch = Batch(batch.frames / 100 + noise, batch.labels, batch.lengths, batch.late)
+    batch = Batch(batch.frames / 100 + noise, batch.labels, batch.lengths, batch.second_view_delay)
     settings = TrainingConfig(consistency_weight=0.7, replicas=replicas)
     torch.manual_seed(1)
     config = EncoderConfig(width=16, heads=2, feedforward=32, blocks=1, window=(4, 4), dropout=0.0)

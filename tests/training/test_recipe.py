@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import yaml
 from praatio import textgrid as praat
 from safetensors.torch import load_file
 from support.commands import make_corpus
+from support.recipes import STEPS, TABLE, make_corpora, sentences, write_recipe
 from support.recordings import needs_posix
 
 import speechattn
@@ -28,64 +28,8 @@ from speechattn.cli.recipe import main
 from speechattn.corpora.prepared import PreparedSet
 
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parent.parent)
-TABLE = "SIL\t\tsilence\tSIL\nAA\tɑ\tvowel\tAA\nB\tb\tstop\tB\nSH\tʃ\tfricative\tSH\n"
 STAGES = ("prepare", "train", "evaluate", "transcribe", "report")
 SKIPPED = [f"{name}: up to date, skipped" for name in STAGES]
-STEPS = 6
-
-
-def sentences(count: int, seed: int) -> dict[str, list[tuple[str, int]]]:
-    """Utterances of about half a second."""
-    random = np.random.default_rng(seed)
-    made = {}
-    for number in range(count):
-        phones = random.choice(["AA", "B", "SH"], 4)
-        spoken = [(str(phone), int(random.integers(6, 15))) for phone in phones]
-        made[f"u{number:02d}"] = [("SIL", 8), *spoken, ("SIL", 9)]
-    return made
-
-
-def write_recipe(folder: Path, **changes) -> Path:
-    """A recipe on the corpora ``folder/corpora/tones`` and ``more``, small in every way."""
-    values = {
-        "name": "tiny",
-        "work_dir": str(folder / "work"),
-        "corpora": str(folder / "corpora"),
-        "train": ["tones/train"],
-        "dev": ["tones/dev"],
-        "test": ["tones/test", "more/all"],
-        "phones": str(folder / "phones.tsv"),
-        "transcribe": 2,
-        "threads": 1,
-        "device": "cpu",
-        "front_end": {"num_mel_bins": 20},
-        "encoder": {"width": 16, "heads": 2, "feedforward": 32, "blocks": 1, "window": [4, 4]},
-        "training": {
-            "steps": STEPS,
-            "batch_frames": 400,
-            "crop_frames": 100,
-            "learning_rate": 0.01,
-            "warmup_steps": 1,
-            "evaluate_every": 2,
-            "checkpoint_every": 2,
-        },
-        "decoding": {"bigram_scale": [1.0], "prior_scale": [0.0], "insertion_penalty": [0.0, 1.0]},
-        **changes,
-    }
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
-
-
-def make_corpora(folder: Path) -> None:
-    (folder / "phones.tsv").write_text(TABLE, encoding="utf-8")
-    utterances = sentences(12, 0)
-    tones = make_corpus(folder / "corpora" / "tones", utterances)
-    names = list(utterances)
-    (tones / "splits").mkdir()
-    for split, part in (("train", names[:8]), ("dev", names[8:10]), ("test", names[10:])):
-        (tones / "splits" / split).write_text("".join(f"{name}\n" for name in part))
-    make_corpus(folder / "corpora" / "more", sentences(2, 1))
 
 
 @pytest.fixture
@@ -194,7 +138,7 @@ def test_changes_rerun_what_depends_on_them_and_nothing_else(place, capsys, sket
     assert [row["step"] for row in history(work)] == [2, 4]
     second = load_file(work / "model/model.safetensors")
     assert any(not torch.equal(first[name], second[name]) for name in first)
-    assert (work / "train/previous.safetensors").exists()
+    assert not (work / "train/previous.safetensors").exists()  # the same training went on
 
     # Only the decoder: the finished training is taken up and not repeated.
     trained = (work / "train/checkpoint.safetensors").stat().st_mtime_ns
@@ -207,6 +151,62 @@ def test_changes_rerun_what_depends_on_them_and_nothing_else(place, capsys, sket
     assert main([recipe, "training.steps=4", "transcribe=2", "decoding.prior_scale=[0.5]"]) == 0
     assert stages(capsys) == [*SKIPPED[:3], "transcribe:", "report:"]
     assert len(list(work.glob("transcribe/*/*.png"))) == 2
+
+
+def test_more_steps_go_on_from_the_last_one(place, capsys):
+    """Training of 6 steps goes on to 10; all else that the weights depend on trains afresh."""
+    recipe, work = str(write_recipe(place)), place / "work"
+    arguments = [recipe, "stages=prepare,train"]
+    assert main(arguments) == 0
+    six = history(work)
+    capsys.readouterr()
+    assert main([*arguments, "training.steps=10"]) == 0
+    said = capsys.readouterr()
+    assert "training afresh" not in said.out and "step 10:" in said.err + said.out
+    assert "step 6:" not in said.err + said.out and "step 2:" not in said.err + said.out
+    ten = history(work)
+    assert ten[:3] == six and [row["step"] for row in ten] == [2, 4, 6, 8, 10]
+    config = json.loads((work / "model/config.json").read_text())
+    assert config["training"]["steps"] == 10
+
+    assert main([*arguments, "training.steps=12", "training.learning_rate=0.02"]) == 0
+    assert "training afresh" in capsys.readouterr().out
+    assert [row["step"] for row in history(work)] == [2, 4, 6, 8, 10, 12]
+    assert main(arguments) == 0  # fewer steps: the schedule was another one
+    assert "training afresh" in capsys.readouterr().out
+    assert history(work) == six
+
+
+def test_a_model_that_recognises_only_silence_has_scores_and_a_report(place, capsys, sketches):
+    """There are no phones then whose confidences could be right or wrong."""
+    recipe, work = str(write_recipe(place, transcribe=1)), place / "work"
+    (work / "evaluate").mkdir(parents=True)
+    (work / "evaluate/reliability.png").write_bytes(b"of another model")
+    all_silence = ["augmentation.silence_probability=1.0", "decoding.insertion_penalty=[1.0e+5]"]
+    assert main([recipe, "training.steps=10", *all_silence]) == 0, capsys.readouterr().err
+    scores = json.loads((work / "evaluate/scores.json").read_text())["overall"]
+    assert scores["per"] == 1.0 and scores["insertions"] == scores["substitutions"] == 0
+    assert scores["calibration_error"] is None
+    assert not (work / "evaluate/reliability.png").exists()
+    report = (work / "report.md").read_text()
+    assert "No phone was recognised" in report and "reliability.png" not in report
+
+
+def test_what_leaves_nothing_out_is_no_utterance_left_out(place, capsys):
+    """A pipe in train is no matter of dev, and a missing speaker leaves no utterance out."""
+    tones = place / "corpora/tones"
+    scp = (tones / "wav.scp").read_text()
+    (tones / "wav.scp").write_text(scp.replace("u00 audio/u00.wav", "u00 cat u00.wav |"))
+    speakers = (tones / "utt2spk").read_text().splitlines()
+    (tones / "utt2spk").write_text("".join(f"{s}\n" for s in speakers if not s.startswith("u08")))
+    assert main([str(write_recipe(place)), "stages=prepare"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    left_out = [line for line in lines if "left out of" in line and "sentences" not in line]
+    assert len(left_out) == 1 and left_out[0].startswith("  left out of train: ")
+    assert "u00: a pipe is never executed" in left_out[0]
+    notes = [line for line in lines if line.startswith("  note on ")]
+    assert len(notes) == 1 and notes[0].startswith("  note on dev: ")
+    assert "no speaker for 1 utterances (first: u08)" in notes[0]
 
 
 def test_other_labels_of_as_many_frames_are_trained_on(place, capsys):
@@ -618,3 +618,17 @@ def test_a_recipe_may_release_its_model(place, capsys, sketches):
     capsys.readouterr()
     assert main([str(recipe), f"release={out}", f"card={card}"]) == 0
     assert "release: up to date, skipped" in capsys.readouterr().out
+
+
+def test_the_pass_before_may_be_told_as_changes(place, capsys):
+    changes = [f"work_dir={place / 'before'}", "name=before", "training.steps=3", "hold_out=0.25"]
+    recipe = write_recipe(place, first_pass_changes=changes)
+    assert main([str(recipe), "stages=prepare", f"corpora={place / 'corpora'}"]) == 0
+    said = capsys.readouterr().out
+    assert said.index("first pass, before:") < said.index("prepare:", said.index("train:"))
+    history = json.loads((place / "before/train/history.json").read_text())
+    assert history["steps"] == 3
+    for wrong, why in (("[3]", "3; each is key=value"), ("[steps=]", "no such key")):
+        assert why in fails(capsys, 2, recipe, f"first_pass_changes={wrong}")
+    assert "as another pass has" in fails(capsys, 2, recipe, "first_pass_changes=[seed=1]")
+    assert "leave one out" in fails(capsys, 2, recipe, "first_pass=default")

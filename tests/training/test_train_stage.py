@@ -82,7 +82,7 @@ def test_16_bits_without_instructions_for_them_are_said_to_be_slow(
     begins = stage(tmp_path, "rotary")
     training = replace(begins.config.training, precision=precision)
     begins.config, lines = replace(begins.config, training=training), []
-    begins.say = lines.append
+    begins.report = lines.append
     with pytest.raises(Begun):
         begins.run()
     said = [line for line in lines if "training.precision=fp32" in line]

@@ -19,8 +19,10 @@ from speechattn.audio.features import FrontEndConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
+from speechattn.training import trainer as trainer_module
 from speechattn.training.batches import draw_window
 from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.optim import schedule
 from speechattn.training.trainer import Trainer
 
 BINS = 8
@@ -156,7 +158,8 @@ def test_every_update_draws_windows_for_parts_of_its_batch(sets, tmp_path):
         before, batch = len(seen), len(run.batches.batch(step).lengths)
         run.update()
         drawn = [
-            draw_window(config.encoder, config.seed, trainer.WINDOWS * step + i) for i in range(4)
+            draw_window(config.encoder, config.seed, trainer_module.MIN_WINDOWS * step + i)
+            for i in range(4)
         ]
         assert sum(share for _, share in seen[before:]) == batch
         assert sorted(window for window, _ in seen[before:]) == sorted(drawn[: min(4, batch)])
@@ -245,7 +248,7 @@ def test_the_checkpoint_holds_tensors_and_json_and_nothing_else(sets, tmp_path):
     "changed",
     [
         recipe(learning_rate=1e-3),
-        recipe(steps=10),
+        recipe(steps=8),
         recipe(NO_AUGMENTATION),
         replace(recipe(), seed=4),
         replace(recipe(), encoder=replace(recipe().encoder, width=32)),
@@ -261,6 +264,26 @@ def test_a_checkpoint_of_another_configuration_is_refused(sets, tmp_path, change
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'c'}: belongs to another configuration")
     assert "\n" not in message and (tmp_path / "c").read_bytes() == content
+
+
+@pytest.mark.parametrize("done", [4, 6])
+def test_a_run_goes_on_with_more_steps_and_their_schedule(sets, tmp_path, done):
+    """From where it was, interrupted or finished, with the learning rate of the new schedule."""
+    first = trainer(sets, tmp_path / "c", recipe(steps=6))
+    for _ in range(done):
+        first.update()
+    first.save()
+    more = trainer(sets, tmp_path / "c", recipe(steps=10))
+    more.load()
+    assert more.step == done
+    assert_same_weights(more.model.state_dict(), first.model.state_dict())
+    more.update()
+    (group,) = (g for o in more.optimizers.parts.values() for g in o.param_groups)
+    assert group["lr"] == pytest.approx(5e-3 * schedule(done, 10, 3))
+    model = trainer(sets, tmp_path / "c", recipe(steps=10)).run()
+    assert not model.training
+    with pytest.raises(ModelError, match="another configuration"):
+        trainer(sets, tmp_path / "c", recipe(steps=6)).load()
 
 
 def test_a_checkpoint_of_another_training_set_is_refused(sets, tmp_path):
@@ -362,12 +385,12 @@ def test_nothing_is_saved_that_is_not_finite(sets, tmp_path, which):
 def test_an_error_closes_the_bar(sets, tmp_path, monkeypatch):
     closed = []
 
-    class Bar(trainer.tqdm):
+    class Bar(trainer_module.tqdm):
         def close(self):
             closed.append(self.n)
             super().close()
 
-    monkeypatch.setattr(trainer, "tqdm", Bar)
+    monkeypatch.setattr(trainer_module, "tqdm", Bar)
     run = trainer(sets, tmp_path / "c")
     monkeypatch.setattr(run, "evaluate", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

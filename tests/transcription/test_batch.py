@@ -14,9 +14,14 @@ import pytest
 from support.recordings import make, needs_posix
 
 from speechattn.errors import AudioError, SpeechattnError
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.segments import Segment
-from speechattn.transcription.batch import transcribe_files
+from speechattn.transcription import batch
+from speechattn.transcription.batch import choose_pool, transcribe_files
 from speechattn.transcription.inputs import collect
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.transcriber import ModelSpec, TranscriberSpec
+from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
 
 
 @dataclass
@@ -27,14 +32,18 @@ class FakeRecognizer:
     phones: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(silence="SIL"))
     asked: list[tuple[str, int | None]] = field(default_factory=list)
 
-    def transcribing(self, audio: Path, **options):
-        """As ``Recognizer.transcribing`` of a long recording."""
-        return self.transcribe(audio, **options)
-        yield
+    def prepare(self, audio: Path, options: TranscribeOptions, **_) -> SimpleNamespace:
+        """As ``Recognizer.prepare`` of a long recording."""
+        result = self.transcribe(audio, channel=options.channel)
+        return SimpleNamespace(is_short=False, result=result)
 
     def encode(self, recordings: list) -> list:
         """There are no short ones."""
         return recordings
+
+    def finish(self, prepared: SimpleNamespace, *_) -> SimpleNamespace:
+        """As ``Recognizer.finish``."""
+        return prepared.result
 
     def transcribe(self, audio: Path, *, channel=None, **_) -> SimpleNamespace:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
@@ -284,3 +293,25 @@ def test_a_real_interrupt_signal_is_not_taken_for_a_failing_recording(tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     assert tree(tmp_path / "o") == []
+
+
+def spec(device: str, threads: int) -> TranscriberSpec:
+    return TranscriberSpec(ModelSpec("m", device, threads), OutputOptions(), TranscribeOptions())
+
+
+def test_the_pool_suits_the_machine(monkeypatch):
+    monkeypatch.setattr(batch, "num_usable_cores", lambda: 8)
+    monkeypatch.setattr(batch, "may_have_cuda", lambda: False)
+
+    def size(workers=0, jobs=100, device="auto", threads=1):
+        picked = choose_pool(spec(device, threads), workers, jobs)
+        return 1 if isinstance(picked, InProcessPool) else picked._count
+
+    assert size() == 8 and size(jobs=3) == 3 and size(jobs=0) == 1
+    assert size(threads=2) == 4 and size(threads=16) == 1 and size(threads=0) == 8
+    assert size(workers=5) == 5 and size(workers=5, jobs=2) == 2 and size(workers=1) == 1
+    assert size(device="cuda") == 4 and size(device="cuda", workers=2) == 2
+    assert isinstance(choose_pool(spec("cpu", 3), 2, 9), ProcessPool)
+    # What brought the process down may do so again.
+    resumed = choose_pool(spec("cpu", 1), 1, 9, resume=True)
+    assert isinstance(resumed, ProcessPool) and resumed._count == 1

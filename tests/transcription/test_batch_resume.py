@@ -11,12 +11,13 @@ from support.recordings import make
 from transcription.test_batch import OWN, FakeRecognizer, tree
 
 from speechattn.errors import AudioError, SpeechattnError, UsageError
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.batch import run_batch, write_errors
 from speechattn.transcription.inputs import Shard, collect
 from speechattn.transcription.journal import Journal
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.run_record import RunFiles
-from speechattn.transcription.transcriber import transcribe_one
+from speechattn.transcription.transcriber import Transcriber
 from speechattn.transcription.workers.pool import InProcessPool
 
 NAMES = ("a.wav", "b.wav", "bad.wav", "c/d.wav", "e.wav")
@@ -33,16 +34,13 @@ class Run:
 
     def __call__(self, *, record=None, shard=None, formats=("ctm", "csv"), **options):
         jobs = collect([self.recordings], self.out, formats)
-        done = OutputOptions(formats)
-
-        def do(job, report):
-            return transcribe_one(job, self.recognizer, done, None, report)
-
+        settings = TranscribeOptions(posteriors=False)
+        do = Transcriber(self.recognizer, OutputOptions(formats), settings)
         facts = {key: options.pop(key, value) for key, value in FACTS.items()}
-        crew = InProcessPool(lambda: (do, facts))
+        pool = InProcessPool(lambda: (do, facts))
         files = RunFiles(self.out, shard)
         return run_batch(
-            shard.pick(jobs) if shard else jobs, crew, files, record or RECORD, **options
+            shard.pick(jobs) if shard else jobs, pool, files, record or RECORD, **options
         )
 
     def asked(self) -> list[str]:

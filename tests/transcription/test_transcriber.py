@@ -1,20 +1,24 @@
-"""One recording: its line of the journal, and messages for what goes wrong."""
+"""Recordings of a batch: lines of the journal, messages, several at a time as each alone."""
 
 from __future__ import annotations
 
 import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
-from support.recordings import make
+import soundfile
+from support.recordings import make, tone
 from transcription.test_batch import FakeRecognizer
 
 from speechattn.errors import AudioError
 from speechattn.files import temporary_path
-from speechattn.transcription.inputs import Recording
+from speechattn.inference.recognizer import load_model
+from speechattn.inference.transcription import TranscribeOptions
+from speechattn.transcription.inputs import Recording, collect
 from speechattn.transcription.journal import death_line, error_message, output_state
 from speechattn.transcription.outputs import OutputOptions
-from speechattn.transcription.transcriber import transcribe_one
+from speechattn.transcription.transcriber import SHORT_BYTES, Transcriber, is_short
 from speechattn.transcription.workers.worker import WorkerDied
 
 
@@ -26,7 +30,8 @@ def job(tmp_path) -> Recording:
 
 
 def transcribe(job: Recording, recognizer: FakeRecognizer) -> dict:
-    return transcribe_one(job, recognizer, OutputOptions(("ctm",)), None, lambda share: None)
+    outputs, options = OutputOptions(("ctm",)), TranscribeOptions(posteriors=False)
+    return Transcriber(recognizer, outputs, options)(job, lambda share: None)
 
 
 def test_the_line_of_the_journal(job):
@@ -68,3 +73,90 @@ def test_an_error_of_the_system_names_its_own_file():
         "a.wav: /tmp/scratch: No space left; free some disk space and run again"
     )
     assert error_message(Path("a\n.wav"), AudioError("bad")) == "a\\n.wav: bad"
+
+
+OUTPUTS = OutputOptions(("textgrid", "json"), "npz")
+OPTIONS = TranscribeOptions(posteriors=False, alternatives=2)
+SECONDS = {"a": 0.5, "b": 2.0, "c": 21.0, "d": 0.01, "e": 1.1}  # c: more than a block
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model_dir):
+    return load_model(tiny_model_dir, "cpu")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rec = tmp_path / "rec"
+    rec.mkdir()
+    for number, (name, seconds) in enumerate(SECONDS.items()):
+        samples = tone(round(16_000 * seconds), 16_000, 200.0 + 100 * number)
+        soundfile.write(rec / f"{name}.wav", samples, 16_000)
+    return rec
+
+
+def jobs(folder, out):
+    return collect([folder], out, OUTPUTS.kinds)
+
+
+def alone(folder, out, recognizer):
+    transcriber = Transcriber(recognizer, OUTPUTS, OPTIONS)
+    return [transcriber(job, lambda share: None) for job in jobs(folder, out)]
+
+
+def together(folder, out, recognizer, told=None):
+    told = [] if told is None else told
+    transcriber = Transcriber(recognizer, OUTPUTS, OPTIONS)
+    return transcriber.several(jobs(folder, out), lambda *what: told.append(what))
+
+
+def written(out):
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_lines_and_files_are_those_of_each_alone(folder, tmp_path, recognizer):
+    told = []
+    lines = together(folder, tmp_path / "one", recognizer, told)
+    assert lines == alone(folder, tmp_path / "two", recognizer)
+    assert written(tmp_path / "one") == written(tmp_path / "two")
+    assert len(written(tmp_path / "one")) == 3 * len(SECONDS)
+    assert {number for number, share in told if share == 1.0} == set(range(len(SECONDS)))
+
+
+def test_one_that_cannot_be_read_fails_alone(folder, tmp_path, recognizer):
+    (folder / "b.wav").write_bytes(b"junk")
+    soundfile.write(folder / "e.wav", np.full(800, np.nan, np.float32), 16_000, subtype="FLOAT")
+    lines = together(folder, tmp_path / "one", recognizer)
+    assert [line["record"]["status"] for line in lines] == ["ok", "error", "ok", "ok", "error"]
+    assert lines == alone(folder, tmp_path / "two", recognizer)
+    assert written(tmp_path / "one") == written(tmp_path / "two")
+
+
+def test_where_the_encoder_fails_each_is_tried_alone(folder, tmp_path, recognizer, monkeypatch):
+    encode = recognizer.encode
+
+    def fails(recordings):
+        if len(recordings) > 1 or len(recordings[0]) == 200:  # b
+            raise MemoryError
+        return encode(recordings)
+
+    monkeypatch.setattr(recognizer, "encode", fails)
+    lines = together(folder, tmp_path / "out", recognizer)
+    assert [line["record"]["kind"] for line in lines] == [None, "out of memory", None, None, None]
+    assert "not enough memory" in lines[1]["record"]["error"]
+    assert not (tmp_path / "out" / "b.json").exists()
+
+
+def test_what_is_small(tmp_path):
+    path = tmp_path / "a.wav"
+    (job,) = [*collect([_sized(path, SHORT_BYTES)], tmp_path / "out", ["ctm"])]
+    assert is_short(job)
+    _sized(path, SHORT_BYTES + 1)
+    assert not is_short(job)
+    path.unlink()
+    assert is_short(job)  # fails soon
+
+
+def _sized(path, size):
+    path.write_bytes(bytes(size))
+    return path

@@ -1,9 +1,9 @@
-"""Attention in a window on a CPU: :mod:`speechattn.attention.kernels.window` for tensors, with gradients.
+"""Attention in a window on CPUs: the compiled code of ``window.py`` for tensors, with gradients.
 
-Sequences are computed where they lie: queries, keys and values may be views of one projection, and
-what pads a batch is never looked at. Cores share the queries going forward, and the heads going
-back, where what one of them adds up must not be added to by another; so results are the same on any
-number of them.
+Tensors are used where they lie: queries, keys and values may be views of one projection, and the
+padding of a batch is never read. Cores share the queries of the forward pass. In the backward pass
+they share the heads, because the queries of a head add to the same gradients. So results do not
+depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.rows import end_to_end
+from speechattn.attention.kernels.llvm import FLOAT_BYTES, LANES
+from speechattn.attention.kernels.rows import sequence_table
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
 from speechattn.attention.kernels.window import STRETCH, WindowJob, forward
 
-TYPES = (torch.float32, torch.bfloat16)
+SUPPORTED_DTYPES = (torch.float32, torch.bfloat16)
 
 
 def is_offered(q: Tensor, *others: Tensor | None) -> bool:
-    """Whether attention of queries like these, with keys, values and a bias, is computed here."""
-    return q.dtype in TYPES and is_plain_cpu_tensor(q, *others)
+    """Return whether this module computes attention for queries like q, keys, values and a bias."""
+    return q.dtype in SUPPORTED_DTYPES and is_plain_cpu_tensor(q, *others)
 
 
 def attend(
@@ -41,52 +41,60 @@ def attend(
     *,
     offset: int = 0,
     lengths: Tensor | None = None,
-    sizes: Sequence[int] | None = None,
+    concatenated: Sequence[int] | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """As :func:`speechattn.attention.functional.truncated_attention`, which checks the arguments.
+    """Compute truncated attention, for arguments that are known to be right.
 
     Args:
         q, k, v: shape (batch, frames, heads, d), float32 or bfloat16.
-        left, right: frames that are seen.
+        left, right: limits of the window, in frames.
         offset: position of query 0 among the keys.
-        lengths: shape (batch,), or None.
-        sizes: frames of sequences laid end to end in a batch of one, or None.
-        bias: shape (heads, left + right + 1), or None.
+        lengths: frames of each sequence, shape (batch,), or None.
+        concatenated: lengths of the sequences that are concatenated in a batch of one, or None.
+        bias: numbers added to the scores, shape (heads, left + right + 1), or None.
     """
     d = q.shape[-1]
     extra = -d % LANES
     if extra:
         q, k, v = (F.pad(x, (0, extra)) for x in (q, k, v))
-    padded = lengths is not None
-    place = _Place(left, right, offset, 1 / math.sqrt(d), _sequences(q, k, lengths, sizes), padded)
+    sequences = _sequences(q, k, lengths, concatenated)
+    window = _Window(left, right, offset, 1 / math.sqrt(d), sequences, lengths is not None)
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias)):
-        out = _Windowed.apply(q, k, v, bias, place)
+        out = _WindowAttention.apply(q, k, v, bias, window)
     else:
-        out = _forward(q, k, v, bias, place)[0]
+        out = _forward(q, k, v, bias, window)[0]
     return out[..., :d] if extra else out
 
 
-class _Place(NamedTuple):
-    """Who sees whom, and what scores are multiplied by; ``padded``: some rows are of no sequence."""
+class _Window(NamedTuple):
+    """Which keys the queries see.
+
+    Attributes:
+        left, right: limits of the window, in frames.
+        offset: position of query 0 among the keys.
+        scale: factor of the scores.
+        sequences: where the sequences lie, see :func:`speechattn.attention.kernels.window.forward`.
+        is_padded: whether some rows belong to no sequence.
+    """
 
     left: int
     right: int
     offset: int
     scale: float
     sequences: np.ndarray
-    padded: bool
+    is_padded: bool
 
 
-class _Windowed(torch.autograd.Function):
+class _WindowAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, q, k, v, bias, place):
+    def forward(ctx, q, k, v, bias, window):
         frames, heads = q.shape[1:3]
-        room = 2, len(place.sequences), heads, frames + -frames % LANES
-        sums = torch.empty(room, dtype=torch.float32, device="cpu")
-        out, *rows = _forward(q, k, v, bias, place, sums)
-        ctx.place = place
-        ctx.save_for_backward(*rows, bias, out, sums)
+        shape = 2, len(window.sequences), heads, frames + -frames % LANES
+        stats = torch.empty(shape, dtype=torch.float32, device="cpu")
+        out, *rows = _forward(q, k, v, bias, window, stats)
+        ctx.window = window
+        ctx.save_for_backward(*rows, bias, out, stats)
         return out
 
     @staticmethod
@@ -94,44 +102,56 @@ class _Windowed(torch.autograd.Function):
     def backward(ctx, grad):
         from speechattn.attention.kernels.window import backward
 
-        q, k, v, bias, out, sums = ctx.saved_tensors
-        place = ctx.place
-        count = len(place.sequences)
+        q, k, v, bias, out, stats = ctx.saved_tensors
+        window = ctx.window
+        count = len(window.sequences)
         grad = _in_rows(grad)
-        of_q = _rows_like(q, place)
-        of_k, of_v = (_zeros(x.shape) for x in (k, v))
-        table = _table(bias)
-        of_bias = None if bias is None else _zeros((count, *table.shape))
-        task = _task(q, k, v, out, place, table, sums)._replace(
-            of_out=grad.data_ptr(),
-            of_out_row=_row(grad),
-            of_q=of_q.data_ptr(),
-            of_k=of_k.data_ptr(),
-            of_v=of_v.data_ptr(),
-            of_bias=_address(of_bias),
+        grad_q = _rows_like(q, window)
+        grad_k, grad_v = (_zeros(x.shape) for x in (k, v))
+        table = _bias_table(bias)
+        grad_bias = None if bias is None else _zeros((count, *table.shape))
+        job = _job(q, k, v, out, window, table, stats)._replace(
+            grad_out=grad.data_ptr(),
+            grad_out_stride=_row_bytes(grad),
+            grad_q=grad_q.data_ptr(),
+            grad_k=grad_k.data_ptr(),
+            grad_v=grad_v.data_ptr(),
+            grad_bias=_address(grad_bias),
         )
-        code = functools.partial(backward, task, place.scale, place.sequences)
-        held = q, k, v, out, sums, grad, of_q, of_k, of_v, table, of_bias
-        parallel_for(code, count * q.shape[2], _work(q, place), held)
-        if of_bias is not None:
-            of_bias = of_bias.sum(0)[:, LANES:-LANES].flip(1).div(place.scale).to(bias.dtype)
-        return of_q, of_k.to(k.dtype), of_v.to(v.dtype), of_bias, None
+        run = functools.partial(backward, job, window.scale, window.sequences)
+        keep_alive = q, k, v, out, stats, grad, grad_q, grad_k, grad_v, table, grad_bias
+        parallel_for(run, count * q.shape[2], _work(q, window), keep_alive)
+        if grad_bias is not None:
+            grad_bias = grad_bias.sum(0)[:, LANES:-LANES].flip(1).div(window.scale).to(bias.dtype)
+        return grad_q, grad_k.to(k.dtype), grad_v.to(v.dtype), grad_bias, None
 
 
-def _forward(q, k, v, bias, place, sums=None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The result, and queries, keys and values as they were taken."""
+def _forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    window: _Window,
+    stats: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the result, and queries, keys and values as they were used.
+
+    Args:
+        q, k, v, bias, window: see :func:`attend`.
+        stats: where the highest scores and the inverse sums are stored for the backward pass.
+    """
     q, k, v = _in_rows(q), _in_rows(k), _in_rows(v)
-    out, table = _rows_like(q, place), _table(bias)
-    task = _task(q, k, v, out, place, table, sums)
-    code = functools.partial(forward, task, place.scale, place.sequences)
-    stretches = int((-(-place.sequences[:, 1] // STRETCH)).sum())
-    parallel_for(code, stretches, _work(q, place), (q, k, v, out, table, sums))
+    out, table = _rows_like(q, window), _bias_table(bias)
+    job = _job(q, k, v, out, window, table, stats)
+    run = functools.partial(forward, job, window.scale, window.sequences)
+    stretches = int((-(-window.sequences[:, 1] // STRETCH)).sum())
+    parallel_for(run, stretches, _work(q, window), (q, k, v, out, table, stats))
     return out, q, k, v
 
 
-def _rows_like(q: Tensor, place: _Place) -> Tensor:
-    """Room for rows like those of q; zeros for those that nothing is computed of."""
-    make = torch.zeros if place.padded else torch.empty
+def _rows_like(q: Tensor, window: _Window) -> Tensor:
+    """Return room for rows like those of q, zeros where some belong to no sequence."""
+    make = torch.zeros if window.is_padded else torch.empty
     return make(q.shape, dtype=q.dtype, device="cpu")
 
 
@@ -139,65 +159,75 @@ def _zeros(shape: Sequence[int]) -> Tensor:
     return torch.zeros(shape, dtype=torch.float32, device="cpu")
 
 
-def _work(q: Tensor, place: _Place) -> int:
-    return q.numel() * (place.left + 1 + place.right)
+def _work(q: Tensor, window: _Window) -> int:
+    """Return the number of multiplications, roughly."""
+    return q.numel() * (window.left + 1 + window.right)
 
 
-def _task(q, k, v, out, place: _Place, table, sums) -> WindowJob:
+def _job(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    window: _Window,
+    table: Tensor | None,
+    stats: Tensor | None,
+) -> WindowJob:
     return WindowJob(
         q=q.data_ptr(),
-        q_row=_row(q),
+        q_stride=_row_bytes(q),
         k=k.data_ptr(),
-        k_row=_row(k),
+        k_stride=_row_bytes(k),
         v=v.data_ptr(),
-        v_row=_row(v),
+        v_stride=_row_bytes(v),
         out=out.data_ptr(),
-        out_row=_row(out),
+        out_stride=_row_bytes(out),
         heads=q.shape[2],
         dim=q.shape[3],
-        half=int(q.dtype == torch.bfloat16),
-        left=place.left,
-        right=place.right,
-        offset=place.offset,
-        sums=_address(sums),
-        sums_size=0 if sums is None else 4 * sums[0].numel(),
-        padded=0 if sums is None else sums.shape[-1],
+        is_bf16=int(q.dtype == torch.bfloat16),
+        left=window.left,
+        right=window.right,
+        offset=window.offset,
+        row_max=_address(stats),
+        row_max_width=0 if stats is None else stats.shape[-1],
+        inverse_sum_shift=0 if stats is None else FLOAT_BYTES * stats[0].numel(),
         bias=_address(table),
-        of_out=0,
-        of_out_row=0,
-        of_q=0,
-        of_k=0,
-        of_v=0,
-        of_bias=0,
+        grad_out=0,
+        grad_out_stride=0,
+        grad_q=0,
+        grad_k=0,
+        grad_v=0,
+        grad_bias=0,
     )
 
 
 def _sequences(
-    q: Tensor, k: Tensor, lengths: Tensor | None, sizes: Sequence[int] | None
+    q: Tensor, k: Tensor, lengths: Tensor | None, concatenated: Sequence[int] | None
 ) -> np.ndarray:
-    """First query row, queries, first key row and keys of each sequence."""
-    if sizes is not None:
-        return end_to_end(sizes)
+    """Return first query row, queries, first key row and keys of each sequence."""
+    if concatenated is not None:
+        return sequence_table(concatenated)
     batch, queries = q.shape[:2]
     keys = k.shape[1]
     if batch == 1 and lengths is None:
         return np.array([[0, queries, 0, keys]], np.int64)
     number = np.arange(batch, dtype=np.int64)
-    here = (queries, keys) if lengths is None else (lengths.cpu().numpy().astype(np.int64),) * 2
-    return np.stack(np.broadcast_arrays(number * queries, here[0], number * keys, here[1]), 1)
+    counts = (queries, keys) if lengths is None else (lengths.cpu().numpy().astype(np.int64),) * 2
+    columns = np.broadcast_arrays(number * queries, counts[0], number * keys, counts[1])
+    return np.stack(columns, 1)
 
 
 def _in_rows(x: Tensor) -> Tensor:
-    """The tensor, or a copy, whose rows are equally far apart and hold their heads in a piece."""
+    """Return the tensor, or a copy, with rows at equal distances and heads without gaps."""
     batch, frames, heads, d = x.shape
     of_batch, of_frame, of_head, of_number = x.stride()
-    whole = of_number == 1 and (heads == 1 or of_head == d)
-    whole = whole and (batch == 1 or of_batch == frames * of_frame)
+    fits = of_number == 1 and (heads == 1 or of_head == d)
+    fits = fits and (batch == 1 or of_batch == frames * of_frame)
     # contiguous() would leave the stride of a single frame as it is.
-    return x if whole else x.clone(memory_format=torch.contiguous_format)
+    return x if fits else x.clone(memory_format=torch.contiguous_format)
 
 
-def _row(x: Tensor) -> int:
+def _row_bytes(x: Tensor) -> int:
     return x.stride(1) * x.element_size()
 
 
@@ -205,8 +235,8 @@ def _address(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
-def _table(bias: Tensor | None) -> Tensor | None:
-    """A bias as :class:`Task` wants it."""
+def _bias_table(bias: Tensor | None) -> Tensor | None:
+    """Return a bias as :class:`WindowJob` needs it."""
     if bias is None:
         return None
     return F.pad(bias.detach().float() * math.log2(math.e), (LANES, LANES)).flip(1).contiguous()

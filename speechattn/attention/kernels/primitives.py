@@ -1,10 +1,11 @@
-"""What attention is made of: small products, softmax, rows in and out, on vectors of the processor.
+"""Parts of attention as functions for code that Numba compiles: softmax, rows in and out.
 
-Functions for code that Numba compiles; :mod:`speechattn.attention.kernels.window` strings them together. Every
-argument is a whole number of 64 bits unless said otherwise; matrices are told by their address and
-the bytes from one row to the next. A *group* is ``LANES`` queries: what belongs to one, such as its
-scores, lies with the queries side by side in one vector and the keys one below the other, so that a
-softmax goes down the vectors and never across them.
+:mod:`speechattn.attention.kernels.window` combines them with products of matrices
+(:mod:`speechattn.attention.kernels.matmul`). Every argument is a whole number of 64 bits unless
+stated otherwise. Matrices are given by their address and the bytes from one row to the next.
+A *group* is ``LANES`` queries. What belongs to a group, such as its scores, has the queries side by
+side in one vector and one vector for each key, so that a softmax runs down the vectors and never
+across their lanes.
 """
 
 from __future__ import annotations
@@ -17,28 +18,29 @@ from numba.extending import intrinsic
 
 from speechattn.attention.kernels import llvm
 from speechattn.attention.kernels.llvm import (
-    BYTES,
     LANES,
-    WIDE,
-    floats,
-    ints,
+    VECTOR_BYTES,
+    broadcast,
+    element,
+    f32,
+    i32,
+    i64,
     load,
-    long,
     loop,
-    spread,
-    step,
     store,
 )
 
-WIDE_TILE = 2  # vectors of a tile
-# Rows that a tile may have: so many that its sums and two vectors more are in registers, and fewer.
-WIDE_ROWS = (12, 8, 4, 2, 1) if WIDE else (6, 4, 2, 1)
-NARROW_ROWS = (16, 8, 4, 2, 1) if WIDE else (8, 4, 2, 1)  # if it is one vector wide
-NOTHING = float("-inf")
+NEG_INF = float("-inf")
 
 
-def of_whole_numbers(count: int, code: Callable, *more: types.Type):
-    """Types and code of an intrinsic with ``count`` whole numbers and ``more`` that gives nothing."""
+def void_intrinsic(count: int, code: Callable, *more: types.Type):
+    """Return signature and code generator of an intrinsic without a result.
+
+    Args:
+        count: number of arguments that are whole numbers of 64 bits; they come first.
+        code: emits the instructions, given the builder and the arguments.
+        more: types of the other arguments.
+    """
 
     def generate(context, builder, signature, arguments):
         code(builder, *arguments)
@@ -47,141 +49,88 @@ def of_whole_numbers(count: int, code: Callable, *more: types.Type):
     return types.void(*[types.int64] * count, *more), generate
 
 
-# --- products -------------------------------------------------------------------------------------
-
-
-def _tile(vectors: int, heights: tuple[int, ...]) -> Callable:
-    """Tiles of a product, ``rows`` of ``heights`` by ``vectors`` vectors, their sums in registers.
-
-    out[r, c] = begin[r, c] + sum over t < n of a[r, t] * x[t, c]; numbers of a lie ``across`` bytes
-    from row to row and ``along`` from t to t. ``begin``: 0 for zeros; it may be ``out`` itself.
-    """
-
-    def code(b: IRBuilder, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
-        for number in heights:
-            with b.if_then(b.icmp_signed("==", rows, long(number))):
-                _tile_of(number, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row)
-
-    def _tile_of(rows, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row):
-        places = [(r, c) for r in range(rows) for c in range(vectors)]
-
-        def at(start, r, row, c):
-            return b.add(step(b, start, r, row), long(c * BYTES))
-
-        before = b.block
-        with b.if_then(b.icmp_signed("!=", begin, long(0))):
-            there = [load(b, at(begin, r, begin_row, c)) for r, c in places]
-            loaded = b.block
-        sums = []
-        for value in there:
-            start = b.phi(llvm.FLOATS)
-            start.add_incoming(floats(0.0), before)
-            start.add_incoming(value, loaded)
-            sums.append(start)
-        rows_of_a = [step(b, a, r, across) for r in range(rows)]
-
-        def more(t, values):
-            column = step(b, x, t, x_row)
-            columns = [load(b, b.add(column, long(c * BYTES))) for c in range(vectors)]
-            shift = b.mul(t, along)
-            ones = [spread(b, load(b, b.add(row, shift), llvm.F32)) for row in rows_of_a]
-            return [
-                llvm.call(b, "fma", ones[r], columns[c], value)
-                for (r, c), value in zip(places, values)
-            ]
-
-        for (r, c), value in zip(places, loop(b, n, sums, more)):
-            store(b, value, at(out, r, out_row, c))
-
-    @intrinsic
-    def tile(context, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
-        return of_whole_numbers(11, code)
-
-    return tile
-
-
-wide_tile = _tile(WIDE_TILE, WIDE_ROWS)
-narrow_tile = _tile(1, NARROW_ROWS)
-
-
 # --- rows in and out ------------------------------------------------------------------------------
 
 
 @intrinsic
-def turn(context, out, a, row, rows, size, factor):
-    """out[t, i] = factor * a[i, t] for a group: ``size`` numbers, a multiple of LANES, of each row.
+def transpose_rows(context, out, a, row, rows, size, factor):
+    """Set out[t, i] = factor * a[i, t] for the rows i of a group.
 
-    Of ``rows`` < LANES rows, lanes without one get numbers of the first. ``factor``: float32.
+    Each row has ``size`` numbers, a multiple of LANES. If there are fewer than LANES rows, the
+    other lanes repeat the first. ``factor`` is a float32.
     """
 
     def code(b: IRBuilder, out, a, row, rows, size, factor):
-        factor = spread(b, factor)
+        factor = broadcast(b, factor)
         begins = [
-            b.select(b.icmp_signed("<", long(r), rows), step(b, a, r, row), a) for r in range(LANES)
+            b.select(b.icmp_signed("<", i64(r), rows), element(b, a, r, row), a)
+            for r in range(LANES)
         ]
 
         def square(number, _):
-            shift = b.mul(number, long(BYTES))
+            shift = b.mul(number, i64(VECTOR_BYTES))
             read = [b.fmul(load(b, b.add(begin, shift)), factor) for begin in begins]
-            to = step(b, out, number, LANES * BYTES)
+            to = element(b, out, number, LANES * VECTOR_BYTES)
             for i, column in enumerate(llvm.transpose(b, read)):
-                store(b, column, b.add(to, long(i * BYTES)))
+                store(b, column, b.add(to, i64(i * VECTOR_BYTES)))
             return ()
 
-        loop(b, b.sdiv(size, long(LANES)), [], square)
+        loop(b, b.sdiv(size, i64(LANES)), [], square)
 
-    return of_whole_numbers(5, code, types.float32)
+    return void_intrinsic(5, code, types.float32)
 
 
 @intrinsic
-def widen(context, out, a, count):
-    """``count`` floats, a multiple of LANES, from bfloat16."""
+def widen_bf16(context, out, a, count):
+    """Convert ``count`` numbers, a multiple of LANES, from bfloat16 to float32."""
 
     def code(b: IRBuilder, out, a, count):
         def vector(number, _):
-            half = load(b, step(b, a, number, BYTES // 2), llvm.HALVES)
-            store(b, llvm.from_half(b, half), step(b, out, number, BYTES))
+            half = load(b, element(b, a, number, VECTOR_BYTES // 2), llvm.BF16_VECTOR)
+            store(b, llvm.bf16_to_f32(b, half), element(b, out, number, VECTOR_BYTES))
             return ()
 
-        loop(b, b.sdiv(count, long(LANES)), [], vector)
+        loop(b, b.sdiv(count, i64(LANES)), [], vector)
 
-    return of_whole_numbers(3, code)
+    return void_intrinsic(3, code)
 
 
 @intrinsic
-def scale_row(context, out, a, count, half, factor):
-    """out = factor * a, of ``count`` floats, a multiple of LANES; as bfloat16 if ``half``.
+def scale_row(context, out, a, count, is_bf16, factor):
+    """Set out = factor * a, for ``count`` numbers, a multiple of LANES.
 
-    ``factor``: float32.
+    ``out`` is bfloat16 if ``is_bf16`` is not 0. ``factor`` is a float32.
     """
 
-    def code(b: IRBuilder, out, a, count, half, factor):
-        factor = spread(b, factor)
-        vectors = b.sdiv(count, long(LANES))
+    def code(b: IRBuilder, out, a, count, is_bf16, factor):
+        factor = broadcast(b, factor)
+        vectors = b.sdiv(count, i64(LANES))
 
         def scaled(number):
-            return b.fmul(load(b, step(b, a, number, BYTES)), factor)
+            return b.fmul(load(b, element(b, a, number, VECTOR_BYTES)), factor)
 
-        def as_half(number, _):
-            store(b, llvm.to_half(b, scaled(number)), step(b, out, number, BYTES // 2))
+        def as_bf16(number, _):
+            store(
+                b, llvm.f32_to_bf16(b, scaled(number)), element(b, out, number, VECTOR_BYTES // 2)
+            )
             return ()
 
-        def as_float(number, _):
-            store(b, scaled(number), step(b, out, number, BYTES))
+        def as_f32(number, _):
+            store(b, scaled(number), element(b, out, number, VECTOR_BYTES))
             return ()
 
-        with b.if_else(b.icmp_signed("!=", half, long(0))) as (then, otherwise):
+        with b.if_else(b.icmp_signed("!=", is_bf16, i64(0))) as (then, otherwise):
             with then:
-                loop(b, vectors, [], as_half)
+                loop(b, vectors, [], as_bf16)
             with otherwise:
-                loop(b, vectors, [], as_float)
+                loop(b, vectors, [], as_f32)
 
-    return of_whole_numbers(4, code, types.float32)
+    return void_intrinsic(4, code, types.float32)
 
 
 @intrinsic
-def number_at(context, address):
-    """The float at an address."""
+def load_f32(context, address):
+    """Return the float32 at an address."""
 
     def generate(context, b, signature, arguments):
         return load(b, arguments[0], llvm.F32)
@@ -191,62 +140,63 @@ def number_at(context, address):
 
 @intrinsic
 def dot(context, out, a, x, count):
-    """out[0] = sum of a * x, over ``count`` floats, a multiple of LANES."""
+    """Set out[0] to the sum of a * x over ``count`` numbers, a multiple of LANES."""
 
     def code(b: IRBuilder, out, a, x, count):
         def vector(number, values):
-            pair = (load(b, step(b, start, number, BYTES)) for start in (a, x))
+            pair = (load(b, element(b, start, number, VECTOR_BYTES)) for start in (a, x))
             return (llvm.call(b, "fma", *pair, values[0]),)
 
-        (total,) = loop(b, b.sdiv(count, long(LANES)), [floats(0.0)], vector)
+        (total,) = loop(b, b.sdiv(count, i64(LANES)), [f32(0.0)], vector)
         width = LANES
         while width > 1:  # halves of the vector, added until one number is left
             width //= 2
             other = [(n + width) % LANES for n in range(LANES)]
-            total = b.fadd(total, b.shuffle_vector(total, total, ints(other)))
+            total = b.fadd(total, b.shuffle_vector(total, total, i32(other)))
         store(b, b.extract_element(total, llvm.I32(0)), out)
 
-    return of_whole_numbers(4, code)
+    return void_intrinsic(4, code)
 
 
 # --- softmax --------------------------------------------------------------------------------------
 
 
-def _seen(b: IRBuilder, key, low, high):
-    """Which queries of a group see a key: query i sees those from low + i to high + i."""
-    lane = ints(range(LANES))
-    key, low, high = (spread(b, b.trunc(x, llvm.I32)) for x in (key, low, high))
+def _allowed(b: IRBuilder, key, low, high):
+    """Return which queries i of a group may see a key: those with low + i <= key <= high + i."""
+    lane = i32(range(LANES))
+    key, low, high = (broadcast(b, b.trunc(x, llvm.I32)) for x in (key, low, high))
     after = b.icmp_signed(">=", key, b.add(low, lane))
     return b.and_(after, b.icmp_signed("<=", key, b.add(high, lane)))
 
 
 @intrinsic
-def weigh(context, scores, keys, low, high, top, total, change):
-    """Scores of a group with so many keys, to the base 2, become 2^(score - top), unseen ones 0.
+def softmax_step(context, scores, keys, low, high, top, total, change):
+    """Turn the scores of a group for more keys into weights 2^(score - top): one step of a softmax.
 
-    ``top`` and ``total``, vectors of the group, hold the highest score and the sum of such weights
-    over keys before, and go on; by ``change`` must be multiplied what was summed with them before.
+    Scores are to the base 2; a key that a query may not see gets the weight 0. The vectors ``top``
+    and ``total`` of the group hold the highest score and the sum of the weights over all keys so
+    far, and are updated. What was summed with earlier weights must be multiplied by ``change``.
     """
 
     def code(b: IRBuilder, scores, keys, low, high, top, total, change):
         first = load(b, top)
 
-        def hide(key, values):
-            at = step(b, scores, key, BYTES)
-            score = b.select(_seen(b, key, low, high), load(b, at), floats(NOTHING))
+        def mask(key, values):
+            at = element(b, scores, key, VECTOR_BYTES)
+            score = b.select(_allowed(b, key, low, high), load(b, at), f32(NEG_INF))
             store(b, score, at)
             return (b.select(b.fcmp_ordered(">", score, values[0]), score, values[0]),)
 
-        (highest,) = loop(b, keys, [first], hide)
+        (highest,) = loop(b, keys, [first], mask)
 
         def power(score):
-            hidden = b.fcmp_ordered("==", score, floats(NOTHING))
-            return b.select(hidden, floats(0.0), llvm.exp2(b, b.fsub(score, highest)))
+            masked = b.fcmp_ordered("==", score, f32(NEG_INF))
+            return b.select(masked, f32(0.0), llvm.exp2(b, b.fsub(score, highest)))
 
         factor = power(first)
 
         def weight(key, values):
-            at = step(b, scores, key, BYTES)
+            at = element(b, scores, key, VECTOR_BYTES)
             value = power(load(b, at))
             store(b, value, at)
             return (b.fadd(values[0], value),)
@@ -256,102 +206,103 @@ def weigh(context, scores, keys, low, high, top, total, change):
         store(b, sums, total)
         store(b, factor, change)
 
-    return of_whole_numbers(7, code)
+    return void_intrinsic(7, code)
 
 
 @intrinsic
 def invert(context, vector, rows):
-    """1 / x for every number of a group of ``rows`` queries; 0 for lanes without one."""
+    """Replace the numbers of a group of ``rows`` queries by 1 / x; other lanes become 0."""
 
     def code(b: IRBuilder, vector, rows):
-        there = b.icmp_signed("<", ints(range(LANES)), spread(b, b.trunc(rows, llvm.I32)))
-        over = b.fdiv(floats(1.0), load(b, vector))
-        store(b, b.select(there, over, floats(0.0)), vector)
+        used = b.icmp_signed("<", i32(range(LANES)), broadcast(b, b.trunc(rows, llvm.I32)))
+        over = b.fdiv(f32(1.0), load(b, vector))
+        store(b, b.select(used, over, f32(0.0)), vector)
 
-    return of_whole_numbers(2, code)
+    return void_intrinsic(2, code)
 
 
 @intrinsic
-def weigh_again(context, scores, keys, low, high, top, over):
-    """Scores become the weights of a softmax whose highest score and whose 1 / sum are known."""
+def softmax_again(context, scores, keys, low, high, top, inverse_sum):
+    """Turn scores into the weights of a softmax with known highest score and 1 / sum."""
 
-    def code(b: IRBuilder, scores, keys, low, high, top, over):
-        top, over = load(b, top), load(b, over)
+    def code(b: IRBuilder, scores, keys, low, high, top, inverse_sum):
+        top, inverse_sum = load(b, top), load(b, inverse_sum)
 
         def weight(key, _):
-            at = step(b, scores, key, BYTES)
-            value = b.fmul(llvm.exp2(b, b.fsub(load(b, at), top)), over)
-            store(b, b.select(_seen(b, key, low, high), value, floats(0.0)), at)
+            at = element(b, scores, key, VECTOR_BYTES)
+            value = b.fmul(llvm.exp2(b, b.fsub(load(b, at), top)), inverse_sum)
+            store(b, b.select(_allowed(b, key, low, high), value, f32(0.0)), at)
             return ()
 
         loop(b, keys, [], weight)
 
-    return of_whole_numbers(6, code)
+    return void_intrinsic(6, code)
 
 
 @intrinsic
-def gradient_of_scores(context, weights, gradient, keys, mean, scale):
-    """The gradient of a softmax's scores: scale * weight * (gradient of the weight - their mean).
+def softmax_backward(context, weights, gradient, keys, mean, scale):
+    """Turn the gradient of a softmax's weights into that of its scores.
 
-    ``scale``: float32.
+    gradient = scale * weight * (gradient - mean), where ``mean`` has a number for each query.
+    ``scale`` is a float32.
     """
 
     def code(b: IRBuilder, weights, gradient, keys, mean, scale):
-        mean, scale = load(b, mean), spread(b, scale)
+        mean, scale = load(b, mean), broadcast(b, scale)
 
         def score(key, _):
-            at = step(b, gradient, key, BYTES)
-            weight = b.fmul(load(b, step(b, weights, key, BYTES)), scale)
+            at = element(b, gradient, key, VECTOR_BYTES)
+            weight = b.fmul(load(b, element(b, weights, key, VECTOR_BYTES)), scale)
             store(b, b.fmul(weight, b.fsub(load(b, at), mean)), at)
             return ()
 
         loop(b, keys, [], score)
 
-    return of_whole_numbers(4, code, types.float32)
+    return void_intrinsic(4, code, types.float32)
 
 
 @intrinsic
-def add_along(context, to, to_row, a, a_row, rows):
-    """to[r] += a[r] for vectors, the next one so many bytes further on, before or after."""
+def add_rows(context, to, to_row, a, a_row, rows):
+    """Add vectors, to[r] += a[r], that lie ``to_row`` and ``a_row`` bytes apart."""
 
     def code(b: IRBuilder, to, to_row, a, a_row, rows):
         def vector(number, _):
-            at = step(b, to, number, to_row)
-            store(b, b.fadd(load(b, at), load(b, step(b, a, number, a_row))), at)
+            at = element(b, to, number, to_row)
+            store(b, b.fadd(load(b, at), load(b, element(b, a, number, a_row))), at)
             return ()
 
         loop(b, rows, [], vector)
 
-    return of_whole_numbers(5, code)
+    return void_intrinsic(5, code)
 
 
 @intrinsic
-def at_least(context, out, vectors, value):
-    """Numbers below one, float32, become it; NaN stays NaN."""
+def clamp_min(context, out, vectors, value):
+    """Replace numbers below ``value``, a float32, by it; NaN stays NaN."""
 
     def code(b: IRBuilder, out, vectors, value):
-        value = spread(b, value)
+        value = broadcast(b, value)
 
         def vector(number, _):
-            at = step(b, out, number, BYTES)
-            there = load(b, at)
-            store(b, b.select(b.fcmp_ordered("<", there, value), value, there), at)
+            at = element(b, out, number, VECTOR_BYTES)
+            x = load(b, at)
+            store(b, b.select(b.fcmp_ordered("<", x, value), value, x), at)
             return ()
 
         loop(b, vectors, [], vector)
 
-    return of_whole_numbers(2, code, types.float32)
+    return void_intrinsic(2, code, types.float32)
 
 
 @intrinsic
 def fill(context, out, vectors, value):
-    """Vectors of one number, float32."""
+    """Fill vectors with one number, a float32."""
 
     def code(b: IRBuilder, out, vectors, value):
         def vector(number, _):
-            store(b, spread(b, value), step(b, out, number, BYTES))
+            store(b, broadcast(b, value), element(b, out, number, VECTOR_BYTES))
             return ()
 
         loop(b, vectors, [], vector)
 
-    return of_whole_numbers(2, code, types.float32)
+    return void_intrinsic(2, code, types.float32)

@@ -1,9 +1,8 @@
-"""What layers do to rows beside products, on vectors: convolution, rotation, whole numbers.
+"""Operations on rows other than products: depthwise convolution, rotation, rounding to bytes.
 
-Functions for code that Numba compiles, as in :mod:`speechattn.attention.kernels.primitives`, and that code. Each row is
-computed the same, to the last bit, whatever rows stand beside it.
-
-Steps between products, row by row, for inference in float32 on a CPU.
+For inference in float32 on CPUs. First come functions for code that Numba compiles, as in
+:mod:`speechattn.attention.kernels.primitives`, then that code, then its faces for tensors. Each row
+gives the same result, to the last bit, whatever rows are computed with it.
 """
 
 from __future__ import annotations
@@ -21,102 +20,106 @@ from torch import Tensor
 
 from speechattn.attention.kernels import llvm
 from speechattn.attention.kernels.llvm import (
-    BYTES,
+    FLOAT_BYTES,
     LANES,
+    VECTOR_BYTES,
+    broadcast,
     call,
-    floats,
+    element,
+    f32,
+    i64,
     load,
-    long,
     loop,
-    spread,
-    step,
     store,
 )
-from speechattn.attention.kernels.matmul import FLOAT_BYTES
-from speechattn.attention.kernels.primitives import of_whole_numbers
+from speechattn.attention.kernels.primitives import void_intrinsic
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
 from speechattn.jit import I64_ARRAY, I64_MATRIX, jit
 
-SMALL = ir.VectorType(ir.IntType(8), LANES)
+BYTE_VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 
 def _each_vector(b: IRBuilder, count, body: Callable) -> None:
-    """``body(first)`` for vectors that cover ``count`` numbers, LANES or more; the last may lie
-    over the one before, so that what is there is computed once more."""
+    """Emit ``body(first)`` for vectors that cover ``count`` numbers, LANES or more.
+
+    The last vector may overlap the one before; the overlap is then computed twice.
+    """
 
     def vector(number, _):
-        first, last = b.mul(number, long(LANES)), b.sub(count, long(LANES))
+        first, last = b.mul(number, i64(LANES)), b.sub(count, i64(LANES))
         body(b.select(b.icmp_signed("<", first, last), first, last))
         return ()
 
-    vectors = b.sdiv(b.add(count, long(LANES - 1)), long(LANES))
+    vectors = b.sdiv(b.add(count, i64(LANES - 1)), i64(LANES))
     loop(b, vectors, [], vector)
 
 
 @intrinsic
 def convolve(context, out, x, x_row, taps, weight, bias, channels):
-    """One row: out[c] = y / (1 + exp(-y)), y = bias[c] + sum over t < taps of x[t, c] * weight[t, c].
+    """Compute one row of a depthwise convolution and a SiLU.
 
-    The rows of weights lie next to each other; ``channels``: LANES or more.
+        y[c] = bias[c] + sum over t < taps of x[t, c] * weight[t, c],    out[c] = y / (1 + exp(-y))
+
+    The rows of weights lie next to each other; ``channels`` is LANES or more.
     """
 
     def code(b: IRBuilder, out, x, x_row, taps, weight, bias, channels):
-        weight_row = b.mul(channels, long(FLOAT_BYTES))
+        weight_row = b.mul(channels, i64(FLOAT_BYTES))
 
         def vector(first):
-            shift = b.mul(first, long(FLOAT_BYTES))
+            shift = b.mul(first, i64(FLOAT_BYTES))
 
             def tap(t, values):
                 pair = ((x, x_row), (weight, weight_row))
-                read = [load(b, b.add(step(b, at, t, row), shift)) for at, row in pair]
+                read = [load(b, b.add(element(b, at, t, row), shift)) for at, row in pair]
                 return (call(b, "fma", *read, values[0]),)
 
             (y,) = loop(b, taps, [load(b, b.add(bias, shift))], tap)
-            power = b.fmul(y, floats(-math.log2(math.e)))
-            most = floats(126.0)
+            power = b.fmul(y, f32(-math.log2(math.e)))
+            most = f32(126.0)
             power = b.select(b.fcmp_ordered(">", power, most), most, power)
-            below = b.fadd(llvm.exp2(b, power), floats(1.0))
+            below = b.fadd(llvm.exp2(b, power), f32(1.0))
             store(b, b.fdiv(y, below), b.add(out, shift))
 
         _each_vector(b, channels, vector)
 
-    return of_whole_numbers(7, code)
+    return void_intrinsic(7, code)
 
 
 @intrinsic
 def round_row(context, out, x, per_step, count, zero):
-    """Bytes: the nearest whole numbers to x * per_step + zero, from 0 to 255.
+    """Round x * per_step + zero to the nearest whole numbers from 0 to 255, as bytes.
 
-    ``count``: LANES or more.
+    ``count`` is LANES or more.
     """
 
     def code(b: IRBuilder, out, x, per_step, count, zero):
-        shift = b.fadd(spread(b, b.sitofp(zero, llvm.F32)), floats(0.5))
+        shift = b.fadd(broadcast(b, b.sitofp(zero, llvm.F32)), f32(0.5))
 
         def vector(first):
-            read = [load(b, step(b, at, first, FLOAT_BYTES)) for at in (x, per_step)]
+            read = [load(b, element(b, at, first, FLOAT_BYTES)) for at in (x, per_step)]
             near = b.fadd(b.fmul(*read), shift)
-            near = b.select(b.fcmp_ordered(">", near, floats(0.0)), near, floats(0.0))
-            near = b.select(b.fcmp_ordered("<", near, floats(255.0)), near, floats(255.0))
-            small = b.trunc(b.fptosi(near, llvm.INTS), SMALL)
+            near = b.select(b.fcmp_ordered(">", near, f32(0.0)), near, f32(0.0))
+            near = b.select(b.fcmp_ordered("<", near, f32(255.0)), near, f32(255.0))
+            small = b.trunc(b.fptosi(near, llvm.I32_VECTOR), BYTE_VECTOR)
             store(b, small, b.add(out, first))
 
         _each_vector(b, count, vector)
 
-    return of_whole_numbers(5, code)
+    return void_intrinsic(5, code)
 
 
 @intrinsic
 def rotate_pairs(context, out, x, cos, sin, half):
-    """out[i] = x[i] cos[i] + x[j] sin[i], and out[j] = x[j] cos[j] + x[i] sin[j], of j = i + half.
+    """Set out[i] = x[i] cos[i] + x[j] sin[i] and out[j] = x[j] cos[j] + x[i] sin[j], j = i + half.
 
-    LANES divide ``half``.
+    LANES divides ``half``.
     """
 
     def code(b: IRBuilder, out, x, cos, sin, half):
         def vector(number, _):
-            first = b.mul(number, long(BYTES))
-            second = step(b, first, half, FLOAT_BYTES)
+            first = b.mul(number, i64(VECTOR_BYTES))
+            second = element(b, first, half, FLOAT_BYTES)
             low, high = (load(b, b.add(x, shift)) for shift in (first, second))
             for shift, own, other in ((first, low, high), (second, high, low)):
                 turned = b.fmul(own, load(b, b.add(cos, shift)))
@@ -124,36 +127,31 @@ def rotate_pairs(context, out, x, cos, sin, half):
                 store(b, turned, b.add(out, shift))
             return ()
 
-        loop(b, b.sdiv(half, long(LANES)), [], vector)
+        loop(b, b.sdiv(half, i64(LANES)), [], vector)
 
-    return of_whole_numbers(5, code)
+    return void_intrinsic(5, code)
 
 
 @jit("void", *["int64"] * 7, I64_ARRAY, "int64", "int64")
-def rotate_rows(x, x_row, out, heads, d, cos, sin, sizes, begin, end):
-    """Rotate vectors of sequences ``begin`` to ``end``, laid end to end.
+def rotate_rows(x, x_row, out, heads, d, cos, sin, lengths, begin, end):
+    """Rotate the vectors of concatenated sequences, from sequence ``begin`` to ``end``.
 
     Row n of each is turned by row n of the tables.
     """
     first = 0
     for sequence in range(end):
-        for i in range(sizes[sequence] if sequence >= begin else 0):
+        for i in range(lengths[sequence] if sequence >= begin else 0):
             shift = FLOAT_BYTES * i * d
             for head in range(heads):
                 at = x + (first + i) * x_row + FLOAT_BYTES * head * d
                 to = out + FLOAT_BYTES * d * ((first + i) * heads + head)
                 rotate_pairs(to, at, cos + shift, sin + shift, d // 2)
-        first += sizes[sequence]
+        first += lengths[sequence]
 
 
 @jit("void", *["int64"] * 8, I64_MATRIX, "int64", "int64")
 def convolve_rows(x, x_row, out, weight, bias, taps, channels, before, sequences, begin, end):
-    """Convolve sequences ``begin`` to ``end``; an output sees ``before`` rows before its own.
-
-    Args:
-        sequences: first row and rows of x, first row and rows of out. Beyond the rows of x there
-            are zeros.
-    """
+    """Convolve the concatenated sequences ``begin`` to ``end``; see :func:`convolve_silu`."""
     for sequence in range(begin, end):
         first, rows, first_out, count = sequences[sequence]
         for i in range(count):
@@ -165,70 +163,74 @@ def convolve_rows(x, x_row, out, weight, bias, taps, channels, before, sequences
 
 @jit("void", *["int64"] * 8)
 def round_rows(x, x_row, rows, per_step, count, zero, out, all_rows):
-    """Whole numbers of rows, the last of them as often as ``all_rows`` needs; :func:`round_row`."""
+    """Round rows to bytes, see :func:`round_row`; repeat the last one to fill ``all_rows`` rows."""
     for row in range(all_rows):
         of = x + min(row, rows - 1) * x_row
         round_row(out + row * count, of, per_step, count, zero)
 
 
-def end_to_end(sizes: Sequence[int]) -> np.ndarray:
-    """First row and rows of each sequence, and the same of what comes out, int64, shape (n, 4)."""
-    size = np.array(sizes, np.int64)
-    first = size.cumsum() - size
-    return np.stack([first, size, first, size], 1)
+def sequence_table(lengths: Sequence[int]) -> np.ndarray:
+    """Return where concatenated sequences lie in input and output.
+
+    Returns:
+        First row and number of rows in the input, and the same in the output, int64, shape
+        (sequences, 4).
+    """
+    length = np.array(lengths, np.int64)
+    first = length.cumsum() - length
+    return np.stack([first, length, first, length], 1)
 
 
 def is_offered(x: Tensor, *others: Tensor) -> bool:
-    """Whether rows like these, shape (..., numbers), are computed here, with other tensors."""
+    """Return whether this module computes rows like x, shape (..., numbers), with other tensors."""
     if torch.is_grad_enabled() or x.shape[-1] < LANES:
         return False
     return all(y.dtype == torch.float32 for y in (x, *others)) and is_plain_cpu_tensor(x, *others)
 
 
 def can_rotate(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
-    """Whether :func:`rotated` can do it."""
+    """Return whether :func:`rotate` can do it."""
     return is_offered(x, cos, sin) and x.shape[-1] % (2 * LANES) == 0
 
 
-def rotated(x: Tensor, cos: Tensor, sin: Tensor, sizes: Sequence[int]) -> Tensor:
-    """What :func:`speechattn.attention.positions.rotate` gives for every sequence.
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Apply :func:`speechattn.attention.positions.rotate` to each of the concatenated sequences.
 
     Args:
-        x: shape (1, rows, heads, d), of sequences laid end to end.
-        cos, sin: shape (rows of the longest or more, 1, d).
-        sizes: rows of each sequence.
+        x: shape (1, rows, heads, d).
+        cos, sin: shape (rows of the longest sequence or more, 1, d).
+        lengths: rows of each sequence.
     """
     heads, d = x.shape[2:]
     if x.stride()[2:] != (d, 1):
         x = x.clone(memory_format=torch.contiguous_format)
     cos, sin = cos.contiguous(), sin.contiguous()
     out = torch.empty(x.shape, dtype=torch.float32, device="cpu")
-    table = np.array(sizes, np.int64)
-    place = x.data_ptr(), FLOAT_BYTES * x.stride(1), out.data_ptr(), heads, d
-    code = functools.partial(rotate_rows, *place, cos.data_ptr(), sin.data_ptr(), table)
-    parallel_for(code, len(sizes), x.numel(), (x, out, cos, sin))
+    arguments = x.data_ptr(), FLOAT_BYTES * x.stride(1), out.data_ptr(), heads, d
+    arguments += cos.data_ptr(), sin.data_ptr(), np.array(lengths, np.int64)
+    run = functools.partial(rotate_rows, *arguments)
+    parallel_for(run, len(lengths), x.numel(), (x, out, cos, sin))
     return out
 
 
-def convolved(
+def convolve_silu(
     x: Tensor, weight: Tensor, bias: Tensor, before: int, sequences: np.ndarray
 ) -> Tensor:
-    """silu(bias + sum over t of x[i - before + t] * weight[t]) for rows i of sequences.
+    """Return silu(bias + sum over t of x[i - before + t] * weight[t]) for the rows i of sequences.
 
     Args:
         x: shape (rows, channels).
         weight: shape (taps, channels).
         bias: shape (channels,).
-        before: rows before its own that an output sees.
-        sequences: first row and rows of x, first row and rows of what comes out, int64, shape
-            (sequences, 4); all rows that come out lie in one of them. Beyond its rows of x a
-            sequence has zeros.
+        before: number of rows before its own that an output sees.
+        sequences: where the sequences lie, see :func:`sequence_table`. Together they fill the
+            output. Beyond its rows of x a sequence has zeros.
 
     Returns:
         Shape (rows, channels).
 
     Raises:
-        ValueError: if the rows have another width than the weights.
+        ValueError: if the width of the rows is not that of the weights.
     """
     taps, channels = weight.shape
     if x.shape[-1] != channels:
@@ -236,7 +238,28 @@ def convolved(
     x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
     rows = int(sequences[:, 3].sum())
     out = torch.empty(rows, channels, dtype=torch.float32, device="cpu")
-    place = x.data_ptr(), FLOAT_BYTES * channels, out.data_ptr(), weight.data_ptr(), bias.data_ptr()
-    code = functools.partial(convolve_rows, *place, taps, channels, before, sequences)
-    parallel_for(code, len(sequences), rows * channels * taps, (x, out, weight, bias))
+    arguments = x.data_ptr(), FLOAT_BYTES * channels, out.data_ptr()
+    arguments += weight.data_ptr(), bias.data_ptr(), taps, channels, before, sequences
+    run = functools.partial(convolve_rows, *arguments)
+    parallel_for(run, len(sequences), rows * channels * taps, (x, out, weight, bias))
+    return out
+
+
+def round_to_bytes(x: Tensor, per_step: Tensor, zero: int, all_rows: int) -> Tensor:
+    """Round ``x * per_step + zero`` to the nearest whole numbers from 0 to 255.
+
+    Args:
+        x: float32, shape ([1,] rows, numbers), LANES numbers or more.
+        per_step: shape (numbers,).
+        zero: whole number that stands for 0.
+        all_rows: number of rows to return, ``rows`` or more; the last one is repeated.
+
+    Returns:
+        uint8, shape ([1,] all_rows, numbers).
+    """
+    *before, rows, count = x.shape
+    x = x.contiguous()
+    out = torch.empty(*before, all_rows, count, dtype=torch.uint8, device="cpu")
+    arguments = x.data_ptr(), FLOAT_BYTES * count, rows, per_step.data_ptr(), count, zero
+    round_rows(*arguments, out.data_ptr(), all_rows)
     return out

@@ -1,10 +1,12 @@
-"""Compiled code on several cores: as many as PyTorch is told to use.
+"""What compiled code needs to know of tensors and cores, and a cache of small tensors.
 
-Such code does not hold Python's lock, so that threads do.
-
-Tensors that are made once and kept: small ones that take longer to make than to use.
-
-Whether compiled code may work on tensors: it takes their addresses and knows nothing else of them.
+- :func:`is_plain_cpu_tensor`: compiled code takes the addresses of tensors and sees nothing else,
+so
+  they must be ordinary ones.
+- :func:`parallel_for`: compiled code does not hold Python's lock, so threads share the work, as
+many
+  as PyTorch may use.
+- :func:`cached_tensors`: small tensors that take longer to make than to use.
 """
 
 from __future__ import annotations
@@ -19,25 +21,26 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-WORTHWHILE = 1 << 22  # products of numbers, of which a core does so many in some 0.1 ms
-
+WORTHWHILE = 1 << 22  # multiplications for which a thread pays, some 0.1 ms of one core
 
 PLAIN_TYPES = (Tensor, torch.nn.Parameter)
-
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
+# --- several cores --------------------------------------------------------------------------------
+
+
 def parallel_for(
-    run: Callable[[int, int], None], count: int, work: int, held: object = None
+    run: Callable[[int, int], None], count: int, work: int, keep_alive: object = None
 ) -> None:
-    """``run(begin, end)`` for parts of ``count``, side by side where that is worthwhile.
+    """Call ``run(begin, end)`` for parts of ``range(count)``, in parallel where that is worthwhile.
 
     Args:
-        run: does the part from ``begin`` to ``end``.
-        count: of what there is to do.
-        work: products of numbers in all of it, roughly.
-        held: what must not go before all parts are done, though this call be interrupted: the
+        run: processes the items from ``begin`` to ``end``.
+        count: number of items.
+        work: multiplications for all of them, roughly.
+        keep_alive: what must live until all parts are done, even if this call is interrupted: the
             tensors whose addresses ``run`` has.
     """
     cores = min(count, 1 + work // WORTHWHILE)
@@ -50,26 +53,32 @@ def parallel_for(
     others = []
     for part in itertools.pairwise(ends[1:]):
         try:
-            others.append(pool.submit(_run, run, *part, held))
-        except RuntimeError:  # Python is about to end, and begins no more
+            others.append(pool.submit(_run, run, *part, keep_alive))
+        except RuntimeError:  # Python is shutting down and starts no more threads
             run(*part)
     run(*ends[:2])
     for other in others:
         other.result()
 
 
-def _run(run: Callable[[int, int], None], begin: int, end: int, held: object) -> None:
+def _run(run: Callable[[int, int], None], begin: int, end: int, keep_alive: object) -> None:
     run(begin, end)
 
 
 @functools.lru_cache(1)
 def _pool(process: int, cores: int) -> ThreadPoolExecutor:
-    """Threads of this process; a fork has none of those of its parent."""
+    """Return the threads of this process; a fork has none of those of its parent."""
     return ThreadPoolExecutor(max(1, cores - 1), "attention")
 
 
+# --- a cache of tensors ---------------------------------------------------------------------------
+
+
 def outside_inference_mode(make: Callable) -> Callable:
-    """What ``make`` gives, also under ``torch.inference_mode``, is fit for gradients later."""
+    """Decorate a function so that its tensors can be used for gradients later.
+
+    Tensors made under ``torch.inference_mode`` could not.
+    """
 
     @functools.wraps(make)
     def made(*arguments):
@@ -79,39 +88,42 @@ def outside_inference_mode(make: Callable) -> Callable:
     return made
 
 
-def cached_tensors(most: int | None) -> Callable[[Callable], Callable]:
-    """For a function whose tensors nobody changes: the last ``most`` results are kept.
+def cached_tensors(size: int | None) -> Callable[[Callable], Callable]:
+    """Cache the last results of a function whose tensors are never changed.
 
-    They serve inference and training, whichever comes first. While tensors stand for others that
-    are not there (``FakeTensorMode``, as in ``torch.export``), nothing is kept.
+    They serve inference and training alike. While tensors hold no numbers (``FakeTensorMode``, as
+    in ``torch.export``), nothing is cached.
 
     Args:
-        most: results; None for all. The arguments must be hashable.
+        size: number of results; None for all. The arguments must be hashable.
     """
 
     def decorate(make: Callable) -> Callable:
-        kept = functools.lru_cache(maxsize=most)(outside_inference_mode(make))
+        cached = functools.lru_cache(maxsize=size)(outside_inference_mode(make))
 
         @functools.wraps(make)
         def made(*arguments):
-            return (kept if can_be_cached() else make)(*arguments)
+            return (cached if can_be_cached() else make)(*arguments)
 
-        made.cache_clear = kept.cache_clear
+        made.cache_clear = cached.cache_clear
         return made
 
     return decorate
 
 
 def can_be_cached() -> bool:
-    """Whether tensors that are made now hold numbers."""
+    """Return whether tensors that are made now hold numbers."""
     return type(torch.empty(0)) is Tensor
 
 
-def is_plain_cpu_tensor(*tensors: Tensor | None) -> bool:
-    """Whether all of them are numbers in this computer's memory, and nobody else is to be told.
+# --- ordinary tensors -----------------------------------------------------------------------------
 
-    Not on another device, not while tensors stand for others (``torch.export``, ``FakeTensorMode``),
-    and not while what is done to them is written down or changed (``torch.compile``,
+
+def is_plain_cpu_tensor(*tensors: Tensor | None) -> bool:
+    """Return whether compiled code may work on the memory of these tensors (None is skipped).
+
+    It may not on other devices, while tensors hold no numbers (``torch.export``,
+    ``FakeTensorMode``), and while operations are recorded or transformed (``torch.compile``,
     ``torch.jit.trace``, ``torch.vmap``, forward-mode gradients).
     """
     for x in tensors:
@@ -121,13 +133,26 @@ def is_plain_cpu_tensor(*tensors: Tensor | None) -> bool:
 
 
 def _is_watched() -> bool:
-    """Whether a mode or a transformation stands between PyTorch and the numbers."""
-    if torch._C._len_torch_dispatch_stack() or forward_ad._current_level >= 0:
+    """Return whether a dispatch mode or a function transform sees PyTorch's operations now."""
+    queries = _dispatch_queries()
+    if queries is None or forward_ad._current_level >= 0:
         return True
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    mode_count, transform = queries
+    return mode_count() > 0 or transform() is not None
 
 
 @functools.cache
-def fast_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16 on this processor; if not, it goes number by number."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+def _dispatch_queries() -> tuple[Callable[[], int], Callable[[], object]] | None:
+    """Return PyTorch's private functions for its dispatch modes and function transforms.
+
+    None if this version of PyTorch lacks them. Nobody can then tell whether operations are watched,
+    and PyTorch's own operations are used throughout: slower, and right.
+    """
+    try:
+        mode_count = torch._C._len_torch_dispatch_stack
+        transform = torch._C._functorch.peek_interpreter_stack
+        transform()
+        usable = isinstance(mode_count(), int) and isinstance(forward_ad._current_level, int)
+    except (AttributeError, TypeError, RuntimeError):
+        return None
+    return (mode_count, transform) if usable else None

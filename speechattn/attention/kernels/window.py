@@ -1,17 +1,13 @@
-"""Attention in a window, as Numba compiles it for the processor at hand.
+"""Attention in a window, forward and backward, compiled by Numba for the processor of this machine.
 
-Queries go in groups of ``LANES`` (:mod:`speechattn.attention.kernels.primitives`): few compute few scores outside the
-window, and what is within fits in the fastest memory. Several groups make a *stretch*, which meets
-its keys ``KEYS`` at a time; a window of everything is therefore no different from a small one (the
-order of Dao et al., 2022, "FlashAttention", whose running softmax this is). Nothing is kept for
-gradients (:mod:`speechattn.attention.kernels.window`) but the highest score and the sum of each query.
+Queries are processed in *groups* of ``LANES`` (:mod:`speechattn.attention.kernels.primitives`):
+small groups compute few scores outside the window, and their scores fit into the fastest memory.
+Several groups make a *stretch*, which meets its keys ``KEYS`` at a time. So a window without limits
+is no special case. (This is the order of Dao et al., 2022, "FlashAttention", whose running softmax
+is used.) For gradients, only the highest score and the sum of each query are stored; the backward
+pass computes the weights again, a stretch at a time.
 
-All sums are in 32 bits. Queries, keys and values in bfloat16 are widened a stretch at a time.
-
-Gradients of attention in a window; see :mod:`speechattn.attention.kernels.window`, which goes before.
-
-Weights are computed again from what it kept, the highest score and the sum of each query, a stretch
-of queries at a time, as there.
+All sums are in float32. Queries, keys and values in bfloat16 are converted a stretch at a time.
 """
 
 from __future__ import annotations
@@ -23,278 +19,327 @@ import numpy as np
 from numba import types
 
 from speechattn.attention.kernels import primitives
-from speechattn.attention.kernels.llvm import BYTES, LANES
-from speechattn.attention.kernels.matmul import FLOAT_BYTES, matmul
+from speechattn.attention.kernels.llvm import BF16_BYTES, FLOAT_BYTES, LANES, VECTOR_BYTES
+from speechattn.attention.kernels.matmul import matmul
 from speechattn.jit import I64_MATRIX, jit, jit_inline
 
-GROUPS = 8  # of a stretch
-STRETCH = GROUPS * LANES
-KEYS = 512
-HALF = 2  # bytes
+GROUPS = 8  # in a stretch
+STRETCH = GROUPS * LANES  # queries
+KEYS = 512  # that a stretch meets at a time
 LOG2_E = math.log2(math.e)
 
 
 class WindowJob(NamedTuple):
-    """Where everything lies and how large it is: addresses, and bytes from row to row.
+    """Where the tensors lie and how large they are: addresses, and bytes from row to row.
 
-    Vectors of a head lie ``head * dim`` numbers into a row; ``dim`` is a multiple of LANES.
+    The vector of a head lies ``head * dim`` numbers into a row; ``dim`` is a multiple of LANES.
 
     Attributes:
-        q, k, v, out: rows of queries, keys, values and results, of bfloat16 if ``half`` is 1.
-        sums: highest scores, float32, shape (sequences, heads, ``padded``), LANES divide ``padded``;
-            one over the sums, as many, ``sums_size`` bytes further on; 0 to forget them.
-        bias: to the base 2, float32, shape (heads, LANES + left + 1 + right + LANES); its number
-            LANES + n is for keys ``right - n`` positions after the query; 0 for none.
+        q, k, v, out: addresses of the rows of queries, keys, values and results; bfloat16 if
+            ``is_bf16`` is 1, otherwise float32.
+        q_stride, k_stride, v_stride, out_stride: bytes from row to row.
+        heads: number of heads.
+        dim: numbers of a head.
         left, right, offset: see :func:`speechattn.attention.functional.truncated_attention`.
-        of_out: gradient of the results, in the type of ``out``.
-        of_q, of_k, of_v: gradients in rows of ``heads * dim`` numbers, q in its type, the others in
-            float32, zeros at the beginning.
-        of_bias: those of the bias, float32, a table of zeros for every sequence.
+        row_max: address of the highest scores, float32, shape (sequences, heads,
+        ``row_max_width``),
+            where LANES divides ``row_max_width``; 0 not to store them.
+        inverse_sum_shift: bytes from the highest scores to the inverse sums of the weights, which
+            have the same shape.
+        bias: address of the bias to the base 2, float32, shape (heads, LANES + left + 1 + right +
+            LANES). Number LANES + n is for keys ``right - n`` positions after the query. 0 for
+            none.
+        grad_out: address of the gradient of the results, in their type.
+        grad_out_stride: bytes from row to row.
+        grad_q: address of the gradient of the queries, in their type, in rows of ``heads * dim``
+            numbers.
+        grad_k, grad_v: addresses of the same for keys and values, in float32, zeros at the start.
+        grad_bias: address of the gradient of the bias, in float32, one table of zeros for each
+            sequence; 0 for none.
     """
 
     q: int
-    q_row: int
+    q_stride: int
     k: int
-    k_row: int
+    k_stride: int
     v: int
-    v_row: int
+    v_stride: int
     out: int
-    out_row: int
+    out_stride: int
     heads: int
     dim: int
-    half: int
+    is_bf16: int
     left: int
     right: int
     offset: int
-    sums: int
-    sums_size: int
-    padded: int
+    row_max: int
+    row_max_width: int
+    inverse_sum_shift: int
     bias: int
-    of_out: int
-    of_out_row: int
-    of_q: int
-    of_k: int
-    of_v: int
-    of_bias: int
+    grad_out: int
+    grad_out_stride: int
+    grad_q: int
+    grad_k: int
+    grad_v: int
+    grad_bias: int
 
 
 WINDOW_JOB = types.NamedUniTuple(types.int64, len(WindowJob._fields), WindowJob)
 
 
 @jit_inline
-def head_rows(start, row, first, count, head, dim, half, wide):
-    """Address and row of ``count`` rows of a head, from ``first`` on; if ``half``, widened."""
-    if not half:
-        return start + first * row + FLOAT_BYTES * head * dim, row
-    at = start + first * row + HALF * head * dim
+def head_rows(address, stride, first, count, head, dim, is_bf16, buffer):
+    """Return address and stride of ``count`` rows of a head from ``first`` on, in float32.
+
+    Rows in bfloat16 are converted into the buffer.
+    """
+    if not is_bf16:
+        return address + first * stride + FLOAT_BYTES * head * dim, stride
+    src = address + first * stride + BF16_BYTES * head * dim
     for i in range(count):
-        primitives.widen(wide + i * FLOAT_BYTES * dim, at + i * row, dim)
-    return wide, FLOAT_BYTES * dim
+        primitives.widen_bf16(buffer + i * FLOAT_BYTES * dim, src + i * stride, dim)
+    return buffer, FLOAT_BYTES * dim
 
 
 @jit_inline
-def bias_place(task, table, query, key):
-    """Bytes to the number of a bias for a query and a key."""
-    width = task.left + 1 + task.right + 2 * LANES
-    return FLOAT_BYTES * (table * width + LANES + query + task.right - key)
+def group_keys(job, start, stop, first, count, group):
+    """Return what a group does with the keys ``start`` to ``stop``.
+
+    Returns:
+        Its number of queries; its first query as a position among the keys; first and last key of
+        its windows (exclusive) among these; and the limits of the first query's window, counted
+        from the first of them, as :func:`primitives.softmax_step` needs them.
+    """
+    rows = min(LANES, count - group * LANES)
+    query = first + group * LANES + job.offset
+    begin, end = max(start, query - job.left), min(stop, query + rows + job.right)
+    low, high = max(query - job.left - begin, -LANES), min(query + job.right - begin, KEYS)
+    return rows, query, begin, end, low, high
 
 
 @jit_inline
-def scores_of(task, head, query, a, z, k, k_row, turned, scores):
-    """Scores of a group, the first of which is ``query``, with keys ``a`` to ``z``."""
-    matmul(scores, BYTES, k, k_row, FLOAT_BYTES, turned, BYTES, z - a, LANES, task.dim, 0, 0)
-    if task.bias:
-        at = task.bias + bias_place(task, head, query, a)
-        primitives.add_along(scores, BYTES, at, -FLOAT_BYTES, z - a)
+def bias_shift(job, table, query, key):
+    """Return the bytes from the start of the biases to that of a query and a key."""
+    width = job.left + 1 + job.right + 2 * LANES
+    return FLOAT_BYTES * (table * width + LANES + query + job.right - key)
 
 
 @jit_inline
-def _forward(task, scale, sequences, sequence, head, first, room):
-    """One head of the stretch that begins with query ``first``."""
+def group_scores(job, head, query, begin, end, k, k_stride, queries, scores):
+    """Compute the scores of a group with first query ``query``, for keys ``begin`` to ``end``."""
+    matmul(
+        scores, VECTOR_BYTES, k, k_stride, FLOAT_BYTES, queries, VECTOR_BYTES, end - begin, LANES,
+        job.dim, 0, 0,
+    )  # fmt: skip
+    if job.bias:
+        src = job.bias + bias_shift(job, head, query, begin)
+        primitives.add_rows(scores, VECTOR_BYTES, src, -FLOAT_BYTES, end - begin)
+
+
+@jit_inline
+def _forward(job, scale, sequences, sequence, head, first, room):
+    """Compute one head of the stretch that begins with query ``first``."""
     q_first, queries, k_first, keys = sequences[sequence]
-    dim = task.dim
+    dim = job.dim
+    bf16 = job.is_bf16
     row = FLOAT_BYTES * dim
     count = min(STRETCH, queries - first)
     groups = (count + LANES - 1) // LANES
 
-    turned = room
-    result = turned + STRETCH * row
+    transposed = room
+    result = transposed + STRETCH * row
     scores = result + STRETCH * row
-    change = scores + KEYS * BYTES
-    top = change + GROUPS * BYTES
-    over = top + GROUPS * BYTES
-    wide = over + GROUPS * BYTES
-    if task.sums:
-        top = task.sums + FLOAT_BYTES * ((sequence * task.heads + head) * task.padded + first)
-        over = top + task.sums_size
+    change = scores + KEYS * VECTOR_BYTES
+    top = change + GROUPS * VECTOR_BYTES
+    total = top + GROUPS * VECTOR_BYTES
+    buffer = total + GROUPS * VECTOR_BYTES
+    if job.row_max:
+        number = sequence * job.heads + head
+        top = job.row_max + FLOAT_BYTES * (number * job.row_max_width + first)
+        total = top + job.inverse_sum_shift
 
-    q, q_row = head_rows(task.q, task.q_row, q_first + first, count, head, dim, task.half, wide)
-    wide += STRETCH * row
+    q, q_stride = head_rows(job.q, job.q_stride, q_first + first, count, head, dim, bf16, buffer)
+    buffer += STRETCH * row
     for group in range(groups):
-        here = min(LANES, count - group * LANES)
-        at = q + group * LANES * q_row
+        rows = min(LANES, count - group * LANES)
+        src = q + group * LANES * q_stride
         factor = np.float32(scale * LOG2_E)
-        primitives.turn(turned + group * LANES * row, at, q_row, here, dim, factor)
+        dst = transposed + group * LANES * row
+        primitives.transpose_rows(dst, src, q_stride, rows, dim, factor)
     primitives.fill(top, groups, np.float32(-np.inf))
-    primitives.fill(over, groups, np.float32(0))
+    primitives.fill(total, groups, np.float32(0))
 
-    low = max(0, first + task.offset - task.left)
-    high = min(keys, first + count + task.offset + task.right)
+    v_buffer = buffer + KEYS * row
+    low = max(0, first + job.offset - job.left)
+    high = min(keys, first + count + job.offset + job.right)
     for start in range(low, high, KEYS):
         stop = min(high, start + KEYS)
         size = stop - start
-        k, k_row = head_rows(task.k, task.k_row, k_first + start, size, head, dim, task.half, wide)
-        more = wide + KEYS * row
-        v, v_row = head_rows(task.v, task.v_row, k_first + start, size, head, dim, task.half, more)
+        key = k_first + start
+        k, k_stride = head_rows(job.k, job.k_stride, key, size, head, dim, bf16, buffer)
+        v, v_stride = head_rows(job.v, job.v_stride, key, size, head, dim, bf16, v_buffer)
         for group in range(groups):
-            here = min(LANES, count - group * LANES)
-            query = first + group * LANES + task.offset  # among the keys
-            a, z = max(start, query - task.left), min(stop, query + here + task.right)
+            rows, query, a, z, lo, hi = group_keys(job, start, stop, first, count, group)
             if a >= z:
                 continue
-            of_group = turned + group * LANES * row
-            scores_of(task, head, query, a, z, k + (a - start) * k_row, k_row, of_group, scores)
-            limits = max(query - task.left - a, -LANES), min(query + task.right - a, KEYS)
-            place = group * BYTES
-            primitives.weigh(scores, z - a, limits[0], limits[1], top + place, over + place, change)
-            again = a > max(0, query - task.left)  # keys before have been summed
-            to = result + group * LANES * row
+            group_k = k + (a - start) * k_stride
+            group_q = transposed + group * LANES * row
+            group_scores(job, head, query, a, z, group_k, k_stride, group_q, scores)
+            lanes = group * VECTOR_BYTES
+            primitives.softmax_step(scores, z - a, lo, hi, top + lanes, total + lanes, change)
+            again = a > max(0, query - job.left)  # results of earlier keys are already summed
+            dst = result + group * LANES * row
             if again:
-                for i in range(here):
-                    factor = primitives.number_at(change + FLOAT_BYTES * i)
-                    primitives.scale_row(to + i * row, to + i * row, dim, 0, factor)
-            values = v + (a - start) * v_row
-            begin = to if again else 0
+                for i in range(rows):
+                    factor = primitives.load_f32(change + FLOAT_BYTES * i)
+                    primitives.scale_row(dst + i * row, dst + i * row, dim, 0, factor)
+            group_v = v + (a - start) * v_stride
+            begin = dst if again else 0
             matmul(
-                to, row, scores, FLOAT_BYTES, BYTES, values, v_row, LANES, dim, z - a, begin, row
-            )
+                dst, row, scores, FLOAT_BYTES, VECTOR_BYTES, group_v, v_stride, LANES, dim, z - a,
+                begin, row,
+            )  # fmt: skip
 
-    size = HALF if task.half else FLOAT_BYTES
+    size = BF16_BYTES if bf16 else FLOAT_BYTES
     for group in range(groups):
-        primitives.invert(over + group * BYTES, min(LANES, count - group * LANES))
+        primitives.invert(total + group * VECTOR_BYTES, min(LANES, count - group * LANES))
     for i in range(count):
-        to = task.out + (q_first + first + i) * task.out_row + size * head * dim
-        factor = primitives.number_at(over + FLOAT_BYTES * i)
-        primitives.scale_row(to, result + i * row, dim, task.half, factor)
+        dst = job.out + (q_first + first + i) * job.out_stride + size * head * dim
+        factor = primitives.load_f32(total + FLOAT_BYTES * i)
+        primitives.scale_row(dst, result + i * row, dim, bf16, factor)
 
 
 @jit("void", WINDOW_JOB, "float64", I64_MATRIX, "int64", "int64")
-def forward(task, scale, sequences, begin, end):
+def forward(job, scale, sequences, begin, end):
     """Compute the results of stretches ``begin`` to ``end``, counted over all sequences.
 
     Args:
-        task: what to do.
-        scale: that scores are multiplied by.
-        sequences: first query row, queries, first key row and keys of each.
+        job: a :class:`WindowJob`.
+        scale: factor of the scores.
+        sequences: first query row, queries, first key row and keys of each sequence.
         begin, end: numbers of stretches.
     """
-    vectors = task.dim * (STRETCH + STRETCH) // LANES + KEYS + 3 * GROUPS
-    vectors += task.half * task.dim * (STRETCH + 2 * KEYS) // LANES
+    vectors = job.dim * (STRETCH + STRETCH) // LANES + KEYS + 3 * GROUPS
+    vectors += job.is_bf16 * job.dim * (STRETCH + 2 * KEYS) // LANES
     memory = np.empty((vectors + 1) * LANES, np.float32)
-    room = (memory.ctypes.data + BYTES - 1) // BYTES * BYTES
+    room = (memory.ctypes.data + VECTOR_BYTES - 1) // VECTOR_BYTES * VECTOR_BYTES
     number = 0
     for sequence in range(len(sequences)):
         for first in range(0, sequences[sequence, 1], STRETCH):
             if begin <= number < end:
-                for head in range(task.heads):
-                    _forward(task, scale, sequences, sequence, head, first, room)
+                for head in range(job.heads):
+                    _forward(job, scale, sequences, sequence, head, first, room)
             number += 1
-    memory[0] = 0  # or Numba would let go of it where it is last named
+    memory[0] = 0  # otherwise Numba frees it after its last use by name
 
 
 @jit_inline
-def _backward(task, scale, sequences, sequence, head, first, room):
-    """Add what the stretch that begins with query ``first`` gives to the gradients of a head."""
+def _backward(job, scale, sequences, sequence, head, first, room):
+    """Add to the gradients of a head the part of the stretch that begins with query ``first``."""
     q_first, queries, k_first, keys = sequences[sequence]
-    dim = task.dim
+    dim = job.dim
+    bf16 = job.is_bf16
     row = FLOAT_BYTES * dim
     count = min(STRETCH, queries - first)
     groups = (count + LANES - 1) // LANES
 
-    turned = room
-    turned_gradient = turned + STRETCH * row
-    result = turned_gradient + STRETCH * row
+    transposed = room
+    transposed_grad = transposed + STRETCH * row
+    result = transposed_grad + STRETCH * row
     scores = result + STRETCH * row
-    gradient = scores + KEYS * BYTES
-    mean = gradient + KEYS * BYTES
-    wide = mean + GROUPS * BYTES
-    top = task.sums + FLOAT_BYTES * ((sequence * task.heads + head) * task.padded + first)
-    over = top + task.sums_size
+    gradient = scores + KEYS * VECTOR_BYTES
+    mean = gradient + KEYS * VECTOR_BYTES
+    buffer = mean + GROUPS * VECTOR_BYTES
+    top = job.row_max + FLOAT_BYTES * ((sequence * job.heads + head) * job.row_max_width + first)
+    inverse_sum = top + job.inverse_sum_shift
 
-    place = q_first + first
-    q, q_row = head_rows(task.q, task.q_row, place, count, head, dim, task.half, wide)
-    wide += STRETCH * row
-    g, g_row = head_rows(task.of_out, task.of_out_row, place, count, head, dim, task.half, wide)
-    wide += STRETCH * row
-    out, out_row = head_rows(task.out, task.out_row, place, count, head, dim, task.half, wide)
-    wide += STRETCH * row
+    first_row = q_first + first
+    q, q_stride = head_rows(job.q, job.q_stride, first_row, count, head, dim, bf16, buffer)
+    buffer += STRETCH * row
+    g, g_stride = head_rows(
+        job.grad_out, job.grad_out_stride, first_row, count, head, dim, bf16, buffer
+    )
+    buffer += STRETCH * row
+    out, out_stride = head_rows(job.out, job.out_stride, first_row, count, head, dim, bf16, buffer)
+    buffer += STRETCH * row
     primitives.fill(mean, groups, np.float32(0))
     for i in range(count):
-        primitives.dot(mean + FLOAT_BYTES * i, out + i * out_row, g + i * g_row, dim)
+        primitives.dot(mean + FLOAT_BYTES * i, out + i * out_stride, g + i * g_stride, dim)
     for group in range(groups):
-        here = min(LANES, count - group * LANES)
-        to = group * LANES * row
+        rows = min(LANES, count - group * LANES)
+        shift = group * LANES * row
         factor = np.float32(scale * LOG2_E)
-        primitives.turn(turned + to, q + group * LANES * q_row, q_row, here, dim, factor)
-        at = g + group * LANES * g_row
-        primitives.turn(turned_gradient + to, at, g_row, here, dim, np.float32(1))
+        src = q + group * LANES * q_stride
+        primitives.transpose_rows(transposed + shift, src, q_stride, rows, dim, factor)
+        src = g + group * LANES * g_stride
+        primitives.transpose_rows(transposed_grad + shift, src, g_stride, rows, dim, np.float32(1))
 
-    low = max(0, first + task.offset - task.left)
-    high = min(keys, first + count + task.offset + task.right)
-    sums_row = task.heads * row
+    v_buffer = buffer + KEYS * row
+    low = max(0, first + job.offset - job.left)
+    high = min(keys, first + count + job.offset + job.right)
+    grad_stride = job.heads * row
     for start in range(low, high, KEYS):
         stop = min(high, start + KEYS)
         size = stop - start
-        k, k_row = head_rows(task.k, task.k_row, k_first + start, size, head, dim, task.half, wide)
-        more = wide + KEYS * row
-        v, v_row = head_rows(task.v, task.v_row, k_first + start, size, head, dim, task.half, more)
+        key = k_first + start
+        k, k_stride = head_rows(job.k, job.k_stride, key, size, head, dim, bf16, buffer)
+        v, v_stride = head_rows(job.v, job.v_stride, key, size, head, dim, bf16, v_buffer)
         for group in range(groups):
-            here = min(LANES, count - group * LANES)
-            query = first + group * LANES + task.offset  # among the keys
-            a, z = max(start, query - task.left), min(stop, query + here + task.right)
+            rows, query, a, z, lo, hi = group_keys(job, start, stop, first, count, group)
             if a >= z:
                 continue
             n = z - a
-            of_group = group * LANES * row
-            at = k + (a - start) * k_row
-            scores_of(task, head, query, a, z, at, k_row, turned + of_group, scores)
-            limits = max(query - task.left - a, -LANES), min(query + task.right - a, KEYS)
-            lanes = group * BYTES
-            primitives.weigh_again(scores, n, limits[0], limits[1], top + lanes, over + lanes)
-            values = v + (a - start) * v_row
-            turn = turned_gradient + of_group
-            matmul(gradient, BYTES, values, v_row, FLOAT_BYTES, turn, BYTES, n, LANES, dim, 0, 0)
-            primitives.gradient_of_scores(scores, gradient, n, mean + lanes, np.float32(scale))
-            if task.of_bias:
-                number = sequence * task.heads + head
-                to = task.of_bias + bias_place(task, number, query, a)
-                primitives.add_along(to, -FLOAT_BYTES, gradient, BYTES, n)
-            to = result + of_group
-            begin = to if a > max(0, query - task.left) else 0  # keys before have been summed
-            matmul(to, row, gradient, FLOAT_BYTES, BYTES, at, k_row, LANES, dim, n, begin, row)
-            place = (k_first + a) * sums_row + head * row
-            to, at = task.of_v + place, g + group * LANES * g_row
-            matmul(to, sums_row, scores, BYTES, FLOAT_BYTES, at, g_row, n, dim, here, to, sums_row)
-            to, at = task.of_k + place, q + group * LANES * q_row
+            shift = group * LANES * row
+            lanes = group * VECTOR_BYTES
+            group_k = k + (a - start) * k_stride
+            group_scores(job, head, query, a, z, group_k, k_stride, transposed + shift, scores)
+            primitives.softmax_again(scores, n, lo, hi, top + lanes, inverse_sum + lanes)
+            group_v = v + (a - start) * v_stride
             matmul(
-                to, sums_row, gradient, BYTES, FLOAT_BYTES, at, q_row, n, dim, here, to, sums_row
-            )
+                gradient, VECTOR_BYTES, group_v, v_stride, FLOAT_BYTES, transposed_grad + shift,
+                VECTOR_BYTES, n, LANES, dim, 0, 0,
+            )  # fmt: skip
+            primitives.softmax_backward(scores, gradient, n, mean + lanes, np.float32(scale))
+            if job.grad_bias:
+                table = sequence * job.heads + head
+                dst = job.grad_bias + bias_shift(job, table, query, a)
+                primitives.add_rows(dst, -FLOAT_BYTES, gradient, VECTOR_BYTES, n)
+            dst = result + shift
+            begin = dst if a > max(0, query - job.left) else 0  # earlier keys are already summed
+            matmul(
+                dst, row, gradient, FLOAT_BYTES, VECTOR_BYTES, group_k, k_stride, LANES, dim, n,
+                begin, row,
+            )  # fmt: skip
+            key_shift = (k_first + a) * grad_stride + head * row
+            dst, src = job.grad_v + key_shift, g + group * LANES * g_stride
+            matmul(
+                dst, grad_stride, scores, VECTOR_BYTES, FLOAT_BYTES, src, g_stride, n, dim, rows,
+                dst, grad_stride,
+            )  # fmt: skip
+            dst, src = job.grad_k + key_shift, q + group * LANES * q_stride
+            matmul(
+                dst, grad_stride, gradient, VECTOR_BYTES, FLOAT_BYTES, src, q_stride, n, dim, rows,
+                dst, grad_stride,
+            )  # fmt: skip
 
-    size = HALF if task.half else FLOAT_BYTES
+    size = BF16_BYTES if bf16 else FLOAT_BYTES
     for i in range(count):
-        to = task.of_q + size * ((q_first + first + i) * task.heads + head) * dim
-        primitives.scale_row(to, result + i * row, dim, task.half, np.float32(1))
+        dst = job.grad_q + size * ((q_first + first + i) * job.heads + head) * dim
+        primitives.scale_row(dst, result + i * row, dim, bf16, np.float32(1))
 
 
 @jit("void", WINDOW_JOB, "float64", I64_MATRIX, "int64", "int64")
-def backward(task, scale, sequences, begin, end):
-    """Compute gradients, after :func:`speechattn.attention.kernels.window.forward`; ``begin``, ``end``: of heads over all sequences."""
-    vectors = task.dim * 3 * STRETCH // LANES + 2 * KEYS + GROUPS
-    vectors += task.half * task.dim * (3 * STRETCH + 2 * KEYS) // LANES
+def backward(job, scale, sequences, begin, end):
+    """Compute the gradients of heads ``begin`` to ``end``, counted over all sequences.
+
+    It needs what :func:`forward` stored. See there for the other arguments.
+    """
+    vectors = job.dim * 3 * STRETCH // LANES + 2 * KEYS + GROUPS
+    vectors += job.is_bf16 * job.dim * (3 * STRETCH + 2 * KEYS) // LANES
     memory = np.empty((vectors + 1) * LANES, np.float32)
-    room = (memory.ctypes.data + BYTES - 1) // BYTES * BYTES
+    room = (memory.ctypes.data + VECTOR_BYTES - 1) // VECTOR_BYTES * VECTOR_BYTES
     for number in range(begin, end):
-        sequence, head = number // task.heads, number % task.heads
+        sequence, head = number // job.heads, number % job.heads
         for first in range(0, sequences[sequence, 1], STRETCH):
-            _backward(task, scale, sequences, sequence, head, first, room)
-    memory[0] = 0  # or Numba would let go of it where it is last named
+            _backward(job, scale, sequences, sequence, head, first, room)
+    memory[0] = 0  # otherwise Numba frees it after its last use by name

@@ -1,7 +1,7 @@
-"""What a sound file's header says, and reading it without believing it.
+"""Reading the header of a sound file without trusting it.
 
-For the modules that know a container each: small bounded reads that never come up short unnoticed,
-the comparison of a promised size with the file, and the walk through the chunks of IFF files.
+Used by the modules for each container: small bounded reads that fail at the end of the file, the
+comparison of a promised size with the file, and the walk through the chunks of IFF files.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ UNFINISHED = "the recording was not finished: repair the header or record it aga
 
 @dataclass(frozen=True)
 class Header:
-    """What a container says about the samples in it.
+    """What a container says about its samples.
 
     Attributes:
-        kind: container, such as ``"WAV"``; ``""`` if no container is known to match.
-        frames: samples per channel, None where only the decoder knows.
-        surplus: samples that the decoder may promise beyond ``frames``; with more, ``frames`` is
-            not to be trusted.
-        shortfall: samples that the decoder may promise less than ``frames``.
-        contradictions: between what the header says and what is there, in words; none of them
-            keeps the samples from being read.
+        kind: container, such as ``"WAV"``; ``""`` if it is no known container.
+        frames: samples per channel; None where only the decoder knows.
+        surplus: how many samples more than ``frames`` the decoder may promise; if it promises even
+            more, ``frames`` is not trusted.
+        shortfall: how many samples fewer than ``frames`` the decoder may promise.
+        contradictions: between the header and the file, each a part of a sentence. The samples can
+            be read all the same.
     """
 
     kind: str
@@ -42,7 +42,12 @@ class Header:
 
 
 class BoundedReader:
-    """A file and its size, for reads that must not come up short.
+    """Reads a file and fails where it ends too soon.
+
+    Args:
+        file: open for reading.
+        name: of the file, for messages.
+        size: of the file, bytes.
 
     Attributes:
         contradictions: found so far; see :class:`Header`.
@@ -52,12 +57,12 @@ class BoundedReader:
         self.file, self.name, self.size = file, name, size
         self.contradictions: list[str] = []
 
-    def contradicts(self, header: str, there: str) -> None:
-        """Note that the header says one thing and something else is there."""
-        self.contradictions.append(f"the header says {header}, {there}")
+    def contradicts(self, header: str, actual: str) -> None:
+        """Note that the header says one thing and the file holds another."""
+        self.contradictions.append(f"the header says {header}, {actual}")
 
     def check_end(self, end: int, least: int = 1) -> None:
-        """Note what stands after all that the header counts, if it has ``least`` bytes or more."""
+        """Note bytes after the end that the header promises, if there are ``least`` or more."""
         surplus = self.size - end
         if surplus >= max(1, least):
             self.contradictions.append(
@@ -65,12 +70,16 @@ class BoundedReader:
             )
 
     def upto(self, position: int, count: int) -> bytes:
-        """At most ``count`` bytes, fewer at the end of the file."""
+        """Read at most ``count`` bytes, fewer at the end of the file."""
         self.file.seek(position)
         return self.file.read(count)
 
     def exactly(self, position: int, count: int) -> bytes:
-        """``count`` bytes, all of them in the file."""
+        """Read ``count`` bytes.
+
+        Raises:
+            AudioError: if the file ends before.
+        """
         data = self.upto(position, count)
         if len(data) < count:
             raise self.error(
@@ -79,15 +88,15 @@ class BoundedReader:
         return data
 
     def unpack(self, layout: str, position: int) -> tuple:
-        """Numbers at a position, as :func:`struct.unpack` gives them."""
+        """Read numbers at a position; see :func:`struct.unpack`."""
         return struct.unpack(layout, self.exactly(position, struct.calcsize(layout)))
 
     def error(self, problem: str, kind: str = DAMAGED) -> AudioError:
-        """An error that names the file; ``kind`` is one of :mod:`~speechattn.errors`."""
+        """Return an error that names the file; ``kind`` is one of :mod:`~speechattn.errors`."""
         return AudioError(f"{self.name}: {problem}", kind)
 
     def unfinished(self, present: int) -> AudioError:
-        """The error of a header that was written before the samples and never completed."""
+        """Return the error for a header that was written before the samples and never completed."""
         problem = f"the header says 0 bytes of samples but {present} follow; {UNFINISHED}"
         return self.error(problem, TRUNCATED)
 
@@ -118,7 +127,7 @@ class BoundedReader:
 
 
 def chunks(data: BoundedReader, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """(name, position of the content, size) of IFF chunks, which begin at even offsets."""
+    """Yield name, position of the content and size of IFF chunks, which begin at even offsets."""
     for _ in range(MAX_CHUNKS):
         if position + 8 > data.size:
             return
@@ -129,7 +138,7 @@ def chunks(data: BoundedReader, position: int, order: str) -> Iterator[tuple[byt
 
 
 def is_chunk(data: BoundedReader, position: int, order: str) -> bool:
-    """Whether a plausible chunk begins here, rather than samples."""
+    """Whether a plausible chunk begins at a position, rather than samples."""
     head = data.upto(position, 8)
     if len(head) < 8:
         return False

@@ -1,8 +1,8 @@
-"""Ogg and MP3: walk the pages or frames of a compressed stream, without decoding, to its end.
+"""Ogg and MP3: walk the pages or frames of a compressed stream to its end, without decoding.
 
-Neither container says at its head how long it is, so the end has to be found: a last Ogg page that
-is marked as such, or as many MPEG frames as the Xing header counts. (FLAC says how many samples it
-holds, but only decoding tells whether they are there: :mod:`~speechattn.audio.sndfile` does.)
+Neither container says at its beginning how long it is, so the end has to be found: an Ogg page that
+is marked as the last one, or as many MPEG frames as the Xing header counts. (FLAC says how many
+samples it holds, but only decoding, in :mod:`~speechattn.audio.sndfile`, tells whether they exist.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BITRATES = {  # kbit/s by (MPEG 1, layer) and index (ISO 11172-3 and 13818-3)
 
 
 def check_ogg(data: BoundedReader, start: int) -> Header:
-    """Walk the pages of an Ogg stream (RFC 3533): numbered without gaps, the last one marked.
+    """Check the pages of an Ogg stream (RFC 3533): numbered without gaps, the last one marked.
 
     Args:
         data: the file.
@@ -32,7 +32,8 @@ def check_ogg(data: BoundedReader, start: int) -> Header:
     Raises:
         AudioError: if the file is damaged, cut off or holds a second stream.
     """
-    position, serial, expected, ended = start, None, 0, False
+    position, expected, ended = start, 0, False
+    serial: int | None = None
     while data.upto(position, 4) == b"OggS" and position + 27 <= data.size:
         flags, stream, number, count = data.unpack("<5xB8xII4xB", position)
         if serial is None:
@@ -61,7 +62,7 @@ def check_ogg(data: BoundedReader, start: int) -> Header:
 
 
 def mpeg_frame(head: bytes) -> tuple[int, int] | None:
-    """(bytes, samples) of the MPEG audio frame that begins with these four bytes, or None."""
+    """Return bytes and samples of the MPEG audio frame with this head of four bytes, or None."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -89,12 +90,14 @@ def check_mp3(data: BoundedReader, start: int) -> Header:
     promised = None
     first = data.upto(start, 200)
     for tag in (b"Xing", b"Info"):
-        at = first.find(tag)
-        if 0 < at and at + 12 <= len(first) and first[at + 7] & 1:
-            promised = int.from_bytes(first[at + 8 : at + 12], "big")
-            start += mpeg_frame(first)[0]
+        tag_at = first.find(tag)
+        frame = mpeg_frame(first)
+        if frame and tag_at > 0 and tag_at + 12 <= len(first) and first[tag_at + 7] & 1:
+            promised = int.from_bytes(first[tag_at + 8 : tag_at + 12], "big")
+            start += frame[0]
             break
-    position, count, samples, cut = start, 0, 1152, False
+    position: int | None = start
+    count, samples, cut = 0, 1152, False
     while position is not None and (frame := mpeg_frame(data.upto(position, 4))):
         if position + frame[0] > data.size:
             cut = True
@@ -105,7 +108,7 @@ def check_mp3(data: BoundedReader, start: int) -> Header:
         total = promised if promised is not None else "more"
         raise data.error(f"cut off: {count} MPEG frames of {total}; {COPY_AGAIN}", TRUNCATED)
     if promised is not None:
-        if count > promised + 1:  # the frame that holds the header is counted or not
+        if count > promised + 1:  # some programs count the frame that holds the header
             data.contradicts(f"{promised} MPEG frames", f"{count} are there")
         return Header("MP3")
     # Without that header a decoder guesses the length from the size and the first bit rate.
@@ -113,15 +116,15 @@ def check_mp3(data: BoundedReader, start: int) -> Header:
 
 
 def _resync(data: BoundedReader, position: int) -> int | None:
-    """Position of the next MPEG frame: here, or after damage where two follow each other."""
+    """Find the next MPEG frame: at a position or, after damage, where two follow each other."""
     head = data.upto(position, 4)
     if mpeg_frame(head) or len(head) < 4 or head[:3] in (b"TAG", b"APE", b"ID3", b"LYR"):
         return position
     stretch = data.upto(position, RESYNC_BYTES)
-    at = stretch.find(b"\xff")
-    while at >= 0:
-        frame = mpeg_frame(stretch[at : at + 4])
-        if frame and mpeg_frame(data.upto(position + at + frame[0], 4)):
-            return position + at
-        at = stretch.find(b"\xff", at + 1)
+    offset = stretch.find(b"\xff")
+    while offset >= 0:
+        frame = mpeg_frame(stretch[offset : offset + 4])
+        if frame and mpeg_frame(data.upto(position + offset + frame[0], 4)):
+            return position + offset
+        offset = stretch.find(b"\xff", offset + 1)
     return None

@@ -1,11 +1,13 @@
 """Sound file containers: does a file hold what its header promises?
 
-A decoder that meets the end of a file early hands out what is there and says nothing, so a cut-off
-download becomes a shorter utterance. The headers are therefore read here first, without decoding,
-in small bounded reads, and no size found in a file is believed before it is compared with the file.
-This module tells the containers apart and checks AIFF, AU, NIST SPHERE and CAF; WAV and its kin are
-checked in :mod:`~speechattn.audio.containers.riff`, Ogg and MP3 in :mod:`~speechattn.audio.containers.compressed`. A FLAC, whose
-length is only known to its decoder, is left to :mod:`~speechattn.audio.sndfile`.
+A decoder that meets the end of a file early returns what there is without an error, so a cut-off
+download would become a shorter utterance. The headers are therefore read here first, without
+decoding, in small bounded reads. No size in a file is trusted before it is compared with the file.
+
+This module recognises the containers and checks AIFF, AU, NIST SPHERE and CAF. WAV and its
+relatives are checked in :mod:`~speechattn.audio.containers.riff`, Ogg and MP3 in
+:mod:`~speechattn.audio.containers.compressed`. The length of a FLAC is known only to its decoder,
+so :mod:`~speechattn.audio.sndfile` checks it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import stat
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 from speechattn.audio.containers.base import (
     ANY,
@@ -31,7 +34,7 @@ from speechattn.audio.containers.riff import check_w64, check_wav
 from speechattn.errors import EMPTY, MISSING, NO_ACCESS, UNREADABLE, AudioError
 from speechattn.text import one_line
 
-FOREIGN = (  # offset, bytes, name: what people try that is no container we read
+FOREIGN = (  # offset, bytes, name: common containers that are not read here
     (4, b"ftyp", "MP4/M4A"),
     (0, b"wvpk", "WavPack"),
     (0, b"\x1aE\xdf\xa3", "Matroska/WebM"),
@@ -41,8 +44,7 @@ FOREIGN = (  # offset, bytes, name: what people try that is no container we read
     (0, b"MAC ", "Monkey's Audio"),
 )
 
-
-SUFFIXES = {  # of file names → containers, by the names below
+SUFFIXES = {  # suffix of a file name → names of the containers that it may hold
     **dict.fromkeys((".wav", ".wave", ".rf64"), ("WAV",)),
     ".w64": ("W64",),
     **dict.fromkeys((".aif", ".aiff", ".aifc"), ("AIFF",)),
@@ -59,25 +61,26 @@ def check_container(path: str | os.PathLike) -> Header:
     """Compare a sound file's header with the file.
 
     Args:
-        path: a regular file; a name that no container matches gives ``Header("")``.
+        path: a regular file. If it is no known container, the result is ``Header("")``.
 
     Raises:
-        AudioError: if the file cannot be opened, is empty, is of a kind that nothing here reads,
-            is cut off, or was never finished.
+        AudioError: if the file cannot be opened, is empty, is of a kind that is not read here, is
+            cut off, or was never finished.
     """
     name = one_line(path)
+    path = Path(path)
     try:
-        status = os.stat(path)
+        status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise AudioError(f"{name}: is a folder; name a sound file in it")
         if not stat.S_ISREG(status.st_mode):
             raise AudioError(f"{name}: is no regular file; save the sound to a file first")
         if status.st_size == 0:
             raise AudioError(f"{name}: is empty (0 bytes); {COPY_AGAIN}", EMPTY)
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             data = BoundedReader(file, name, status.st_size)
             header = _check(data)
-            _check_suffix(data, os.path.splitext(path)[1].lower(), header.kind)
+            _check_suffix(data, path.suffix.lower(), header.kind)
             return replace(header, contradictions=tuple(data.contradictions))
     except FileNotFoundError:
         raise AudioError(f"{name}: not found; check the path", MISSING) from None
@@ -123,7 +126,7 @@ def _check_suffix(data: BoundedReader, suffix: str, kind: str) -> None:
 
 
 def _after_id3(data: BoundedReader) -> int:
-    """Position after the ID3v2 tags at the head of a file (their size has 7 bits a byte)."""
+    """Return the position after the ID3v2 tags of a file (their size has 7 bits a byte)."""
     position = 0
     for _ in range(16):
         tag = data.upto(position, 10)
@@ -177,7 +180,7 @@ def _check_au(data: BoundedReader, start: int, order: str) -> Header:
 
 
 def _check_nist(data: BoundedReader, start: int) -> Header:
-    """NIST SPHERE: lines ``name -type value`` up to ``end_head``, in a block of stated size."""
+    """Check a NIST SPHERE file: lines ``name -type value`` up to ``end_head``, in one block."""
     try:
         length = int(data.exactly(start + 8, 8))
     except ValueError:
@@ -196,9 +199,11 @@ def _check_nist(data: BoundedReader, start: int) -> Header:
         problem = f"NIST SPHERE with sample_coding {coding}; decompress it with sph2pipe"
         raise data.error(problem, UNREADABLE)
     values = []
-    for key, default in (("channel_count", 1), ("sample_count", None), ("sample_n_bytes", None)):
+    for key, default in (
+        ("channel_count", "1"), ("sample_count", "None"), ("sample_n_bytes", "None"),
+    ):  # fmt: skip
         text = fields.get(key, default)
-        if not str(text).isascii() or not str(text).isdigit() or int(text) == 0:
+        if not text.isascii() or not text.isdigit() or int(text) == 0:
             raise data.error(f"NIST SPHERE header with {key} {text}; convert it from its source")
         values.append(int(text))
     channels, frames, width = values
@@ -208,7 +213,7 @@ def _check_nist(data: BoundedReader, start: int) -> Header:
 
 
 def _check_caf(data: BoundedReader, start: int) -> Header:
-    """Core Audio: 64-bit chunk sizes; -1 (to the end of the file) is more than libsndfile reads."""
+    """Check a Core Audio file: 64-bit chunk sizes; libsndfile cannot read -1 (to the end)."""
     position = start + 8
     for _ in range(MAX_CHUNKS):
         if position + 12 > data.size:

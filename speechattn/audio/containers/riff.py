@@ -1,7 +1,8 @@
-"""WAV and its kin: RIFF, RIFX (big-endian), RF64 (with 64-bit sizes) and Sony's Wave64.
+"""WAV and its relatives: RIFF, RIFX (big-endian), RF64 (with 64-bit sizes) and Sony's Wave64.
 
-The size of the ``data`` chunk is compared with the file, unless the program that wrote it could not
-know it and said so; for codecs with blocks the ``fact`` chunk says how many samples are real.
+The size of the ``data`` chunk is compared with the file, unless the program that wrote it did not
+know the size and marked it so. For codecs with blocks the ``fact`` chunk tells how many samples of
+the last block belong to the recording.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from speechattn.audio.containers.base import (
     is_chunk,
 )
 
-# "As long as the file": what programs write into a header that they cannot go back to.
+# "As long as the file": sizes that programs write into a header that they cannot complete.
 STREAMED = {0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x7FFFF000}
 UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
 
@@ -63,7 +64,7 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
 
 
 def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
-    """Note what stands after the samples and is no chunk."""
+    """Note bytes after the samples that are no chunk."""
     end += end % 2
     for _ in range(MAX_CHUNKS):
         if not is_chunk(data, end, order):
@@ -74,7 +75,7 @@ def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
 
 
 def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tuple[int, int, int]:
-    """(format tag, bytes a block, samples a block or 0) of a ``fmt`` chunk."""
+    """Return format tag, bytes a block and samples a block (or 0) of a ``fmt`` chunk."""
     tag, channels, rate, rate_bytes, block = data.unpack(f"{order}HHIIH", content)
     if channels == 0:
         raise data.error("the header says 0 channels; convert it again from its source")
@@ -109,8 +110,8 @@ def _wave_header(
         data.compare(size, content, block)
         return Header(kind, size // block, surplus=ANY, shortfall=ANY if kind == "WAV" else 0)
     data.compare(size, content)
-    # Block codecs pad the last block; the fact chunk says how many samples are real, and is wrong
-    # in many files. Decoders have been seen to add one block more (GSM 6.10).
+    # Block codecs pad the last block. The fact chunk says how many samples are real, but is wrong
+    # in many files. Some decoders add one block more (GSM 6.10).
     surplus = 2 * max(per_block, 320)
     most = -(-size // block) * per_block
     if fact and (not most or most - surplus <= fact <= most):
@@ -119,7 +120,7 @@ def _wave_header(
 
 
 def check_w64(data: BoundedReader, start: int) -> Header:
-    """Sony Wave64: 16-byte names, 64-bit sizes that include the 24 bytes of name and size.
+    """Check a Sony Wave64: 16-byte names, 64-bit sizes that include the 24 bytes of both.
 
     Args:
         data: the file.

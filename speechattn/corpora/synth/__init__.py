@@ -1,4 +1,4 @@
-"""The corpus of the default recipe, spoken by espeak-ng with known times.
+"""The corpus of the default recipe, spoken by espeak-ng, with known times of phones.
 
 Read ``corpus.py`` first.
 """

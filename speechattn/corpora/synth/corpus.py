@@ -1,12 +1,11 @@
-"""Who says what in the synthetic corpus: its speakers, its sentences, and its splits.
+"""The synthetic corpus: many voices read sentences, and the time of every phone is known.
+
+:func:`plan` chooses a speaker and a sentence for each utterance,
+:func:`speechattn.corpora.synth.render.make_utterances` makes their audio, and
+:func:`synthesize_corpus` writes the corpus folder.
 
 The voices are espeak-ng's: accents times variants, each with its own pitch and rate. The splits
-share no variant, hence no speaker, and no sentence.
-
-The default corpus: many synthetic voices read sentences, and every phone's time is known.
-
-``synth_plan`` says who says what, ``synth_render`` makes an utterance of it, and ``synth_lanes``
-has them all made by processes that run ``synth_worker``; here they become a corpus folder.
+share no sentence and no variant, hence no speaker.
 """
 
 from __future__ import annotations
@@ -26,31 +25,32 @@ from speechattn.errors import CorpusError, UsageError
 from speechattn.files import resource
 from speechattn.segments import FRAMES_PER_SECOND
 
-RATE_WPM = (135, 205)  # words a minute, of a speaker
-PITCH = (35, 65)  # espeak's scale, 50 is the variant's own; of a speaker
+RATE_WPM = (135, 205)  # words a minute, range over speakers
+PITCH = (35, 65)  # on espeak's scale, where 50 is the variant's own pitch; range over speakers
 
 # Half of the speakers have the accent that the phone set was made for.
-ACCENT_CYCLE = ("en-us", "en-gb", "en-us", "en-029", "en-us", "en-gb-scotland", "en-us")
-ACCENT_CYCLE += ("en-gb-x-rp",)
+ACCENT_CYCLE = (
+    *("en-us", "en-gb", "en-us", "en-029"),
+    *("en-us", "en-gb-scotland", "en-us", "en-gb-x-rp"),
+)
 SPEAKERS_PER_VARIANT = 2
 _TRAIN_VARIANTS = """
 f1 f2 f3 f5 Andrea Annie anika aunty grandma shelby steph m1 m2 m3 m5 m7 m8 adam Andy benjamin
 caleb david edward john klatt klatt3 Lee max Michael Mike norbert quincy Reed rob Storm travis
 """
-VARIANTS = {  # of espeak's voices that sound like people; those alike are in one split
+# The variants of espeak's voices that sound like people; similar ones are in the same split.
+VARIANTS = {
     "train": tuple(_TRAIN_VARIANTS.split()),
     "dev": ("belinda", "linda", "m4", "grandpa"),
     "test": ("f4", "steph2", "Nguyen", "m6", "robert", "victor", "klatt4"),
 }
-
-
 DEFAULT_UTTERANCES = 1000  # of the train split
 DEFAULT_DEV_UTTERANCES = 100
 DEFAULT_TEST_UTTERANCES = 150
 
 
 def read_prompts(path: str | Path | None = None) -> dict[str, list[str]]:
-    """The sentences of every split, by default from ``data/prompts.txt``.
+    """Read the sentences of every split, by default from ``data/prompts.txt``.
 
     Raises:
         CorpusError: for a sentence before the first ``# NAME:``, or one that occurs twice.
@@ -73,24 +73,26 @@ def read_prompts(path: str | Path | None = None) -> dict[str, list[str]]:
 
 
 def speakers(split: str, seed: int) -> list[Speaker]:
-    """The speakers of a split in random order."""
+    """Return the speakers of a split in random order."""
     rng = np.random.default_rng([seed, list(VARIANTS).index(split)])
-    found = []
+    ordered = []
     for i, variant in enumerate(VARIANTS[split] * SPEAKERS_PER_VARIANT):
-        # Odd and even places of the cycle alternate: a variant's second accent is another one.
-        turn, place = divmod(i, len(VARIANTS[split]))
-        accent = ACCENT_CYCLE[(place + turn) % len(ACCENT_CYCLE)]
+        # The shift by one for the second speaker of a variant gives it another accent.
+        turn, index = divmod(i, len(VARIANTS[split]))
+        accent = ACCENT_CYCLE[(index + turn) % len(ACCENT_CYCLE)]
         rate, pitch = (int(rng.integers(a, b + 1)) for a, b in (RATE_WPM, PITCH))
-        found.append(Speaker(f"{accent}_{variant.lower()}", accent, variant, rate, pitch))
-    return [found[i] for i in rng.permutation(len(found))]
+        ordered.append(Speaker(f"{accent}_{variant.lower()}", accent, variant, rate, pitch))
+    return [ordered[i] for i in rng.permutation(len(ordered))]
 
 
 def plan(counts: dict[str, int], seed: int) -> list[SynthUtterance]:
-    """Who says what: speakers take turns, sentences come equally often, nobody repeats himself.
+    """Choose a speaker and a sentence for each utterance.
+
+    Speakers take turns, sentences occur equally often, and no speaker repeats a sentence.
 
     Args:
-        counts: utterances of each split.
-        seed: of the corpus.
+        counts: number of utterances by split.
+        seed: seed of the corpus.
 
     Raises:
         UsageError: if a split has fewer than 0 utterances, or more than speakers times sentences.
@@ -105,15 +107,15 @@ def plan(counts: dict[str, int], seed: int) -> list[SynthUtterance]:
                 "sentences)"
             )
         rng = np.random.default_rng([seed, 10 + number])
-        said: dict[str, set[int]] = {p.id: set() for p in people}
+        used: dict[str, set[int]] = {p.id: set() for p in people}
         deck: list[int] = []
         for n in range(count):
             speaker = people[n % len(people)]
-            if all(sentence in said[speaker.id] for sentence in deck):
+            if all(sentence in used[speaker.id] for sentence in deck):
                 deck += rng.permutation(len(sentences)).tolist()
-            at = next(i for i, sentence in enumerate(deck) if sentence not in said[speaker.id])
-            sentence = deck.pop(at)
-            said[speaker.id].add(sentence)
+            index = next(i for i, sentence in enumerate(deck) if sentence not in used[speaker.id])
+            sentence = deck.pop(index)
+            used[speaker.id].add(sentence)
             name = f"{speaker.id}_{split}{sentence:04d}"
             jobs.append(
                 SynthUtterance(name, split, speaker, sentences[sentence], (seed, 20 + number, n))
@@ -130,18 +132,18 @@ def synthesize_corpus(
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Make a corpus folder that ``speechattn.corpora.corpus.read_corpus`` reads.
+    """Make a corpus folder that :func:`speechattn.corpora.corpus.read_corpus` reads.
 
-    It appears under its name when it is complete. The same arguments give the same bytes with the
+    The folder gets its name when it is complete. The same arguments give the same bytes with the
     same version of espeak-ng.
 
     Args:
-        folder: to make; must not exist.
-        utterances: of the train split, at least 1.
-        dev_utterances: of the dev split; 0 for no such split.
-        test_utterances: of the test split; 0 for no such split.
+        folder: folder to make; must not exist.
+        utterances: number of utterances of the train split, at least 1.
+        dev_utterances: the same of the dev split; 0 for no such split.
+        test_utterances: the same of the test split; 0 for no such split.
         seed: 0 or more.
-        progress: show a bar on standard error.
+        progress: show a progress bar on standard error.
 
     Returns:
         The folder.
@@ -191,7 +193,8 @@ def _write_manifests(
         if ids := [job.id for job in jobs if job.split == split]:
             write(f"splits/{split}", ids)
     ctm = [
-        f"{job.id} 1 {start / FRAMES_PER_SECOND:.2f} {(end - start) / FRAMES_PER_SECOND:.2f} {phone}"
+        f"{job.id} 1 {start / FRAMES_PER_SECOND:.2f} "
+        f"{(end - start) / FRAMES_PER_SECOND:.2f} {phone}"
         for job in jobs
         for phone, start, end in made[job.id].phones
     ]

@@ -1,10 +1,10 @@
-"""espeak-ng: text becomes speech whose phones and their times are known.
+"""espeak-ng: speech from text, with its phones and their times.
 
 The library comes in the ``espeakng-loader`` wheel and is used through ctypes. Its state is global
-to the process, so there is one :class:`Espeak` a process and a lock around it. It cannot be put
-back into its first state either: the phase of its oscillators and of its pitch flutter goes on
-from one utterance to the next and shifts times by up to some milliseconds. The same calls in the
-same order in a fresh process give the same samples.
+to the process, so there is one :class:`Espeak` in a process, with a lock. The state cannot be
+reset: the phase of its oscillators and of its pitch flutter goes on from one utterance to the next
+and shifts times by up to some milliseconds. The same calls in the same order in a fresh process
+give the same samples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ctypes
 import functools
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,9 +26,9 @@ ACCENTS = {  # accent → espeak's voice file
     "en-gb-scotland": "en-gb-scotland",
     "en-gb-x-rp": "en-gb-x-rp",  # Received Pronunciation
 }
-OTHER_LANGUAGES = ("de", "fr", "es", "fi", "pl")  # that benchmarks speak
-RATE_RANGE = (80, 450)  # words a minute; above, espeak speeds the audio up and the times go wrong
-PERCENT_RANGE = (0, 99)  # espeak's scale of pitch and of pitch range; 50 is the voice's own
+OTHER_LANGUAGES = ("de", "fr", "es", "fi", "pl")  # for benchmarks
+RATE_RANGE = (80, 450)  # words a minute; above, espeak speeds up the audio and its times are wrong
+PERCENT_RANGE = (0, 99)  # espeak's scale of pitch and of pitch range; 50 is the voice's own value
 
 _SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT = 2, 0x0001, 0x8000
 _LIST_TERMINATED, _PHONEME = 0, 7
@@ -39,7 +39,7 @@ _LONGEST_PATH = 140  # bytes of the data folder's path; espeak's buffer has 160
 
 
 class Speech(NamedTuple):
-    """What espeak says.
+    """Speech of espeak.
 
     Attributes:
         samples: int16, shape (samples,).
@@ -92,10 +92,10 @@ _SIGNATURES = {
 
 
 class Espeak:
-    """The synthesizer; get the process's only one from :func:`espeak`.
+    """The synthesizer; :func:`espeak` returns the only one of the process.
 
     Attributes:
-        version: of the library.
+        version: version of the library.
         sample_rate: Hz.
         data: folder of its voices.
 
@@ -123,7 +123,7 @@ class Espeak:
         self._library.espeak_SetSynthCallback(self._callback)
 
     def variants(self) -> list[str]:
-        """Names of the voice variants that come with the library."""
+        """List the voice variants of the library."""
         return sorted(path.name for path in (self.data / "voices" / "!v").iterdir())
 
     def synthesize(
@@ -136,7 +136,7 @@ class Espeak:
         pitch: int = 50,
         pitch_range: int = 50,
     ) -> Speech:
-        """Say a text.
+        """Synthesise a text.
 
         Args:
             text: in the language of the voice; at least one word.
@@ -147,7 +147,7 @@ class Espeak:
             pitch_range: 0 (monotone) to 99.
 
         Raises:
-            UsageError: for an argument that espeak does not have, or a text it has no sound for.
+            UsageError: for an argument that espeak does not accept, or a text without a sound.
         """
         _check_range("rate", rate, RATE_RANGE)
         _check_range("pitch", pitch, PERCENT_RANGE)
@@ -163,7 +163,7 @@ class Espeak:
             raise UsageError(f"espeak-ng: nothing to say in {text[:60]!r}; give a text with words")
         with self._lock:
             self._blocks, self._events, self._failure = [], [], None
-            self._library.espeak_ng_SetRandSeed(_SEED)  # it starts from the time of day
+            self._library.espeak_ng_SetRandSeed(_SEED)  # by default, the time of day
             self._set_voice(f"{ACCENTS.get(voice, voice)}+{variant}")
             for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, pitch_range)):
                 self._library.espeak_SetParameter(parameter, int(value), 0)
@@ -187,8 +187,14 @@ class Espeak:
                 "install espeakng-loader again"
             )
 
-    def _receive(self, samples, count: int, events) -> int:
-        """Take a block of audio and its events from espeak; 0 makes it go on."""
+    def _receive(self, samples: Any, count: int, events: Any) -> int:
+        """Store a block of audio and its events from espeak; it goes on after a 0.
+
+        Args:
+            samples: pointer to int16, or null.
+            count: number of samples.
+            events: pointer to :class:`_Event`, of which the last one ends the list.
+        """
         try:
             if samples and count > 0:
                 self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
@@ -200,7 +206,7 @@ class Espeak:
                     # Not audio_position, which is rounded to milliseconds.
                     self._events.append((name, event.sample))
                 index += 1
-        except Exception as error:  # noqa: BLE001 (it could not pass through C)
+        except Exception as error:  # an exception could not pass through C
             self._failure = error
             return 1
         return 0
@@ -208,7 +214,7 @@ class Espeak:
 
 @functools.cache
 def espeak() -> Espeak:
-    """The process's synthesizer, started by the first call.
+    """Return the process's synthesizer, which the first call starts.
 
     Raises:
         UsageError: as :class:`Espeak`.
@@ -217,7 +223,7 @@ def espeak() -> Espeak:
 
 
 def _load() -> tuple[ctypes.CDLL, Path]:
-    """The library and its data folder."""
+    """Load the library; return it and its data folder."""
     try:
         import espeakng_loader
     except ImportError:

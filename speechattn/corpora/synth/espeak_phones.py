@@ -1,7 +1,7 @@
-"""espeak-ng's phonemes as phones: which they are, and when they are heard.
+"""espeak-ng's phonemes as phones with their times.
 
-espeak names what it says by its own mnemonics, at the times at which it meant to say it. A table
-turns the names into phones; the samples correct the times.
+espeak gives its phonemes mnemonics, and the times at which it planned them. A table maps the
+mnemonics to phones; the samples correct the times.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from speechattn.phones import PhoneSet, arpabet
 
 BLOCK_S = 0.002  # seconds; the step in which boundaries are moved
 LOUD_BLOCK_S = 0.005  # seconds
-QUIET = 0.015  # of the loudest 5 ms of the utterance; below it nothing counts as heard
+QUIET = 0.015  # share of the loudest 5 ms of the utterance; below it a block is silent
 MAX_CLOSURE_S = 0.2  # seconds; a longer gap is a pause
-MIN_CODA_S = 0.016  # seconds; an L or R heard for less was sounded before its event
-CODA_SHARE, MAX_CODA_S = 0.4, 0.09  # of the vowel's span, and seconds, that it then gets
-VOWEL_ONSET_S = 0.03  # seconds after its event where a vowel is there in full
+MIN_CODA_S = 0.016  # seconds; an L or R audible for less sounded before its event
+CODA_SHARE, MAX_CODA_S = 0.4, 0.09  # share of the vowel's span, and seconds, that it then gets
+VOWEL_ONSET_S = 0.03  # seconds after its event at which a vowel has its full amplitude
 MIN_RISE = 1.5  # amplitude ratio, from sonorant to vowel
 MAX_ADVANCE_S = 0.05  # seconds
 
@@ -38,7 +38,7 @@ _SAME_AS_BEFORE = "<"
 
 
 class PhoneSpan(NamedTuple):
-    """A phone and where it is, in seconds."""
+    """A phone, its start and its end in seconds."""
 
     phone: str
     start: float
@@ -72,7 +72,7 @@ class PhonemeTable:
             self._shares[key] = self._parse(columns[2], where)
 
     def _parse(self, cell: str, where: str) -> tuple[tuple[str, float], ...]:
-        """``"AA:0.6 R:0.4"`` → phones and their shares of the span, which sum to 1."""
+        """Parse ``"AA:0.6 R:0.4"``: phones and their shares of the span, which sum to 1."""
         shares = []
         for item in cell.split():
             phone, _, share = item.partition(":")
@@ -88,7 +88,7 @@ class PhonemeTable:
         return tuple(shares)
 
     def shares(self, mnemonic: str, accent: str) -> tuple[tuple[str, float], ...]:
-        """Phones of a phoneme and their shares of its span.
+        """Return the phones of a phoneme and their shares of its span.
 
         Args:
             mnemonic: as in ``Speech.phonemes``, with or without stress.
@@ -107,12 +107,17 @@ class PhonemeTable:
 
 
 def phone_spans(speech: Speech, accent: str, table: PhonemeTable) -> list[PhoneSpan]:
-    """Phones of an utterance, from 0 s to its end, without gaps; pauses are silence.
+    """Return the phones of an utterance, from 0 s to its end, without gaps; pauses are silence.
 
-    espeak's events are exact but for three habits, which are corrected from the samples: the
-    closure of a stop precedes its event, an L or R may be sounded wholly before its own, and a
-    vowel after a nasal or approximant begins before its own. A phone that espeak leaves out stays,
-    with no length (the D of "and the").
+    espeak's events are exact, with three exceptions that are corrected with the samples: the
+    closure of a stop comes before its event, an L or R may sound completely before its event, and
+    a vowel after a nasal or approximant begins before its event. A phone that espeak leaves out
+    stays, with no length (the D of "and the").
+
+    Args:
+        speech: speech of espeak.
+        accent: one of ``ACCENTS``.
+        table: phones of espeak's phonemes.
 
     Raises:
         ConfigError: if the table lacks a phoneme.
@@ -120,14 +125,13 @@ def phone_spans(speech: Speech, accent: str, table: PhonemeTable) -> list[PhoneS
     spans = _label(speech, accent, table)
     sound = _Sound(speech)
     silence = table.phones.silence
-    spans = _claim_closures(_advance_vowels(_restore_codas(spans, sound), sound), sound, silence)
-    return spans
+    return _claim_closures(_advance_vowels(_restore_codas(spans, sound), sound), sound, silence)
 
 
 def _label(speech: Speech, accent: str, table: PhonemeTable) -> list[PhoneSpan]:
-    """Phones at the times of espeak's events.
+    """Return phones at the times of espeak's events.
 
-    The R that an r-coloured vowel ends in and an R that follows it are one R.
+    An r-coloured vowel ends in an R; an R after it is the same R.
     """
     end = len(speech.samples) / speech.sample_rate
     silence = table.phones.silence
@@ -144,17 +148,17 @@ def _label(speech: Speech, accent: str, table: PhonemeTable) -> list[PhoneSpan]:
             continue
         if phone == _SAME_AS_BEFORE:
             raise ConfigError(f"{table.path}: {name!r} begins an utterance; give it a phone")
-        at = start
+        begin = start
         for phone, share in shares:
-            spans.append(PhoneSpan(phone, at, at + share * (stop - start)))
-            at = spans[-1].end
+            spans.append(PhoneSpan(phone, begin, begin + share * (stop - start)))
+            begin = spans[-1].end
         spans[-1] = spans[-1]._replace(end=stop)
         coloured = len(shares) > 1 and spans[-1].phone == "R"
     return spans
 
 
 class _Sound:
-    """The samples of an utterance in seconds, and what counts as quiet in it."""
+    """The samples of an utterance, addressed in seconds, and the limit of silence in it."""
 
     def __init__(self, speech: Speech) -> None:
         self.rate = speech.sample_rate
@@ -163,12 +167,12 @@ class _Sound:
         self.limit = QUIET * _block_rms(self.samples, round(LOUD_BLOCK_S * self.rate)).max()
 
     def audible(self, start: float, end: float) -> np.ndarray:
-        """Whether consecutive blocks of ``BLOCK_S``, counted back from ``end``, are heard."""
+        """Whether consecutive blocks of ``BLOCK_S``, counted back from ``end``, are audible."""
         piece = self.samples[round(start * self.rate) : round(end * self.rate)]
         return _block_rms(piece[::-1], round(BLOCK_S * self.rate)) >= self.limit
 
     def brightness(self, times: np.ndarray) -> np.ndarray:
-        """Root mean square of the pre-emphasised 10 ms around some times in seconds."""
+        """Return root mean squares of the pre-emphasised 10 ms around some times in seconds."""
         half = round(0.005 * self.rate)
         centres = [round(time * self.rate) for time in times]
         pieces = [self.bright[max(0, c - half) : c + half] for c in centres]
@@ -176,7 +180,7 @@ class _Sound:
 
 
 def _restore_codas(spans: list[PhoneSpan], sound: _Sound) -> list[PhoneSpan]:
-    """Give an L or R that espeak sounds as the end of a vowel its part of the vowel's span."""
+    """Give part of a vowel's span to an L or R that espeak sounds at the end of the vowel."""
     restored = list(spans)
     for i in range(1, len(spans)):
         before, span = restored[i - 1], spans[i]
@@ -189,10 +193,10 @@ def _restore_codas(spans: list[PhoneSpan], sound: _Sound) -> list[PhoneSpan]:
 
 
 def _advance_vowels(spans: list[PhoneSpan], sound: _Sound) -> list[PhoneSpan]:
-    """Let a vowel after a nasal or approximant begin where half of the rise to it is done.
+    """Move the start of a vowel after a nasal or approximant to the middle of its rise.
 
-    The rise is measured in the logarithm of the pre-emphasised amplitude; where it is small, the
-    event's time stays.
+    The rise is that of the logarithm of the pre-emphasised amplitude. If it is small, the time of
+    the event stays.
     """
     advanced = list(spans)
     for i in range(1, len(spans)):
@@ -217,8 +221,8 @@ def _advance_vowels(spans: list[PhoneSpan], sound: _Sound) -> list[PhoneSpan]:
 def _claim_closures(spans: list[PhoneSpan], sound: _Sound, silence: str) -> list[PhoneSpan]:
     """Move the start of stops, affricates and pauses back to where the sound before them ends.
 
-    The phone before keeps at least half of its span. After a pause nothing moves: where the
-    closure begins there is not to be heard.
+    The phone before keeps at least half of its span. After a pause nothing moves, because the
+    start of the closure is inaudible there.
     """
     claimed = list(spans)
     for i in range(1, len(spans)):
@@ -233,11 +237,11 @@ def _claim_closures(spans: list[PhoneSpan], sound: _Sound, silence: str) -> list
 
 
 def _with_edge(before: PhoneSpan, span: PhoneSpan, edge: float) -> tuple[PhoneSpan, PhoneSpan]:
-    """Two neighbours with their common boundary at another time."""
+    """Move the common boundary of two neighbours."""
     return before._replace(end=edge), span._replace(start=edge)
 
 
 def _block_rms(samples: np.ndarray, size: int) -> np.ndarray:
-    """Root mean square of consecutive blocks, shape (len(samples) // size,)."""
+    """Return root mean squares of consecutive blocks, shape (len(samples) // size,)."""
     blocks = samples[: len(samples) // size * size].reshape(-1, size)
     return np.sqrt((blocks**2).mean(axis=1)) if len(blocks) else np.zeros(0)

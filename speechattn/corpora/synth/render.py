@@ -1,21 +1,17 @@
-"""Making an utterance of the synthetic corpus: its samples, and its phones on the frame grid.
+"""The utterances of the synthetic corpus: their audio, and their phones on the frame grid.
 
-Speech is resampled to 16 kHz, set to a random level between random stretches of silence, and
-noise is added so that silence is not zero.
+:func:`render` makes one utterance. Speech is resampled to 16 kHz and set to a random level between
+random pauses, and noise is added so that silence is not zero.
 
-The lanes of the synthetic corpus: fresh processes in which its utterances are made.
+:func:`make_utterances` makes all of them in processes of their own, called lanes. The samples from
+espeak-ng depend on what it said before in its process. The number of lanes is therefore the same on
+every machine, and each lane works in order, so that every run gives the same samples.
 
-What espeak-ng gives depends on what it said before in its process. There are always equally many
-lanes, therefore, whatever the machine, and each works in order: every run gives the same samples.
-
-A lane is a Python that runs ``synth_worker``. It is not one of :mod:`multiprocessing`'s processes:
-those import the caller's script again, and PyTorch where the script does, and they need its
-``if __name__ == "__main__":``.
-
-What a lane of the synthetic corpus does: it makes the utterances that it is asked for, in order.
-
-Standard input has one line of JSON, ``{"folder": ..., "jobs": [...]}``; standard output gets the
-version of espeak-ng, then a line for each job. An error a user can act on is the last line.
+A lane is a Python that runs :func:`work`. It reads one line of JSON from standard input,
+``{"folder": ..., "jobs": [...]}``, and writes lines of JSON to standard output: the version of
+espeak-ng, then one line for each job. An error that the user can act on is the last line.
+Processes of :mod:`multiprocessing` would import the caller's script again, with all it imports, and
+would need its ``if __name__ == "__main__":``.
 """
 
 from __future__ import annotations
@@ -42,31 +38,32 @@ from speechattn.corpora.synth.espeak_phones import PhonemeTable, PhoneSpan, phon
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, seconds_to_frame
 
-PITCH_RANGE = (30, 70)  # espeak's scale; of an utterance
-RATE_SPREAD_WPM = 12  # either side of the speaker's, of an utterance
-PITCH_SPREAD = 5  # either side of the speaker's, of an utterance
+PITCH_RANGE = (30, 70)  # on espeak's scale; range over utterances
+RATE_SPREAD_WPM = 12  # largest difference of an utterance's rate from the speaker's
+PITCH_SPREAD = 5  # largest difference of an utterance's pitch from the speaker's
 SILENCE_S = (0.1, 0.4)  # seconds, before and after the speech
 PEAK_DBFS = (-20.0, -3.0)  # dB below full scale, loudest sample of an utterance
 SNR_DB = (20.0, 40.0)  # dB, mean power of speech over that of noise
 NOISE_POLE = (0.0, 0.95)  # of the one-pole filter that colours the noise; 0 is white
 MIN_PAUSE_FRAMES = 3  # frames; shorter silence inside an utterance goes to its neighbour
-
-
 LANES = 2  # another number gives other samples
-# The path is set before anything is imported, so that a lane finds what its caller finds.
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from speechattn.corpora.synth.render import work; work()"
+# The path is set before anything is imported, so that a lane imports the same files as its caller.
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[1:]; "
+    "from speechattn.corpora.synth.render import work; work()"
+)
 
 
 def frame_spans(
     spans: Sequence[PhoneSpan], offset: int, frames: int, silence: str
 ) -> list[tuple[str, int, int]]:
-    """Put phones on the frame grid; every phone gets a frame at least.
+    """Put phones on the frame grid; every phone gets at least one frame.
 
     Args:
         spans: phones of the speech, contiguous from 0 s on.
         offset: frames of silence before the speech.
-        frames: of the utterance, the silence around the speech included.
-        silence: its label.
+        frames: frames of the utterance, with the silence around the speech.
+        silence: label of silence.
 
     Returns:
         (phone, first frame, frame after the last), which cover frames 0 to ``frames``.
@@ -95,8 +92,8 @@ def frame_spans(
 def one_pole(pole: float, signal: np.ndarray) -> np.ndarray:
     """Filter a signal, shape (samples,): ``y[n] = x[n] + pole * y[n - 1]``.
 
-    That is a system of equations with two diagonals, which BLAS solves. ``scipy.signal`` would do
-    as well, but to import it takes as long as to make fifty utterances.
+    This is a system of equations with two diagonals, which BLAS solves. ``scipy.signal`` could do
+    it, but its import takes as long as fifty utterances.
     """
     band = np.empty((2, len(signal)), order="F")
     band[0], band[1] = 1.0, -pole
@@ -108,8 +105,12 @@ def render(
 ) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
     """Make an utterance.
 
+    Args:
+        job: the utterance to make.
+        table: phones of espeak's phonemes.
+
     Returns:
-        int16 samples at 16 kHz, shape (samples,), a whole number of frames; and its
+        int16 samples at 16 kHz, shape (samples,), a whole number of frames; and their
         :func:`frame_spans`.
     """
     rng = np.random.default_rng(job.seed)
@@ -141,7 +142,14 @@ def render(
 
 @dataclass(frozen=True)
 class Made:
-    """An utterance that has been written: path in the corpus, frames, (phone, first, end) spans."""
+    """An utterance that has been written.
+
+    Attributes:
+        id: name of the utterance.
+        path: of its audio in the corpus.
+        frames: number of frames.
+        phones: (phone, first frame, frame after the last).
+    """
 
     id: str
     path: str
@@ -155,12 +163,12 @@ def make_utterances(
     """Write the audio of utterances, ``audio/SPEAKER/UTTERANCE.flac``.
 
     Args:
-        folder: of the corpus.
-        jobs: what to make; other jobs, or these in another order, change the samples of each.
-        progress: show a bar on standard error.
+        folder: folder of the corpus.
+        jobs: utterances to make; other jobs, or another order, change the samples of each.
+        progress: show a progress bar on standard error.
 
     Returns:
-        What was made, by utterance, and the version of espeak-ng.
+        The utterances by id, and the version of espeak-ng.
 
     Raises:
         CorpusError: if a file cannot be written or a lane ends early.
@@ -179,10 +187,11 @@ def make_utterances(
 
 @contextlib.contextmanager
 def _lane(folder: Path, jobs: Sequence[SynthUtterance]) -> Iterator[subprocess.Popen]:
-    """A process at work; when an exception leaves the block, it is stopped."""
+    """Start a lane; an exception in the block stops it."""
     request = json.dumps({"folder": str(folder), "jobs": [asdict(job) for job in jobs]})
     command = [sys.executable, "-c", _PROGRAM, *sys.path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
         try:
             with contextlib.suppress(OSError):  # it has ended already, which _answer notices
                 process.stdin.write(request.encode("ascii") + b"\n")
@@ -194,12 +203,13 @@ def _lane(folder: Path, jobs: Sequence[SynthUtterance]) -> Iterator[subprocess.P
 
 
 def _answer(lane: subprocess.Popen) -> dict:
-    """The next answer of a lane.
+    """Return the next answer of a lane.
 
     Raises:
-        SpeechattnError: the one it reports.
-        CorpusError: if it has ended.
+        SpeechattnError: the error that the lane reports.
+        CorpusError: if the lane has ended.
     """
+    assert lane.stdout is not None
     line = lane.stdout.readline()
     if not line.endswith(b"\n"):
         raise errors.CorpusError(
@@ -214,29 +224,30 @@ def _answer(lane: subprocess.Popen) -> dict:
 
 def work() -> None:
     """Read a request from standard input and answer it on standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who stops the lanes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C, the caller stops the lanes
     request = json.loads(sys.stdin.buffer.readline())
     jobs = [_job(values) for values in request["jobs"]]
     try:
         for answer in _answers(Path(request["folder"]), jobs):
-            _say(answer)
+            _write_answer(answer)
     except SpeechattnError as error:
-        _say({"error": type(error).__name__, "message": str(error)})
+        _write_answer({"error": type(error).__name__, "message": str(error)})
 
 
-def _say(answer: dict) -> None:
+def _write_answer(answer: dict) -> None:
     sys.stdout.buffer.write(json.dumps(answer).encode("ascii") + b"\n")
     sys.stdout.buffer.flush()
 
 
 def _job(values: dict) -> SynthUtterance:
-    """The inverse of :func:`dataclasses.asdict` and JSON."""
+    """Make a job from its JSON values."""
     return SynthUtterance(
         **{**values, "speaker": Speaker(**values["speaker"]), "seed": tuple(values["seed"])}
     )
 
 
 def _answers(folder: Path, jobs: Sequence[SynthUtterance]) -> Iterator[dict]:
+    """Make utterances, and yield the answers of a lane."""
     table = PhonemeTable()
     yield {"version": espeak().version}
     for job in jobs:
@@ -252,7 +263,7 @@ def _write_flac(path: Path, samples: np.ndarray) -> None:
     Raises:
         CorpusError: if it cannot be written.
     """
-    flac = io.BytesIO()  # libsndfile may cut a file on a full disk short and not say so
+    flac = io.BytesIO()  # on a full disk, libsndfile may cut a file short without an error
     soundfile.write(flac, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +276,15 @@ def _write_flac(path: Path, samples: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Speaker:
-    """A synthetic voice: rate in words a minute, pitch on espeak's scale of 0 to 99."""
+    """A synthetic voice.
+
+    Attributes:
+        id: name of the speaker.
+        accent: one of ``espeak.ACCENTS``.
+        variant: variant of espeak's voice.
+        rate: words a minute.
+        pitch: on espeak's scale, 0 to 99.
+    """
 
     id: str
     accent: str
@@ -279,11 +298,11 @@ class SynthUtterance:
     """An utterance to be made.
 
     Attributes:
-        id: of the utterance; begins with its speaker's.
-        split: it belongs to.
-        speaker: who says it.
-        text: sentence.
-        seed: of everything random about it.
+        id: name of the utterance, which begins with the speaker's.
+        split: split that it belongs to.
+        speaker: its speaker.
+        text: its sentence.
+        seed: seed of everything random about it.
     """
 
     id: str

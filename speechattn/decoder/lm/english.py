@@ -1,25 +1,23 @@
-"""The word trigram that the wheel of pocketsphinx carries, number by number.
+"""US English: the word trigram that the wheel of pocketsphinx carries, and sentences drawn from it.
 
-Its file is a trie by the newest word first, in whole bits (Heafield 2011, "KenLM: faster and smaller
-language model queries", and as pocketsphinx writes it): what is in it can be asked for word by word
-through pocketsphinx, but listed only from the file.
+Its file is a trie by the newest word first, packed in bits (Heafield 2011, "KenLM: faster and
+smaller language model queries", in the layout that pocketsphinx writes).
 
-English that nobody wrote: sentences drawn from a word trigram, as strings of phones.
-
-What the decoder knows about the order of phones is counted in training labels, which are few. The
-wheel of pocketsphinx carries a trigram of US English words and their pronunciations; sentences are
-drawn from it by sampling importance resampling (Rubin 1987): of ``DRAWN`` words drawn by their
-frequency, one is kept, with the weights that the trigram gives them over that frequency.
+What the decoder knows about the order of phones is counted in training labels, of which there are
+few. Sentences drawn from the trigram, pronounced by the dictionary of the same wheel, add to them.
+They are drawn by sampling importance resampling (Rubin 1987): of ``DRAWN`` words drawn by their
+frequency one is taken, with the weights that the trigram gives them over that frequency.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon, packaged_file
@@ -29,20 +27,19 @@ from speechattn.text import one_line
 
 BEGIN, END = "<s>", "</s>"  # of sentences, among the words
 LEAST_LOG_PROB = -25.0  # nats; what is no word has less
+TRIGRAM, WHAT = "en-us.lm.bin", "language model"  # its file in the wheel, and what it is
 HEAD = b"Trie Language Model"
 ORDER = 3
-TABLE = 1 << 16  # log probabilities that pairs and triples have a number of
+TABLE = 1 << 16  # log probabilities that pairs and triples refer to by number
 BITS = 16  # of that number
 UNIT = math.log(1.0001)  # nats of the file's unit
 PADDING = 8  # bytes behind each array of bits
 UNIGRAM = np.dtype([("log_prob", "<f4"), ("back_off", "<f4"), ("pairs", "<u4")])
 
-
-DRAWN = 40  # words drawn for each that is kept
+DRAWN = 40  # words drawn for each that is taken
 FLATTER = 0.9  # power of a word's frequency when drawing, so that rare words get their turn
 PAUSE = 0.06  # share of the gaps between words where there is silence
-LONGEST = 40  # words of a sentence
-TRIGRAM, WHAT = "en-us.lm.bin", "language model"  # its file in the wheel, and what it is
+LONGEST_SENTENCE = 40  # words of a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +69,40 @@ class WordTrigram:
     third: np.ndarray
     log_triple: np.ndarray
 
+    def log_prob(self, words: np.ndarray, before: Sequence[int]) -> np.ndarray:
+        """Log probability of each of some words after others.
+
+        Args:
+            words: indices, shape (n,).
+            before: indices of the one or two words before, in order.
+        """
+        newest = before[-1]
+        row = _row(self.first, newest)
+        lower = self.log_unigram[words] + self.back_off[newest]
+        value = _looked_up(words, self.second[row], self.log_pair[row], lower)
+        if len(before) > 1:
+            row = _row(self.first, before[0])
+            pair = row.start + np.searchsorted(self.second[row], newest)
+            if pair < row.stop and self.second[pair] == newest:
+                row, lower = _row(self.pair, pair), value + self.pair_back_off[pair]
+                value = _looked_up(words, self.third[row], self.log_triple[row], lower)
+        return value
+
+
+def _row(keys: np.ndarray, key: int) -> slice:
+    """Where a key is among sorted ones."""
+    return slice(*np.searchsorted(keys, [key, key + 1]))
+
+
+def _looked_up(
+    words: np.ndarray, known: np.ndarray, log_prob: np.ndarray, lower: np.ndarray
+) -> np.ndarray:
+    """Log probabilities of words that are among the known ones, which are sorted, or else lower."""
+    if not len(known):
+        return lower
+    index = np.searchsorted(known, words).clip(max=len(known) - 1)
+    return np.where(known[index] == words, log_prob[index], lower)
+
 
 def read_trigram(path: Path) -> WordTrigram:
     """Read a trigram as pocketsphinx keeps it.
@@ -94,16 +125,17 @@ def read_trigram(path: Path) -> WordTrigram:
 class _Bytes:
     """A file, read from its beginning on."""
 
-    def __init__(self, data: bytes):
-        self._data, self._at = data, 0
+    def __init__(self, data: bytes) -> None:
+        self._data, self._position = data, 0
 
-    def take(self, dtype: np.dtype | str, count: int) -> np.ndarray:
-        values = np.frombuffer(self._data, dtype, count, self._at)  # ValueError if there are fewer
-        self._at += values.nbytes
+    def take(self, dtype: npt.DTypeLike, count: int) -> np.ndarray:
+        """Read so many values; raise ValueError if there are fewer."""
+        values = np.frombuffer(self._data, dtype, count, self._position)
+        self._position += values.nbytes
         return values
 
     def rest(self) -> bytes:
-        return self._data[self._at :]
+        return self._data[self._position :]
 
 
 def _parsed(data: _Bytes) -> WordTrigram:
@@ -170,7 +202,7 @@ def _fields(data: _Bytes, count: int, widths: tuple[int, ...]) -> list[np.ndarra
 
 
 def english_lexicon(phones: PhoneSet) -> Lexicon:
-    """The words that sentences are made of.
+    """Return the words that sentences are made of, with their pronunciations.
 
     Args:
         phones: ARPAbet, as the dictionary has it.
@@ -183,7 +215,7 @@ def english_lexicon(phones: PhoneSet) -> Lexicon:
 
 
 def english_trigram() -> WordTrigram:
-    """All that is known of how words follow each other.
+    """Read the trigram of US English.
 
     Raises:
         UsageError: if pocketsphinx is not installed.
@@ -210,10 +242,11 @@ def english_sentences(
     """
     phones = lexicon.phones
     random = np.random.default_rng(seed)
-    sentences = _Sentences([word.lower() for word in lexicon.words], random)
+    trigram = english_trigram()
+    sentences = _Sentences(trigram, [*map(str.lower, lexicon.words), END], random)
     with tqdm(desc="English sentences", total=words, unit="word") as bar:
         while bar.n < words:
-            sentence = sentences.draw()
+            sentence = [trigram.words[index] for index in sentences.draw()]
             labels = [phones.silence_index]
             for word in sentence:
                 labels += lexicon.draw(word, random)
@@ -229,49 +262,35 @@ class _Sentences:
     """Draws one sentence after another.
 
     Args:
-        words: of the dictionary, lower case as the trigram has them; those that it lacks are left
-            out.
+        trigram: which words follow each other.
+        words: that may be drawn; those that the trigram lacks are left out.
         random: where the randomness comes from.
     """
 
-    def __init__(self, words: list[str], random: np.random.Generator):
-        self._trigram, self._unit = _asked()
-        known = [*words, END]
-        frequency = np.array([self._log_prob([word]) for word in known])
-        kept = np.flatnonzero(frequency > LEAST_LOG_PROB)
-        self._words = [known[i] for i in kept]
-        share = np.exp(FLATTER * frequency[kept])
-        self._cumulated = np.cumsum(share / share.sum())
-        self._log_share = np.log(share / share.sum())
-        self._random = random
+    def __init__(self, trigram: WordTrigram, words: list[str], random: np.random.Generator) -> None:
+        self._trigram, self._random = trigram, random
+        number = {word: index for index, word in enumerate(trigram.words)}
+        self._begin, self._end = number[BEGIN], number[END]
+        known = np.array([number[word] for word in words if word in number])
+        self._words = known[trigram.log_unigram[known] > LEAST_LOG_PROB]
+        share = np.exp(FLATTER * trigram.log_unigram[self._words])
+        share /= share.sum()
+        self._cumulated, self._log_share = np.cumsum(share), np.log(share)
 
-    def draw(self) -> list[str]:
-        """Words of a sentence, at least one and at most ``LONGEST``."""
-        sentence: list[str] = []
-        before = [BEGIN]  # the last words, newest first
-        while len(sentence) < LONGEST:
-            place = np.searchsorted(self._cumulated, self._random.random(DRAWN))
-            place = place.clip(max=len(self._words) - 1)
-            weight = [self._log_prob([self._words[i], *before]) for i in place]
-            weight = np.array(weight) - self._log_share[place]
+    def draw(self) -> list[int]:
+        """Indices of the words of a sentence, at least one and at most ``LONGEST_SENTENCE``."""
+        sentence: list[int] = []
+        before = [self._begin]
+        while len(sentence) < LONGEST_SENTENCE:
+            drawn = np.searchsorted(self._cumulated, self._random.random(DRAWN))
+            drawn = drawn.clip(max=len(self._words) - 1)
+            words = self._words[drawn]
+            weight = self._trigram.log_prob(words, before) - self._log_share[drawn]
             total = np.cumsum(np.exp(weight - weight.max()))
-            chosen = place[np.searchsorted(total, self._random.random() * total[-1])]
-            word = self._words[chosen]
-            if word != END:
+            word = int(words[np.searchsorted(total, self._random.random() * total[-1])])
+            if word != self._end:
                 sentence.append(word)
-                before = [word, *before[:1]]
+                before = [before[-1], word]
             elif sentence:
                 break
         return sentence
-
-    def _log_prob(self, newest_first: list[str]) -> float:
-        return self._trigram.prob(newest_first) * self._unit
-
-
-def _asked() -> tuple[object, float]:
-    """The word trigram to ask word by word, and the nats that its logarithms are counted in."""
-    path = packaged_file(TRIGRAM, WHAT)
-    from pocketsphinx import Config, LogMath, NGramModel
-
-    logarithms = LogMath()
-    return NGramModel(Config(), logarithms, str(path)), 1 / logarithms.log(math.e)

@@ -31,8 +31,8 @@ Expansion = list  # of lists of str | Expansion
 class Grammar:
     """What may be said.
 
-    Rules that the grammar uses and does not give are slots: what stands for them is told with
-    every drawing.
+    Rules that the grammar uses and does not define are slots: their words are given whenever
+    sentences are drawn.
 
     Args:
         path: file of the grammar, UTF-8, its header included. One rule is ``public``.
@@ -44,7 +44,7 @@ class Grammar:
         ConfigError: if the file cannot be read or its rules are not understood.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path) -> None:
         self._shown = one_line(path)
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -107,7 +107,8 @@ class Grammar:
         token = self._next("a rule")
         if token == "grammar":
             self._next("the name of the grammar")
-            return self._expect(";")
+            self._expect(";")
+            return
         public = token == "public"
         name = self._next("a rule") if public else token
         if not _RULE.fullmatch(name):
@@ -188,7 +189,10 @@ def _possible(expansion: Expansion, rules: Mapping[str, Expansion]) -> Expansion
 
 
 def _draw(
-    expansion: Expansion, rules: Mapping[str, Expansion], random, used: set[str]
+    expansion: Expansion,
+    rules: Mapping[str, Expansion],
+    random: np.random.Generator,
+    used: set[str],
 ) -> Iterator[str]:
     """Words of an expansion; the names of the rules that they come from are added to ``used``."""
     for part in expansion[random.integers(len(expansion))]:

@@ -1,4 +1,4 @@
-"""Lexicons: words and the phones they are said with, in the form of the CMU Pronouncing Dictionary."""
+"""Lexicons: words and their phones, in the form of the CMU Pronouncing Dictionary."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Lexicon:
         UsageError: if pocketsphinx is asked for and not installed.
     """
 
-    def __init__(self, paths: Sequence[str | Path], phones: PhoneSet):
+    def __init__(self, paths: Sequence[str | Path], phones: PhoneSet) -> None:
         self.phones = phones
         self.variants: dict[str, list[tuple[int, ...]]] = {}
         for path in paths:
@@ -48,14 +48,14 @@ class Lexicon:
             found: dict[str, list[tuple[int, ...]]] = {}
             for number, line in enumerate(_lines(path), 1):
                 if line.strip() and not line.startswith((";;;", "#")):
-                    word, labels = self._entry(line, f"{path}:{number}")
+                    word, labels = self._parse(line, f"{path}:{number}")
                     found.setdefault(word, []).append(labels)
             if not found:
                 raise ConfigError(f"lexicon: {path}: no words in it; give another file")
             self.variants = {**found, **self.variants}
         self.words = {word: variants[0] for word, variants in self.variants.items()}
 
-    def _entry(self, line: str, where: str) -> tuple[str, tuple[int, ...]]:
+    def _parse(self, line: str, where: str) -> tuple[str, tuple[int, ...]]:
         word, *names = line.split()
         names = [name.rstrip("012").upper() for name in names]
         for name in names:
@@ -69,7 +69,7 @@ class Lexicon:
         return len(self.words)
 
     def missing(self, text: str) -> list[str]:
-        """The words of a text that are not listed."""
+        """Return the words of a text that are not listed."""
         return [word for word in dict.fromkeys(text.upper().split()) if word not in self.words]
 
     def require(self, text: str) -> None:
@@ -78,12 +78,12 @@ class Lexicon:
             raise CorpusError(f"not in the lexicon: {named(missing)}; list how they are said")
 
     def draw(self, word: str, random: np.random.Generator) -> tuple[int, ...]:
-        """One of the pronunciations of a listed word, each as likely as the others."""
+        """Draw one of the pronunciations of a listed word, all equally likely."""
         variants = self.variants[word.upper()]
         return variants[random.integers(len(variants))]
 
     def pronounce(self, text: str | None) -> tuple[int, ...]:
-        """Classes of the phones of a text, word after word.
+        """Return the classes of the phones of a text, word after word.
 
         Raises:
             CorpusError: if it has no words, or some that are not listed; they are named.
@@ -95,18 +95,18 @@ class Lexicon:
 
 
 def named(words: Iterable[str]) -> str:
-    """Some words, and how many more there are."""
+    """Return some of the words, and how many more there are."""
     words = list(words)
     more = f" and {len(words) - _MOST_NAMED} more" if len(words) > _MOST_NAMED else ""
     return one_line(", ".join(words[:_MOST_NAMED])) + more
 
 
 def packaged_file(name: str, what: str) -> Path:
-    """A file of the US English model that the wheel of pocketsphinx carries.
+    """Return the path of a file of the US English model in the wheel of pocketsphinx.
 
     Args:
         name: of the file.
-        what: it is, for the message.
+        what: kind of file, for the message.
 
     Raises:
         UsageError: if pocketsphinx is not installed.
@@ -115,7 +115,7 @@ def packaged_file(name: str, what: str) -> Path:
     if found is None or found.origin is None:
         raise UsageError(
             f"pocketsphinx, whose {what} is asked for, is not installed; "
-            "run: pip install 'speechattn[tasks]', or do without"
+            "run: pip install 'speechattn[studies]', or do without"
         )
     return Path(found.origin).parent / "model/en-us" / name
 

@@ -1,9 +1,9 @@
-"""The states of :mod:`speechattn.decoder.lm.word_lm`.
+"""Builder of the network of :mod:`speechattn.decoder.lm.word_lm`, compiled.
 
-First the roots, and below each the branches of its tree that hold several words. Where a branch holds
-one word only, its phones from there on are states of their own kind, one for each phone of the word and
-root behind it: whatever led there, it goes on in the same way. Of words with root ``ANY`` behind them
-even different ones share these, by *suffix*, the end of a pronunciation.
+Its states are the roots, then those of single words, then the branches of the trees that several
+words share. Where a branch holds one word only, the rest of that word has states that do not depend
+on the way there: one for each phone of the word and root behind it. Words with root ANY_ROOT behind
+them share these by *suffix*, the end of a pronunciation, even if the words differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from speechattn.jit import F32_ARRAY, I32_ARRAY, I32_MATRIX, jit
 NO_NODE = -1
 ANY_ROOT = 0  # the root of any word
 PHONE, REST = 0, 1  # columns of suffixes
-LOW, HIGH, DEPTH = 0, 1, 2  # columns of branches: their entries, and phones before them
+LOW, HIGH, DEPTH = 0, 1, 2  # columns of branches: their arrivals, and phones before them
 
 
 @jit(f"Tuple(({I32_ARRAY}, {I32_MATRIX}))", I32_ARRAY, I32_ARRAY)
@@ -27,8 +27,9 @@ def suffixes(phones, lengths):
         lengths: of each.
 
     Returns:
-        For each phone the number of what begins with it, int32, shape (N,); and of each of these its
-        first phone and the number of the rest, ``NONE`` if it is the last phone, shape (numbers, 2).
+        For each phone the number of the suffix that begins with it, int32, shape (N,); and of each
+        suffix its first phone and the number of the rest, ``NO_NODE`` after the last phone, shape
+        (suffixes, 2).
     """
     number = np.empty(len(phones), np.int32)
     suffix = np.empty((len(phones), 2), np.int32)
@@ -83,18 +84,19 @@ def roots_behind_triples(
     *(I32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY),
 )
 def arrivals(first, word, log_prob, after, log_unigram, after_word, first_way, order):
-    """What may be said at each root: words in all their ways.
+    """List the words that may begin at each root, in all their pronunciations.
 
     Args:
-        first: the first word of each root but ``ANY``, and last the number of these words.
+        first: the first word of each root but ``ANY_ROOT``, and last the number of these words.
         word, log_prob, after: these words, their log probabilities, and the roots behind them.
-        log_unigram, after_word: log probability of each word at ``ANY``, and the root behind it.
+        log_unigram, after_word: log probability of each word at ``ANY_ROOT``, the root behind it.
         first_way: the first pronunciation of each word, and last how many there are.
         order: all pronunciations, in the order of their phones.
 
     Returns:
-        The first entry of each root, and behind the last root their number; pronunciation of each
-        entry, its log probability and the root behind it, in the order of phones at each root.
+        The first arrival of each root, and behind the last root their number; the pronunciation of
+        each arrival, its log probability and the root behind it, in the order of phones at each
+        root.
     """
     end = len(order)
     place, owner = np.empty(end, np.int32), np.empty(end, np.int32)
@@ -190,7 +192,7 @@ def _single_words(
     *(I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_MATRIX),
 )
 def grow(
-    entry_first,
+    arrival_first,
     way,
     score,
     behind,
@@ -206,11 +208,11 @@ def grow(
     """Build the network.
 
     Args:
-        entry_first: the first entry of each root, and behind the last root their number.
-        way, score, behind: pronunciation of each entry, its log probability, and the root behind it;
-            those of a root in the order of their phones.
-        spoken: the word that each root is behind, ``NONE`` for none.
-        back, back_score: the root that each falls back to, ``NONE`` for none, and the log weight.
+        arrival_first: the first arrival of each root, and behind the last root their number.
+        way, score, behind: pronunciation of each arrival, its log probability, and the root behind
+            it; those of a root in the order of their phones.
+        spoken: the word that each root is behind, ``NO_NODE`` for none.
+        back, back_score: the root that each falls back to, ``NO_NODE`` for none, its log weight.
         phones, begins: of all pronunciations; where each begins, and last where the last one ends.
         first_way: the first pronunciation of each word, and last how many there are.
         number, suffix: see :func:`suffixes`.
@@ -244,7 +246,7 @@ def grow(
             continue
         arc_first[state], jump_first[state] = num_arcs, num_jumps
         if state < roots:
-            k, high, depth, due = entry_first[state], entry_first[state + 1], 0, np.float32(0)
+            k, high, depth, due = arrival_first[state], arrival_first[state + 1], 0, np.float32(0)
             if back[state] != NO_NODE:
                 jumps[num_jumps], jump_score[num_jumps] = back[state], back_score[state]
                 num_jumps += 1

@@ -1,8 +1,9 @@
-"""What the decoder knows about phones before it hears any: order, duration and frequency.
+"""Phone model: the order, duration and frequency of phones, as the decoder uses them.
 
-A phone bigram, perhaps longer n-grams and words beside it, a minimum duration with a geometric tail, and the
-share of frames of each phone, counted in the training labels (Rabiner 1989, "A tutorial on hidden Markov models", section V;
-the frame prior turns posteriors into scaled likelihoods: Bourlard and Morgan 1994).
+It is counted in the training labels (Rabiner 1989, "A tutorial on hidden Markov models", section
+V): a phone bigram, perhaps longer n-grams and words beside it, a minimum duration with a geometric
+tail, and the share of frames of each phone. The last, the frame prior, turns posteriors into scaled
+likelihoods (Bourlard and Morgan 1994).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from speechattn.decoder.lm.ngrams import PhoneNgrams
 from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.errors import ConfigError, CorpusError, ModelError
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 
 LONGEST_MINIMUM = 100  # frames; a minimum duration above one second is a mistake
 SMALLEST_PRIOR = 1e-4  # share of frames; keeps the decoder from favouring phones never trained on
@@ -44,9 +45,10 @@ class PhoneModel:
         log_stay: log probability of one more frame past the minimum, finite, shape (P,).
         log_leave: log probability of none, finite, shape (P,).
         log_prior: log share of the training frames, finite, shape (P,).
-        ngrams: of these phones; the decoder takes them in the place of ``log_bigram``. None for
+        ngrams: n-grams of these phones, which replace ``log_bigram`` in the decoder; None for
             none. They are not part of :meth:`to_dict`.
-        words: of these phones, or None; like ``ngrams``, which they need.
+        words: made of these phones, or None; they need ``ngrams``, and are not part of
+            :meth:`to_dict` either.
 
     Raises:
         ModelError: if shapes disagree or a value cannot be a log probability.
@@ -98,12 +100,12 @@ class PhoneModel:
 
     @property
     def silence(self) -> int | None:
-        """The class of pauses, as far as the model knows: as its words have it."""
+        """The class of pauses, as its words have it; None without words."""
         return self.words.silence if self.words is not None else None
 
     @classmethod
     def uniform(cls, num_phones: int, *, min_frames: int = 1) -> PhoneModel:
-        """A model that knows nothing but a minimum duration.
+        """Return a model that knows nothing but a minimum duration.
 
         Args:
             num_phones: P.
@@ -117,7 +119,7 @@ class PhoneModel:
     @classmethod
     def learn(
         cls,
-        sequences: Iterable[Sequence[FrameRun]],
+        sequences: Iterable[Sequence[FrameSegment]],
         num_phones: int,
         *,
         smoothing: float = 10.0,
@@ -128,10 +130,10 @@ class PhoneModel:
 
         Every estimate is mixed with what it would be for a phone of which nothing is known: the
         bigram with the phones' frequencies, durations with those of all phones together. A gap
-        between two runs ends a phone, but the runs beside it do not count as neighbours.
+        between two segments ends a phone, but the segments beside it do not count as neighbours.
 
         Args:
-            sequences: for each utterance its runs in order of time.
+            sequences: for each utterance its segments in order of time.
             num_phones: P.
             smoothing: how many examples that mixed-in estimate counts as. 0 gives plain relative
                 frequencies: pairs never seen become impossible (-inf), and so do phones never seen
@@ -140,17 +142,18 @@ class PhoneModel:
             longest_minimum: frames; no minimum is longer.
 
         Raises:
-            CorpusError: if there is no labelled utterance, or runs are empty, overlap, or hold a
-                phone outside 0 to P - 1.
+            CorpusError: if there is no labelled utterance, or segments are empty, overlap, or have
+                a phone outside 0 to P - 1.
             ConfigError: if a setting is out of range.
         """
         _check_settings(smoothing, too_short, longest_minimum)
         counts = _Counts(num_phones)
-        for number, runs in enumerate(sequences, 1):
-            counts.add(runs, number)
+        for number, segments in enumerate(sequences, 1):
+            counts.add(segments, number)
         if not counts.utterances:
             raise CorpusError(
-                "phone model: none of the utterances has phone labels; give a corpus with alignments"
+                "phone model: none of the utterances has phone labels; "
+                "give a corpus with alignments"
             )
         initial, bigram, final = counts.grammar(smoothing)
         minimum, stay = counts.durations(smoothing, too_short, longest_minimum)
@@ -197,25 +200,26 @@ class _Counts:
         self.pairs = np.zeros((num_phones, num_phones))
         self.lengths: list[list[int]] = [[] for _ in range(num_phones)]
 
-    def add(self, runs: Sequence[FrameRun], number: int) -> None:
+    def add(self, segments: Sequence[FrameSegment], number: int) -> None:
         """Count one utterance; ``number`` names it in errors."""
         before = None
-        for run in runs:
-            if not 0 <= run.phone < self.num_phones:
+        for segment in segments:
+            if not 0 <= segment.phone < self.num_phones:
                 raise CorpusError(
-                    f"utterance {number}: {run} has a phone outside 0 to {self.num_phones - 1}; "
-                    "use the phone set the labels were made with"
+                    f"utterance {number}: {segment} has a phone outside 0 to "
+                    f"{self.num_phones - 1}; use the phone set the labels were made with"
                 )
-            if run.end <= run.start or (before is not None and run.start < before.end):
+            if segment.end <= segment.start or (before is not None and segment.start < before.end):
                 raise CorpusError(
-                    f"utterance {number}: {run} is empty or overlaps the run before; correct it"
+                    f"utterance {number}: {segment} is empty or overlaps the segment before; "
+                    "correct it"
                 )
-            self.lengths[run.phone].append(run.end - run.start)
+            self.lengths[segment.phone].append(segment.end - segment.start)
             if before is None:
-                self.initial[run.phone] += 1
-            elif before.end == run.start:
-                self.pairs[before.phone, run.phone] += 1
-            before = run
+                self.initial[segment.phone] += 1
+            elif before.end == segment.start:
+                self.pairs[before.phone, segment.phone] += 1
+            before = segment
         if before is not None:
             self.final[before.phone] += 1
             self.utterances += 1
@@ -281,7 +285,7 @@ def _array(name: str, values: object) -> np.ndarray:
     """One field of a phone model as an array of its type, with every value checked."""
     try:
         numbers = np.array(values, dtype=object)
-        numbers[np.equal(numbers, None)] = -math.inf
+        numbers[np.equal(numbers, np.array(None, dtype=object))] = -math.inf
         array = numbers.astype(np.float64)
     except (TypeError, ValueError):
         raise ModelError(f"phone model: {name} is not an array of numbers; train again") from None

@@ -1,8 +1,8 @@
-"""Which words, pairs and triples of a trigram the decoder knows: as many as there is room for.
+"""Pruning of a word trigram: which words, pairs and triples the decoder takes over.
 
-Those stay that say most beyond what is known without them, weighed by how often they come (Seymore
-and Rosenfeld 1996, "Scalable backoff language models"): for a triple, by how much more likely its
-last word is than after the last two words alone; for a pair, than after anything.
+Pairs and triples stay that change most, weighted by how often they come (Seymore and Rosenfeld
+1996, "Scalable backoff language models"): a triple by how much more likely its last word is than
+after the last two words alone; a pair by how much more likely it is than after anything.
 """
 
 from __future__ import annotations
@@ -40,34 +40,34 @@ def choose_words(
     if not len(known):
         raise CorpusError("words: none that the lexicon lists; give another lexicon")
     last_pair = _last_pair(trigram)
-    told, kept = _best_of(trigram, number, last_pair, pairs, triples)
+    chosen_pairs, chosen_triples = _best_of(trigram, number, last_pair, pairs, triples)
     size = len(known)
-    # Of what may be before a word: its number, size for a sentence's beginning.
+    # Numbers of what may stand before a word; ``size`` is a sentence's beginning.
     head = number.copy()
     head[trigram.words.index(BEGIN)] = size
 
-    before, second = head[trigram.first[told]], number[trigram.second[told]]
+    before, second = head[trigram.first[chosen_pairs]], number[trigram.second[chosen_pairs]]
     order = np.lexsort((second, before))
-    told, before, second = told[order], before[order], second[order]
-    log_pair, log_unigram = trigram.log_pair[told], trigram.log_unigram[known]
+    chosen_pairs, before, second = chosen_pairs[order], before[order], second[order]
+    log_pair, log_unigram = trigram.log_pair[chosen_pairs], trigram.log_unigram[known]
     back_off = _back_off(before, log_pair, log_unigram[second], size + 1)
 
-    place = np.full(len(trigram.first), -1)  # of each pair of the trigram among those told
-    place[told] = np.arange(len(told))
-    history, third = place[trigram.pair[kept]], number[trigram.third[kept]]
+    position = np.full(len(trigram.first), -1)  # of each pair among the chosen
+    position[chosen_pairs] = np.arange(len(chosen_pairs))
+    history, third = position[trigram.pair[chosen_triples]], number[trigram.third[chosen_triples]]
     order = np.lexsort((third, history))
-    kept, history, third = kept[order], history[order], third[order]
-    log_triple = trigram.log_triple[kept]
-    end = np.append(place, -1)[last_pair[kept]]
+    chosen_triples, history, third = chosen_triples[order], history[order], third[order]
+    log_triple = trigram.log_triple[chosen_triples]
+    end = np.append(position, -1)[last_pair[chosen_triples]]
     lower = np.where(end < 0, back_off[second[history]] + log_unigram[third], log_pair[end])
     histories, row, followers = np.unique(history, return_inverse=True, return_counts=True)
-    said = [list(dict.fromkeys(lexicon.variants[trigram.words[i].upper()])) for i in known]
-    ways = [way for variants in said for way in variants]
+    variants_of = [list(dict.fromkeys(lexicon.variants[trigram.words[i].upper()])) for i in known]
+    ways = [way for variants in variants_of for way in variants]
     return as_saved(
         WordNgrams(
             phones=np.concatenate([np.array(way) for way in ways]),
             lengths=np.array([len(way) for way in ways]),
-            ways=np.array([len(variants) for variants in said]),
+            ways=np.array([len(variants) for variants in variants_of]),
             log_unigram=log_unigram,
             back_off=back_off,
             followers=np.bincount(before, minlength=size + 1),
@@ -86,7 +86,7 @@ def choose_words(
 def _best_of(
     trigram: WordTrigram, number: np.ndarray, last_pair: np.ndarray, pairs: int, triples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers, in the trigram, of the best pairs, those that triples begin with among them, and triples."""
+    """Indices in the trigram of the best pairs, with those that triples begin with, and triples."""
     first, second, third, pair = trigram.first, trigram.second, trigram.third, trigram.pair
     begin, end = (trigram.words.index(name) for name in (BEGIN, END))
     likely = trigram.log_unigram.copy()

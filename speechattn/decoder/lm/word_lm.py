@@ -1,17 +1,16 @@
-"""Words that the decoder knows: how each is said, and how likely it is after those before.
+"""Words of the decoder: their pronunciations, their trigram, and both as an automaton.
 
-Which word follows is a trigram with back-off (Katz 1987): the log probability of a triple that is
-known, or ``pair_back_off`` of the two words before and that of the last pair, or else ``back_off``
-of the word before and ``log_unigram`` of this one. Words need no names here: the decoder writes
-phones, and words only tell it which ones belong together.
+The trigram has back-off (Katz 1987): its value is the log probability of a known triple, or
+``pair_back_off`` of the two words before and the value of the last pair, or else ``back_off`` of
+the word before and ``log_unigram`` of this one. Words need no names here: the decoder writes
+phones, and words only say which ones belong together.
 
-The words as an automaton: a tree of pronunciations after all that something is known to follow.
-
-A *root* is where a word may begin. Root 0 is for any word; other ones, at a sentence's beginning, after
-words and after pairs of words, hold only what is known to follow there, and fall back to what is known
-after the last word alone, in the end to root 0. Below a root lies the tree of the pronunciations that
-begin there; what a word costs is paid as soon as possible, along the way to it (Ortmanns, Ney and
-Eiden 1996, "Language-model look-ahead").
+The automaton consists of trees of pronunciations. A *root* is where a word may begin. Root 0 is
+for any word. The others, at a sentence's beginning, after words and after pairs of words, hold only
+the words known to follow there; they fall back to the root after the last word alone, in the end to
+root 0. Below a root lies the tree of the pronunciations that begin there. The cost of a word is
+paid as early as possible on the way to it (Ortmanns, Ney and Eiden 1996, "Language-model
+look-ahead").
 """
 
 from __future__ import annotations
@@ -28,10 +27,8 @@ LONGEST_WORD = 60  # phones
 MOST_WORDS = 1 << 16  # so that numbers of words take two bytes
 OWNER = "words"  # in messages
 LOG_PROBS = ("log_unigram", "back_off", "log_pair", "pair_back_off", "log_triple")
-# Of these there are many: in a file they are whole numbers of 8 bits, in steps of so many nats.
+# The large arrays: in a file they are whole numbers of 8 bits, in steps of STEP nats.
 COARSE, STEP = ("log_pair", "log_triple"), 1 / 16
-
-
 ANY_CONTEXT, SENTENCE = 0, 1  # roots
 
 
@@ -130,13 +127,13 @@ class WordNgrams:
 
     @functools.cached_property
     def most_jumps(self) -> int:
-        """That leave a state of the network."""
+        """The most jumps that leave a state of the network."""
         return int(np.diff(self.network.jump_first).max())
 
     def tensors(self) -> dict[str, np.ndarray]:
         """As compact arrays for a file: float16, or steps of 8 bits; the smallest whole numbers.
 
-        What :func:`rounded` gave comes back the same.
+        What :func:`as_saved` gave comes back the same.
         """
         silence = np.array([self.silence], np.int32)
         return {
@@ -154,16 +151,17 @@ class WordNgrams:
         check_names(OWNER, set(tensors), {field.name for field in fields(cls)})
         silence = checked_array(OWNER, "silence", tensors["silence"], None)
         require(OWNER, len(silence) == 1, f"silence has {len(silence)} values, not 1")
+        others = {k: v for k, v in tensors.items() if k not in (*COARSE, "silence")}
         coarse = {}
         for name in COARSE:
             steps = checked_array(OWNER, name, tensors[name], None)
             within(OWNER, name, steps, 0, np.iinfo(np.uint8).max)
             coarse[name] = -STEP * steps
-        return cls(**{**tensors, **coarse, "silence": int(silence[0])})
+        return cls(**others, **coarse, silence=int(silence[0]))
 
 
 def as_saved(words: WordNgrams) -> WordNgrams:
-    """The words as they come back from a file."""
+    """Return the words as they come back from a file."""
     return WordNgrams.from_tensors(words.tensors())
 
 
@@ -228,7 +226,7 @@ def word_network(words: WordNgrams) -> Network:
     # What may follow at each root but the first, in their order: pairs at a sentence's beginning,
     # which come last among the pairs, then those after words, then triples.
     last = first_pair[-2]
-    told = [
+    following = [
         np.concatenate([pair[last:], pair[:last], triple])
         for pair, triple in (
             (words.second, words.third),
@@ -238,13 +236,13 @@ def word_network(words: WordNgrams) -> Network:
     ]
     counts = words.followers[-1:], words.followers[roots.followed], words.pair_followers
     first_way = _sums(words.ways)
-    entries = lexicon_tree.arrivals(
-        *(_sums(np.concatenate(counts)), *told),
+    arrivals = lexicon_tree.arrivals(
+        *(_sums(np.concatenate(counts)), *following),
         *(words.log_unigram, roots.after_word, first_way, _order(words)),
     )
     return Network(
         *lexicon_tree.grow(
-            *(*entries, roots.spoken, roots.back, roots.back_score),
+            *(*arrivals, roots.spoken, roots.back, roots.back_score),
             *(words.phones, _sums(words.lengths), first_way),
             *lexicon_tree.suffixes(words.phones, words.lengths),
         )
@@ -252,7 +250,7 @@ def word_network(words: WordNgrams) -> Network:
 
 
 class _Roots(NamedTuple):
-    """Root ``ANY``, that of a sentence's beginning, those after words, and those after pairs.
+    """Root ANY_CONTEXT, that of a sentence's beginning, those after words, those after pairs.
 
     Attributes:
         followed: words that have a root.
@@ -288,12 +286,12 @@ def _roots(words: WordNgrams) -> _Roots:
 
 
 def _sums(counts: np.ndarray) -> np.ndarray:
-    """Where each of so many begins, and last where they end, int32."""
+    """Return where each of so many begins, and last where they end, int32."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
 
 def _order(words: WordNgrams) -> np.ndarray:
-    """All pronunciations in the order of their phones, int32; the shorter come first."""
+    """Return all pronunciations in the order of their phones, int32; shorter ones first."""
     table = np.zeros((len(words.lengths), int(words.lengths.max())), ">i4")
     table[np.arange(table.shape[1]) < words.lengths[:, None]] = words.phones + 1
     keys = table.view(f"V{table.shape[1] * table.itemsize}").ravel()

@@ -1,11 +1,10 @@
-"""TextGrids, as Praat reads them: one interval tier, ``phones``, in the long or the short form.
+"""Formats of labels: Praat's TextGrid, and the label files of Audacity and HTK.
 
-Silence is the empty label, as the Montreal Forced Aligner has it since 2.0.
+A TextGrid has one interval tier, ``phones``, in the long or the short form. Silence is the empty
+label, as in the Montreal Forced Aligner since 2.0. Audacity and HTK have one phone a line.
 
-Label tracks of other editors: Audacity and HTK, one phone a line.
-
-Neither says how sure the recognizer is: Audacity has no place for it, and of HTK's label files
-many readers take three fields and no more.
+None of them has confidences: TextGrid and Audacity have no field for them, and many readers of
+HTK's label files accept no more than three fields.
 """
 
 from __future__ import annotations
@@ -17,19 +16,16 @@ from speechattn.segments import exact, plain, whole_edges
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Transcription
-
+    from speechattn.inference.transcription import Transcription
 
 TIER = "phones"
 _HEADER = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
-
-
 HTK_UNITS_PER_SECOND = 10_000_000  # of 100 ns
 _HTK_SPECIAL = "\"'\\"  # begin a quoted string, or an escape, anywhere in HTK's strings
 
 
 def _intervals(transcription: Transcription, silence: str) -> Iterator[tuple[str, str, str]]:
-    """Start, end and quoted label of every interval."""
+    """Yield start, end and quoted label of every interval."""
     for segment in transcription.phones:
         label = _quoted("" if segment.label == silence else segment.label)
         yield plain(exact(segment.start)), plain(exact(segment.end)), label
@@ -41,7 +37,7 @@ def _quoted(text: str) -> str:
 
 
 def textgrid(transcription: Transcription, file: str, silence: str) -> str:
-    """Praat's long text format: one interval tier, ``phones``, from 0 to the duration."""
+    """Write Praat's long text format: one interval tier, ``phones``, from 0 to the duration."""
     end = plain(exact(transcription.duration))
     lines = [
         *_HEADER,
@@ -89,7 +85,7 @@ def audacity(transcription: Transcription, file: str, silence: str) -> str:
 
 
 def lab(transcription: Transcription, file: str, silence: str) -> str:
-    """An HTK label file: start and end in units of 100 ns, label."""
+    """Write an HTK label file: start and end in units of 100 ns, label."""
     edges = whole_edges(transcription.phones, HTK_UNITS_PER_SECOND)
     return "".join(
         f"{start} {end} {htk_string(segment.label)}\n"
@@ -98,11 +94,12 @@ def lab(transcription: Transcription, file: str, silence: str) -> str:
 
 
 def htk_string(text: str) -> str:
-    """A label as HTK reads strings (The HTK Book, "String Matching").
+    """Encode a label as HTK reads strings (The HTK Book, "String Matching").
 
-    In double quotes if it is empty, holds white space, quotes, backslashes or what is not
-    printable, or begins like a number, a comment or a separator; there a backslash stands before
-    quotes and backslashes, and bytes that are not printable are three octal digits after one.
+    It is put in double quotes if it is empty, holds white space, quotes, backslashes or characters
+    that are not printable, or begins like a number, a comment or a separator. Within them, quotes
+    and backslashes follow a backslash, and bytes that are not printable are a backslash and three
+    octal digits.
     """
     odd = any(c in _HTK_SPECIAL or c.isspace() or not c.isprintable() for c in text)
     if text and not odd and (text[0].isalpha() or not text[0].isascii()):

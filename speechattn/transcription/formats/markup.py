@@ -1,4 +1,4 @@
-"""Formats of programs that play the recording beside its labels: ELAN and WebVTT.
+"""Formats of programs that play the recording along with its labels: ELAN and WebVTT.
 
 Both count in milliseconds; see :func:`speechattn.segments.whole_edges` for how times are rounded.
 """
@@ -14,10 +14,10 @@ from xml.sax.saxutils import escape
 from speechattn.segments import whole_edges
 
 if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Transcription
+    from speechattn.inference.transcription import Transcription
 
 MILLISECONDS = 1000  # a second
-DATE = "1970-01-01T00:00:00Z"  # EAF demands one; the same one keeps the same input's files the same
+DATE = "1970-01-01T00:00:00Z"  # EAF requires a date; a fixed one keeps the bytes the same
 _MIME_TYPES = {".wav": "audio/x-wav"}  # ELAN's name for it, and "unknown" for the others
 
 _EAF_HEAD = """\
@@ -45,7 +45,7 @@ _EAF_TAIL = """\
 
 
 def eaf(transcription: Transcription, file: str, silence: str) -> str:
-    """An ELAN document (EAF 3.0) with one alignable tier, ``phones``, silence included.
+    """Write an ELAN document (EAF 3.0) with one alignable tier, ``phones``, silence included.
 
     The end of an annotation and the start of the next are two time slots of one value, as ELAN
     writes them. The recording is named without its folder: ELAN finds it beside the document, or
@@ -75,12 +75,12 @@ def eaf(transcription: Transcription, file: str, silence: str) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Text between the tags of an XML document.
+    """Encode text between the tags of an XML document.
 
     Characters that XML 1.0 cannot hold in any form are written as Python escapes.
     """
-    held = (c if _in_xml(c) else c.encode("unicode_escape").decode() for c in text)
-    return escape("".join(held), {"\r": "&#13;"})  # a bare one would be read as a line feed
+    allowed = (c if _in_xml(c) else c.encode("unicode_escape").decode() for c in text)
+    return escape("".join(allowed), {"\r": "&#13;"})  # a bare one would be read as a line feed
 
 
 def _in_xml(character: str) -> bool:
@@ -92,7 +92,7 @@ def _in_xml(character: str) -> bool:
 
 
 def vtt(transcription: Transcription, file: str, silence: str) -> str:
-    """WebVTT: one cue a phone; during silence nothing is shown."""
+    """Write WebVTT: one cue for each phone; during silence nothing is shown."""
     cues = [
         f"{_vtt_time(start)} --> {_vtt_time(end)}\n{vtt_text(segment.label)}\n"
         for (start, end), segment in zip(
@@ -111,11 +111,11 @@ def _vtt_time(milliseconds: int) -> str:
 
 
 def vtt_text(text: str) -> str:
-    """A label as the text of a cue.
+    """Encode a label as the text of a cue.
 
-    Space other than the plain one, line ends above all, which would end the cue, and marks that
-    are not seen are character references. Control characters and lone surrogates, for which HTML
-    has none, are the replacement character.
+    White space other than the plain space (a line end would end the cue) and invisible marks become
+    character references. Control characters and lone surrogates, for which HTML has none, become
+    the replacement character.
     """
 
     def referenced(character: str) -> str:

@@ -1,12 +1,12 @@
-"""Output formats: a transcription as the text of a file.
+"""The output formats: a transcription as the text of a file.
 
-Times are seconds, written with the shortest decimals that give the same double back and never
+Times are in seconds, written with the fewest decimals that give the same double again, and never
 with an exponent. Formats that count in whole units (ELAN and WebVTT milliseconds, HTK 100 ns)
-round every boundary once. An end and the start that follows it are the same number in a
-transcription, so they are the same characters in the file. Probabilities have four decimals.
+round every boundary once. The end of a phone and the start of the next are the same number, so
+they are the same characters in the file. Probabilities have four decimals.
 
 Silence is the empty label in a TextGrid, no cue in WebVTT, and the silence label of the phone set
-everywhere else.
+in all other formats.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from speechattn.errors import UsageError
+from speechattn.segments import check_tiling
 from speechattn.transcription.formats.labels import audacity, lab, textgrid, textgrid_short
 from speechattn.transcription.formats.markup import eaf, vtt
 from speechattn.transcription.formats.tables import csv_text, ctm, json_text
 
 if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Transcription
+    from speechattn.inference.transcription import Transcription
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Writer:
 
     Attributes:
         suffix: of the file's name, with the dot.
-        format: ``(transcription, file, silence) -> text``; use :meth:`render`, which checks first.
+        format: function of transcription, file and silence that returns the text; call
+            :meth:`render`, which checks the transcription first.
     """
 
     suffix: str
     format: Callable[[Transcription, str, str], str]
 
     def render(self, transcription: Transcription, file: str, silence: str = "SIL") -> str:
-        """The text of the output file.
+        """Return the text of the output file.
 
         Args:
             transcription: phones that cover exactly 0 to its duration.
@@ -54,9 +56,6 @@ class Writer:
 
 def check_transcription(transcription: Transcription) -> None:
     """Check that a transcription can be written as it is; see :meth:`Writer.render`."""
-    # Imported here: it brings NumPy, and `speechattn --help` needs only the formats' names.
-    from speechattn.segments import check_tiling
-
     check_tiling(transcription.phones, transcription.duration)
     if not 0 < transcription.duration < float("inf"):
         raise ValueError(f"a duration of {transcription.duration} s cannot be written")
@@ -77,11 +76,11 @@ WRITERS: dict[str, Writer] = {
     "lab": Writer(".lab", lab),
 }
 
-POSTERIORS = {"npz": ".npz", "ark": ".ark"}  # suffixes, by kind; posterior_files.py writes them
+POSTERIORS = {"npz": ".npz", "ark": ".ark"}  # suffixes, by kind; posteriors.py writes them
 
 
 def output_suffixes(kinds: Sequence[str]) -> dict[str, str]:
-    """The suffixes of output files, by kind: a format or a kind of posteriors.
+    """Return the suffixes of output files, by kind: a format or a kind of posteriors.
 
     Raises:
         UsageError: if a kind is unknown, none is named, or two would be written to one file.

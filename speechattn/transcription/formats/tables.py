@@ -1,4 +1,4 @@
-"""Formats of one record a phone, with its confidence: CTM, JSON and CSV."""
+"""Formats with one record for each phone and its confidence: CTM, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import io
 import json
 import os
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechattn.segments import exact, plain
 
 if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Transcription
+    from speechattn.inference.transcription import Transcription
     from speechattn.segments import Segment
 
 PROBABILITY_DECIMALS = 4
 
 
-def phone_records(transcription: Transcription) -> list[dict]:
-    """The phones as JSON values: label, start and end (s), confidence.
+def phone_records(transcription: Transcription) -> list[dict[str, Any]]:
+    """Return the phones as JSON values: label, start and end (s), confidence.
 
-    Where alternatives were asked for, also those: a list of label and probability.
+    A phone with alternatives also has a list of their labels and probabilities.
     """
     return [_record(segment) for segment in transcription.phones]
 
 
-def _record(segment: Segment) -> dict:
-    record = {
+def _record(segment: Segment) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "label": segment.label,
         "start": float(segment.start),
         "end": float(segment.end),
@@ -42,7 +42,7 @@ def _record(segment: Segment) -> dict:
 
 
 def ctm_field(text: str) -> str:
-    """A name as one field of a line; ``urllib.parse.unquote_to_bytes`` undoes it.
+    """Encode a name as one field of a line; ``urllib.parse.unquote_to_bytes`` decodes it.
 
     Percent-encoded are white space, which separates fields; control characters; ``%`` itself;
     a ``;`` at the beginning, which would make the line a comment; and bytes of a file name that
@@ -64,15 +64,15 @@ def ctm_field(text: str) -> str:
 
 
 def utterance_name(file: str) -> str:
-    """The recording's relative path without its suffix: ``a/b.wav`` → ``a/b``."""
+    """Return the recording's relative path without its suffix: ``a/b.wav`` → ``a/b``."""
     path = PurePosixPath(file)
     return os.fspath(path.parent / path.stem)
 
 
 def ctm(transcription: Transcription, file: str, silence: str) -> str:
-    """NIST CTM: ``utterance channel start duration symbol confidence`` a line, channel 1.
+    """Write NIST CTM, lines of ``utterance channel start duration symbol confidence``, channel 1.
 
-    The utterance is the relative path without suffix, made one field by :func:`ctm_field`. Start
+    The utterance is the relative path without suffix, encoded by :func:`ctm_field`. Start
     and duration add up to the next start exactly, as decimals.
     """
     utterance = ctm_field(utterance_name(file))
@@ -85,9 +85,9 @@ def ctm(transcription: Transcription, file: str, silence: str) -> str:
 
 
 def json_text(transcription: Transcription, file: str, silence: str) -> str:
-    """A JSON object: file, duration (s), sample_rate (Hz) and the list of phones.
+    r"""Write a JSON object: file, duration (s), sample_rate (Hz) and the list of phones.
 
-    ASCII only: bytes of a file name that are not UTF-8 appear as ``\\udc80`` to ``\\udcff``
+    ASCII only: bytes of a file name that are not UTF-8 appear as ``\udc80`` to ``\udcff``
     (Python's ``surrogateescape``; ``os.fsencode`` gives the name back).
     """
     values = {
@@ -96,14 +96,14 @@ def json_text(transcription: Transcription, file: str, silence: str) -> str:
         "sample_rate": int(transcription.sample_rate),
     }
     head = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}")
-    # Phone by phone: with an indent, json makes a string of every number, and hours have many.
+    # Phone by phone: with an indent, json makes a string of every token, and hours have many.
     phones = (json.dumps(_record(p), indent=1, allow_nan=False) for p in transcription.phones)
     indented = (text.replace("\n", "\n  ") for text in phones)
     return f'{head},\n "phones": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
 
 
 def csv_text(transcription: Transcription, file: str, silence: str) -> str:
-    """Comma-separated values with the header ``start,end,label,confidence``, times in seconds."""
+    """Write comma-separated values: ``start,end,label,confidence``, times in seconds."""
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(["start", "end", "label", "confidence"])

@@ -1,6 +1,7 @@
-"""The Ray cluster that a run uses: joined if there is one, started on this machine if asked for.
+"""The Ray cluster of a run: joined, or started on this machine; what its machines must share.
 
-What the machines of a cluster must have in common, and how a worker on one of them looks.
+Every worker checks that it sees the same recordings, output folder, model and versions as its
+caller (:class:`Shared`).
 """
 
 from __future__ import annotations
@@ -21,35 +22,33 @@ from typing import Any
 
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.inference.model_files import find_model, model_digest
-from speechattn.transcription.run_record import LOCK
 from speechattn.transcription.workers.worker import Do, Failed, Ready
 
-LOCAL = "local"  # instead of an address: a cluster of this process, on this machine
+LOCAL = "local"  # in place of an address: a cluster of this process, on this machine
 CONNECT_SECONDS = 10.0  # for a machine to answer at all
-STORE_BYTES = 100_000_000  # for Ray's shared memory on this machine; what we send is small
-# Ray looks at these when it is imported.
+STORE_BYTES = 100_000_000  # of Ray's shared memory on this machine; our messages are small
+# Variables that Ray reads when it is imported.
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing to its makers
-    "RAY_NUM_REDIS_GET_RETRIES": "3",  # at joining a cluster
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or it warns of what it will do with GPUs one day
+    "RAY_USAGE_STATS_ENABLED": "0",  # sends nothing to its makers
+    "RAY_NUM_REDIS_GET_RETRIES": "3",  # attempts to join a cluster
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # avoids a warning about a future change
 }
 _OWN = {  # for a cluster of this process
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # at 127.0.0.1, which nobody else can reach
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # at 127.0.0.1, which no other machine can reach
     "RAY_worker_niceness": "0",  # Ray's 15 lets everything else on the machine go first
 }
-# What a client of HTTP/2, and so of gRPC, says first, and the kind of the frame that is the answer.
+# First message of a client of HTTP/2, and so of gRPC, and the kind of frame that answers it.
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _SETTINGS = 4
-
 
 _WAY_OUT = "all machines of the cluster need the same folders under the same paths"
 
 
 def import_ray(address: str) -> Any:
-    """The module, quiet.
+    """Import Ray so that it prints nothing.
 
     Args:
-        address: of the cluster that it is for.
+        address: of the cluster that will be joined.
 
     Raises:
         UsageError: if it is not installed.
@@ -67,11 +66,21 @@ def import_ray(address: str) -> Any:
 
 @contextlib.contextmanager
 def connected(ray: Any, address: str, cores: int) -> Iterator[None]:
-    """Belong to a cluster; where this process does already, to that one."""
+    """Join a cluster for the block; keep the one that this process belongs to already.
+
+    Args:
+        ray: the module.
+        address: of the cluster.
+        cores: of a cluster that is started on this machine.
+
+    Raises:
+        UsageError: if the address is invalid.
+        SpeechattnError: if the cluster cannot be joined.
+    """
     if ray.is_initialized():
         yield
         return
-    options = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == LOCAL:
         options |= {
             "num_cpus": cores,
@@ -96,18 +105,17 @@ def connected(ray: Any, address: str, cores: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_standard_output() -> Iterator[None]:
-    """Drop what is printed: Ray prints a page there for each worker that dies, and offers no way to
-    keep it from that."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    """Drop what is printed: Ray prints a page for each worker that dies, without a switch."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 
 
 def _check_reachable(address: str) -> None:
-    """Find out soon whether there is anything; Ray itself takes minutes.
+    """Find out soon whether a cluster answers; Ray itself takes minutes.
 
     Raises:
-        UsageError: if it is no address.
-        SpeechattnError: if nobody answers.
+        UsageError: if the address is invalid.
+        SpeechattnError: if no cluster answers.
     """
     host, _, port = address.rpartition(":")
     if "/" in address or not host or not (port.isascii() and port.isdigit() and int(port) < 65536):
@@ -134,16 +142,16 @@ def _check_reachable(address: str) -> None:
 
 @contextlib.contextmanager
 def _no_standard_error() -> Iterator[None]:
-    """Send what Ray's own code says while it tries to join nowhere; the error says it after that."""
+    """Drop what Ray's native code prints while it tries to join; its error says the same."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    standard_error = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
 
 
 def _first_line(error: Exception) -> str:
@@ -151,11 +159,14 @@ def _first_line(error: Exception) -> str:
 
 
 def worker_class() -> type:
-    """The class of the actors. Ray sends its code along, so that it also says what is wrong where
-    this package is missing or another; so it may use nothing of this module before it has looked."""
+    """Return the class of the actors.
+
+    Ray sends its code to the workers, so that it can report that this package is missing there or
+    has another version. Until it has checked that, it may use nothing of this module.
+    """
 
     class SpeechattnWorker:
-        def begin(self, version, path, message):
+        def begin(self, version: str, path: list[str], message: bytes) -> str | bytes:
             import platform
             import sys
 
@@ -169,12 +180,13 @@ def worker_class() -> type:
                     f"speechattn on {platform.node()} is version {__version__} and here {version}; "
                     "install the same on all machines"
                 )
-            pass
+            from speechattn.transcription.workers.ray_cluster import begin
 
             self._do, answer = begin(message)
             return answer
 
-        def do(self, task):
+        def do(self, task: object) -> object:
+            assert self._do is not None, "begin() has failed"
             return self._do(task, lambda share: None)
 
     return SpeechattnWorker
@@ -182,16 +194,17 @@ def worker_class() -> type:
 
 @dataclass(frozen=True)
 class Shared:
-    """What a worker must see as its caller does.
+    """What a worker must see as its caller sees it.
 
     Attributes:
-        folder: that relative paths begin at; the worker's current folder.
+        folder: current folder, where relative paths begin.
         inputs: files and folders.
         sample: one of the recordings, and its size in bytes.
-        output_dir: of the results.
+        output_dir: folder for the results.
         model: name or folder.
         digest: of the model.
-        torch: its version, on which the last bits of what comes out depend.
+        torch: version of PyTorch, on which the last bits of the results depend.
+        lock: name of the lock file in ``output_dir``.
     """
 
     folder: str
@@ -201,49 +214,56 @@ class Shared:
     model: str
     digest: str
     torch: str
+    lock: str
 
     def mark(self) -> str:
-        """Leave a word in the output folder's lock file by which workers know it; gives the word.
+        """Write a mark into the output folder's lock file, by which workers recognise the folder.
 
-        Words of earlier runs stay: other shards may be at work.
+        Marks of earlier runs stay: other shards may be at work.
+
+        Returns:
+            The mark.
 
         Raises:
             OSError: if it cannot be written.
         """
-        word = uuid.uuid4().hex
+        mark = uuid.uuid4().hex
         folder = Path(self.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / LOCK, "a") as file:
-            file.write(f"{word}\n")
-        return word
+        with (folder / self.lock).open("a") as file:
+            file.write(f"{mark}\n")
+        return mark
 
-    def look(self, word: str) -> None:
-        """Look whether all is the same here.
+    def check(self, mark: str) -> None:
+        """Check that this machine sees the same, and make ``folder`` the current one.
+
+        Args:
+            mark: from :meth:`mark`.
 
         Raises:
-            SpeechattnError: if something is not.
-            ModelError: if the model is not there.
+            SpeechattnError: if something differs.
+            ModelError: if the model is missing.
         """
         paths = (*self.inputs, self.output_dir, self.model)
         try:
             os.chdir(self.folder)
         except OSError:
             if not all(map(os.path.isabs, paths)):
-                raise SpeechattnError(f"{self.folder}: {_not_there()}; {_WAY_OUT}") from None
+                raise SpeechattnError(f"{self.folder}: {_missing()}; {_WAY_OUT}") from None
         for path in self.inputs:
-            if not os.path.exists(path):
-                raise SpeechattnError(f"{path}: {_not_there()}; {_WAY_OUT}")
+            if not os.path.exists(path):  # noqa: PTH110 - false without permission
+                raise SpeechattnError(f"{path}: {_missing()}; {_WAY_OUT}")
         if self.sample and _size(self.sample[0]) != self.sample[1]:
-            raise SpeechattnError(f"{self.sample[0]}: {_another()}; {_WAY_OUT}")
-        if word not in _words(Path(self.output_dir, LOCK)):
-            raise SpeechattnError(f"{self.output_dir}: {_another()}; {_WAY_OUT}")
+            raise SpeechattnError(f"{self.sample[0]}: {_different()}; {_WAY_OUT}")
+        if mark not in _words(Path(self.output_dir, self.lock)):
+            raise SpeechattnError(f"{self.output_dir}: {_different()}; {_WAY_OUT}")
         if not os.access(self.output_dir, os.W_OK):
             raise SpeechattnError(
                 f"{self.output_dir}: cannot be written on {platform.node()}; give its users there "
                 "the right to"
             )
         if model_digest(find_model(self.model)) != self.digest:
-            raise SpeechattnError(f"{self.model}: {_another()}; copy the model there")
+            raise SpeechattnError(f"{self.model}: {_different()}; copy the model there")
         if (torch := _torch()) != self.torch:
             raise SpeechattnError(
                 f"PyTorch on {platform.node()} is {torch} and here {self.torch}; install the same "
@@ -257,41 +277,45 @@ def shared_by(
     output_dir: str | Path,
     model: str | Path,
     digest: str,
+    *,
+    lock: str,
 ) -> Shared:
-    """What this process sees.
+    """Return what this process sees.
 
     Args:
         inputs: files and folders, as they were given.
         sample: one of the recordings.
-        output_dir: of the results.
+        output_dir: folder for the results.
         model: name or folder.
         digest: of the model.
+        lock: name of the lock file in ``output_dir``.
     """
     size = _size(str(sample)) if sample else None
     return Shared(
-        os.getcwd(),
+        str(Path.cwd()),
         tuple(map(str, inputs)),
         None if size is None else (str(sample), size),
         str(output_dir),
         str(model),
         digest,
         _torch(),
+        lock,
     )
 
 
 def begin(message: bytes) -> tuple[Do | None, bytes]:
-    """What a worker does first: it looks and loads the model.
+    """Set up a worker: check what it sees and load the model.
 
     Args:
-        message: the pickled setup, what is shared or None, and its word.
+        message: pickle of the setup, of what is shared or None, and of its mark.
 
     Returns:
         The function for tasks, and the pickled answer to the caller.
     """
     try:
-        setup, shared, word = pickle.loads(message)
+        setup, shared, mark = pickle.loads(message)
         if shared:
-            shared.look(word)
+            shared.check(mark)
         do, facts = setup()
     except SpeechattnError as error:
         return None, pickle.dumps(Failed(error))
@@ -306,19 +330,19 @@ def _words(path: Path) -> list[str]:
 
 
 def _torch() -> str:
-    return metadata.version("torch").partition("+")[0]  # without what it was built for
+    return metadata.version("torch").partition("+")[0]  # without the device it was built for
 
 
 def _size(path: str) -> int | None:
     try:
-        return os.stat(path).st_size
+        return Path(path).stat().st_size
     except OSError:
         return None
 
 
-def _not_there() -> str:
+def _missing() -> str:
     return f"is not there on {platform.node()}"
 
 
-def _another() -> str:
+def _different() -> str:
     return f"is another one on {platform.node()}, or none"

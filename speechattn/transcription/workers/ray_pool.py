@@ -1,13 +1,15 @@
 """Many tasks, done by the workers of a Ray cluster: ``--ray ADDRESS``.
 
-:class:`RayWorkers` is used as :class:`~speechattn.transcription.workers.pool.ProcessPool` is, so that all else of a batch
-stays the same. A worker is a Ray actor that holds the model; it gets one task at a time, as it
-becomes free. One that dies, alone or with its machine, is replaced, and its task is done once more
-by whichever is free first; if that one dies as well, the task has failed.
+:class:`RayPool` is used as :class:`~speechattn.transcription.workers.pool.ProcessPool` is, so that
+everything else of a batch stays the same. A worker is a Ray actor that has loaded the model; it
+gets one task at a time, as it becomes free. One that dies, alone or with its machine, is replaced,
+and its task is done once more by the first worker that is free; if that one dies as well, the task
+has failed.
 
 All machines of the cluster see the recordings and the output folder under the same paths, and have
-the same version of this package and the same model. Each worker looks (:class:`Shared`) before it
-takes a task. Nothing but the given cluster is spoken to.
+the same version of this package and the same model. Each worker checks this
+(:class:`~speechattn.transcription.workers.ray_cluster.Shared`) before it takes a task. Only the
+given cluster is contacted.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ from speechattn.transcription.workers.ray_cluster import (
 )
 from speechattn.transcription.workers.worker import Failed, Ready, WorkerDied, WorkerInit
 
-START_SECONDS = 300.0  # for the next worker to start where none is at work
-# A task whose worker died waits so long: the others on a machine that is lost die one by one.
+START_SECONDS = 300.0  # for the next worker to start while none is at work
+# A task whose worker died waits so long: the workers of a lost machine die one by one.
 AGAIN_SECONDS = 5.0
-END_SECONDS = 10.0  # for a worker to end that is told to
+END_SECONDS = 10.0  # for a worker to end after it was killed
 
 
 class RayPool:
@@ -45,14 +47,14 @@ class RayPool:
         setup: what every worker calls first; can be pickled.
         address: ``HOST:PORT`` of the cluster, ``auto`` for the one that this machine belongs to, or
             ``local``.
-        count: of workers; 0 for what the cluster has room for.
-        most: there are no more workers than that.
+        count: number of workers; 0 for as many as the cluster has room for.
+        most: maximum of that number; None for no maximum.
         threads: cores for each worker.
-        gpus: for each worker.
+        gpus: GPUs for each worker.
         shared: what each worker must see as this process sees it; None for nothing.
 
     Attributes:
-        facts: what the setup tells, once the block has begun.
+        facts: what the setup returns about a worker, once the block has begun.
         running: number → task, of those under way; after the block, of those given up.
 
     Raises:
@@ -71,26 +73,26 @@ class RayPool:
         threads: int = 1,
         gpus: int = 0,
         shared: Shared | None = None,
-    ):
+    ) -> None:
         self._setup, self._address, self._shared = setup, address, shared
         self._count, self._most, self._threads, self._gpus = count, most, threads, gpus
         self._stack = contextlib.ExitStack()
-        self._starting: dict = {}  # reference to what it answers → worker
-        self._busy: dict = {}  # reference to what comes of a task → worker, number
-        self._free: list = []
+        self._starting: dict[Any, Any] = {}  # reference to its answer → worker
+        self._busy: dict[Any, tuple[Any, int]] = {}  # reference to a value → worker, task number
+        self._free: list[Any] = []
         self._deaths: dict[int, int] = {}
-        self.facts: dict = {}
+        self.facts: dict[str, Any] = {}
         self.running: dict[int, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> RayPool:
         with contextlib.ExitStack() as stack:
             self._ray = import_ray(self._address)
             cores = max(num_usable_cores(), self._count * max(1, self._threads))
             stack.enter_context(no_standard_output())
             stack.enter_context(connected(self._ray, self._address, cores))
             stack.callback(self._end_workers)
-            word = self._shared.mark() if self._shared else None
-            self._begin = pickle.dumps((self._setup, self._shared, word))
+            mark = self._shared.mark() if self._shared else None
+            self._begin = pickle.dumps((self._setup, self._shared, mark))
             self._class = self._ray.remote(worker_class())
             for _ in range(self._size()):
                 self._start()
@@ -117,20 +119,22 @@ class RayPool:
         return count if self._most is None else max(1, min(count, self._most))
 
     def run(self, tasks: Iterable[Any], report: Report | None = None) -> Iterator[tuple[int, Any]]:
-        """Do tasks; once.
+        """Do tasks; may be called once.
 
         Args:
             tasks: taken as workers become free and values are collected.
-            report: is told of nothing: workers say when a task is done, and not how far they are.
+            report: never called: workers report when a task is done, and nothing before.
 
         Yields:
-            Number of a task, from 0, and its value, or :class:`~speechattn.transcription.workers.worker.WorkerDied`.
+            Number of a task, from 0, and its value, or
+            :class:`~speechattn.transcription.workers.worker.WorkerDied`.
         """
-        numbered, again, more = enumerate(tasks), deque(), True
+        numbered, more = enumerate(tasks), True
+        again: deque[tuple[float, int, Any]] = deque()  # earliest time, number, task
         while True:
             while self._free and (again or more):
                 number = None
-                if again and (again[0][0] <= time.monotonic()):
+                if again and again[0][0] <= time.monotonic():
                     _, number, task = again.popleft()
                 elif more:
                     number, task = next(numbered, (None, None))
@@ -156,18 +160,26 @@ class RayPool:
                 yield number, value[0]
 
     def _next(self, until: float | None = None) -> Any:
-        """Wait for a worker that has started or a task that has been done; None if neither has
-        ``until`` then, a time of the monotonic clock."""
+        """Wait for a worker that has started or a task that has been done.
+
+        Args:
+            until: time of the monotonic clock at which to give up; None for no such time.
+
+        Returns:
+            Reference to the worker's answer; None at ``until``.
+
+        Raises:
+            SpeechattnError: if no worker is left, or none starts.
+        """
         waited = [*self._busy, *self._starting]
+        timeout = None if self._busy else START_SECONDS
         if until is not None:
             timeout = max(0.0, until - time.monotonic())
-        else:
-            timeout = None if self._busy else START_SECONDS
         if waited:
             ready, _ = self._ray.wait(waited, num_returns=1, timeout=timeout)
             if ready:
                 return ready[0]
-        elif until is not None:
+        elif until is not None and timeout is not None:
             time.sleep(timeout)
         if until is not None:
             return None
@@ -193,7 +205,7 @@ class RayPool:
         self._starting[worker.begin.remote(__version__, list(sys.path), self._begin)] = worker
 
     def _started(self, reference: Any) -> None:
-        """Take in a worker that has started, or do without one that died."""
+        """Add a worker that has started to those that are free; one that died is dropped."""
         worker = self._starting.pop(reference)
         try:
             answer = self._ray.get(reference)
@@ -219,8 +231,8 @@ class RayPool:
                 )
         self._free.append(worker)
 
-    def _value(self, reference: Any) -> tuple[int, tuple | None]:
-        """Number of a task and, in a tuple, what came of it; None if it is to be done again."""
+    def _value(self, reference: Any) -> tuple[int, tuple[Any] | None]:
+        """Return the number of a task and, in a tuple, its value; None if it is to be repeated."""
         worker, number = self._busy.pop(reference)
         try:
             value = (self._ray.get(reference),)
@@ -238,7 +250,7 @@ class RayPool:
         return number, (WorkerDied(f"{reason}, {ATTEMPTS} times"),)
 
     def _end_workers(self) -> None:
-        """End all; those at work are waited for, lest they write what is then cleared away."""
+        """End all workers; wait for those at work, so that they write nothing afterwards."""
         at_work = list(self._busy)
         for worker in (*self._starting.values(), *self._free, *(w for w, _ in self._busy.values())):
             self._ray.kill(worker)

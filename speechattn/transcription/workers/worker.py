@@ -1,9 +1,9 @@
-"""What a worker process does: it takes tasks from its caller one after the other and answers.
+"""The program of a worker process: it takes lists of tasks from its caller and answers.
 
-Caller and worker talk in pickles, each other's and nobody else's, over standard input and output.
-The worker gets a *setup*, which it calls once and which gives it the function for its tasks and a
-dictionary of facts; then lists of tasks, until its caller closes the pipe. It answers with
-:class:`Ready` or :class:`Failed`, then for each list any number of :class:`Progress` and one
+Caller and worker exchange pickles over standard input and output, only with each other. The worker
+first gets a *setup*. It calls it once, and gets the function for its tasks and a dictionary of
+facts. Then come lists of tasks, until the caller closes the pipe. The worker answers with
+:class:`Ready` or :class:`Failed`, then for each list with any number of :class:`Progress` and one
 :class:`Done`.
 """
 
@@ -24,28 +24,33 @@ from typing import Any, BinaryIO, NoReturn
 from speechattn.errors import SpeechattnError
 from speechattn.process import start_own_process
 
-# A function for tasks: takes one, and another function to tell of its progress, from 0 to 1.
+# The function for tasks: takes one, and a function that is called with its progress, from 0 to 1.
 Do = Callable[[Any, Callable[[float], None]], Any]
-WorkerInit = Callable[[], tuple[Do, dict]]
+WorkerInit = Callable[[], tuple[Do, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The worker takes tasks."""
+    """The worker takes tasks now."""
 
-    facts: dict
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The setup failed in a way that the user can do something about."""
+    """The setup failed for a reason that the user can remove."""
 
     error: SpeechattnError
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a task of the list has been done, from 0 to 1."""
+    """Progress within a task.
+
+    Attributes:
+        number: index of the task in its list.
+        share: how much of it has been done, from 0 to 1.
+    """
 
     number: int
     share: float
@@ -53,13 +58,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of the tasks of a list."""
+    """The values of a list of tasks, in its order."""
 
-    values: list
+    values: list[Any]
 
 
 def work() -> NoReturn:
-    """Serve the caller until it closes the pipe, or is no more; ends the process."""
+    """Serve the caller until it closes the pipe or ends; then end this process."""
     status = 1
     try:
         start_own_process()
@@ -67,9 +72,9 @@ def work() -> NoReturn:
         status = 0
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else 1
-    except BaseException:  # noqa: BLE001 - the caller finds this process ended, people find why
-        traceback.print_exc()
-    # At once: the thread that listens stands in the way of an orderly end.
+    except BaseException:
+        traceback.print_exc()  # the caller only finds that this process has ended
+    # At once: the thread that reads tasks cannot be stopped in an orderly way.
     sys.stderr.flush()
     os._exit(status)
 
@@ -78,61 +83,66 @@ def _serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who ends its workers
     answers = _keep_standard_output()
     tasks: queue.SimpleQueue = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, tasks), daemon=True).start()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
 
-    def say(message: object) -> None:
+    def send(message: object) -> None:
         try:
             pickle.dump(message, answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()
-        except BrokenPipeError:  # the caller is no more
+        except BrokenPipeError:  # the caller has ended
             os._exit(1)
 
     setup: WorkerInit = tasks.get()
     try:
         do, facts = setup()
     except SpeechattnError as error:
-        say(Failed(error))
+        send(Failed(error))
         return
-    say(Ready(facts))
+    send(Ready(facts))
     while True:
-        say(Done(do_all(do, tasks.get(), lambda number, share: say(Progress(number, share)))))
+        send(Done(do_all(do, tasks.get(), lambda number, share: send(Progress(number, share)))))
 
 
-def do_all(do: Do, tasks: Sequence[Any], report: Callable[[int, float], None]) -> list:
-    """Do tasks: several together, where the function has a method ``several`` for that.
+def do_all(do: Do, tasks: Sequence[Any], report: Callable[[int, float], None]) -> list[Any]:
+    """Do tasks: together if the function has a method ``several``, otherwise one by one.
 
     Args:
-        do: the function.
+        do: the function for tasks.
         tasks: one or more.
-        report: is told the number of a task and how much of it has been done.
+        report: called with the index of a task and the share of it that is done.
 
     Returns:
-        What came of each.
+        The value of each task.
     """
-    if len(tasks) > 1 and hasattr(do, "several"):
-        return do.several(tasks, report)
+    several = getattr(do, "several", None)
+    if len(tasks) > 1 and several is not None:
+        return several(tasks, report)
     return [do(task, functools.partial(report, number)) for number, task in enumerate(tasks)]
 
 
 def _keep_standard_output() -> BinaryIO:
-    """The pipe to the caller; whatever else is printed in this process goes to standard error."""
+    """Return the pipe to the caller; what this process prints goes to standard error from now."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers
 
 
-def _listen(source: BinaryIO, tasks: queue.SimpleQueue) -> None:
-    """Hand on what comes. At its end nobody waits for this process: it leaves at once."""
+def _receive(source: BinaryIO, tasks: queue.SimpleQueue) -> None:
+    """Put what comes into the queue. At its end, end this process at once: no caller is left."""
     while True:
         try:
             task = pickle.load(source)
-        except BaseException:  # noqa: BLE001 - the end, or the middle of what a dying caller wrote
-            os._exit(1)
+        except BaseException:
+            os._exit(1)  # the end, or a message that a dying caller has not written in full
         tasks.put(task)
 
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """In the place of a task's value: its worker died, each time."""
+    """Stands for the value of a task: its worker died, at each attempt.
+
+    Attributes:
+        reason: how the worker ended, a part of a sentence.
+    """
 
     reason: str

@@ -126,7 +126,10 @@ def test_gradients_of_a_bias(window, lengths):
 def test_a_bias_that_learns_alone():
     q, k, v = tensors(1, 90, dtype=torch.float64)
     bias = random_bias(2, 4, 2, dtype=torch.float64).requires_grad_()
-    function = lambda b: truncated_attention(q, k, v, 4, 2, bias=b)[:, :40]
+
+    def function(b):
+        return truncated_attention(q, k, v, 4, 2, bias=b)[:, :40]
+
     assert torch.autograd.gradcheck(function, [bias], fast_mode=True)
 
 
@@ -178,7 +181,7 @@ def test_sequences_laid_end_to_end_and_their_gradients(biased):
     bias = random_bias(2, 9, 4) if biased else None
 
     def laid(q, k, v, left, right, bias=None):
-        return autograd.attend(q, k, v, left, right, sizes=sizes, bias=bias)
+        return autograd.attend(q, k, v, left, right, concatenated=sizes, bias=bias)
 
     def alone(q, k, v, left, right, bias=None):
         parts = zip(*(x.split(sizes, 1) for x in (q, k, v)))

@@ -25,13 +25,13 @@ def at(array):
 
 
 @numba.njit
-def weigh(scores, keys, low, high, top, total, change):
-    primitives.weigh(scores, keys, low, high, top, total, change)
+def softmax_step(scores, keys, low, high, top, total, change):
+    primitives.softmax_step(scores, keys, low, high, top, total, change)
 
 
 @numba.njit
-def turn(out, a, row, rows, size, factor):
-    primitives.turn(out, a, row, rows, size, np.float32(factor))
+def transpose_rows(out, a, row, rows, size, factor):
+    primitives.transpose_rows(out, a, row, rows, size, np.float32(factor))
 
 
 @numba.njit
@@ -40,8 +40,8 @@ def scale_row(out, a, count, half, factor):
 
 
 @numba.njit
-def widen(out, a, count):
-    primitives.widen(out, a, count)
+def widen_bf16(out, a, count):
+    primitives.widen_bf16(out, a, count)
 
 
 @numba.njit
@@ -73,7 +73,7 @@ def test_products(rows, vectors, n, begin, turned):
 def test_turning(rows):
     a = table(rows, 3 * LANES)
     out = np.zeros((3 * LANES, LANES), np.float32)
-    turn(at(out), at(a), a.strides[0], rows, 3 * LANES, 2.0)
+    transpose_rows(at(out), at(a), a.strides[0], rows, 3 * LANES, 2.0)
     np.testing.assert_array_equal(out[:, :rows], 2 * a.T)
     assert (out[:, rows:] == 2 * a[:1].T).all()
 
@@ -88,7 +88,9 @@ def test_powers_of_two_and_a_softmax_in_two_parts():
     top[:] = -np.inf
     for part in range(2):
         shift = 70 * part
-        weigh(at(scores[part]), 70, low - shift, high - shift, at(top), at(total), at(change))
+        softmax_step(
+            at(scores[part]), 70, low - shift, high - shift, at(top), at(total), at(change)
+        )
         if part == 0:
             assert (change == 0).all()
     np.testing.assert_allclose(top, whole.max(0), rtol=1e-6)
@@ -107,7 +109,7 @@ def test_bfloat16_as_pytorch_rounds_it():
     found = torch.from_numpy(half.view(np.int16)).view(torch.bfloat16)
     torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
     back = np.zeros_like(a)
-    widen(at(back), at(half), len(a))
+    widen_bf16(at(back), at(half), len(a))
     np.testing.assert_array_equal(back, expected.float().numpy())
 
 

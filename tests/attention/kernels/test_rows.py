@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.rows import can_rotate, convolved, is_offered, rotated
+from speechattn.attention.kernels.rows import (
+    can_rotate,
+    convolve_silu,
+    is_offered,
+)
+from speechattn.attention.kernels.rows import (
+    rotate as rotate_rows,
+)
 from speechattn.attention.positions import rotate, rotation
 from speechattn.encoder.layers import Convolution
 
@@ -32,7 +39,7 @@ def test_convolutions_of_sequences_laid_end_to_end(sizes, before, after, channel
     x, weight, bias = numbers(sum(sizes), channels), numbers(taps, channels), numbers(channels)
     size = np.array(sizes)
     first = size.cumsum() - size
-    found = convolved(x, weight, bias, before, np.stack([first, size, first, size], 1))
+    found = convolve_silu(x, weight, bias, before, np.stack([first, size, first, size], 1))
     for part, one in zip(x.split(sizes), found.split(sizes)):
         if len(part) == 0:  # PyTorch cannot
             continue
@@ -43,7 +50,7 @@ def test_convolutions_of_sequences_laid_end_to_end(sizes, before, after, channel
 
 def test_a_silu_far_from_zero():
     bias = torch.tensor([-1e30, -200.0, -88.0, -20.0, 0.0, 20.0, 88.0, 1e30] * LANES)
-    found = convolved(
+    found = convolve_silu(
         torch.zeros(1, len(bias)), torch.ones(1, len(bias)), bias, 0, np.array([[0, 1, 0, 1]])
     )
     torch.testing.assert_close(found[0], F.silu(bias), rtol=1e-6, atol=1e-6)
@@ -56,7 +63,7 @@ def test_rotations(sizes, heads, first):
     together = numbers(1, sum(sizes), 3 * heads, d)
     before = together.clone()
     with torch.no_grad():
-        found = rotated(together[:, :, : 2 * heads], cos, sin, sizes)
+        found = rotate_rows(together[:, :, : 2 * heads], cos, sin, sizes)
     assert torch.equal(together, before)  # whoever sees the projection sees it as it was
     parts = zip(found.split(sizes, 1), before[:, :, : 2 * heads].split(sizes, 1))
     for one, part in parts:
@@ -72,7 +79,7 @@ def test_rotations_that_are_left_to_pytorch():
         x = numbers(1, 5, 2 * LANES, 2).mT
         assert can_rotate(x, x, x)
         cos, sin = (y.float() for y in rotation(torch.arange(5)[:, None], 2 * LANES))
-        torch.testing.assert_close(rotated(x, cos, sin, [5]), rotate(x, cos, sin))
+        torch.testing.assert_close(rotate_rows(x, cos, sin, [5]), rotate(x, cos, sin))
     assert not can_rotate(x, x, x)
 
 
@@ -86,7 +93,7 @@ def test_not_where_gradients_are_wanted():
 def test_rows_of_another_width_than_the_weights_are_named():
     x, weight = numbers(5, 2 * LANES), numbers(3, LANES)
     with pytest.raises(ValueError, match=rf"x: shape \(5, {2 * LANES}\)"):
-        convolved(x, weight, weight[0], 1, np.array([[0, 5, 0, 5]]))
+        convolve_silu(x, weight, weight[0], 1, np.array([[0, 5, 0, 5]]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

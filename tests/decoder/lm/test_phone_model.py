@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechattn.decoder.lm.phone_model import SMALLEST_PRIOR, PhoneModel
 from speechattn.errors import ConfigError, CorpusError, ModelError
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 
 FORBIDDEN = -math.inf
 
@@ -21,7 +21,7 @@ def runs_of(*lengths):
     """Contiguous runs from (phone, frames) pairs."""
     runs, start = [], 0
     for phone, length in lengths:
-        runs.append(FrameRun(phone, start, start + length))
+        runs.append(FrameSegment(phone, start, start + length))
         start += length
     return runs
 
@@ -104,7 +104,7 @@ def test_phone_without_examples_lasts_as_phones_do():
 
 
 def test_gap_separates():
-    gap = [FrameRun(0, 0, 5), FrameRun(1, 6, 9), FrameRun(2, 9, 12)]
+    gap = [FrameSegment(0, 0, 5), FrameSegment(1, 6, 9), FrameSegment(2, 9, 12)]
     model = learn([gap, runs_of((0, 4), (2, 4))], smoothing=0.0)
     assert model.log_bigram[0, 1] == FORBIDDEN
     assert model.log_bigram[0, 2] == 0
@@ -118,7 +118,7 @@ def test_gap_separates():
         ([runs_of((0, 3)), runs_of((0, 3), (3, 2))], "utterance 2: .*outside 0 to 2"),
         ([runs_of((-1, 3))], "outside 0 to 2"),
         ([runs_of((0, 3), (1, 0))], "empty"),
-        ([[FrameRun(0, 0, 5), FrameRun(1, 4, 9)]], "overlaps"),
+        ([[FrameSegment(0, 0, 5), FrameSegment(1, 4, 9)]], "overlaps"),
     ],
 )
 def test_bad_labels(sequences, message):

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from speechattn.decoder.lm.ngrams import count_ngrams, estimate_ngrams
+from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.options import DecoderOptions
-from speechattn.segments import FrameRun
+from speechattn.segments import FrameSegment
 from support.word_lms import best_reading
 
 FLOOR = -1000.0
@@ -121,7 +121,7 @@ def every_segmentation(num_frames, num_phones, start=0):
     for end in range(start + 1, num_frames + 1):
         for phone in range(num_phones):
             for rest in every_segmentation(num_frames, num_phones, end):
-                yield [FrameRun(phone, start, end), *rest]
+                yield [FrameSegment(phone, start, end), *rest]
 
 
 def segmental_viterbi(log_posteriors, model, options):

@@ -10,21 +10,22 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import study_checks as tasks
+from support import pool_tasks as tasks
 from support.recordings import needs_posix
 
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.transcription.workers.pool import AHEAD, Grouping, InProcessPool, ProcessPool
+from speechattn.transcription.workers.grouping import Grouping
+from speechattn.transcription.workers.pool import AHEAD, InProcessPool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
 
-def crew(kind: type, setup):
+def pool(kind: type, setup):
     return InProcessPool(setup) if kind is InProcessPool else ProcessPool(setup, 2)
 
 
 @pytest.mark.parametrize("kind", [InProcessPool, ProcessPool])
 def test_every_task_is_done_once(kind):
-    with crew(kind, tasks.doubles) as team:
+    with pool(kind, tasks.doubles) as team:
         assert (team.facts["pid"] == os.getpid()) == (kind is InProcessPool)
         assert sorted(team.run(range(40))) == [(n, 2 * n) for n in range(40)]
         assert team.running == {}
@@ -33,7 +34,7 @@ def test_every_task_is_done_once(kind):
 @pytest.mark.parametrize("kind", [InProcessPool, ProcessPool])
 def test_values_come_in_order_if_asked_to(kind):
     jobs = ["late", *map(str, range(20))]
-    with crew(kind, tasks.plain) as team:
+    with pool(kind, tasks.plain) as team:
         assert list(team.run(jobs, ordered=True)) == list(enumerate(jobs))
 
 
@@ -63,7 +64,7 @@ def test_tasks_are_not_taken_long_before_values_are(ordered):
 @pytest.mark.parametrize("kind", [InProcessPool, ProcessPool])
 def test_progress_is_told_and_printing_does_no_harm(kind, capfd):
     told = []
-    with crew(kind, tasks.chatty) as team:
+    with pool(kind, tasks.chatty) as team:
         values = sorted(team.run("ab", lambda number, share: told.append((number, share))))
     assert values == [(0, "a"), (1, "b")]
     assert sorted(told) == [(0, 0.5), (1, 0.5)]
@@ -94,7 +95,7 @@ SMALL = Grouping(4, lambda task: task < 100)
 def test_small_tasks_are_done_together_and_large_ones_alone(kind):
     jobs, told = [*range(30), 100, 101, *range(30, 60)], []
     many = [] if kind is InProcessPool else [2, {}]
-    with kind(tasks.together, *many, several=SMALL) as team:
+    with kind(tasks.together, *many, grouping=SMALL) as team:
         values = dict(team.run(jobs, lambda number, share: told.append(number)))
         assert team.running == {}
     assert [values[number][0] for number in range(62)] == [2 * job for job in jobs]
@@ -114,7 +115,7 @@ def test_a_task_that_brings_down_those_done_with_it_fails_alone(tmp_path):
 
 @pytest.mark.parametrize("kind", [InProcessPool, ProcessPool])
 def test_a_setup_that_fails_says_why(kind):
-    with pytest.raises(ModelError, match="see the list"), crew(kind, tasks.refused):
+    with pytest.raises(ModelError, match="see the list"), pool(kind, tasks.refused):
         pytest.fail("it must not begin")
 
 
@@ -139,7 +140,7 @@ def test_stopping_early_ends_the_workers_and_names_what_was_under_way(tmp_path):
     with ProcessPool(partial(tasks.dying, tmp_path), 2) as team:
         assert next(team.run(["slow", "a", "slow"])) == (1, "a")
         processes = list(team._processes)
-    assert all(process.poll() is not None for process in processes)
+    assert all(process.has_ended for process in processes)
     assert team.running[0] == "slow" and 1 not in team.running
 
 
@@ -147,11 +148,12 @@ def test_stopping_early_ends_the_workers_and_names_what_was_under_way(tmp_path):
 def test_workers_end_with_their_caller_however_it_ends(tmp_path):
     program = (
         "import sys; sys.path[:] = sys.argv[2:]\n"
-        "import os, signal, tasks\n"
+        "import os, signal\n"
+        "from support import pool_tasks as tasks\n"
         "from functools import partial\n"
         "from pathlib import Path\n"
-        "from speechattn.transcription.workers.pool import Workers\n"
-        "with Workers(partial(tasks.dying, Path(sys.argv[1])), 2) as team:\n"
+        "from speechattn.transcription.workers.pool import ProcessPool\n"
+        "with ProcessPool(partial(tasks.dying, Path(sys.argv[1])), 2) as team:\n"
         "    values = team.run(['slow', 'slow', 'a'])\n"
         "    print([process.pid for process in team._processes], flush=True)\n"
         "    import threading\n"

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import study_checks as tasks
+from support import pool_tasks as tasks
 
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.inference.model_files import model_digest
+from speechattn.transcription.run_record import LOCK
 from speechattn.transcription.workers.ray_cluster import Shared, begin, shared_by
 from speechattn.transcription.workers.worker import Failed, Ready
 
@@ -24,7 +25,9 @@ def shared(tmp_path, tiny_model_dir, monkeypatch) -> Shared:
     (tmp_path / "here" / "in" / "a.wav").write_bytes(b"four")
     shutil.copytree(tiny_model_dir, tmp_path / "here" / "model")
     monkeypatch.chdir(tmp_path / "here")
-    return shared_by(["in"], Path("in/a.wav"), "out", "model", model_digest(Path("model")))
+    return shared_by(
+        ["in"], Path("in/a.wav"), "out", "model", model_digest(Path("model")), lock=LOCK
+    )
 
 
 def test_a_worker_that_sees_the_same_begins_in_the_same_folder(shared, tmp_path, monkeypatch):
@@ -41,7 +44,7 @@ def test_absolute_paths_need_no_common_folder(shared, tmp_path):
     here = tmp_path / "here"
     paths = {"output_dir": str(here / "out"), "model": str(here / "model")}
     absolute = replace(shared, folder="/no/such", inputs=(str(here / "in"),), sample=None, **paths)
-    absolute.look(absolute.mark())
+    absolute.check(absolute.mark())
 
 
 @pytest.mark.parametrize(
@@ -57,9 +60,9 @@ def test_absolute_paths_need_no_common_folder(shared, tmp_path):
 )
 def test_what_is_another_is_named(shared, elsewhere, message):
     word = shared.mark()
-    shared.look(word)
+    shared.check(word)
     with pytest.raises(SpeechattnError, match=message):
-        replace(shared, **elsewhere).look(word)
+        replace(shared, **elsewhere).check(word)
 
 
 def test_another_output_folder_of_the_same_name_is_noticed(shared, tmp_path):
@@ -67,7 +70,7 @@ def test_another_output_folder_of_the_same_name_is_noticed(shared, tmp_path):
     (tmp_path / "here" / "out").rename(tmp_path / "moved")
     (tmp_path / "here" / "out").mkdir()
     with pytest.raises(SpeechattnError, match="^out: is another one on "):
-        shared.look(word)
+        shared.check(word)
 
 
 def test_a_refusal_is_told_to_the_caller(shared):

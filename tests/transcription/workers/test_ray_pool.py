@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from support import study_checks as tasks
+from support import pool_tasks as tasks
 from support.models import save_sure_model
 from support.recordings import needs_posix
 

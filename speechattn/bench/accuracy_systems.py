@@ -1,0 +1,148 @@
+"""What ``speechattn bench accuracy`` scores: models of ours, read in several ways, and peers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from speechattn.bench.conditions_measure import recognise
+from speechattn.bench.peers import HAMA_PHONES, PEERS, Peer
+from speechattn.decoder.options import DecoderOptions
+from speechattn.errors import UsageError
+from speechattn.inference.recognizer import Recognizer, load_model
+from speechattn.phones import PhoneSet, arpabet
+from speechattn.segments import FrameSegment, Segment, num_frames, seconds_to_frame
+
+READINGS = {"words": "", "phones": ", phones only", "none": ", --lm-scale 0"}  # and their suffixes
+
+
+class System(Protocol):
+    """A recognizer that is scored.
+
+    Attributes:
+        name: in the report.
+    """
+
+    name: str
+
+    def recognise(self, samples: np.ndarray) -> tuple[list[FrameSegment], np.ndarray | None]:
+        """Recognise the phones of a recording.
+
+        Args:
+            samples: 16 kHz, float32, shape (samples,).
+
+        Returns:
+            Frame segments from frame 0 to the end, and the classifier's own label of each frame,
+            shape (frames,), where there is one.
+        """
+
+
+class ModelSystem:
+    """A model of ours.
+
+    Args:
+        name: in the report.
+        recognizer: the model.
+        reading: of :data:`READINGS`: what its decoder knows about the order of phones. ``words``
+            for everything, as the model is shipped; ``phones`` for n-grams of phones alone;
+            ``none`` for nothing, as ``--lm-scale 0``.
+    """
+
+    def __init__(self, name: str, recognizer: Recognizer, reading: str) -> None:
+        self.name = name + READINGS[reading]
+        checkpoint = recognizer.checkpoint
+        decoding = decoding_of(checkpoint.decoding, reading)
+        self._recognizer = Recognizer(
+            replace(checkpoint, decoding=decoding), recognizer.device, recognizer.precision
+        )
+
+    def recognise(self, samples: np.ndarray) -> tuple[list[FrameSegment], np.ndarray | None]:
+        """See :class:`System`."""
+        return recognise(self._recognizer, samples)
+
+
+def decoding_of(options: DecoderOptions, reading: str) -> DecoderOptions:
+    """Change decoder options for a way of reading, see :class:`ModelSystem`."""
+    return options.for_reading(reading)
+
+
+class PeerSystem:
+    """Another recognizer.
+
+    Args:
+        name: of :data:`~speechattn.bench.peers.PEERS`.
+        peer: it.
+        phones: of the reference, ARPAbet.
+    """
+
+    def __init__(self, name: str, peer: Peer, phones: PhoneSet) -> None:
+        self.name, self._peer, self._phones = name, peer, phones
+
+    def recognise(self, samples: np.ndarray) -> tuple[list[FrameSegment], np.ndarray | None]:
+        """See :class:`System`."""
+        return frame_segments(
+            self._peer.phones(samples), num_frames(len(samples)), self._phones
+        ), None
+
+
+def frame_segments(
+    segments: Sequence[Segment], frames: int, phones: PhoneSet
+) -> list[FrameSegment]:
+    """Segments of a peer on the 10 ms grid.
+
+    Args:
+        segments: that cover the recording, labels in ARPAbet or IPA. Labels that stand for no
+            phone, such as ``+SPN+`` or a diacritic by itself, belong to the segment before.
+        frames: of the recording.
+        phones: classes of the labels.
+    """
+    result: list[FrameSegment] = []
+    for segment in segments:
+        label = HAMA_PHONES.get(segment.label, segment.label)
+        start = min(seconds_to_frame(segment.start), frames)
+        if label not in phones.index and result:
+            continue
+        phone = phones.index.get(label, phones.silence_index)
+        if result and result[-1].start == start:  # it has no frame of its own
+            continue
+        result.append(FrameSegment(phone, 0 if not result else start, frames))
+    result = [segment for segment in result if segment.start < frames]
+    ends = [segment.start for segment in result[1:]] + [frames]
+    return [replace(segment, end=end) for segment, end in zip(result, ends)]
+
+
+def load_systems(
+    models: Sequence[str],
+    readings: Sequence[str],
+    peers: Sequence[str],
+    window: tuple[int, int] | None,
+    precision: str,
+) -> tuple[list[System], PhoneSet]:
+    """Load all that is scored.
+
+    The arguments are those of :func:`speechattn.bench.accuracy.bench_accuracy`.
+
+    Returns:
+        The systems, and the phone set that they have in common.
+
+    Raises:
+        UsageError: if their phone sets differ.
+        ModelError: if a model cannot be loaded.
+    """
+    systems: list[System] = []
+    phones: PhoneSet | None = None
+    for model in models:
+        recognizer = load_model(model, "cpu", precision=precision, window=window)
+        name = str(recognizer.describe()["name"]) if len(models) == 1 else model
+        if phones is not None and recognizer.phones.names != phones.names:
+            raise UsageError(f"--model {model}: its phones are not those of {models[0]}")
+        phones = recognizer.phones
+        systems += [ModelSystem(name, recognizer, reading) for reading in readings]
+    phones = phones or arpabet()
+    if peers and set(phones.names) != set(arpabet().names):
+        raise UsageError(f"--peer: peers know ARPAbet, and {models[0]} does not; write --peer none")
+    systems += [PeerSystem(name, PEERS[name](), phones) for name in peers]
+    return systems, phones

@@ -1,0 +1,242 @@
+"""The options of every benchmark of ``speechattn bench``.
+
+Imports no benchmark, so that ``speechattn --help`` starts at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import NamedTuple
+
+from speechattn.options import DEFAULT_MODEL, PRECISIONS
+
+PEERS = ("pocketsphinx", "hama")  # of speechattn.bench.peers; each needs the package of its name
+
+DTYPES = ("fp32", "bf16")
+
+
+class AttentionDefaults(NamedTuple):
+    """What ``speechattn bench attention`` measures unless options say otherwise."""
+
+    lengths: str  # frames
+    windows: str  # frames
+    heads: str
+    dtypes: str
+    repeats: int
+
+
+# The last length is an hour.
+FULL = AttentionDefaults("1000,6144,30720,360000", "16,32,64,128", "4", "fp32,bf16", 9)
+QUICK = AttentionDefaults("512,2048", "32", "4", "fp32", 3)
+
+CHUNKS = "100,200,400,1000"  # ms
+
+SETS = "kathleen/test,speechocean762/test,kokoro/test,asterisk/all"
+CONDITIONS = ("noise", "room", "8khz", "telephone")
+
+READINGS = ("words", "phones", "none")
+ACCURACY_SETS = "librispeech/test,commonvoice/test,speechocean762/test,kathleen/test,asterisk/all"
+
+SEEDS = 3  # trainings of each variant of encoder
+
+
+def add_transcribe_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench transcribe``."""
+    parser.add_argument("inputs", nargs="*", metavar="AUDIO", help="audio file or folder")
+    parser.add_argument("--list", metavar="FILE", help="text file with one audio path a line")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
+    )
+    parser.add_argument(
+        "--peer",
+        default=",".join(PEERS),
+        metavar="LIST",
+        help=f"what to compare with, of {', '.join(PEERS)}, or none (default: all of them)",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=3,
+        metavar="N",
+        help="measure everything N times and report medians (default: 3)",
+    )
+    parser.add_argument(
+        "--cores",
+        default="1",
+        metavar="LIST",
+        help="numbers of cores to measure on, such as 1,2: every process is kept on the first so "
+        "many of those that may be used, and our command uses as many workers (default: 1)",
+    )
+    parser.add_argument(
+        "--long-minutes",
+        default="6,20,60",
+        metavar="LIST",
+        help="lengths of the long recordings, or none; peers take the first (default: 6,20,60)",
+    )
+    parser.add_argument(
+        "--output-dir", metavar="DIR", help="folder for transcribe.md and transcribe.csv"
+    )
+
+
+def add_attention_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench attention``."""
+    add = parser.add_argument
+    add("--lengths", metavar="LIST", help=f"frames of a sequence (default: {FULL.lengths})")
+    add(
+        "--windows",
+        metavar="LIST",
+        help=f"frames that are seen, N to both sides or LEFT/RIGHT (default: {FULL.windows})",
+    )
+    add("--heads", metavar="LIST", help="numbers of heads (default: 4)")
+    add("--dim", type=int, default=64, metavar="D", help="numbers a head (default: 64)")
+    add("--dtypes", metavar="LIST", help="of fp32, bf16 (default: both)")
+    add("--backward", action="store_true", help="time forward + backward too")
+    add("--memory", action="store_true", help="measure the memory of our own method too")
+    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
+    add(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help=f"rounds at most, of which medians are taken (default: {FULL.repeats})",
+    )
+    add("--quick", action="store_true", help="a small run to see that everything works")
+    add("--output-dir", metavar="DIR", help="folder for attention.md, .csv and .png")
+
+
+def add_streaming_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench streaming``."""
+    add = parser.add_argument
+    add(
+        "--model",
+        metavar="NAME_OR_DIR",
+        help="name or folder of a model (default: random weights, 6 blocks, width 256, "
+        "feed-forward 1024, 4 heads)",
+    )
+    add(
+        "--window",
+        metavar="LEFT/RIGHT",
+        help="10 ms frames that a block sees, of the random model (default: 32/32) or of one that "
+        "works with any window",
+    )
+    add("--chunks", default=CHUNKS, metavar="LIST", help=f"milliseconds (default: {CHUNKS})")
+    add("--seconds", type=int, default=60, metavar="N", help="of sound (default: 60)")
+    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
+    add("--repeats", type=int, default=7, metavar="N", help="rounds (default: 7)")
+    add("--output-dir", metavar="DIR", help="folder for streaming.md and streaming.csv")
+
+
+def add_conditions_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench conditions``."""
+    add = parser.add_argument
+    add("--model", default=DEFAULT_MODEL, metavar="NAME_OR_DIR", help="name or folder of a model")
+    _add_set_options(parser, SETS)
+    add(
+        "--conditions",
+        default=",".join(CONDITIONS),
+        metavar="LIST",
+        help=f"of {', '.join(CONDITIONS)}, beside clean, or none (default: all)",
+    )
+    add(
+        "--noise",
+        metavar="DIR",
+        help="folder with recordings of noise (default: noise, beside the corpora)",
+    )
+    add(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="fp32",
+        help="of the encoder's products of matrices, as for transcribe (default: fp32)",
+    )
+    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
+    add("--output-dir", metavar="DIR", help="folder for conditions.md, .csv, .json and pictures")
+
+
+def add_accuracy_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench accuracy``."""
+    add = parser.add_argument
+    add(
+        "--model",
+        action="append",
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model; may be given several times (default: {DEFAULT_MODEL})",
+    )
+    add(
+        "--peer",
+        metavar="LIST",
+        help=f"other recognizers, of {', '.join(PEERS)}, or none (default: those installed)",
+    )
+    _add_set_options(parser, ACCURACY_SETS)
+    add(
+        "--reading",
+        default=READINGS[0],
+        metavar="LIST",
+        help="what the models know of the order of phones, each measured: words (all that a model "
+        "has), phones (n-grams of phones alone), none (as --lm-scale 0) (default: words)",
+    )
+    add(
+        "--window",
+        metavar="LEFT/RIGHT",
+        help="10 ms frames that a block sees, of models that work with any window",
+    )
+    add(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="fp32",
+        help="of the encoder's products of matrices, as for transcribe (default: fp32)",
+    )
+    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
+    add("--output-dir", metavar="DIR", help="folder for accuracy.md, .csv and .png")
+
+
+def _add_set_options(parser: argparse.ArgumentParser, sets: str) -> None:
+    """Add the options that choose labelled recordings; ``sets``: the default of ``--sets``."""
+    add = parser.add_argument
+    add("--corpora", required=True, metavar="DIR", help="folder of the corpora")
+    add(
+        "--sets",
+        default=sets,
+        metavar="LIST",
+        help=f"corpus/split each, corpus/all for a whole corpus (default: {sets})",
+    )
+    add(
+        "--limit",
+        type=int,
+        default=0,
+        metavar="N",
+        help="utterances of a set, evenly spread over it (default: 0, all)",
+    )
+
+
+def add_windows_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench windows``."""
+    add = parser.add_argument
+    add("config", metavar="CONFIG", help="recipe: a YAML file, or the name of one")
+    add("overrides", nargs="*", metavar="key=value", help="of the recipe, as training.steps=500")
+    add(
+        "--variants",
+        metavar="FILE",
+        help="YAML, a name and an encoder's keys each; width: auto for equal weights (default: a "
+        "ladder of attention windows, full attention, frames, cnn, lstm)",
+    )
+    add("--only", metavar="NAMES", help="variants to take, separated by semicolons")
+    add(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help=f"trainings of each variant (default: {SEEDS}, quick: 1)",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help="a first picture in minutes: fewer variants, 100 updates, one seed",
+    )
+    add("--list", action="store_true", help="say which variants there are, and train nothing")
+    add(
+        "--output-dir",
+        metavar="DIR",
+        help="folder for the trainings, windows.md, .csv and pictures (default: windows in the "
+        "recipe's work_dir)",
+    )

@@ -1,0 +1,132 @@
+"""The command ``speechattn corpus``: ``check`` and ``convert``.
+
+Exit status: 0 if nothing is wrong, 1 if problems were found (``convert`` writes the rest), 2 if
+the corpus cannot be read or written. Problems go to standard output, one a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from speechattn.cli.messages import print_line, report
+from speechattn.errors import SpeechattnError, cannot_write
+from speechattn.text import one_line
+
+if TYPE_CHECKING:
+    from speechattn.corpora.corpus import Corpus
+
+CLEAN, PROBLEMS = 0, 1
+CUTS = (".jsonl", ".jsonl.gz")  # what an output of Lhotse cuts is called
+
+
+def add_corpus(commands: argparse._SubParsersAction) -> None:
+    """Add the command and its two parts."""
+    corpus = commands.add_parser(
+        "corpus",
+        help="check or convert a corpus",
+        description="Check a corpus as it is published, or convert it to the form that trains.",
+    )
+    parts = corpus.add_subparsers(dest="part", metavar="check|convert", required=True)
+    check = parts.add_parser(
+        "check",
+        help="list everything that is wrong with a corpus",
+        description="Read a corpus and list everything that is wrong with it, one line each.",
+    )
+    check.set_defaults(run=run_check)
+    convert = parts.add_parser(
+        "convert",
+        help="write a corpus as a folder that trains",
+        description="Write a corpus as a folder in Kaldi's form, or as cuts of Lhotse. Recordings "
+        "are not copied.",
+    )
+    convert.set_defaults(run=run_convert)
+    for command in (check, convert):
+        command.add_argument("folder", metavar="FOLDER", help="of the corpus")
+        command.add_argument(
+            "--format",
+            metavar="NAME",
+            help="timit, librispeech, buckeye, mfa, l2arctic, speechocean762, kaldi, commonvoice "
+            "or lhotse (default: found out where it is certain)",
+        )
+        command.add_argument(
+            "--phones",
+            default="arpabet",
+            metavar="NAME",
+            help="phone set that its labels become: the name of one that comes with the package, "
+            "or a table (default: arpabet)",
+        )
+        command.add_argument(
+            "--alignments",
+            metavar="DIR",
+            help="folder of TextGrids, for librispeech and mfa (default: under FOLDER)",
+        )
+    convert.add_argument(
+        "out", metavar="OUT", help="new folder; a name that ends in .jsonl or .jsonl.gz for cuts"
+    )
+
+
+def _read(arguments: argparse.Namespace) -> Corpus:
+    """Read the corpus; if nothing of it is usable, its problems are printed all the same."""
+    from speechattn.corpora.readers import read_published
+    from speechattn.corpora.readers.builder import NothingUsableError
+
+    try:
+        return read_published(
+            arguments.folder,
+            arguments.format,
+            phones=arguments.phones,
+            alignments=arguments.alignments,
+        )
+    except NothingUsableError as error:
+        for problem in error.problems:
+            print_line(one_line(problem))
+        raise
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """The command ``corpus check``."""
+    return _report(_read(arguments))
+
+
+def run_convert(arguments: argparse.Namespace) -> int:
+    """The command ``corpus convert``."""
+    from pathlib import Path
+
+    from speechattn.corpora.readers.lhotse import write_cuts
+    from speechattn.corpora.writing import write_corpus
+
+    corpus = _read(arguments)
+    out = Path(arguments.out)
+    try:
+        if out.name.endswith(CUTS):
+            write_cuts(corpus, out)
+        else:
+            write_corpus(corpus, out)
+    except OSError as error:
+        raise SpeechattnError(cannot_write(out, error)) from error
+    return _report(corpus)
+
+
+def _report(corpus: Corpus) -> int:
+    """Print the problems, and on standard error what the corpus holds; returns the status."""
+    problems = (*corpus.problems, *corpus.notes)
+    for problem in problems:
+        print_line(one_line(problem))
+    seconds = sum(utterance.duration or 0.0 for utterance in corpus)
+    speakers = len({utterance.speaker for utterance in corpus})
+    aligned = sum(utterance.alignment is not None for utterance in corpus)
+    report(
+        f"{len(corpus)} utterances, {_length(seconds)}, {speakers} speakers, {aligned} with "
+        f"phones; {len(problems)} problems"
+    )
+    for name, ids in corpus.splits.items():
+        report(f"split {name}: {len(ids)} utterances")
+    return PROBLEMS if problems else CLEAN
+
+
+def _length(seconds: float) -> str:
+    """A length of time in the unit that suits it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,105 @@
+"""What is asked of a recording and what comes of it: options, the steps between, the result.
+
+Nothing here needs PyTorch, so that the command line can make the options before it is loaded.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from speechattn.errors import UsageError
+from speechattn.phones import LABELS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from speechattn.audio.load import AudioFile
+    from speechattn.segments import Segment
+
+
+@dataclass(frozen=True)
+class TranscribeOptions:
+    """How recordings are transcribed; the same for all recordings of a run.
+
+    Attributes:
+        channel: counted from 0; None mixes all of them.
+        posteriors: whether the frame posteriors are returned as well.
+        labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
+        alternatives: how many other phones are given with each, the most probable first.
+
+    Raises:
+        UsageError: if ``labels`` or ``alternatives`` are out of range.
+    """
+
+    channel: int | None = None
+    posteriors: bool = True
+    labels: str = "arpabet"
+    alternatives: int = 0
+
+    def __post_init__(self) -> None:
+        if self.labels not in LABELS:
+            raise UsageError(f"labels: {self.labels!r} is unknown; choose from {', '.join(LABELS)}")
+        number = self.alternatives
+        if not isinstance(number, numbers.Integral) or isinstance(number, bool) or number < 0:
+            raise UsageError(f"alternatives: {number!r} is no number of phones; give 0 or more")
+
+
+@dataclass
+class Prepared:
+    """A recording that is ready for the encoder.
+
+    A short recording has been read and framed. A long one is open, and is read, encoded and decoded
+    block by block by :meth:`~speechattn.inference.recognizer.Recognizer.finish`.
+
+    Attributes:
+        options: how it is transcribed.
+        names: label of each phone.
+        duration: seconds.
+        sample_rate: Hz, of the recording as it was given.
+        frames: of a short recording, shape (frames, dimension of the front end); None for a long
+            one.
+        blocks: of a long recording, 16 kHz mono samples, float32, shape (n,) each.
+        file: that the blocks are read from; None for samples in memory.
+    """
+
+    options: TranscribeOptions
+    names: tuple[str, ...]
+    duration: float
+    sample_rate: int
+    frames: torch.Tensor | None
+    blocks: Iterator[np.ndarray]
+    file: AudioFile | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it has frames, so that it can be encoded together with others."""
+        return self.frames is not None
+
+    def close(self) -> None:
+        """Close its file."""
+        if self.file is not None:
+            self.file.close()
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What was recognised in one recording.
+
+    Attributes:
+        phones: segments that cover 0 to ``duration``, silence included.
+        duration: seconds.
+        sample_rate: Hz, of the recording as it was given.
+        labels: phone of each column of ``posteriors``.
+        posteriors: probability of every phone in every 10 ms frame, float32, shape
+            (frames, phones); None if they were not requested.
+    """
+
+    phones: list[Segment]
+    duration: float
+    sample_rate: int
+    labels: tuple[str, ...]
+    posteriors: np.ndarray | None = None
