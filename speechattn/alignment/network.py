@@ -17,7 +17,7 @@ import numpy as np
 
 from speechattn.alignment.reductions import PAUSE, Reductions, Rule
 from speechattn.decoder.lm.lexicon import Lexicon
-from speechattn.decoder.network_alignment import NOTHING, Arc, Step, align_network
+from speechattn.decoder.network_alignment import NOTHING, Arc, Step, align_network, bytes_needed
 from speechattn.segments import FrameSegment
 
 ACOUSTIC_SCALE = 0.2  # of log posteriors against costs; neighbouring frames say much the same
@@ -142,6 +142,16 @@ class TextAligner:
             acoustic_scale=self.acoustic_scale,
         )
         return None if steps is None else self._read(words, network, steps, log_posteriors)
+
+    def bytes_needed(self, text: str, frames: int, also: Pronunciations | None = None) -> int:
+        """Return the memory that :meth:`align` takes for a text and so many frames, in bytes.
+
+        Raises:
+            CorpusError: as :meth:`align`.
+        """
+        network = self._network(self._said(text, also or {}))
+        silence = self.lexicon.phones.silence_index
+        return bytes_needed(network.arcs, network.junctions, silence, frames)
 
     def _said(self, text: str, also: Pronunciations) -> list[_Word]:
         """The words of a text with their pronunciations.

@@ -8,7 +8,6 @@ is an :class:`~speechattn.errors.AudioError`, never a shorter one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from speechattn.audio.resample import check_channel, check_length, chunk_frames, mono_blocks
 from speechattn.audio.sndfile import AudioInfo, decode, open_sound
+from speechattn.audio.source import AudioSource, LocalSource, is_audio_source
 from speechattn.errors import CHANGED, AudioError
-from speechattn.text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +32,7 @@ AUDIO_SUFFIXES = frozenset(
 )
 
 
-def audio_info(path: str | os.PathLike) -> AudioInfo:
+def audio_info(path: AudioSource) -> AudioInfo:
     """Return what a sound file holds, without decoding it.
 
     Raises:
@@ -44,13 +43,11 @@ def audio_info(path: str | os.PathLike) -> AudioInfo:
         return audio.info
 
 
-def read_audio(
-    path: str | os.PathLike, *, channel: int | None = None
-) -> tuple[np.ndarray, AudioInfo]:
+def read_audio(path: AudioSource, *, channel: int | None = None) -> tuple[np.ndarray, AudioInfo]:
     """Read a whole sound file.
 
     Args:
-        path: the file.
+        path: of the file, or an open binary file; it is read from its position, which is put back.
         channel: which channel, from 0; None for the mean of all.
 
     Returns:
@@ -72,7 +69,7 @@ class AudioFile:
         info: what the file holds.
 
     Args:
-        path: the file.
+        path: of the file, or an open binary file; it is read from its position, which is put back.
         channel: which channel, from 0; None for the mean of all.
         on_samples: called with ``info`` and the samples of all channels as they are decoded, at
             their own rate, float32, shape (samples, channels); it must not keep the array.
@@ -83,14 +80,18 @@ class AudioFile:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: AudioSource,
         *,
         channel: int | None = None,
         on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
     ) -> None:
-        self._name = one_line(path)
-        self._path = Path(path)
-        self._sound, self.info = open_sound(self._path)
+        self._source = LocalSource(path)
+        self._name = self._source.name
+        try:
+            self._sound, self.info = open_sound(self._source.path, self._name)
+        except BaseException:
+            self._source.close()
+            raise
         self._channel = channel
         self._on_samples = on_samples
         self._started = False
@@ -107,8 +108,9 @@ class AudioFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; an open file that was given stays open."""
         self._sound.close()
+        self._source.close()
 
     def blocks(self, seconds: float = BLOCK_SECONDS) -> Iterator[np.ndarray]:
         """Read the recording from the beginning, in blocks.
@@ -125,22 +127,26 @@ class AudioFile:
         """
         if self._started:
             self._sound.close()
-            self._sound, info = open_sound(self._path)
+            self._sound, info = open_sound(self._source.path, self._name)
             if info != self.info:
                 message = f"{self._name}: changed while it was read; read it again"
                 raise AudioError(message, CHANGED)
         self._started = True
         chunks = decode(self._sound, self.info, self._name)
         if self._on_samples is not None:
-            chunks = self._passed_on(chunks, self._on_samples)
+            chunks = _passed_on(chunks, self.info, self._on_samples)
         return mono_blocks(chunks, self.info.sample_rate, self._channel, seconds, self._name)
 
-    def _passed_on(
-        self, chunks: Iterable[np.ndarray], on_samples: Callable[[AudioInfo, np.ndarray], None]
-    ) -> Iterator[np.ndarray]:
-        for chunk in chunks:
-            on_samples(self.info, chunk)
-            yield chunk
+
+def _passed_on(
+    chunks: Iterable[np.ndarray],
+    info: AudioInfo,
+    on_samples: Callable[[AudioInfo, np.ndarray], None],
+) -> Iterator[np.ndarray]:
+    """Yield chunks, and call a function with each of them first."""
+    for chunk in chunks:
+        on_samples(info, chunk)
+        yield chunk
 
 
 def array_blocks(
@@ -149,6 +155,7 @@ def array_blocks(
     *,
     seconds: float = BLOCK_SECONDS,
     channel: int | None = None,
+    on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Read samples in memory as :meth:`AudioFile.blocks` reads a file.
 
@@ -158,6 +165,7 @@ def array_blocks(
         sample_rate: Hz.
         seconds: length of a block; the last one may be shorter.
         channel: which channel, from 0; None for the mean of all.
+        on_samples: as for :class:`AudioFile`.
 
     Returns:
         Iterator of float32 arrays at 16 kHz, shape (samples,).
@@ -180,6 +188,10 @@ def array_blocks(
     check_channel(channel, channels, "array")
     size = chunk_frames(channels)
     chunks = (_as_float(array[:, i : i + size]).T for i in range(0, frames, size))
+    if on_samples is not None:
+        kind = str(array.dtype)
+        info = AudioInfo(Path("array"), sample_rate, channels, frames, "array", kind)
+        chunks = _passed_on(chunks, info, on_samples)
     return mono_blocks(chunks, sample_rate, channel, seconds, "array")
 
 
@@ -202,6 +214,11 @@ def as_channels(samples: ArrayLike | torch.Tensor, integers: bool) -> np.ndarray
     """
     name, n = ("array", "samples") if integers else ("samples", "n")
     array: Any = samples
+    if is_audio_source(array):
+        raise AudioError(
+            f"{name}: {type(array).__name__} is no array of samples; read it first, for instance "
+            "with speechattn.audio.read_audio, or give a file to transcribe()"
+        )
     if hasattr(array, "detach"):  # a tensor of PyTorch
         array = array.detach().cpu()
         array = array.float() if array.is_floating_point() else array

@@ -24,6 +24,8 @@ FULL_SCALE = 0.999  # level from which a sample counts as full scale
 CLIPPED_SHARE = 1e-3  # of the samples at full scale; a loud recording touches it a few times
 SILENT_LEVEL = 1e-3  # -60 dB; speech is far above that in its loudest FRAME_SECONDS
 FRAME_SECONDS = 0.1  # over which a level is measured
+BEYOND_LEVEL = 8.0  # times full scale; recordings of floats may go a little over 1, not this far
+WHOLE_SCALES = {16: 2.0**15, 24: 2.0**23, 32: 2.0**31}  # full scale of integers, by their bits
 OFFSET_LEVEL = 0.02  # mean of the samples; good converters are below 0.001
 SPEECH_BAND = (200.0, 3400.0)  # Hz, the band of a telephone
 UPPER_BAND = (4300.0, 7500.0)  # Hz, missing in telephone speech and present in speech at 16 kHz
@@ -52,6 +54,7 @@ class QualityMonitor:
         self._used = 0  # frames in the sums and products; the end of a block may be left out
         self._clipped = 0
         self._contradictions: tuple[str, ...] = ()
+        self._peak = 0.0  # of all samples
         self._loudest = 0.0  # power of the loudest frame of the loudest channel
         self._sums = np.zeros(0)  # of samples, by channel
         self._products = np.zeros((0, 0))  # of samples, by pair of channels
@@ -74,7 +77,9 @@ class QualityMonitor:
             self._sums = np.zeros(len(channels))
             self._products = np.zeros((len(channels), len(channels)))
         self._frames += len(samples)
-        if max(channels.max(), -channels.min()) >= FULL_SCALE:
+        peak = float(max(channels.max(), -channels.min()))
+        self._peak = max(self._peak, peak)
+        if peak >= FULL_SCALE:
             self._clipped += int(np.count_nonzero(np.abs(channels) >= FULL_SCALE))
         with np.errstate(over="ignore", invalid="ignore"):  # resample.py refuses such samples
             self._add_levels(channels)
@@ -117,6 +122,8 @@ class QualityMonitor:
         if self._loudest < SILENT_LEVEL**2:
             level = _decibels(self._loudest)
             return [*warnings, f"silent: never louder than {level} dB of full scale"]
+        if self._peak > BEYOND_LEVEL:  # of another scale, so nothing can be said of clipping
+            return [*warnings, *beyond_full_scale(self._peak), *self._narrow(), *self._different()]
         share = self._clipped / (self._frames * len(self._sums))
         if share > CLIPPED_SHARE:
             warnings.append(f"clipped: {100 * share:.2g} % of the samples are at full scale")
@@ -147,6 +154,21 @@ class QualityMonitor:
             return []
         what = f"{pair[0]} and {pair[1]} have little in common (correlation {least:.2f})"
         return [f"different channels: {what}, and their mean mixes them; choose one"]
+
+
+def beyond_full_scale(peak: float) -> list[str]:
+    """Return the warning that samples are of another scale than -1 to 1, or no warning.
+
+    Args:
+        peak: largest absolute value of a sample.
+    """
+    if not peak > BEYOND_LEVEL:
+        return []
+    what = f"beyond full scale: samples reach {peak:.6g}, where full scale is 1"
+    for bits, scale in WHOLE_SCALES.items():
+        if peak <= scale:
+            return [f"{what}; if they were integers of {bits} bits, divide them by {scale:.0f}"]
+    return [f"{what}; divide them by what full scale is in them"]
 
 
 @functools.lru_cache(maxsize=8)

@@ -19,7 +19,6 @@ from speechattn.audio.containers.base import Header
 from speechattn.audio.containers.detect import check_container
 from speechattn.audio.resample import check_length, chunk_frames
 from speechattn.errors import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE, AudioError
-from speechattn.text import one_line
 
 # Name of a container in libsndfile → name that detect.py has checked it under. Containers that do
 # not say how long they are (VOC, IRCAM, AVR ...) are refused: a cut-off one would go unnoticed.
@@ -66,8 +65,12 @@ class Sound(soundfile.SoundFile):
         return False
 
 
-def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
+def open_sound(path: Path, name: str) -> tuple[Sound, AudioInfo]:
     """Open a sound file and check everything that can be checked without decoding.
+
+    Args:
+        path: of the file.
+        name: of the file, for messages.
 
     Returns:
         The open file, at its beginning, and what it holds.
@@ -75,8 +78,7 @@ def open_sound(path: Path) -> tuple[Sound, AudioInfo]:
     Raises:
         AudioError: as :func:`speechattn.audio.load.audio_info`.
     """
-    name = one_line(path)
-    header = check_container(path)
+    header = check_container(path, name)
     try:
         sound = _open(path)
     except OSError as error:  # deleted or locked since it was checked

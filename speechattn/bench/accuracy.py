@@ -17,13 +17,13 @@ from speechattn.bench.accuracy_systems import System, load_systems
 from speechattn.bench.conditions_measure import evenly, speaker_groups
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.peers import PEERS, is_installed
-from speechattn.bench.phone_features import PhoneFeatures
-from speechattn.bench.phone_features import is_installed as panphon_is_installed
 from speechattn.bench.process import machine_facts, torch_threads
 from speechattn.corpora.alignment import reference_runs
 from speechattn.corpora.corpus import Corpus, Utterance, read_entry
 from speechattn.corpora.spans import utterance_audio
 from speechattn.errors import AudioError, CorpusError, UsageError
+from speechattn.evaluation.phone_features import PhoneFeatures
+from speechattn.evaluation.phone_features import is_installed as panphon_is_installed
 from speechattn.evaluation.scores import Counts, count_utterance
 from speechattn.phones import PhoneSet
 from speechattn.segments import num_frames
@@ -42,7 +42,7 @@ class Row:
         utterance: its id.
         groups: of speakers that it belongs to.
         counts: agreement with the reference.
-        feature_errors: cost of :meth:`~speechattn.bench.phone_features.PhoneFeatures.errors`.
+        feature_errors: cost of :meth:`~speechattn.evaluation.phone_features.PhoneFeatures.errors`.
         feature_segments: of the reference; 0 where panphon is not installed.
     """
 

@@ -13,12 +13,7 @@ from pathlib import Path
 
 from speechattn import __version__
 from speechattn.bench.conditions_measure import ConditionsBench, Found
-from speechattn.bench.conditions_report import (
-    csv_report,
-    markdown_report,
-    to_dict,
-    write_pictures,
-)
+from speechattn.bench.conditions_report import csv_report, markdown_report, to_dict, write_pictures
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.process import torch_threads
 from speechattn.bench.sounds import Noises

@@ -1,4 +1,4 @@
-"""The command ``speechattn`` with its commands ``transcribe``, ``stream``, ``info`` and ``bench``.
+"""The command ``speechattn``; each of its commands is a module beside this one.
 
 Exit status: 0 if everything succeeded, 1 if some recordings failed, 2 if the command could not be
 carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from speechattn import process
+from speechattn.cli.align import add_align
 from speechattn.cli.bench import add_bench
 from speechattn.cli.corpus import add_corpus
 from speechattn.cli.messages import report
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_transcribe(commands, DEVICES)
+    add_align(commands, DEVICES)
     add_stream(commands, DEVICES)
 
     info = commands.add_parser(

@@ -17,7 +17,7 @@ from speechattn.options import DEFAULT_MODEL, MOST_THREADS, PRECISIONS
 from speechattn.phones import LABELS
 from speechattn.transcription.batch import WORKERS_ON_CUDA, choose_pool, run_batch, write_errors
 from speechattn.transcription.formats.registry import POSTERIORS, WRITERS
-from speechattn.transcription.inputs import Recording, collect, parse_shard
+from speechattn.transcription.inputs import Recording, collect, left_out_message, parse_shard
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.remote import is_url
 from speechattn.transcription.run_record import LOCK, RunFiles, Summary
@@ -209,12 +209,16 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         labels=arguments.phones,
         alternatives=arguments.alternatives,
     )
-    recordings = collect(arguments.inputs, arguments.output_dir, outputs.kinds)
+    left_out: list[str] = []
+    recordings = collect(arguments.inputs, arguments.output_dir, outputs.kinds, left_out)
     if arguments.shard:
         recordings = arguments.shard.pick(recordings)
     model = find_model(arguments.model)
     files = RunFiles(Path(arguments.output_dir), arguments.shard)
     record = _record(arguments, model, outputs, options)
+    if left_out:
+        record["left_out"] = left_out
+        report(left_out_message(left_out))
     model_spec = ModelSpec(
         str(model),
         arguments.device,

@@ -25,13 +25,7 @@ from tqdm import tqdm
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.audio.load import AUDIO_SUFFIXES
 from speechattn.corpora.corpus import Corpus, Utterance
-from speechattn.corpora.frames import (
-    Item,
-    LabelledFrames,
-    by_recording,
-    file_frames,
-    group_frames,
-)
+from speechattn.corpora.frames import Item, LabelledFrames, by_recording, file_frames, group_frames
 from speechattn.errors import CorpusError
 from speechattn.files import atomic_write_bytes, replace_folder
 from speechattn.phones import PhoneSet

@@ -81,6 +81,8 @@ class Decoder:
         options: weights, the default ones if None.
     """
 
+    _head: np.ndarray  # frames before the search begins
+
     def __init__(self, model: PhoneModel, options: DecoderOptions | None = None) -> None:
         # Here and not above: it imports Numba, which takes most of a second.
         from speechattn.decoder import viterbi
@@ -210,7 +212,6 @@ class Decoder:
 
     def _reset(self) -> None:
         self._started = False
-        # Frames before the search begins.
         self._head = np.empty((0, self._model.num_phones), np.float32)
         self._count = np.zeros(COUNTERS, np.int64)
         self._evidence = Evidence(self._model.silence)

@@ -110,6 +110,16 @@ def align_network(
     ]
 
 
+def bytes_needed(arcs: Sequence[Arc], junctions: int, silence: int, frames: int) -> int:
+    """Return the memory that :func:`align_network` takes for its way back, in bytes."""
+    lengths = (
+        LEAST_SILENCE_FRAMES if arc.phone == silence else LEAST_PHONE_FRAMES
+        for arc in arcs
+        if arc.phone != NOTHING
+    )
+    return frames * (sum(lengths) + 4 * junctions)
+
+
 def _check(arc: Arc, junctions: int, classes: int, silence: int) -> None:
     """Raise a ValueError for an arc that cannot be."""
     loop = arc.source == arc.target and arc.phone == silence

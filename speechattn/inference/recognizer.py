@@ -14,7 +14,9 @@ import torch
 
 from speechattn.audio.features import FrontEnd
 from speechattn.audio.load import AudioFile, array_blocks
+from speechattn.audio.quality import QualityMonitor
 from speechattn.audio.sndfile import AudioInfo
+from speechattn.audio.source import AudioSource, is_audio_source
 from speechattn.encoder.encoder import log_posteriors
 from speechattn.encoder.precision import fastest_precision, with_packed_linears
 from speechattn.encoder.varlen import can_concatenate, forward_varlen
@@ -23,12 +25,13 @@ from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.collector import SegmentCollector
 from speechattn.inference.describe import model_summary
 from speechattn.inference.model_files import find_model
-from speechattn.inference.streaming import (
-    PosteriorStream,
-    RecognizerStream,
-    look_ahead_ms,
+from speechattn.inference.streaming import PosteriorStream, RecognizerStream, look_ahead_ms
+from speechattn.inference.transcription import (
+    Prepared,
+    TranscribeOptions,
+    Transcription,
+    low_confidence,
 )
-from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import PhoneSet
 from speechattn.segments import SAMPLE_RATE, segments_from_frames
@@ -70,7 +73,7 @@ class Recognizer:
 
     def transcribe(
         self,
-        audio: str | Path | np.ndarray | torch.Tensor,
+        audio: AudioSource | np.ndarray | torch.Tensor,
         *,
         sample_rate: int | None = None,
         channel: int | None = None,
@@ -86,7 +89,7 @@ class Recognizer:
         one; only ``posteriors`` grow with it (14 MB an hour for each 10 phones).
 
         Args:
-            audio: a file, or samples of shape (n,) or (channels, n).
+            audio: a path or an open binary file, or samples of shape (n,) or (channels, n).
             sample_rate: Hz; needed with samples, refused with a file.
             channel: counted from 0; None mixes all of them.
             posteriors: whether to return the frame posteriors as well.
@@ -96,7 +99,7 @@ class Recognizer:
                 confidence of a phone is calibrated.
             on_posteriors: called with the posteriors of every block as it comes, float32, shape
                 (frames, phones), for callers that cannot keep all of them in memory.
-            on_samples: of a file; as for :class:`~speechattn.audio.load.AudioFile`.
+            on_samples: as for :class:`~speechattn.audio.load.AudioFile`.
 
         Raises:
             AudioError: if the audio cannot be read or trusted.
@@ -105,12 +108,21 @@ class Recognizer:
             ConfigError: if the model has no IPA for its phones.
         """
         options = TranscribeOptions(channel, posteriors, labels, alternatives)
-        prepared = self.prepare(audio, options, sample_rate=sample_rate, on_samples=on_samples)
-        return self.finish(prepared, self.encode_short(prepared), on_posteriors)
+        monitor = QualityMonitor(channel)
+
+        def on_chunk(info: AudioInfo, samples: np.ndarray) -> None:
+            monitor.add(info, samples)
+            if on_samples is not None:
+                on_samples(info, samples)
+
+        prepared = self.prepare(audio, options, sample_rate=sample_rate, on_samples=on_chunk)
+        found = self.finish(prepared, self.encode_short(prepared), on_posteriors)
+        warnings = monitor.warnings() + low_confidence(found, self.phones.silence)
+        return replace(found, warnings=tuple(warnings))
 
     def prepare(
         self,
-        audio: str | Path | np.ndarray | torch.Tensor,
+        audio: AudioSource | np.ndarray | torch.Tensor,
         options: TranscribeOptions,
         *,
         sample_rate: int | None = None,
@@ -122,10 +134,10 @@ class Recognizer:
         :meth:`finish` reads it block by block.
 
         Args:
-            audio: a file, or samples of shape (n,) or (channels, n).
+            audio: a path or an open binary file, or samples of shape (n,) or (channels, n).
             options: how it is transcribed.
             sample_rate: Hz; needed with samples, refused with a file.
-            on_samples: of a file; as for :class:`~speechattn.audio.load.AudioFile`.
+            on_samples: as for :class:`~speechattn.audio.load.AudioFile`.
 
         Raises:
             AudioError: if the audio cannot be read or trusted, as far as it has been read.
@@ -133,18 +145,22 @@ class Recognizer:
             ConfigError: if the model has no IPA for its phones.
         """
         names = self.phones.labels(options.labels)
-        if not isinstance(audio, (str, Path)):
+        if not is_audio_source(audio):
             if sample_rate is None:
                 raise UsageError("sample_rate: missing; samples need their rate in Hz")
             blocks = array_blocks(
-                audio, sample_rate, seconds=BLOCK_SECONDS, channel=options.channel
+                audio,
+                sample_rate,
+                seconds=BLOCK_SECONDS,
+                channel=options.channel,
+                on_samples=on_samples,
             )
             sample_rate = int(sample_rate)  # array_blocks has checked that it is a whole number
             duration = np.shape(audio)[-1] / sample_rate
             return self._framed(Prepared(options, names, duration, sample_rate, None, blocks))
         if sample_rate is not None:
             raise UsageError(
-                f"sample_rate: {sample_rate} given with the file {audio}; a file says its own"
+                f"sample_rate: {sample_rate} given with the file {audio!s}; a file says its own"
             )
         file = AudioFile(audio, channel=options.channel, on_samples=on_samples)
         blocks, info = file.blocks(BLOCK_SECONDS), file.info
@@ -212,7 +228,8 @@ class Recognizer:
         names, duration = prepared.names, prepared.duration
         phones = segments_from_frames(collector.finish(), names, duration)
         frames = np.concatenate(collected) if options.posteriors else None
-        return Transcription(phones, duration, prepared.sample_rate, names, frames)
+        rate, channel = prepared.sample_rate, options.channel
+        return Transcription(phones, duration, rate, names, frames, channel=channel)
 
     def stream(
         self,

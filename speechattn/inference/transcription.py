@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from speechattn.segments import Segment
 
 
+LOW_CONFIDENCE = 0.5  # mean over a recording's phones; the shared corpora are above
+
+
 @dataclass(frozen=True)
 class TranscribeOptions:
     """How recordings are transcribed; the same for all recordings of a run.
@@ -96,6 +99,12 @@ class Transcription:
         labels: phone of each column of ``posteriors``.
         posteriors: probability of every phone in every 10 ms frame, float32, shape
             (frames, phones); None if they were not requested.
+        words: what was said, where the text is known, without the silence between them; None
+            where it is not.
+        confidence: mean posterior of the words' phones, between 0 and 1; None without words.
+        warnings: what is unusual about the recording, each a line that begins with a key; those of
+            :mod:`speechattn.audio.quality` and of :func:`low_confidence`.
+        channel: that was transcribed, from 0; None for the mean of all.
     """
 
     phones: list[Segment]
@@ -103,3 +112,24 @@ class Transcription:
     sample_rate: int
     labels: tuple[str, ...]
     posteriors: np.ndarray | None = None
+    words: list[Segment] | None = None
+    confidence: float | None = None
+    warnings: tuple[str, ...] = ()
+    channel: int | None = None
+
+
+def low_confidence(transcription: Transcription, silence: str) -> list[str]:
+    """Return the warning that the recognizer is unsure of a whole recording, or no warning.
+
+    Args:
+        transcription: with confidences.
+        silence: label that does not count.
+    """
+    phones = [phone for phone in transcription.phones if phone.label != silence]
+    seconds = sum(phone.end - phone.start for phone in phones)
+    if not seconds:
+        return []
+    mean = sum((phone.end - phone.start) * phone.confidence for phone in phones) / seconds
+    if mean >= LOW_CONFIDENCE:
+        return []
+    return [f"low confidence: {mean:.2f} on average; is this clear speech in the model's language?"]

@@ -14,16 +14,10 @@ from speechattn.studies.attention_decoder import (
     DecoderSession,
     MeanPooling,
 )
-from speechattn.studies.ctc import (
-    Hypothesis,
-    beam_search,
-    ctc_beam_search,
-    ctc_greedy,
-    ctc_loss,
-)
+from speechattn.studies.ctc import Hypothesis, beam_search, ctc_beam_search, ctc_greedy, ctc_loss
 from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelHead, check_head
 from speechattn.training.batches import Batch
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.losses import autocast_for
 
 

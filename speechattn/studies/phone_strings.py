@@ -30,7 +30,7 @@ from speechattn.studies.sequence_data import SequenceSet, TextData
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
 from speechattn.studies.trials import StudyConfig, run_trials
 from speechattn.text import table
-from speechattn.training.config import AugmentationConfig, TrainingConfig
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.decoding import decode_set
 from speechattn.training.recipe import Recipe
 from speechattn.training.recipe_file import read_config

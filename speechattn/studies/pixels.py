@@ -28,13 +28,13 @@ from speechattn.evaluation.pictures import DPI, save_figure
 from speechattn.studies.trials import (
     FitConfig,
     StudyConfig,
+    apply_layers,
     attention_layers,
     fit,
     interval,
     missing,
     percent,
     run_trials,
-    apply_layers,
     weights_of,
 )
 from speechattn.text import table

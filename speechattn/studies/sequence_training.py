@@ -33,7 +33,8 @@ from speechattn.studies.head_config import AnyHead
 from speechattn.studies.heads import LabelModel, StringModel, head_model
 from speechattn.studies.sequence_data import NO_CLASS, SequenceBatches, SequenceSet
 from speechattn.training.batches import Batch, dev_batches
-from speechattn.training.config import RecipeConfig, TrainingConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.losses import Loss
 from speechattn.training.train_stage import set_aside_foreign
 from speechattn.training.trainer import Trainer

@@ -29,7 +29,8 @@ from speechattn.studies.sequence_data import SequenceSet, unaligned
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
 from speechattn.studies.trials import StudyConfig, run_trials
 from speechattn.text import table
-from speechattn.training.config import AugmentationConfig, TrainingConfig, check_splits
+from speechattn.training.config import check_splits
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
 
 GIVEN, WITHOUT = "as given", "without "  # experiments: the splits, and each speaker left out

@@ -30,11 +30,11 @@ from speechattn.studies.tagged_text import (
 from speechattn.studies.trials import (
     FitConfig,
     StudyConfig,
+    apply_layers,
     attention_layers,
     fit,
     percent,
     run_trials,
-    apply_layers,
     weights_of,
 )
 from speechattn.text import table

@@ -37,7 +37,8 @@ from speechattn.studies.windows_results import Outcome
 from speechattn.studies.windows_training import VariantRun
 from speechattn.studies.windows_variants import Variant, chosen, default_variants, read_variants
 from speechattn.text import table
-from speechattn.training.config import TUNED, RecipeConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.config_sections import TUNED
 from speechattn.training.recipe import Recipe, first_passes
 from speechattn.training.recipe_file import read_config
 from speechattn.training.train_stage import check_reach

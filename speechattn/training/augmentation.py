@@ -25,7 +25,7 @@ from torch import Tensor
 
 from speechattn.audio.features import ENERGY_FLOOR, FrontEndConfig
 from speechattn.segments import SHIFT_MS
-from speechattn.training.config import AugmentationConfig
+from speechattn.training.config_sections import AugmentationConfig
 
 NEPERS_PER_DB = math.log(10) / 10  # natural logarithm of energy
 QUIET = math.log(ENERGY_FLOOR)  # the lowest log energy there is

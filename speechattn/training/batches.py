@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,16 +20,62 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
+from speechattn.audio.features import FrontEndConfig
+from speechattn.corpora.prepared import PreparedUtterance
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.training.augmentation import Augmenter
-from speechattn.training.config import RecipeConfig
+from speechattn.training.config import AugmentationConfig, TrainingConfig
 from speechattn.training.speaker_balance import turns_in_epoch
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
 POOL_BATCHES = 40  # utterances of so many batches are sorted by length together
 EQUAL_SIDES_SHARE = 0.5  # share of drawn windows with both sides alike
+
+
+class LabelledSet(Protocol):
+    """Utterances with frames and labels, such as a prepared set.
+
+    Attributes:
+        entries: the utterances.
+        phones: names of the classes.
+    """
+
+    entries: list[PreparedUtterance]
+    phones: tuple[str, ...]
+
+    def frames(self, entry: PreparedUtterance) -> np.ndarray:
+        """Return the frames of an utterance, float32, shape (frames, dim)."""
+
+    def labels(self, entry: PreparedUtterance) -> np.ndarray:
+        """Return the classes of an utterance, int64, shape (labels,)."""
+
+
+class TrainingSections(Protocol):
+    """The parts of a recipe that training depends on; the recipe of a study may have them too."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+
+    @property
+    def front_end(self) -> FrontEndConfig:
+        """Front end of the frames."""
+
+    @property
+    def encoder(self) -> AnyEncoderConfig:
+        """Shape of the encoder."""
+
+    @property
+    def training(self) -> TrainingConfig:
+        """Settings of the training."""
+
+    @property
+    def augmentation(self) -> AugmentationConfig:
+        """Augmentation of the frames."""
+
+    def to_dict(self) -> dict:
+        """Return plain values, one key for each part."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +152,8 @@ class TrainingBatches:
 
     def __init__(
         self,
-        prepared: PreparedSet,
-        config: RecipeConfig,
+        prepared: LabelledSet,
+        config: TrainingSections,
         silence: int,
         noises: Sequence[np.ndarray] = (),
     ) -> None:
@@ -125,7 +171,7 @@ class TrainingBatches:
         self._plans: dict[int, list[list[int]]] = {}
 
     def _item(
-        self, prepared: PreparedSet, entry: PreparedUtterance
+        self, prepared: LabelledSet, entry: PreparedUtterance
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the frames of an utterance, shape (frames, dim), and their labels."""
         labels = prepared.labels(entry)
@@ -246,7 +292,7 @@ class TrainingBatches:
         return torch.lerp(frames[low], frames[low + 1], (position - low)[:, None]), position
 
 
-def dev_batches(prepared: PreparedSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def dev_batches(prepared: LabelledSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Go through whole utterances in batches, sorted by length.
 
     Yields:

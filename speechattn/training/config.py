@@ -54,12 +54,12 @@ class RecipeConfig:
         start_from: model whose weights training begins with, a folder or a name; null for random
             weights. Their shapes must be those of the recipe's encoder.
         realign: parts of ``train`` whose phones the model of ``start_from`` places anew, see
-            :mod:`speechattn.training.realign`.
+            :mod:`speechattn.training.realignment.realign`.
         grammar: JSGF grammar of what may have been said, a file or the name of one in the package.
             It is used for realigned corpora that have an ``intents.json`` and no alignments; null
             to use their ``phones.machine``.
         reductions: table of what people say for what the dictionary says, with which ``realign``
-            aligns the words of the corpora's texts, see :mod:`speechattn.training.realign_text`;
+            aligns the words of the corpora's texts, see :mod:`speechattn.training.realignment.realign_text`;
             ``english`` for ``data/reductions.tsv``, null to keep the phones of the alignments.
         hold_out: share of the training sentences kept back for dev, chosen by their text.
         phones: phone set: a name (see :func:`speechattn.phones.phone_sets`) or a table in the form

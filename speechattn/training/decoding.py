@@ -31,7 +31,7 @@ from speechattn.evaluation.metrics import phone_errors, phones_right
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.phones import PhoneSet
 from speechattn.segments import FrameSegment
-from speechattn.training.config import READING_TUNED, TUNED, DecodingConfig
+from speechattn.training.config_sections import READING_TUNED, TUNED, DecodingConfig
 
 MAX_TUNING_FRAMES = 200_000  # 10 ms frames of dev that are decoded for every combination
 CONFIDENCE_PENALTY = 1e-4  # nats a phone, for the square of a weight of confidence

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechattn.training.batches import PADDING, Batch
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 
 SCALE = 0.5  # of log probabilities within a path; neighbouring frames say much the same
 SLACK_FRAMES = 3

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from speechattn.attention.kernels.runtime import DTYPES
 from speechattn.encoder.encoder import Encoder
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 
 # State of each parameter by the name of its optimizer.
 MOMENTS = {"optimizer": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}

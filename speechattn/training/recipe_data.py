@@ -31,8 +31,8 @@ from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import phone_set
 from speechattn.training.config import RecipeConfig
-from speechattn.training.realign import INTENTS, SentenceHypotheses, realign
-from speechattn.training.realign_text import TextRealigner
+from speechattn.training.realignment.realign import INTENTS, SentenceHypotheses, realign
+from speechattn.training.realignment.realign_text import TextRealigner
 from speechattn.training.stages import content_fingerprint, files_fingerprint
 from speechattn.training.warm_start import load_initial_model, weights_digest
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from speechattn.encoder.encoder import Encoder
 from speechattn.encoder.layers import SequenceDropout
 from speechattn.training.batches import PADDING, Batch
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.losses import Loss, frame_loss
 
 

@@ -17,18 +17,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from speechattn.audio.features import FrontEndConfig
-from speechattn.corpora.prepared import PreparedSet
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.training.batches import (
     Batch,
+    LabelledSet,
     TrainingBatches,
+    TrainingSections,
     UnmaskedBatch,
     dev_batches,
     draw_window,
 )
-from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers, schedule
 from speechattn.training.replicas import Replicas, single_core_threads
@@ -80,9 +81,9 @@ class Trainer:
 
     def __init__(
         self,
-        config: RecipeConfig,
-        train: PreparedSet,
-        dev: PreparedSet,
+        config: TrainingSections,
+        train: LabelledSet,
+        dev: LabelledSet,
         *,
         num_phones: int,
         silence: int,
@@ -114,12 +115,12 @@ class Trainer:
         self.losses: list[float] = []
 
     def make_batches(
-        self, train: PreparedSet, silence: int, noises: Sequence[np.ndarray]
+        self, train: LabelledSet, silence: int, noises: Sequence[np.ndarray]
     ) -> TrainingBatches:
         """Make the batches of the training set."""
         return TrainingBatches(train, self.config, silence, noises)
 
-    def make_loss(self, train: PreparedSet) -> Loss:
+    def make_loss(self, train: LabelledSet) -> Loss:
         """Return the loss to minimise."""
         if not self.config.training.sequence_weight:
             return frame_loss

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from speechattn.errors import CRASH, kind_of
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL
 from speechattn.process import environment
-from speechattn.transcription.inputs import find_recordings
+from speechattn.transcription.inputs import find_recordings, left_out_message
 from speechattn.transcription.journal import death_message, error_message
 from speechattn.transcription.remote import Remote
 from speechattn.transcription.transcriber import ModelSpec, transcribe_with_warnings
@@ -67,6 +69,7 @@ def transcribe_folder(
 
     Args:
         inputs: a folder, which is searched with all its folders, or several files and folders.
+            Recordings in it of kinds that are not read are named in a Python warning.
         model: name or folder.
         device: as for :func:`speechattn.load_model`.
         workers: number of processes; with 1 it is this one. The results are the same.
@@ -89,8 +92,13 @@ def transcribe_folder(
         SpeechattnError: if there is no such model, or no worker can start.
     """
     options = TranscribeOptions(channel, posteriors, labels, alternatives)
-    listed = [inputs] if isinstance(inputs, (str, Path)) else inputs
-    recordings = list(find_recordings(listed))
+    single = isinstance(inputs, (str, bytes, os.PathLike))
+    items = cast("Sequence[str | Path]", [inputs] if single else inputs)
+    listed = [os.fsdecode(each) for each in items]
+    left_out: list[str] = []
+    recordings = list(find_recordings(listed, left_out))
+    if left_out:
+        warnings.warn(left_out_message(left_out), stacklevel=2)
     spec = FolderSpec(ModelSpec(str(model), device, threads, precision, window, lm_scale), options)
     workers = min(workers, len(recordings))
     pool: InProcessPool | ProcessPool = InProcessPool(spec)
@@ -139,7 +147,7 @@ def _transcribe(
 ) -> FolderResult:
     path, file = recording
     try:
-        transcription, warnings = transcribe_with_warnings(recognizer, path, options, report)
+        transcription, lines = transcribe_with_warnings(recognizer, path, options, report)
     except Exception as error:
         return FolderResult(path, file, None, error_message(path, error), kind_of(error))
-    return FolderResult(path, file, transcription, warnings=tuple(warnings))
+    return FolderResult(path, file, transcription, warnings=tuple(lines))

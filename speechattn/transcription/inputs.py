@@ -14,18 +14,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from speechattn.errors import UsageError
 from speechattn.text import one_line
 from speechattn.transcription.formats.registry import output_suffixes
-from speechattn.transcription.remote import Remote, find_remote, is_url
+from speechattn.transcription.remote import UNREAD_SUFFIXES, Remote, find_remote, is_url
 
 # The run's own files: no output may have the name of one.
 _RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
 MOST_SHARDS = 100_000
+MOST_NAMED = 20  # recordings that a message names
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class Recording:
 
 
 def collect(
-    inputs: Sequence[str | Path], output_dir: str | Path, formats: Sequence[str]
+    inputs: Sequence[str | Path],
+    output_dir: str | Path,
+    formats: Sequence[str],
+    left_out: list[str] | None = None,
 ) -> list[Recording]:
     """Find the recordings and name their outputs, before anything is transcribed.
 
@@ -59,6 +64,8 @@ def collect(
         output_dir: folder for the outputs; need not exist.
         formats: kinds of the files of each recording; see
             :attr:`speechattn.transcription.outputs.OutputOptions.kinds`.
+        left_out: list to which the recordings in folders are added whose names say that they are
+            of a kind that is not read.
 
     Raises:
         UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
@@ -75,7 +82,7 @@ def collect(
     if not inputs:
         raise UsageError("no input; give audio files or folders that hold some")
     found: dict[str, Recording] = {}
-    for path, file in find_recordings(inputs):
+    for path, file in find_recordings(inputs, left_out):
         target = Path(output_dir, file)
         outputs = {kind: target.with_name(target.stem + end) for kind, end in suffixes.items()}
         recording = Recording(path, file, outputs)
@@ -103,25 +110,48 @@ def collect(
     return recordings
 
 
-def find_recordings(inputs: Sequence[str | Path]) -> Iterator[tuple[Path | Remote, str]]:
+def find_recordings(
+    inputs: Sequence[str | Path], left_out: list[str] | None = None
+) -> Iterator[tuple[Path | Remote, str]]:
     """Yield the recordings of inputs, as :func:`collect` finds them, with their relative paths.
+
+    Args:
+        inputs: files, folders and URLs.
+        left_out: as for :func:`collect`.
 
     Raises:
         UsageError: if an input does not exist, is a folder that cannot be searched or holds no
             audio.
     """
     for item in inputs:
-        yield from _recordings(item)
+        yield from _recordings(item, [] if left_out is None else left_out)
+
+
+def left_out_message(left_out: Sequence[str]) -> str:
+    """Return one line that counts and names recordings that are not read, and says what to do.
+
+    Args:
+        left_out: their paths, at least one.
+    """
+    counts = Counter(PurePath(path).suffix.lower() for path in left_out)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    names = ", ".join(left_out[:MOST_NAMED])
+    more = len(left_out) - MOST_NAMED
+    names += f" and {more} more" if more > 0 else ""
+    return one_line(
+        f"left out: {len(left_out)} of kinds that are not read ({kinds}): {names}; convert them to "
+        "WAV or FLAC, for instance with ffmpeg"
+    )
 
 
 def _usage_error(message: str) -> UsageError:
     return UsageError(one_line(message))
 
 
-def _recordings(item: str | Path) -> Iterator[tuple[Path | Remote, str]]:
+def _recordings(item: str | Path, left_out: list[str]) -> Iterator[tuple[Path | Remote, str]]:
     """Yield the recordings of one input with their relative paths."""
     if is_url(item):
-        yield from find_remote(str(item), _audio_suffixes())
+        yield from find_remote(str(item), _audio_suffixes(), left_out)
         return
     path = Path(item)
     try:
@@ -133,20 +163,26 @@ def _recordings(item: str | Path) -> Iterator[tuple[Path | Remote, str]]:
         yield path, path.name
         return
     found = False
-    for recording in _search(path, ancestors=()):
+    before = len(left_out)
+    for recording in _search(path, (), left_out):
         found = True
         yield recording, recording.relative_to(path).as_posix()
     if not found:
         suffixes = " ".join(sorted(_audio_suffixes()))
-        raise _usage_error(f"{path}: no audio in this folder; looked for names in {suffixes}")
+        what = f"{path}: no audio in this folder; looked for names in {suffixes}"
+        unread = left_out[before:]
+        raise _usage_error(f"{what}; {left_out_message(unread)}" if unread else what)
 
 
-def _search(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+def _search(
+    folder: Path, ancestors: tuple[tuple[int, int], ...], left_out: list[str]
+) -> Iterator[Path]:
     """Yield the audio files below a folder, sorted.
 
     Args:
         folder: that is searched.
         ancestors: device and inode of each folder above it.
+        left_out: list to which recordings that are not read are added.
     """
     try:
         status = folder.stat()
@@ -164,10 +200,12 @@ def _search(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Pa
         path = folder / entry.name
         # The entry knows a folder that cannot be entered; the path, what a link leads to.
         if entry.is_dir(follow_symlinks=False) or os.path.isdir(path):  # noqa: PTH112 - as above
-            yield from _search(path, (*ancestors, identity))
+            yield from _search(path, (*ancestors, identity), left_out)
         elif path.suffix.lower() in suffixes:
             # A link that leads nowhere is among them, so that it fails by name.
             yield path
+        elif path.suffix.lower() in UNREAD_SUFFIXES:
+            left_out.append(str(path))
 
 
 def _audio_suffixes() -> frozenset[str]:

@@ -23,6 +23,12 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
 # Facts about a file that differ after it has been changed, as various file systems call them.
 _MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 _MORE_MARKS = ("modified", "created", "generation", "CRC", "date_time")
+# Suffixes of recordings that are not read, in lower case: they are named where a folder has some.
+UNREAD_SUFFIXES = frozenset(
+    (".m4a", ".m4b", ".aac", ".mp4", ".mov", ".3gp", ".3g2", ".amr", ".awb", ".webm", ".weba")
+    + (".mkv", ".mka", ".avi", ".wma", ".wmv", ".asf", ".mp2", ".mpga", ".wv", ".ape", ".tta")
+    + (".shn", ".ac3", ".dts", ".spx", ".voc", ".gsm", ".dss", ".ds2", ".ra", ".rm")
+)
 _LONGEST_NAME = 100  # characters; the name of a copy is the end of the recording's
 
 
@@ -93,12 +99,15 @@ class Remote:
             yield copy
 
 
-def find_remote(url: str, suffixes: frozenset[str]) -> Iterator[tuple[Remote, str]]:
+def find_remote(
+    url: str, suffixes: frozenset[str], left_out: list[str]
+) -> Iterator[tuple[Remote, str]]:
     """Yield the recordings behind a URL with their relative paths, as for a local input.
 
     Args:
         url: of a file, or of a folder that is searched with all its folders.
         suffixes: lower-case suffixes of the names that are taken from a folder.
+        left_out: list to which recordings that are not read are added.
 
     Raises:
         UsageError: if fsspec or what it needs is missing, or nothing is found.
@@ -123,8 +132,13 @@ def find_remote(url: str, suffixes: frozenset[str]) -> Iterator[tuple[Remote, st
     for path, info in found.items():
         file = path[len(prefix) :] if path.startswith(prefix) else path.lstrip("/")
         hidden = any(part.startswith(".") for part in file.split("/"))
-        if not hidden and PurePosixPath(file).suffix.lower() in suffixes:
-            shown = f"{head.rstrip('/')}/{file}{chain}{rest}"
+        suffix = PurePosixPath(file).suffix.lower()
+        if hidden or suffix not in suffixes | UNREAD_SUFFIXES:
+            continue
+        shown = f"{head.rstrip('/')}/{file}{chain}{rest}"
+        if suffix not in suffixes:
+            left_out.append(shown)
+        else:
             known[file] = Remote(url, path, shown, int(info.get("size") or 0))
     if not known:
         looked = " ".join(sorted(suffixes))

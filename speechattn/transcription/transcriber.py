@@ -12,12 +12,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechattn.errors import CHANGED, AudioError, kind_of
-from speechattn.inference.transcription import TranscribeOptions
+from speechattn.inference.transcription import TranscribeOptions, low_confidence
 from speechattn.process import environment
 from speechattn.text import one_line
 from speechattn.transcription.inputs import Recording, input_state, size_of
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
 AT_A_TIME = 16  # recordings that are encoded together; more bring no further speed
 SHORT_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 16 kHz
-LOW_CONFIDENCE = 0.5  # mean over a recording's phones; the shared corpora are above
 
 
 @dataclass(frozen=True)
@@ -283,9 +282,8 @@ def transcribe_with_warnings(
     with local_file(path) as local:
         prepared = recognizer.prepare(local, options, on_samples=monitor.add)
         transcription = recognizer.finish(prepared, recognizer.encode_short(prepared))
-    return transcription, monitor.warnings() + low_confidence(
-        transcription, recognizer.phones.silence
-    )
+    warnings = monitor.warnings() + low_confidence(transcription, recognizer.phones.silence)
+    return replace(transcription, warnings=tuple(warnings)), warnings
 
 
 @contextlib.contextmanager
@@ -328,20 +326,3 @@ def is_short(recording: Recording) -> bool:
 
 
 GROUPING = Grouping(AT_A_TIME, is_short)
-
-
-def low_confidence(transcription: Transcription, silence: str) -> list[str]:
-    """Return the warning that the recognizer is unsure of a whole recording, or no warning.
-
-    Args:
-        transcription: with confidences.
-        silence: label that does not count.
-    """
-    phones = [phone for phone in transcription.phones if phone.label != silence]
-    seconds = sum(phone.end - phone.start for phone in phones)
-    if not seconds:
-        return []
-    mean = sum((phone.end - phone.start) * phone.confidence for phone in phones) / seconds
-    if mean >= LOW_CONFIDENCE:
-        return []
-    return [f"low confidence: {mean:.2f} on average; is this clear speech in the model's language?"]

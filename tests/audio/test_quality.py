@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from speechattn.audio.load import AudioFile
 from speechattn.audio.quality import QualityMonitor
+from speechattn.inference.transcription import low_confidence
 from speechattn.segments import Segment
-from speechattn.transcription.transcriber import low_confidence
 
 RATE = 16_000
 

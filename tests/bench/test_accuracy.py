@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.commands import make_corpus
 
-from speechattn.bench import accuracy, accuracy_systems, peers
+from speechattn.bench import accuracy, peers
 from speechattn.bench.accuracy import Results, Row, measure
 from speechattn.bench.accuracy_report import METRICS, csv_report, markdown_report, picture, rate_of
 from speechattn.bench.accuracy_systems import PeerSystem, decoding_of, frame_segments
@@ -19,6 +19,7 @@ from speechattn.corpora.alignment import reference_runs
 from speechattn.corpora.corpus import read_corpus
 from speechattn.decoder.options import DecoderOptions
 from speechattn.errors import CorpusError
+from speechattn.evaluation import phone_features
 from speechattn.evaluation.scores import Counts, count_utterance
 from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet
@@ -95,7 +96,7 @@ def test_rates_of_systems_and_groups(corpora, tmp_path):
     assert rate_of(folded, METRICS["insertions"]).rate == pytest.approx(4 / 15)
     assert rate_of(folded, METRICS["substitutions"]).rate == 0
     assert rate_of(folded, METRICS["frame_accuracy"]).rate < 0.5
-    if accuracy.panphon_is_installed():
+    if phone_features.is_installed():
         # B costs 1 each, AO for AA a few of the 24 features.
         assert 4 / 15 < rate_of(folded, METRICS["feature_error"]).rate < 6 / 15
 
@@ -188,7 +189,7 @@ def test_the_command(corpora, tiny_model_dir, tmp_path, capsys, monkeypatch):
         def phones(self, samples):
             return [Segment("SIL", 0.0, len(samples) / 16_000)]
 
-    monkeypatch.setitem(accuracy_systems.PEERS, "hama", Silent)
+    monkeypatch.setitem(peers.PEERS, "hama", Silent)
     out = tmp_path / "new" / "out"
     command = ["bench", "accuracy", "--model", str(tiny_model_dir), "--corpora", str(corpora)]
     options = ["--sets", "people/test,others/all", "--reading", "words,none"]

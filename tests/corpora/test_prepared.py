@@ -17,7 +17,8 @@ from support.commands import PHONES, RATE, make_corpus, message_of, tones
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.corpora import frames, prepared
 from speechattn.corpora.corpus import Utterance, read_corpus
-from speechattn.corpora.prepared import PreparedSet, file_frames, held_out, prepare_set
+from speechattn.corpora.frames import file_frames
+from speechattn.corpora.prepared import PreparedSet, held_out, prepare_set
 from speechattn.errors import CorpusError
 
 FRONT_END = FrontEndConfig(num_mel_bins=24)

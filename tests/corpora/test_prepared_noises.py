@@ -9,7 +9,8 @@ from safetensors import safe_open
 from support.commands import RATE, message_of
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
-from speechattn.corpora.prepared import file_frames, prepare_noises, read_noises
+from speechattn.corpora.frames import file_frames
+from speechattn.corpora.prepared import prepare_noises, read_noises
 from speechattn.errors import AudioError, CorpusError
 
 FRONT_END = FrontEndConfig(num_mel_bins=20)

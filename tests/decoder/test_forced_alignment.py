@@ -118,7 +118,7 @@ def test_silence_is_heard_between_phones_and_at_both_ends_where_it_is_long():
     found = force_align(sure(labels), [1, 2], SIL)
     assert spans(found) == [(0, 0, 7), (1, 7, 10), (0, 10, 16), (2, 16, 20), (0, 20, 28)]
     short = force_align(sure([1] * 5 + [0] * 2 + [2] * 5), [1, 2], SIL)
-    assert [run.phone for run in short.runs] == [1, 2]  # a closure, not a silence
+    assert [run.phone for run in short.segments] == [1, 2]  # a closure, not a silence
 
 
 def test_a_wrong_phone_is_corrected_where_that_is_cheaper_than_to_believe_it():
@@ -127,7 +127,7 @@ def test_a_wrong_phone_is_corrected_where_that_is_cheaper_than_to_believe_it():
         (1, 0, 4), (3, 4, 8), (2, 8, 12),
     ]  # fmt: skip
     believed = force_align(logs, [1, 2, 2], SIL, substitution=30.0)
-    assert [run.phone for run in believed.runs] == [1, 2, 2]
+    assert [run.phone for run in believed.segments] == [1, 2, 2]
     assert believed.score < force_align(logs, [1, 3, 2], SIL).score
 
 
@@ -135,7 +135,7 @@ def test_a_phone_that_was_not_spoken_is_left_out_where_that_is_cheaper():
     logs = sure([1] * 4 + [2] * 4)
     assert spans(force_align(logs, [1, 3, 2, 3], SIL, deletion=3.0)) == [(1, 0, 4), (2, 4, 8)]
     kept = force_align(logs, [1, 3, 2], SIL, deletion=30.0)
-    assert [run.phone for run in kept.runs] == [1, 3, 2]
+    assert [run.phone for run in kept.segments] == [1, 3, 2]
     nothing = force_align(sure([0] * 9), [1, 2], SIL, deletion=3.0)
     assert spans(nothing) == [(0, 0, 9)] and nothing.score == -INF
 

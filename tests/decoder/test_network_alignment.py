@@ -87,7 +87,7 @@ def test_a_chain_is_what_force_align_finds():
     steps = align_network(logs, arcs, len(phones) + 1, SIL)
     expected = force_align(logs, phones, SIL)
     assert [(arcs[s.arc].phone, s.start, s.end) for s in steps] == [
-        (run.phone, run.start, run.end) for run in expected.runs
+        (run.phone, run.start, run.end) for run in expected.segments
     ]
 
 

@@ -21,7 +21,7 @@ from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.recognizer import load_model
 from speechattn.training.batches import PADDING, Batch
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.optim import Optimizers
 from speechattn.training.replicas import Replicas
 

@@ -372,3 +372,23 @@ def test_the_commands_take_the_scale(tiny_model_dir, tmp_path, capsys):
     assert "lm_scale" in capsys.readouterr().err
     assert transcribe("none", "--lm-scale", "-1") == 2
     assert "--lm-scale: '-1' is no number from 0 on" in capsys.readouterr().err
+
+
+def test_a_result_carries_the_warnings_about_its_recording(recognizer, tmp_path):
+    samples = speech(1.0)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, 30 * samples, RATE, subtype="FLOAT")
+    of_file = recognizer.transcribe(path).warnings
+    assert "beyond full scale" in "".join(of_file)
+    assert recognizer.transcribe(30 * samples, sample_rate=RATE).warnings == of_file
+    with path.open("rb") as file:
+        assert recognizer.transcribe(file).warnings == of_file and file.tell() == 0
+        with pytest.raises(UsageError, match="says its own"):
+            recognizer.transcribe(file, sample_rate=RATE)
+    assert "beyond" not in "".join(recognizer.transcribe(samples, sample_rate=RATE).warnings)
+
+
+def test_a_result_tells_its_channel(recognizer):
+    both = np.stack([speech(0.2), speech(0.2, seed=1)])
+    for channel in (None, 0, 1):
+        assert recognizer.transcribe(both, sample_rate=RATE, channel=channel).channel == channel

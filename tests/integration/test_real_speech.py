@@ -8,7 +8,7 @@ import pytest
 from speechattn.audio.features import FrontEnd
 from speechattn.corpora.alignment import frame_labels
 from speechattn.corpora.corpus import read_corpus
-from speechattn.corpora.prepared import file_frames
+from speechattn.corpora.frames import file_frames
 from speechattn.phones import arpabet
 
 

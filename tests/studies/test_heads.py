@@ -20,7 +20,7 @@ from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelH
 from speechattn.studies.heads import LabelModel, StringModel, head_model
 from speechattn.studies.sequence_training import HeadCheckpoint, head_loss
 from speechattn.training.batches import PADDING, Batch
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 
 pytestmark = pytest.mark.studies
 

@@ -16,7 +16,8 @@ from speechattn.studies.head_config import CtcHead, DecoderHead, LabelHead
 from speechattn.studies.sequence_data import SequenceBatches, SequenceSet
 from speechattn.studies.sequence_training import SequenceTrainer, quick_labels, train_head
 from speechattn.training.batches import PADDING
-from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 
 pytestmark = pytest.mark.studies
 

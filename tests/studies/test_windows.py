@@ -22,12 +22,7 @@ from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.describe import costs
 from speechattn.studies import windows, windows_costs, windows_training
-from speechattn.studies.windows_costs import (
-    frames_per_second,
-    measure,
-    measure_once,
-    peak_memory,
-)
+from speechattn.studies.windows_costs import frames_per_second, measure, measure_once, peak_memory
 from speechattn.studies.windows_report import frontier
 from speechattn.studies.windows_variants import (
     EQUAL_WINDOW,

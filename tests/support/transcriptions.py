@@ -18,6 +18,9 @@ class FakeTranscription:
     duration: float
     sample_rate: int = 16_000
     labels: tuple[str, ...] = ()
+    words: list[Segment] | None = None
+    confidence: float | None = None
+    channel: int | None = None
 
 
 # Labels as a phone table can hold them: no tabs, no line breaks, no space around them.

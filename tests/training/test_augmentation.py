@@ -21,7 +21,7 @@ from speechattn.training.augmentation import (
     ROOM_FRAMES,
     Augmenter,
 )
-from speechattn.training.config import AugmentationConfig
+from speechattn.training.config_sections import AugmentationConfig
 
 BINS = 80
 FRONT_END = FrontEndConfig(num_mel_bins=BINS)

@@ -16,10 +16,10 @@ from support.commands import message_of, small_recipe
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.schema import build
-from speechattn.training.config import (
+from speechattn.training.config import RecipeConfig
+from speechattn.training.config_sections import (
     AugmentationConfig,
     DecodingConfig,
-    RecipeConfig,
     SynthConfig,
     TrainingConfig,
 )

@@ -22,7 +22,7 @@ from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
 from speechattn.evaluation.metrics import phones_right
 from speechattn.segments import FrameSegment
-from speechattn.training.config import TUNED, DecodingConfig
+from speechattn.training.config_sections import TUNED, DecodingConfig
 from speechattn.training.decoding import (
     decoder_grid,
     fit_confidence,

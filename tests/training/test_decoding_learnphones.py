@@ -13,7 +13,7 @@ from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.pruning import choose_words
 from speechattn.errors import ConfigError
 from speechattn.training import decoding
-from speechattn.training.config import DecodingConfig
+from speechattn.training.config_sections import DecodingConfig
 from speechattn.training.decoding import estimate_phone_model
 
 LABELS = [[0, 0, 1, 1, 2, 2, 2], [1, 1, 0, 0, 1]]

@@ -15,7 +15,7 @@ import torch
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.training.batches import PADDING, Batch
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.losses import SequenceLoss, frame_loss, frame_transitions, path_loss
 from speechattn.training.replicas import Replicas
 

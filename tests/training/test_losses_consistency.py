@@ -14,7 +14,8 @@ from speechattn.corpora.prepared import PreparedSet
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.training.batches import PADDING, Batch, TrainingBatches, delay_second_view
-from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.losses import disagreement, frame_loss
 from speechattn.training.replicas import Replicas
 

@@ -8,7 +8,7 @@ import torch
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ConfigError
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.optim import Optimizers
 
 

@@ -13,7 +13,7 @@ from support.commands import message_of, small_recipe
 from speechattn.errors import ConfigError
 from speechattn.files import resource
 from speechattn.studies import StudyConfigs
-from speechattn.training.config import DecodingConfig, SynthConfig, TrainingConfig
+from speechattn.training.config_sections import DecodingConfig, SynthConfig, TrainingConfig
 from speechattn.training.recipe_file import find_config, read_config
 
 RECIPES = sorted(resource("recipes", "").glob("*.yaml"))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.training.batches import PADDING, Batch
-from speechattn.training.config import TrainingConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.replicas import Replicas
 
 

@@ -13,7 +13,8 @@ from support.commands import make_prepared
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.training import train_stage
-from speechattn.training.config import RecipeConfig, TrainingConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.train_stage import TrainStage
 
 LIMIT = 60

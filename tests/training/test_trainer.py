@@ -21,7 +21,8 @@ from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.training import trainer as trainer_module
 from speechattn.training.batches import draw_window
-from speechattn.training.config import AugmentationConfig, RecipeConfig, TrainingConfig
+from speechattn.training.config import RecipeConfig
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.optim import schedule
 from speechattn.training.trainer import Trainer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +82,11 @@ def test_mistakes_are_told_at_once(rec, tmp_path):
         transcribe_folder(tmp_path)
     with pytest.raises(ModelError, match="no model folder"):
         next(transcribe_folder(rec, model=tmp_path / "gone"))
+
+
+def test_recordings_that_are_not_read_are_warned_of(rec, model, tmp_path):
+    shutil.copy(rec / "a.wav", tmp_path)
+    (tmp_path / "b.m4a").write_bytes(b"m4a")
+    with pytest.warns(UserWarning, match=r"left out: 1 .*b\.m4a"):
+        (result,) = transcribe_folder(os.fsencode(tmp_path), model=model, device="cpu")
+    assert result.file == "a.wav" and result.transcription.warnings == result.warnings

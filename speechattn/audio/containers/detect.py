@@ -57,17 +57,18 @@ SUFFIXES = {  # suffix of a file name → names of the containers that it may ho
 }
 
 
-def check_container(path: str | os.PathLike) -> Header:
+def check_container(path: str | os.PathLike, name: str | None = None) -> Header:
     """Compare a sound file's header with the file.
 
     Args:
         path: a regular file. If it is no known container, the result is ``Header("")``.
+        name: of the file, for messages; None for its path.
 
     Raises:
         AudioError: if the file cannot be opened, is empty, is of a kind that is not read here, is
             cut off, or was never finished.
     """
-    name = one_line(path)
+    name = one_line(path) if name is None else name
     path = Path(path)
     try:
         status = path.stat()

@@ -210,7 +210,7 @@ def tile(pieces: Sequence[Piece], duration: float, silence: str, name: str) -> t
 
     for label, begin, stop in pieces:
         start, stop = round(begin, DECIMALS), round(stop, DECIMALS)
-        if start < edges[-1] - 2 * 10**-DECIMALS or stop <= start:
+        if not edges[-1] - 2 * 10**-DECIMALS <= start < stop:  # NaN as well
             raise CorpusError(
                 f"{name}: {label} at {begin:.3f}-{stop:.3f} s has no length or begins before the "
                 f"phone before it ends ({edges[-1]:.3f} s); correct the labels"

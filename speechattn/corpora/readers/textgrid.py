@@ -154,7 +154,10 @@ class _TextValues:
 
     def count(self) -> int:
         """A number of things."""
-        return int(self.number())
+        number = self.number()
+        if not 0 <= number < 1e9:
+            raise CorpusError(f"{self._path}:{self._line}: {number:g} is no number of intervals")
+        return int(number)
 
     def text(self) -> str:
         """A text; two double quotes in it stand for one."""

@@ -1,4 +1,4 @@
-"""Lexicons: words and their phones, in the form of the CMU Pronouncing Dictionary."""
+"""Lexicons: words and their phones, in the form of the CMU Pronouncing Dictionary or of MFA."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from speechattn.text import one_line
 POCKETSPHINX = "pocketsphinx"  # stands for the dictionary that its wheel carries
 DICTIONARY = "cmudict-en-us.dict"  # its file there
 _VARIANT = re.compile(r"\(\d+\)$")  # "read(2)": another pronunciation of "read"
+_PROBABILITY = re.compile(r"\d*\.\d+|[01]")  # MFA has up to four of them after the word
+NOISE = "spn"  # MFA's phone for what is no word
 _MOST_NAMED = 5  # words in a message
 
 
@@ -25,7 +27,9 @@ class Lexicon:
     Args:
         paths: files with a line for each pronunciation, the word first and then its phones,
             separated by spaces or tabs; stress digits are dropped, case does not count, and lines
-            that begin with ``;;;`` or ``#`` are comments. A word has its pronunciations from the
+            that begin with ``;;;`` or ``#`` are comments, as is what follows `` #``. The
+            probabilities that MFA writes after the word are left out, and so are its lines for
+            noises, whose phone is ``spn``. A word has its pronunciations from the
             first file that lists it. ``pocketsphinx`` stands for the US English dictionary of that
             package.
         phones: the labels that may occur.
@@ -49,14 +53,19 @@ class Lexicon:
             for number, line in enumerate(_lines(path), 1):
                 if line.strip() and not line.startswith((";;;", "#")):
                     word, labels = self._parse(line, f"{path}:{number}")
-                    found.setdefault(word, []).append(labels)
+                    if labels:
+                        found.setdefault(word, []).append(labels)
             if not found:
                 raise ConfigError(f"lexicon: {path}: no words in it; give another file")
             self.variants = {**found, **self.variants}
         self.words = {word: variants[0] for word, variants in self.variants.items()}
 
     def _parse(self, line: str, where: str) -> tuple[str, tuple[int, ...]]:
-        word, *names = line.split()
+        word, *names = line.partition(" #")[0].split()
+        while names and _PROBABILITY.fullmatch(names[0]):
+            del names[0]
+        if [name.lower() for name in names] == [NOISE]:
+            return word, ()
         names = [name.rstrip("012").upper() for name in names]
         for name in names:
             if name not in self.phones.index or name == self.phones.silence:

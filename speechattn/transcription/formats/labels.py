@@ -1,7 +1,8 @@
 """Formats of labels: Praat's TextGrid, and the label files of Audacity and HTK.
 
-A TextGrid has one interval tier, ``phones``, in the long or the short form. Silence is the empty
-label, as in the Montreal Forced Aligner since 2.0. Audacity and HTK have one phone a line.
+A TextGrid has the interval tier ``phones``, in the long or the short form, and before it ``words``
+where these are known. Silence is the empty label, as in the Montreal Forced Aligner since 2.0.
+Audacity and HTK have one phone a line.
 
 None of them has confidences: TextGrid and Audacity have no field for them, and many readers of
 HTK's label files accept no more than three fields.
@@ -17,18 +18,41 @@ from speechattn.text import one_line
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
+    from speechattn.segments import Segment
 
-TIER = "phones"
+TIER, WORDS = "phones", "words"
 _HEADER = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
 HTK_UNITS_PER_SECOND = 10_000_000  # of 100 ns
 _HTK_SPECIAL = "\"'\\"  # begin a quoted string, or an escape, anywhere in HTK's strings
 
 
-def _intervals(transcription: Transcription, silence: str) -> Iterator[tuple[str, str, str]]:
-    """Yield start, end and quoted label of every interval."""
-    for segment in transcription.phones:
-        label = _quoted("" if segment.label == silence else segment.label)
-        yield plain(exact(segment.start)), plain(exact(segment.end)), label
+_Interval = tuple[str, str, str]  # start, end and quoted label
+
+
+def _tiers(transcription: Transcription, silence: str) -> Iterator[tuple[str, list[_Interval]]]:
+    """Yield the name and the intervals of every tier."""
+    if transcription.words is not None:
+        yield WORDS, [_interval(segment) for segment in word_tier(transcription)]
+    yield TIER, [_interval(segment, silence) for segment in transcription.phones]
+
+
+def _interval(segment: Segment, silence: str = "") -> _Interval:
+    label = _quoted("" if segment.label == silence else segment.label)
+    return plain(exact(segment.start)), plain(exact(segment.end)), label
+
+
+def word_tier(transcription: Transcription) -> list[Segment]:
+    """Return the words with an empty label for the silence around them, from 0 to the duration."""
+    tier: list[Segment] = []
+    end = 0.0
+    for word in transcription.words or ():
+        if word.start > end:
+            tier.append(Segment("", end, word.start))
+        tier.append(word)
+        end = word.end
+    if end < transcription.duration:
+        tier.append(Segment("", end, transcription.duration))
+    return tier
 
 
 def _quoted(text: str) -> str:
@@ -37,39 +61,45 @@ def _quoted(text: str) -> str:
 
 
 def textgrid(transcription: Transcription, file: str, silence: str) -> str:
-    """Write Praat's long text format: one interval tier, ``phones``, from 0 to the duration."""
+    """Write Praat's long text format: interval tiers from 0 to the duration."""
     end = plain(exact(transcription.duration))
+    tiers = list(_tiers(transcription, silence))
     lines = [
         *_HEADER,
         "xmin = 0",
         f"xmax = {end}",
         "tiers? <exists>",
-        "size = 1",
+        f"size = {len(tiers)}",
         "item []:",
-        "    item [1]:",
-        '        class = "IntervalTier"',
-        f"        name = {_quoted(TIER)}",
-        "        xmin = 0",
-        f"        xmax = {end}",
-        f"        intervals: size = {len(transcription.phones)}",
     ]
-    for number, (start, stop, label) in enumerate(_intervals(transcription, silence), 1):
-        lines.append(
-            f"        intervals [{number}]:\n"
-            f"            xmin = {start}\n"
-            f"            xmax = {stop}\n"
-            f"            text = {label}"
-        )
+    for item, (name, intervals) in enumerate(tiers, 1):
+        lines += [
+            f"    item [{item}]:",
+            '        class = "IntervalTier"',
+            f"        name = {_quoted(name)}",
+            "        xmin = 0",
+            f"        xmax = {end}",
+            f"        intervals: size = {len(intervals)}",
+        ]
+        for number, (start, stop, label) in enumerate(intervals, 1):
+            lines.append(
+                f"        intervals [{number}]:\n"
+                f"            xmin = {start}\n"
+                f"            xmax = {stop}\n"
+                f"            text = {label}"
+            )
     return "\n".join(lines) + "\n"
 
 
 def textgrid_short(transcription: Transcription, file: str, silence: str) -> str:
     """Praat's short text format: the values of the long one without their names."""
     end = plain(exact(transcription.duration))
-    lines = [*_HEADER, "0", end, "<exists>", "1"]
-    lines += ['"IntervalTier"', _quoted(TIER), "0", end, str(len(transcription.phones))]
-    for interval in _intervals(transcription, silence):
-        lines += interval
+    tiers = list(_tiers(transcription, silence))
+    lines = [*_HEADER, "0", end, "<exists>", str(len(tiers))]
+    for name, intervals in tiers:
+        lines += ['"IntervalTier"', _quoted(name), "0", end, str(len(intervals))]
+        for interval in intervals:
+            lines += interval
     return "\n".join(lines) + "\n"
 
 

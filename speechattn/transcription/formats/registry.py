@@ -5,6 +5,8 @@ with an exponent. Formats that count in whole units (ELAN and WebVTT millisecond
 round every boundary once. The end of a phone and the start of the next are the same number, so
 they are the same characters in the file. Probabilities have four decimals.
 
+Words are written by the formats of :data:`WITH_WORDS`, if the transcription has any.
+
 Silence is the empty label in a TextGrid, no cue in WebVTT, and the silence label of the phone set
 in all other formats.
 """
@@ -19,7 +21,7 @@ from speechattn.errors import UsageError
 from speechattn.segments import check_tiling
 from speechattn.transcription.formats.labels import audacity, lab, textgrid, textgrid_short
 from speechattn.transcription.formats.markup import eaf, vtt
-from speechattn.transcription.formats.tables import csv_text, ctm, json_text
+from speechattn.transcription.formats.tables import csv_text, ctm, json_text, words_ctm
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
@@ -59,7 +61,12 @@ def check_transcription(transcription: Transcription) -> None:
     check_tiling(transcription.phones, transcription.duration)
     if not 0 < transcription.duration < float("inf"):
         raise ValueError(f"a duration of {transcription.duration} s cannot be written")
-    for segment in transcription.phones:
+    end = 0.0
+    for word in transcription.words or ():
+        if not end <= word.start < word.end <= transcription.duration:
+            raise ValueError(f"{word} has no length, or lies in another word or after the end")
+        end = word.end
+    for segment in (*transcription.phones, *(transcription.words or ())):
         if not 0 <= segment.confidence <= 1:
             raise ValueError(f"{segment} has a confidence outside 0 to 1")
 
@@ -75,6 +82,10 @@ WRITERS: dict[str, Writer] = {
     "vtt": Writer(".vtt", vtt),
     "lab": Writer(".lab", lab),
 }
+
+# Formats that write words as well. CTM has them in a file of their own.
+WITH_WORDS = ("textgrid", "ctm", "json", "csv", "textgrid-short")
+WORDS_CTM = Writer(".words.ctm", words_ctm)
 
 POSTERIORS = {"npz": ".npz", "ark": ".ark"}  # suffixes, by kind; posteriors.py writes them
 

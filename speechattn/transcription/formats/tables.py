@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -70,31 +71,48 @@ def utterance_name(file: str) -> str:
 
 
 def ctm(transcription: Transcription, file: str, silence: str) -> str:
-    """Write NIST CTM, lines of ``utterance channel start duration symbol confidence``, channel 1.
+    """Write NIST CTM, lines of ``utterance channel start duration symbol confidence``.
 
-    The utterance is the relative path without suffix, encoded by :func:`ctm_field`. Start
-    and duration add up to the next start exactly, as decimals.
+    Channels count from 1, as in Kaldi and sclite; the mean of all is channel 1. The utterance is
+    the relative path without suffix, encoded by :func:`ctm_field`. Start and duration add up to
+    the next start exactly, as decimals.
     """
+    return _ctm_lines(transcription, transcription.phones, file)
+
+
+def words_ctm(transcription: Transcription, file: str, silence: str) -> str:
+    """Write the words as :func:`ctm` writes the phones."""
+    return _ctm_lines(transcription, transcription.words or (), file)
+
+
+def _ctm_lines(transcription: Transcription, segments: Iterable[Segment], file: str) -> str:
     utterance = ctm_field(utterance_name(file))
+    channel = 1 + (transcription.channel or 0)
     return "".join(
-        f"{utterance} 1 {plain(exact(segment.start))}"
+        f"{utterance} {channel} {plain(exact(segment.start))}"
         f" {plain(exact(segment.end) - exact(segment.start))}"
         f" {ctm_field(segment.label)} {segment.confidence:.{PROBABILITY_DECIMALS}f}\n"
-        for segment in transcription.phones
+        for segment in segments
     )
 
 
 def json_text(transcription: Transcription, file: str, silence: str) -> str:
     r"""Write a JSON object: file, duration (s), sample_rate (Hz) and the list of phones.
 
+    Where the words are known, the confidence of the recording and the list of words come before it.
+
     ASCII only: bytes of a file name that are not UTF-8 appear as ``\udc80`` to ``\udcff``
     (Python's ``surrogateescape``; ``os.fsencode`` gives the name back).
     """
-    values = {
+    values: dict[str, Any] = {
         "file": file,
         "duration": float(transcription.duration),
         "sample_rate": int(transcription.sample_rate),
     }
+    if transcription.words is not None:
+        confidence = float(transcription.confidence or 0.0)
+        values["confidence"] = round(confidence, PROBABILITY_DECIMALS)
+        values["words"] = [_record(word) for word in transcription.words]
     head = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}")
     # Phone by phone: with an indent, json makes a string of every token, and hours have many.
     phones = (json.dumps(_record(p), indent=1, allow_nan=False) for p in transcription.phones)
@@ -103,11 +121,17 @@ def json_text(transcription: Transcription, file: str, silence: str) -> str:
 
 
 def csv_text(transcription: Transcription, file: str, silence: str) -> str:
-    """Write comma-separated values: ``start,end,label,confidence``, times in seconds."""
+    """Write comma-separated values: ``start,end,label,confidence``, times in seconds.
+
+    Where the words are known, the column ``tier`` comes first: ``words`` or ``phones``.
+    """
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
-    rows.writerow(["start", "end", "label", "confidence"])
-    for segment in transcription.phones:
-        times = plain(exact(segment.start)), plain(exact(segment.end))
-        rows.writerow([*times, segment.label, f"{segment.confidence:.{PROBABILITY_DECIMALS}f}"])
+    with_words = transcription.words is not None
+    rows.writerow([*(["tier"] if with_words else []), "start", "end", "label", "confidence"])
+    for tier, segments in (("words", transcription.words), ("phones", transcription.phones)):
+        for segment in segments or ():
+            times = plain(exact(segment.start)), plain(exact(segment.end))
+            confidence = f"{segment.confidence:.{PROBABILITY_DECIMALS}f}"
+            rows.writerow([*([tier] if with_words else []), *times, segment.label, confidence])
     return buffer.getvalue()

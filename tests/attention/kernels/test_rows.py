@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.rows import (
-    can_rotate,
-    convolve_silu,
-    is_offered,
-)
-from speechattn.attention.kernels.rows import (
-    rotate as rotate_rows,
-)
+from speechattn.attention.kernels.rows import can_rotate, convolve_silu, is_offered
+from speechattn.attention.kernels.rows import rotate as rotate_rows
 from speechattn.attention.positions import rotate, rotation
 from speechattn.encoder.layers import Convolution
 

@@ -41,6 +41,8 @@ def test_the_end_of_the_audio():
     ("pieces", "said"),
     [
         ([("AA", 0, 0.5), ("B", 0.4, 0.6)], "x: B at 0.400-0.600 s has no length or begins before"),
+        ([("AA", float("nan"), 0.5)], "x: AA at nan-0.500 s has no length"),
+        ([("AA", 0, float("inf"))], "x: AA ends at inf s, the audio at 1.000 s"),
         ([("AA", i / 500, (i + 1) / 500) for i in range(500)], "500 phones in 100 frames of 10 ms"),
     ],
 )

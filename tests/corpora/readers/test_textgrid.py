@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from praatio import textgrid as praat
 from praatio.utilities.constants import Interval as PraatInterval
-from support.published import CAT_PHONES, CAT_WORDS, textgrid, write_text
+from support.published import CAT_WORDS, textgrid, write_text
 
 from speechattn.corpora.readers.textgrid import Interval, TextGrid, read_textgrid
 from speechattn.errors import CorpusError
@@ -98,6 +98,8 @@ def refused(path: Path) -> str:
         (textgrid({"é": CAT_WORDS}), "latin-1", ":11: byte 0xe9 is not UTF-8, so the file is perhaps"),
         (textgrid(TIERS), "utf-16-le", ":1: UTF-16 without a byte order mark; in Praat choose UTF-8"),
         ("hello\n", "utf-8", "a.TextGrid:1: "),
+        (textgrid(TIERS).replace("size = 4", "size = 1e999"), "utf-8", ":14: inf is no number of"),
+        (textgrid(TIERS).replace("xmax = 0.4", "xmax = 1e999"), "utf-8", ":24: tier 'words': 'cat': begins"),
         (textgrid(TIERS).replace('"TextGrid"', '"Pitch"'), "utf-8", "no TextGrid"),
         (textgrid(TIERS).replace("IntervalTier", "PitchTier"), "utf-8", "a tier of class 'PitchTier'"),
         (textgrid({"p": [("a", 0, 0.6), ("b", 0.5, 1)]}), "utf-8",

@@ -46,7 +46,7 @@ def test_a_script_without_main_guard_is_run_once(tmp_path):
     assert len(list(tmp_path.rglob("*.flac"))) == 3
 
 
-@pytest.mark.parametrize("module", ["synth", "synth_worker"])
+@pytest.mark.parametrize("module", ["corpora.synth.corpus", "corpora.synth.render"])
 def test_imports_are_few(module):
     program = f"import sys, speechattn.{module}; print(*sys.modules)"
     loaded = set(run("-c", program).stdout.split())

@@ -33,6 +33,14 @@ def test_every_form_of_a_line_is_read(tmp_path):
     assert len(found) == 3
 
 
+def test_the_form_of_mfa_is_read(tmp_path):
+    found = lexicon(
+        tmp_path,
+        "bob\t0.99\t0.5\t1.0\t1.0\tB AA1 B\nshah\t1\tSH AA # a king\n<unk>\tspn\n[noise]\t0.1\tspn\n",
+    )
+    assert found.words == {"BOB": (B, AA, B), "SHAH": (SH, AA)}
+
+
 def test_the_first_file_and_the_first_line_count(tmp_path):
     found = lexicon(tmp_path, "BOB B AA\nBOB B B\n", "BOB SH\nSHAH SH AA\n")
     assert found.words == {"BOB": (B, AA), "SHAH": (SH, AA)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -25,6 +26,12 @@ def test_ctm_text():
         'a%20b/c.d 1 0.1 0.2 K" 0.1235\n'
         "a%20b/c.d 1 0.3 0.0333333333333333 AE 1.0000\n"
     )
+
+
+def test_channels_of_a_ctm_count_from_1():
+    for channel, column in ((None, "1"), (0, "1"), (1, "2"), (7, "8")):
+        text = WRITERS["ctm"].render(dataclasses.replace(EXAMPLE, channel=channel), "a.wav")
+        assert {line.split()[1] for line in text.splitlines()} == {column}
 
 
 @settings(max_examples=60)

@@ -11,7 +11,7 @@ from support.commands import PHONES, message_of
 from speechattn.decoder.lm.jsgf import Grammar
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.errors import CorpusError
-from speechattn.training.realign import SentenceHypotheses
+from speechattn.training.realignment.realign import SentenceHypotheses
 
 INTENTS = {"u0.wav": {"slots": {"what": "BASH Ash"}}, "u1": {"slots": {}}}
 GRAMMAR = "#JSGF V1.0; grammar g; public <g> = [ah] [bah | shah] <what> [bah] | ah shah [ah];"
@@ -78,7 +78,7 @@ def test_what_cannot_be_found_is_named(sentences):
     assert message("u0", "AA") == "too short for any sentence of the grammar"
     assert "not in the lexicon: WORTH" in message("u0", "AA", {"u0": {"slots": {"what": "worth"}}})
     needs = {"u0": {"slots": {"who": "bash"}}}  # a slot that the grammar does not know
-    assert sentences(needs).align("u0", heard("AA SH AA")).runs[0].phone == PHONES.index["AA"]
+    assert sentences(needs).align("u0", heard("AA SH AA")).segments[0].phone == PHONES.index["AA"]
 
 
 @pytest.mark.parametrize(

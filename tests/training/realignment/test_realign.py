@@ -13,7 +13,7 @@ from speechattn.corpora.corpus import read_corpus
 from speechattn.errors import CorpusError
 from speechattn.inference.recognizer import load_model
 from speechattn.segments import SHIFT_SAMPLES, num_frames
-from speechattn.training.realign import LOWEST_SCORE, realign
+from speechattn.training.realignment.realign import LOWEST_SCORE, realign
 
 TRUTH = {
     "u0": [("SIL", 9), ("AA", 10), ("B", 7), ("B", 5), ("SH", 12), ("SIL", 8)],
@@ -170,7 +170,7 @@ def test_a_corpus_of_which_nothing_fits_is_refused(folder):
 
 def test_a_real_model_places_every_phone(folder, tiny_model_dir, monkeypatch):
     """Random weights know nothing, but the alignment covers the recording in order."""
-    monkeypatch.setattr("speechattn.training.realign.LOWEST_SCORE", -100.0)
+    monkeypatch.setattr("speechattn.training.realignment.realign.LOWEST_SCORE", -100.0)
     found = realign(read(folder), load_model(tiny_model_dir, "cpu"))
     assert len(found) == 3
     for utterance in found:

@@ -34,7 +34,7 @@ from speechattn.inference.recognizer import Recognizer
 from speechattn.process import num_usable_cores
 from speechattn.segments import FrameSegment, frame_to_seconds, segments_from_frames
 from speechattn.text import one_line
-from speechattn.training.realign import LOWEST_SCORE
+from speechattn.training.realignment.realign import LOWEST_SCORE
 from speechattn.training.replicas import single_core_threads
 
 SAMPLE = 1500  # utterances that vowels are learnt from, and rules counted in

@@ -19,7 +19,7 @@ from speechattn.errors import CorpusError
 from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet
 from speechattn.segments import SAMPLE_RATE, segments_from_frames
-from speechattn.training.realign_text import VOWELS, TextRealigner, word_times
+from speechattn.training.realignment.realign_text import VOWELS, TextRealigner, word_times
 
 PHONES = arpabet()
 SPOKEN = ("AH", "IH", "AA", "B", "T", "W", "N", "D", "HH", "M", "G")

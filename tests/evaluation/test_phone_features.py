@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.bench.phone_features import PhoneFeatures
 from speechattn.errors import UsageError
+from speechattn.evaluation.phone_features import PhoneFeatures
 from speechattn.phones import PhoneSet, arpabet
 
 panphon_distance = pytest.importorskip("panphon.distance", reason="extra [bench]")

@@ -1,0 +1,132 @@
+"""Transcripts: which text belongs to which recording, and what is wrong with the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from speechattn.alignment.transcripts import find_transcripts, read_text
+from speechattn.errors import CorpusError
+
+FILES = ("a/one.wav", "b/two.flac")
+
+
+def written(folder: Path, **contents: str | bytes) -> Path:
+    for name, content in contents.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def texts(found) -> dict[str, str]:
+    return {file: transcript.text for file, transcript in found.texts.items()}
+
+
+@pytest.mark.parametrize("names", [("a__one_txt", "b__two_lab"), ("one_lab", "two_txt")])
+def test_a_folder_mirrored_or_flat(tmp_path, names):
+    folder = written(tmp_path, **dict(zip(names, ("see him\nnow\n", "\ufeffthe\r\nsea\r\n"))))
+    found = find_transcripts(folder, FILES)
+    assert texts(found) == {FILES[0]: "see him now", FILES[1]: "the sea"}
+    assert not found.problems and not found.notes
+
+
+def test_what_a_folder_lacks_and_has_too_much_is_named(tmp_path):
+    folder = written(
+        tmp_path,
+        a__one_txt="see",
+        a__one_lab="see",
+        two_txt=" \n",
+        three_txt="of none",
+        latin_txt="caf\xe9".encode("latin-1"),
+        _hidden_txt="x",
+    )
+    found = find_transcripts(folder, [*FILES, "latin.wav", "none.wav"])
+    problems = {file: str(problem) for file, problem in found.problems.items()}
+    assert "two transcripts" in problems["a/one.wav"] and "one.lab" in problems["a/one.wav"]
+    assert "is empty" in problems["b/two.flac"] and "two.txt" in problems["b/two.flac"]
+    assert "latin.txt:1: byte 0xe9 is not UTF-8" in problems["latin.wav"]
+    assert "none.txt or" in problems["none.wav"] and "none.lab" in problems["none.wav"]
+    assert [problem.kind for problem in found.problems.values()] == [
+        "unreadable", "empty", "unreadable", "missing"
+    ]  # fmt: skip
+    assert not found.texts
+    assert found.notes == [f"{folder / 'three.txt'}: a transcript of no recording; left out"]
+
+
+def test_equal_names_in_two_folders_need_mirrored_transcripts(tmp_path):
+    folder = written(tmp_path, one_txt="whose", b__one_txt="mine")
+    found = find_transcripts(folder, ["a/one.wav", "b/one.wav"])
+    assert texts(found) == {"b/one.wav": "mine"}
+    assert "a/one.wav" in found.problems and len(found.notes) == 1
+
+
+def test_one_file_for_one_recording(tmp_path):
+    path = written(tmp_path, words_txt="see\nhim") / "words.txt"
+    assert texts(find_transcripts(path, FILES[:1])) == {FILES[0]: "see him"}
+
+
+@pytest.mark.parametrize("name", ["text", "all.txt"])
+def test_a_kaldi_file(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"one SEE HIM\r\n\r\ntwo THE SEA\r\nthree NONE\r\n")
+    found = find_transcripts(path, FILES)
+    assert texts(found) == {FILES[0]: "SEE HIM", FILES[1]: "THE SEA"}
+    assert found.notes == [f"{path}:4: three: no such recording; left out"]
+
+
+def test_a_kaldi_file_with_faults(tmp_path):
+    path = tmp_path / "text"
+    path.write_text("one SEE\none HIM\nb/two\n")
+    found = find_transcripts(path, [*FILES, "c.wav"])
+    problems = {file: str(problem) for file, problem in found.problems.items()}
+    assert problems[FILES[0]].startswith(f"{path}:2: ") and f"{path}:1" in problems[FILES[0]]
+    assert problems[FILES[1]].startswith(f"{path}:3: the text of b/two.flac is empty")
+    assert "add a line for it" in problems["c.wav"] and not found.texts
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", '\ufeffFile,Speaker,Text\na/one.wav,x,"see, him"\r\ntwo,y,the sea\n,,\nodd\n'),
+        ("t.tsv", "path\tsentence\nclips/one.wav\tsee, him\nb/two.flac\tthe sea\n\t\nodd\n"),
+    ],
+)
+def test_tables(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    found = find_transcripts(path, FILES)
+    assert texts(found) == {FILES[0]: "see, him", FILES[1]: "the sea"}
+    assert [note.partition(": ")[0] for note in found.notes] == [f"{path}:4", f"{path}:5"]
+
+
+def test_a_table_without_a_column(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("file,speaker\na,b\n")
+    with pytest.raises(CorpusError, match=r"t\.csv:1: no column for the text .*transcript"):
+        find_transcripts(path, FILES)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("one caf\xe9".encode("latin-1"), "Latin-1; save it as UTF-8"),
+        ("one see".encode("utf-16-le"), "UTF-16 without a byte order mark; save it as UTF-8"),
+    ],
+)
+def test_other_encodings_are_refused(tmp_path, data, message):
+    path = tmp_path / "text"
+    path.write_bytes(data)
+    with pytest.raises(CorpusError, match=message):
+        find_transcripts(path, FILES)
+
+
+def test_utf_16_with_its_mark_is_read(tmp_path):
+    (tmp_path / "a.txt").write_bytes("caf\xe9\r\nnow".encode("utf-16"))
+    assert read_text(tmp_path / "a.txt") == "caf\xe9\nnow"
+
+
+def test_no_such_place(tmp_path):
+    with pytest.raises(CorpusError, match="no such file or folder"):
+        find_transcripts(tmp_path / "none", FILES)

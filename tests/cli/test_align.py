@@ -1,0 +1,130 @@
+"""The command ``align``: files, exit statuses, and what is said of recordings that fail."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechattn.cli.align import parse_formats
+from speechattn.cli.main import main
+from speechattn.corpora.readers.textgrid import read_textgrid
+from speechattn.errors import UsageError
+
+RATE = 16_000
+
+
+@pytest.fixture
+def rec(tmp_path) -> Path:
+    """Two recordings of noise, and a lexicon beside their folder."""
+    for number, name in enumerate(("a.wav", "b/c.flac")):
+        path = tmp_path / "rec" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).normal(0, 0.1, RATE + number * 999)
+        soundfile.write(path, noise, RATE)
+    (tmp_path / "words.dict").write_text("see S IY1\nhim\t0.9\t0.5\t1.0\t1.0\tHH IH1 M\n")
+    return tmp_path / "rec"
+
+
+@pytest.fixture
+def align(rec, tiny_model_dir):
+    """Call the command with these texts of the two recordings."""
+
+    def call(*texts: str, options: tuple[str, ...] = ()) -> int:
+        for name, text in zip(("a.txt", "b/c.lab"), texts):
+            (rec / name).write_text(text)
+        lexicon = str(rec.parent / "words.dict")
+        fixed = ["--model", str(tiny_model_dir), "--device", "cpu", "--lexicon", lexicon]
+        out = str(rec.parent / "out")
+        return main(
+            ["align", str(rec), "--text", str(rec), "--output-dir", out, *fixed, *options]
+        )
+
+    return call
+
+
+def test_every_format_has_the_same_words_and_phones(rec, align, capsys):
+    assert align("See him.", "him", options=("--format", "textgrid,json,ctm,csv")) == 0
+    assert "2 files ok, 0 failed" in capsys.readouterr().err
+    out = rec.parent / "out"
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    ends = (".TextGrid", ".json", ".ctm", ".words.ctm", ".csv")
+    assert files == {stem + end for stem in ("a", "b/c") for end in ends}
+    found = json.loads((out / "a.json").read_text())
+    words = [(w["label"], w["start"], w["end"]) for w in found["words"]]
+    phones = [(p["label"], p["start"], p["end"]) for p in found["phones"]]
+    assert [label for label, _, _ in words] == ["See", "him"]
+    assert 0 <= found["confidence"] <= 1 and all(0 <= w["confidence"] <= 1 for w in found["words"])
+    grid = read_textgrid(out / "a.TextGrid")
+    assert [tier.name for tier in grid.tiers] == ["words", "phones"] and not grid.gaps
+    assert [(i.label, i.start, i.end) for i in grid.tiers[0].intervals if i.label] == words
+    assert [(i.label or "SIL", i.start, i.end) for i in grid.tiers[1].intervals] == phones
+    assert all(tier.intervals[-1].end == grid.end == 1.0 for tier in grid.tiers)
+    lines = [line.split() for line in (out / "a.words.ctm").read_text().splitlines()]
+    assert [(line[0], line[4], float(line[2])) for line in lines] == [
+        ("a", label, start) for label, start, _ in words
+    ]
+    rows = list(csv.DictReader((out / "a.csv").open()))
+    for tier, expected in (("words", words), ("phones", phones)):
+        same = [(r["label"], float(r["start"]), float(r["end"])) for r in rows if r["tier"] == tier]
+        assert same == expected
+
+
+def test_failures_are_named_and_the_others_go_on(rec, align, capsys):
+    errors = rec.parent / "errors.jsonl"
+    options = ("--errors", str(errors), "--format", "ctm")
+    assert align("see him", "him", options=options) == 0
+    (rec / "d.wav").write_bytes((rec / "a.wav").read_bytes())
+    (rec / "none.txt").write_text("see")
+    assert align("see Borogove", "him", options=options) == 1
+    out = capsys.readouterr().err.splitlines()[1:]
+    assert any("note: " in line and "none.txt: a transcript of no recording" in line for line in out)
+    failed = [line for line in out if line.startswith("speechattn: failed: ")]
+    assert "a.wav: no pronunciation of BOROGOVE" in failed[0]
+    assert "d.wav: no transcript; write its words into " in failed[1]
+    kinds = [json.loads(line)["kind"] for line in errors.read_text().splitlines()]
+    assert kinds == ["unknown word", "missing"]
+    written = sorted(path.name for path in (rec.parent / "out").rglob("*.ctm"))
+    assert written == ["c.ctm", "c.words.ctm"]  # what was written for a.wav before is gone
+
+
+def test_assumed_words_are_listed(align, capsys):
+    assert align("see X", "him's", options=("--unknown", "spell")) == 0
+    said = capsys.readouterr().err
+    assert "assumed: X is said EH K S" in said or "assumed: X" not in said  # pocketsphinx has it
+    assert "assumed: HIM'S is said HH IH M Z" in said
+
+
+def test_without_reductions(align):
+    assert align("see", "him", options=("--reductions", "none", "--quiet")) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--format", "vtt"), "no words in format 'vtt'"),
+        (("--text", "nowhere"), "nowhere: no such file or folder"),
+        (("--lexicon", "nowhere.dict"), "nowhere.dict: cannot be read"),
+        (("--reductions", "nowhere.tsv"), "nowhere.tsv"),
+        (("--model", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_at_all(align, capsys, options, message):
+    assert align("see", "him", options=options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_two_recordings_may_not_share_a_file(rec, align, capsys):
+    (rec / "a.words.wav").write_bytes((rec / "a.wav").read_bytes())
+    assert align("see", "him", options=("--format", "ctm")) == 2
+    assert "a.words.ctm: for " in capsys.readouterr().err
+
+
+def test_formats():
+    assert parse_formats("JSON, ctm,json") == ["json", "ctm"]
+    with pytest.raises(UsageError, match="no format"):
+        parse_formats(",")
