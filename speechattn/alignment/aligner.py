@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
 
 TOO_LONG = "too long"  # kind of failure
+MOST_BYTES_A_WORD = 1000  # and frame, at most; a usual text takes 60
 MOST_BYTES = 1_500_000_000  # that the search may take for one recording
 
 
@@ -125,6 +126,7 @@ class Aligner:
             prepared.names,
             words=segments,
             confidence=float(np.concatenate(posteriors).mean()),
+            channel=options.channel,
         )
         names = self.dictionary.lexicon.phones.names
         as_text = {
@@ -136,7 +138,9 @@ class Aligner:
     def _search(self, words: list[str], log_posteriors: np.ndarray, assumed: Ways) -> TextAlignment:
         text, frames = " ".join(words), len(log_posteriors)
         minutes = frame_to_seconds(frames) / 60
-        needed = self._text_aligner.bytes_needed(text, frames, assumed)
+        needed = 0
+        if frames * len(words) * MOST_BYTES_A_WORD > self.most_bytes:  # counting takes its time
+            needed = self._text_aligner.bytes_needed(text, frames, assumed)
         if needed > self.most_bytes:
             parts = int(np.ceil(np.sqrt(needed / self.most_bytes)))
             raise AlignmentError(

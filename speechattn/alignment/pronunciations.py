@@ -111,12 +111,15 @@ class PronouncingDictionary:
         stem, phones = word.removesuffix("'S"), self.lexicon.phones
         if stem == word or stem not in self.lexicon.variants or not has_arpabet(phones):
             return []
-        found = []
+        found: list[tuple[int, ...]] = []
         for way in self.lexicon.variants[stem]:
             last = phones.names[way[-1]]
-            endings = (("AH", "Z"), ("IH", "Z")) if last in _HISSING else (("Z",),)
-            for ending in (("S",),) if last in _VOICELESS else endings:
-                found.append((*way, *(phones.index[label] for label in ending)))
+            if last in _HISSING:
+                endings = ["AH Z", "IH Z"]
+            else:
+                endings = ["S"] if last in _VOICELESS else ["Z"]
+            tails = (tuple(phones.index[label] for label in each.split()) for each in endings)
+            found += [(*way, *tail) for tail in tails]
         return found
 
     def _spelled(self, word: str) -> list[tuple[int, ...]]:

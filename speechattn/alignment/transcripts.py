@@ -164,9 +164,9 @@ def _from_folder(folder: Path, files: Sequence[str]) -> Transcripts:
                 found.add(file, Transcript(_one_text(sources[0]), str(sources[0])))
             except CorpusError as error:
                 found.problems[file] = AlignmentError(str(error), UNREADABLE)
-    for path in (path for paths in present.values() for path in paths):
-        if path not in used:
-            found.notes.append(f"{path}: a transcript of no recording; left out")
+    for source in (source for sources in present.values() for source in sources):
+        if source not in used:
+            found.notes.append(f"{source}: a transcript of no recording; left out")
     return found
 
 

@@ -76,7 +76,8 @@ class AttentionConvolution(nn.Module):
         for head, tap in enumerate(taps):
             rows = slice(head * width, (head + 1) * width)
             values[rows] = torch.eye(width)
-            layer.join.weight[:, rows] = weight[(slice(None), slice(None), *tap)]
+            index: tuple[int | slice, ...] = (slice(None), slice(None), *tap)
+            layer.join.weight[:, rows] = weight[index]
             layer.bias.table[(head, *tap)] = 0.0
         if bias is not None:
             layer.join.bias.copy_(bias)

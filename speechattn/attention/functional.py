@@ -174,7 +174,9 @@ def attend_unchecked(
     if concatenated is None:
         return by_blocks(q, k, v, mask, weights, score_vector, bias, offset, lengths)
     parts = zip(*(x.split(list(concatenated), 1) for x in (q, k, v)))
-    return torch.cat([by_blocks(*part, mask, weights, score_vector, bias) for part in parts], 1)
+    return torch.cat(
+        [by_blocks(a, b, c, mask, weights, score_vector, bias) for a, b, c in parts], 1
+    )
 
 
 def _attend_in_window(
@@ -204,7 +206,7 @@ def _attend_in_window(
     if concatenated is not None:
         parts = zip(*(x.split(list(concatenated), 1) for x in (q, k, v)))
         outputs = [
-            _attend_in_window(*part, mask, bias, 0, None, None) for part in parts if part[0].numel()
+            _attend_in_window(a, b, c, mask, bias, 0, None, None) for a, b, c in parts if a.numel()
         ]
         return torch.cat(outputs, 1) if outputs else q * 0
     padding = None

@@ -9,6 +9,7 @@ is an :class:`~speechattn.errors.AudioError`, never a shorter one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from speechattn.audio.resample import check_channel, check_length, chunk_frames, mono_blocks
-from speechattn.audio.sndfile import AudioInfo, decode, open_sound
+from speechattn.audio.sndfile import AudioInfo, Sound, decode, open_sound
 from speechattn.audio.source import AudioSource, LocalSource, is_audio_source
 from speechattn.errors import CHANGED, AudioError
 
@@ -88,7 +89,7 @@ class AudioFile:
         self._source = LocalSource(path)
         self._name = self._source.name
         try:
-            self._sound, self.info = open_sound(self._source.path, self._name)
+            self._sound, self.info = self._open()
         except BaseException:
             self._source.close()
             raise
@@ -100,6 +101,10 @@ class AudioFile:
         except AudioError:
             self.close()
             raise
+
+    def _open(self) -> tuple[Sound, AudioInfo]:
+        sound, info = open_sound(self._source.path, self._name)
+        return sound, replace(info, path=Path(self._name)) if self._source.is_copy else info
 
     def __enter__(self) -> AudioFile:
         return self
@@ -127,7 +132,7 @@ class AudioFile:
         """
         if self._started:
             self._sound.close()
-            self._sound, info = open_sound(self._source.path, self._name)
+            self._sound, info = self._open()
             if info != self.info:
                 message = f"{self._name}: changed while it was read; read it again"
                 raise AudioError(message, CHANGED)
@@ -187,7 +192,8 @@ def array_blocks(
     check_length(frames, sample_rate, "array")
     check_channel(channel, channels, "array")
     size = chunk_frames(channels)
-    chunks = (_as_float(array[:, i : i + size]).T for i in range(0, frames, size))
+    starts = range(0, frames, size)
+    chunks: Iterator[np.ndarray] = (_as_float(array[:, i : i + size]).T for i in starts)
     if on_samples is not None:
         kind = str(array.dtype)
         info = AudioInfo(Path("array"), sample_rate, channels, frames, "array", kind)

@@ -74,8 +74,8 @@ class LocalSource:
             )
 
     def _copy(self, file: Any) -> None:
-        given = getattr(file, "name", None)
-        given = os.fsdecode(given) if is_path(given) else ""
+        named: Any = getattr(file, "name", None)
+        given = os.fsdecode(named) if is_path(named) else ""
         self.name = one_line(given) or "open file"
         try:
             start = file.tell()
@@ -88,7 +88,8 @@ class LocalSource:
                 shutil.copyfileobj(file, copy)
         except TypeError:
             self.close()
-            raise AudioError(f"{self.name}: opened as text; open it with mode 'rb'") from None
+            message = f"{self.name}: gives no bytes when it is read; open it with mode 'rb'"
+            raise AudioError(message) from None
         except (OSError, ValueError) as error:
             self.close()
             message = f"{self.name}: cannot be read ({error}); open it for reading, mode 'rb'"
@@ -100,6 +101,11 @@ class LocalSource:
         if start and self.path.stat().st_size == 0:
             self.close()
             raise AudioError(f"{self.name}: stands at its end; call seek(0) first", EMPTY)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether ``path`` is that of a copy."""
+        return self._folder is not None
 
     def close(self) -> None:
         """Remove the copy of an open file."""

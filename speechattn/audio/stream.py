@@ -38,6 +38,7 @@ class AudioStream:
 
     Attributes:
         sample_rate: Hz, of the samples that are pushed.
+        peak: largest absolute value of a sample so far, after mixing.
 
     Args:
         sample_rate: Hz, a whole number.
@@ -53,6 +54,7 @@ class AudioStream:
         self._channels: int | None = None  # as the first samples have them
         self._received = self._returned = 0
         self._finished = False
+        self.peak = 0.0
         same = self.sample_rate == SAMPLE_RATE
         self._resampler = None if same else resampler(self.sample_rate)
 
@@ -99,6 +101,7 @@ class AudioStream:
         check_samples(mono, self._received, self.sample_rate, "samples")
         self._channels = channels
         self._received += count
+        self.peak = max(self.peak, float(np.abs(mono).max()))
         return self._resample(mono)
 
     def finish(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""``speechattn stream``: raw samples on standard input, phones on standard output as they come."""
+"""``speechattn stream``: sound on standard input, phones on standard output as they come."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from speechattn.cli.arguments import add_model_settings, int_argument
 from speechattn.cli.messages import print_line, report
 from speechattn.errors import AudioError, UsageError
 from speechattn.options import STREAMING_MODEL
+from speechattn.phones import LABELS
 
 # PyTorch is imported when the command runs, so that help comes at once.
 if TYPE_CHECKING:
+    from speechattn.inference.recognizer import Recognizer
     from speechattn.segments import Segment
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
-BYTES = 2  # of a sample: signed, little-endian
 CHUNK_MS = 100
+DEFAULT_RATE = 16_000  # Hz
 MOST_CHANNELS = 8
-FULL_SCALE = 32768.0
+# Keys of speechattn.audio.raw.ENCODINGS, which needs NumPy.
+ENCODING_NAMES = (
+    ("s16le", "s16be", "u8", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw")
+)  # fmt: skip
 
 
 def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
@@ -35,9 +40,9 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
         "stream",
         allow_abbrev=False,
         help="print phones while sound comes in on standard input",
-        description="Read raw sound from standard input (16-bit signed little-endian samples "
-        "without a header) and print a line for each phone as soon as it is decided: start and "
-        "end in seconds, label, confidence.",
+        description="Read sound from standard input (raw samples, or a WAV, whose header is "
+        "obeyed) and print a line for each phone as soon as it is decided: start and end in "
+        "seconds, label, confidence.",
         epilog="Example: arecord -q -f S16_LE -r 16000 -t raw | speechattn stream --model MODEL. "
         "Exit status: 0 all went well, 1 the sound was no good (phones up to there are printed), 2 "
         "nothing could be done, 130 interrupted, 141 nobody reads the output any more.",
@@ -54,16 +59,27 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
     stream.add_argument(
         "--sample-rate",
         type=int_argument(1, 1_000_000),
-        default=16_000,
         metavar="HZ",
-        help="of the samples (default: 16000)",
+        help="of the samples (default: that of the WAV header, or 16000)",
     )
     stream.add_argument(
         "--channels",
         type=int_argument(1, MOST_CHANNELS),
-        default=1,
         metavar="N",
-        help="interleaved channels, of which the mean is heard (default: 1)",
+        help="interleaved channels, of which the mean is heard (default: those of the WAV header, "
+        "or 1)",
+    )
+    stream.add_argument(
+        "--encoding",
+        choices=ENCODING_NAMES,
+        help="of the samples (default: that of the WAV header, or s16le, 16-bit signed "
+        "little-endian)",
+    )
+    stream.add_argument(
+        "--phones",
+        choices=LABELS,
+        default="arpabet",
+        help="what phones are called: arpabet, the model's own labels, or ipa (default: arpabet)",
     )
     stream.add_argument(
         "--chunk-ms",
@@ -90,8 +106,6 @@ def run_stream(arguments: argparse.Namespace) -> int:
             "standard input: a terminal, or closed; pipe raw samples into the command, such as "
             "those of `arecord -f S16_LE -r 16000 -t raw`"
         )
-    import numpy as np
-
     from speechattn.inference.recognizer import load_model
 
     model = load_model(
@@ -100,33 +114,78 @@ def run_stream(arguments: argparse.Namespace) -> int:
         window=arguments.window,
         lm_scale=arguments.lm_scale,
     )
-    stream = model.stream(sample_rate=arguments.sample_rate)
-    size = BYTES * arguments.channels
-    chunk = size * max(1, arguments.sample_rate * arguments.chunk_ms // 1000)
-    status = OK
+    # Refuse what cannot be done before any sound has come.
+    model.stream(sample_rate=arguments.sample_rate or DEFAULT_RATE, labels=arguments.phones)
     try:
-        for data in _pieces(sys.stdin.buffer, chunk):
-            if data is None:
-                status = INTERRUPTED
-                break
-            whole = len(data) - len(data) % size
-            samples = np.frombuffer(data[:whole], "<i2").reshape(-1, arguments.channels)
-            _print(stream.push(samples.T / FULL_SCALE).segments)
-            if whole < len(data):
-                status = FAILED
-                report(
-                    f"error: standard input: ends after {len(data) - whole} bytes of a sample of "
-                    f"{size} ({BYTES} a channel); the sound is cut off or of another format"
-                )
+        return _transcribe(model, arguments, sys.stdin.buffer)
+    except AudioError as error:
+        report(f"error: standard input: {error}")
+        return FAILED
+
+
+def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: BinaryIO) -> int:
+    """Print the phones of a stream; return the exit status.
+
+    Raises:
+        AudioError: if the sound is no good.
+        UsageError: if options contradict its header.
+    """
+    from speechattn.audio.raw import ENCODINGS, read_start
+
+    try:
+        start = read_start(source.read)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    default = start.header or ("s16le", DEFAULT_RATE, 1)
+    name: str = arguments.encoding or default[0]
+    rate: int = arguments.sample_rate or default[1]
+    channels: int = arguments.channels or default[2]
+    if start.header not in (None, (name, rate, channels)):
+        has = "{} samples, {} Hz, {} channels".format(*start.header)
+        raise UsageError(
+            f"standard input: the WAV header says {has}; leave out --encoding, --sample-rate and "
+            "--channels"
+        )
+    encoding = ENCODINGS[name]
+    stream = model.stream(sample_rate=rate, labels=arguments.phones)
+    size = encoding.width * channels
+    chunk = size * max(1, rate * arguments.chunk_ms // 1000)
+    status, left = OK, start.length
+    for data in _pieces(source, chunk, start.first):
+        if data is None:
+            status = INTERRUPTED
+            break
+        if left is not None:  # other chunks of the WAV may follow
+            data = data[:left]
+            left -= len(data)
+        whole = len(data) - len(data) % size
+        samples = encoding.decode(data[:whole]).reshape(-1, channels)
+        _print(stream.push(samples.T).segments)
+        if whole < len(data):
+            status = FAILED
+            report(
+                f"error: standard input: ends after {len(data) - whole} bytes of a sample of "
+                f"{size} ({encoding.width} a channel); the sound is cut off or of another format"
+            )
+        if left == 0:
+            break
+    try:
         _print(stream.finish().segments)
     except AudioError as error:
         report(f"error: standard input: {error}")
         return status or FAILED
+    for warning in stream.warnings:
+        report(f"warning: standard input: {warning}")
+    if left and status == OK:
+        report(f"error: standard input: cut off: {left} bytes of the samples in its header lack")
+        return FAILED
     return status
 
 
-def _pieces(source: BinaryIO, size: int) -> Iterator[bytes | None]:
+def _pieces(source: BinaryIO, size: int, first: bytes) -> Iterator[bytes | None]:
     """Yield pieces of ``size`` bytes, the last one shorter; None if interrupted.
+
+    ``first`` has been read already and belongs to the first pieces.
 
     An interrupt, the usual end of a recording from a microphone, stops only the reading. What has
     been read is still transcribed.
@@ -142,9 +201,12 @@ def _pieces(source: BinaryIO, size: int) -> Iterator[bytes | None]:
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         while True:
+            data: bytes | None = None
             try:
                 reading = True
-                data = None if interrupted else source.read(size)
+                if not interrupted:
+                    begin, first = first[:size], first[size:]
+                    data = begin + source.read(size - len(begin))
             except KeyboardInterrupt:
                 data = None
             finally:

@@ -72,8 +72,9 @@ class _Matrix(Protocol):
 
 def _matrix(linear: nn.Linear, dtype: torch.dtype) -> _Matrix:
     with torch.inference_mode(False), torch.no_grad():
-        kind = _Float32Matrix if dtype is torch.float32 else _Bfloat16Matrix
-        return kind(linear.weight, linear.bias)
+        if dtype is torch.float32:
+            return _Float32Matrix(linear.weight, linear.bias)
+        return _Bfloat16Matrix(linear.weight, linear.bias)
 
 
 class _Float32Matrix:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
 MODELS = Path(__file__).parents[1] / "pretrained"  # models that come with the package
 FORMAT = "speechattn-model"
-FORMAT_VERSION = 6  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 7  # raised when an older program could not run what a newer one writes
 
 
 def find_model(name_or_dir: str | Path) -> Path:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from speechattn.errors import UsageError
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.collector import SegmentCollector
 from speechattn.inference.describe import model_summary
+from speechattn.inference.host import check_numba, use_one_thread_after_fork
 from speechattn.inference.model_files import find_model
 from speechattn.inference.streaming import PosteriorStream, RecognizerStream, look_ahead_ms
 from speechattn.inference.transcription import (
@@ -134,10 +135,8 @@ class Recognizer:
         :meth:`finish` reads it block by block.
 
         Args:
-            audio: a path or an open binary file, or samples of shape (n,) or (channels, n).
+            audio: as for :meth:`transcribe`, as are ``sample_rate`` and ``on_samples``.
             options: how it is transcribed.
-            sample_rate: Hz; needed with samples, refused with a file.
-            on_samples: as for :class:`~speechattn.audio.load.AudioFile`.
 
         Raises:
             AudioError: if the audio cannot be read or trusted, as far as it has been read.
@@ -148,21 +147,19 @@ class Recognizer:
         if not is_audio_source(audio):
             if sample_rate is None:
                 raise UsageError("sample_rate: missing; samples need their rate in Hz")
+            samples, on, channel = cast(np.ndarray, audio), on_samples, options.channel
             blocks = array_blocks(
-                audio,
-                sample_rate,
-                seconds=BLOCK_SECONDS,
-                channel=options.channel,
-                on_samples=on_samples,
+                samples, sample_rate, seconds=BLOCK_SECONDS, channel=channel, on_samples=on
             )
             sample_rate = int(sample_rate)  # array_blocks has checked that it is a whole number
-            duration = np.shape(audio)[-1] / sample_rate
+            duration = np.shape(samples)[-1] / sample_rate
             return self._framed(Prepared(options, names, duration, sample_rate, None, blocks))
         if sample_rate is not None:
             raise UsageError(
                 f"sample_rate: {sample_rate} given with the file {audio!s}; a file says its own"
             )
-        file = AudioFile(audio, channel=options.channel, on_samples=on_samples)
+        source = cast(AudioSource, audio)
+        file = AudioFile(source, channel=options.channel, on_samples=on_samples)
         blocks, info = file.blocks(BLOCK_SECONDS), file.info
         prepared = Prepared(options, names, info.duration, info.sample_rate, None, blocks, file)
         try:
@@ -254,14 +251,8 @@ class Recognizer:
             ConfigError: if a window of the encoder has no limit to the right, so that it needs the
                 whole recording; if the model has no IPA for its phones.
         """
-        return RecognizerStream(
-            self._ready,
-            self._front_end,
-            self.device,
-            sample_rate=sample_rate,
-            channel=channel,
-            labels=labels,
-        )
+        model = self._ready, self._front_end, self.device
+        return RecognizerStream(*model, sample_rate=sample_rate, channel=channel, labels=labels)
 
     @property
     def look_ahead_ms(self) -> float | None:
@@ -344,6 +335,8 @@ def load_model(
         ConfigError: if the device or the precision is not available, the model was not trained for
             such a window, or the scale is out of range.
     """
+    check_numba()
+    use_one_thread_after_fork()
     picked = pick_device(device)
     checkpoint = Checkpoint.load(find_model(name_or_dir), picked)
     if window is not None:

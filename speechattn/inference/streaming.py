@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from speechattn.audio.features import LEAD, FrontEnd
+from speechattn.audio.quality import beyond_full_scale
 from speechattn.audio.stream import AudioStream
 from speechattn.decoder.decoder import Decoder
 from speechattn.encoder.config import EncoderShape
@@ -170,6 +171,11 @@ class RecognizerStream:
         log_posteriors = self._posteriors.push(self._audio.push(samples))
         decided = self._decoder.push(log_posteriors) if len(log_posteriors) else []
         return self._result(log_posteriors, self._segments(decided))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is unusual about the sound so far: samples of another scale than -1 to 1."""
+        return tuple(beyond_full_scale(self._audio.peak))
 
     def partial(self) -> list[Segment]:
         """Return the best guess at the phones after the decided ones, up to the newest frame.

@@ -1,9 +1,10 @@
 """Models beyond phones: graphs, images, text, one label a recording, phone strings.
 
-A recipe with ``task: NAME`` names one of :data:`STUDIES`. The module of a study has a frozen
-dataclass ``Config``, mostly a :class:`speechattn.studies.trials.StudyConfig`, and
-``run(config, force, say)``, which leaves ``report.md`` and ``scores.csv`` in ``config.work_dir``.
-:mod:`speechattn.studies.windows` compares encoders and windows. Read ``trials.py`` first.
+A recipe with ``task: NAME`` runs one of :data:`STUDIES`. The module of a study has a frozen
+dataclass ``Config``, a :class:`speechattn.studies.trials.StudyConfig`, and a function
+``run(config, force, report)``, which writes ``report.md`` and ``scores.csv`` to
+``config.work_dir``. :mod:`speechattn.studies.windows` compares encoders and windows. Read
+``trials.py`` first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
-STUDIES = {  # name → module, imported when it is asked for
+STUDIES = {  # name → module, imported on first use
     "molecules": "speechattn.studies.molecules",
     "phone_strings": "speechattn.studies.phone_strings",
     "pixels": "speechattn.studies.pixels",
@@ -24,7 +25,7 @@ __all__ = ["STUDIES", "StudyConfigs", "study_module"]
 
 
 class StudyConfigs(Mapping[str, type]):
-    """The config class of each study; a study is imported when its class is asked for."""
+    """The config class of each study; the study is imported when its class is looked up."""
 
     def __getitem__(self, name: str) -> type:
         return study_module(name).Config

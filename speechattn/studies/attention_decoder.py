@@ -1,15 +1,15 @@
-"""A decoder that attends to the encoder's vectors and writes one label after the other; and pooling.
+"""Attention decoder, which writes one label after another, and pooling of a sequence to a vector.
 
 Step t has the state s_t = LSTM([y_(t-1), c_(t-1)], s_(t-1)) and weighs the encoder's vectors h_j by
 
     a_t = softmax over j of  w . tanh(W s_t + V h_j + U f_tj)        c_t = sum over j of a_tj h_j
 
-where f_t is a convolution over a_(t-1) and over the sum of all weights so far: scores depend on the
-places that the decoder has attended to, so that it continues from there (location-aware attention:
-Chorowski et al., 2015; the sum: Shen et al., 2018). The label comes from s_t and c_t; one of them,
-the end, is the decoder's own, and begins strings too.
+where f_t is a convolution over a_(t-1) and over the sum of all earlier weights. The scores depend
+on where the decoder has attended, so that it continues from there (location-aware attention:
+Chorowski et al., 2015; the sum: Shen et al., 2018). The next label is predicted from s_t and c_t.
+Beside the classes there is one more label, the end, which also stands before every string.
 
-The poolings make one vector of a whole sequence: by attention with learned queries, or as the mean.
+The poolings turn a sequence into one vector: by attention with learned queries, or by the mean.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from speechattn.studies.head_config import DecoderHead
 
 
 class State(NamedTuple):
-    """What a step leaves to the next, for every string.
+    """State of the decoder after a step, for every string.
 
     Attributes:
-        hidden, cell: of the LSTM, shape (strings, width).
+        hidden, cell: state of the LSTM, shape (strings, width).
         context: c, shape (strings, width of the vectors).
-        looked: a and the sum of all a so far, shape (strings, 2, vectors).
+        looked: a, and the sum of all a so far, shape (strings, 2, vectors).
     """
 
     hidden: Tensor
@@ -44,15 +44,15 @@ class State(NamedTuple):
 
 
 class AttentionDecoder(nn.Module):
-    """The decoder.
+    """Attention decoder; see the module for its equations.
 
     Args:
-        width_in: of the encoder's vectors.
-        num_labels: classes, the end not counted; it is class ``num_labels``.
-        config: its shape.
+        width_in: width of the encoder's vectors.
+        num_labels: number of classes without the end, which is class ``num_labels``.
+        config: shape of the decoder.
     """
 
-    def __init__(self, width_in: int, num_labels: int, config: DecoderHead):
+    def __init__(self, width_in: int, num_labels: int, config: DecoderHead) -> None:
         super().__init__()
         self.end = num_labels
         self.embed = nn.Embedding(num_labels + 1, config.width)
@@ -68,15 +68,15 @@ class AttentionDecoder(nn.Module):
         self.classify = nn.Linear(config.width + width_in, num_labels + 1)
 
     def forward(self, vectors: Tensor, labels: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Scores of every label and the end, given the true labels before (teacher forcing).
+        """Compute the scores of all labels and the end after each true prefix (teacher forcing).
 
         Args:
-            vectors: the encoder's, shape (batch, vectors, width_in).
-            labels: shape (batch, longest string), negative beyond the end of each.
+            vectors: vectors of the encoder, shape (batch, vectors, width_in).
+            labels: shape (batch, longest string), negative after the end of a string.
             lengths: vectors of each sequence, shape (batch,), when they differ.
 
         Returns:
-            Shape (batch, longest string + 1, num_labels + 1), before the softmax.
+            Scores before the softmax, shape (batch, longest string + 1, num_labels + 1).
         """
         session = DecoderSession(self, vectors, lengths)
         begin = labels.new_full((len(labels), 1), self.end)
@@ -91,7 +91,10 @@ class AttentionDecoder(nn.Module):
     def loss(
         self, vectors: Tensor, labels: Tensor, lengths: Tensor | None, smoothing: float = 0.0
     ) -> Tensor:
-        """Cross-entropy added up over the labels and the end of every string; see :meth:`forward`."""
+        """Return the cross-entropy, summed over the labels and the end of every string.
+
+        See :meth:`forward`.
+        """
         scores = self(vectors, labels, lengths)
         ended = F.pad(labels.masked_fill(labels < 0, -1), (0, 1), value=-1)
         ended = ended.scatter(1, (labels >= 0).sum(1, keepdim=True), self.end)
@@ -105,44 +108,49 @@ class AttentionDecoder(nn.Module):
 
 
 class DecoderSession:
-    """The decoder on the vectors of one batch; :meth:`advance` serves a beam search on one sequence.
+    """The decoder at work on the vectors of one batch.
+
+    :meth:`step` serves training. :meth:`advance` serves beam search, on a batch of one sequence.
 
     Args:
-        decoder: whose weights.
+        decoder: the decoder.
         vectors: shape (batch, vectors, width_in).
-        lengths: vectors of each sequence, shape (batch,), when they differ; what lies beyond may be
+        lengths: vectors of each sequence, shape (batch,), when they differ; the padding may hold
             anything.
 
     Raises:
         ValueError: if a sequence has no vectors, or the lengths do not fit.
     """
 
-    def __init__(self, decoder: AttentionDecoder, vectors: Tensor, lengths: Tensor | None = None):
+    def __init__(
+        self, decoder: AttentionDecoder, vectors: Tensor, lengths: Tensor | None = None
+    ) -> None:
         batch, count, _ = vectors.shape
-        self._decoder, self._beyond = decoder, None
+        self._decoder = decoder
+        self._padding: Tensor | None = None
         if lengths is not None:
             check_lengths(lengths, batch, count)
             vectors = without_padding(vectors, lengths)
-            self._beyond = ~valid_frames(lengths, count)
+            self._padding = ~valid_frames(lengths, count)
         if count == 0 or (lengths is not None and (lengths < 1).any()):
             raise ValueError("vectors: a sequence without any; there is nothing to attend to")
         self._vectors, self._keys = vectors, decoder.from_vector(vectors)
         width = decoder.cell.hidden_size
-        nothing = vectors.new_zeros(batch, width)
+        zeros = vectors.new_zeros(batch, width)
         looked = vectors.new_zeros(batch, 2, count)
-        looked[:, :, 0] = 1  # as if it came from the beginning
-        self.state = State(nothing, nothing, vectors.new_zeros(batch, vectors.shape[2]), looked)
+        looked[:, :, 0] = 1  # as if it had attended to the first vector
+        self.state = State(zeros, zeros, vectors.new_zeros(batch, vectors.shape[2]), looked)
 
     def step(self, embedded: Tensor, state: State) -> State:
-        """The state after one label more; embedded: shape (strings, width)."""
+        """Return the state after one more label, given its embedding, shape (strings, width)."""
         decoder = self._decoder
         entered = torch.cat([embedded, state.context], -1)
         hidden, cell = decoder.cell(entered, (state.hidden, state.cell))
         located = decoder.from_looked(decoder.convolve(state.looked).transpose(1, 2))
         sums = self._keys + decoder.from_state(hidden)[:, None] + located
         energy = decoder.energy(torch.tanh(sums))[:, :, 0].float()
-        if self._beyond is not None:
-            energy = energy.masked_fill(self._beyond, -torch.inf)
+        if self._padding is not None:
+            energy = energy.masked_fill(self._padding, -torch.inf)
         weights = energy.softmax(-1)
         context = torch.einsum("bt,btw->bw", weights, self._vectors)
         looked = torch.stack([weights, state.looked[:, 1] + weights], 1)
@@ -150,7 +158,7 @@ class DecoderSession:
 
     @torch.inference_mode()
     def advance(self, labels: Tensor, origin: Tensor) -> Tensor:
-        """As :func:`speechattn.studies.ctc.beam_search` asks for it."""
+        """Return log probabilities of the next labels, for ``beam_search`` in ``studies.ctc``."""
         decoder, device = self._decoder, self._vectors.device
         before = State(*(part[origin.to(device)] for part in self.state))
         self.state = self.step(decoder.embed(labels.to(device)), before)
@@ -159,36 +167,39 @@ class DecoderSession:
 
 
 class AttentionPooling(nn.Module):
-    """Every head weighs the vectors by a learned query and adds up its part of them.
+    """Weighted sum of the vectors of a sequence, with weights by a learned query for each head.
 
-    c_h = sum over t of a_ht x_ht, with a_h = softmax over t of u_h . x_ht / sqrt(d); the heads'
-    parts of the vectors lie side by side (India, Safari and Hernando, 2019: Self multi-head
-    attention for speaker recognition).
+        c_h = sum over t of a_ht x_ht,    a_h = softmax over t of u_h . x_ht / sqrt(d)
+
+    x_ht is the part of vector t that belongs to head h (India, Safari and Hernando, 2019: Self
+    multi-head attention for speaker recognition).
 
     Args:
-        width: of the vectors.
-        heads: must divide it.
+        width: width of the vectors.
+        heads: number of heads; it must divide the width.
 
     Raises:
-        ValueError: if they do not.
+        ValueError: if it does not.
     """
 
-    def __init__(self, width: int, heads: int = 4):
+    def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
         as_int("width", width, 1)
         if width % as_int("heads", heads, 1):
             raise ValueError(f"heads: {heads}; they must divide the width, {width}")
-        self.query = nn.Parameter(torch.zeros(heads, width // heads))  # at first, the mean
+        self.query = nn.Parameter(
+            torch.zeros(heads, width // heads)
+        )  # zero at first, which is the mean
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Pool.
+        """Pool each sequence to one vector.
 
         Args:
             x: shape (batch, vectors, width).
             lengths: vectors of each sequence, shape (batch,), when they differ; at least 1 each.
 
         Returns:
-            Shape (batch, width).
+            Vectors, shape (batch, width).
 
         Raises:
             ValueError: if a sequence has no vector.
@@ -199,19 +210,19 @@ class AttentionPooling(nn.Module):
         return torch.einsum("bth,bthd->bhd", weights, parts).flatten(1)
 
     def weights(self, parts: Tensor, lengths: Tensor | None) -> Tensor:
-        """a, shape (batch, vectors, heads), of vectors (batch, vectors, heads, d)."""
+        """Return a, shape (batch, vectors, heads), for parts (batch, vectors, heads, d)."""
         scores = (parts * self.query).sum(-1) / math.sqrt(self.query.shape[1])
         if lengths is not None:
-            beyond = ~valid_frames(lengths, parts.shape[1])[:, :, None]
-            scores = scores.masked_fill(beyond, -torch.inf)
+            padding = ~valid_frames(lengths, parts.shape[1])[:, :, None]
+            scores = scores.masked_fill(padding, -torch.inf)
         return scores.softmax(1)
 
 
 class MeanPooling(nn.Module):
-    """The mean of the vectors."""
+    """Mean of the vectors of a sequence."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """As :meth:`AttentionPooling.forward`."""
+        """Pool each sequence to one vector; see :meth:`AttentionPooling.forward`."""
         x = _checked(x, lengths)
         if lengths is None:
             return x.mean(1)
@@ -219,7 +230,7 @@ class MeanPooling(nn.Module):
 
 
 def _checked(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Vectors, zeros beyond the lengths; raises ValueError if a sequence has none."""
+    """Return the vectors with zeros for padding; raise ValueError if a sequence has none."""
     if lengths is not None:
         check_lengths(lengths, *x.shape[:2])
         x = without_padding(x, lengths)

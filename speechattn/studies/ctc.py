@@ -1,9 +1,9 @@
-"""Connectionist temporal classification, and beam search: label strings without the times of labels.
+"""Connectionist temporal classification (CTC), and beam search over label strings.
 
-Every vector gets a label or a blank. A string is what remains when repeats are merged and blanks
-removed; its probability is that of all ways to write it so (Graves et al., 2006). Of n labels, the
-blank is the last class, n. :func:`beam_search` serves any model that makes strings one label at a
-time.
+CTC gives every vector a label or a blank. Such an alignment stands for the string that remains when
+repeats are merged and blanks removed. The probability of a string is the sum over its alignments
+(Graves et al., 2006). With n labels, the blank is class n. :func:`beam_search` is for models that
+write strings one label at a time.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from speechattn.checks import as_int
 
 
 def vectors_needed(labels: Sequence[int]) -> int:
-    """Fewest vectors that can hold a string: one a label, and a blank between two that are equal."""
+    """Return the least number of vectors for a string: labels, and blanks between repeats."""
     return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
 def ctc_loss(log_probs: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-    """Minus the logarithm of the probability of every string.
+    """Return the negative log probability of every string.
 
     Args:
-        log_probs: shape (batch, vectors, labels + 1), of the softmax.
-        labels: shape (batch, longest string), negative beyond the end of each.
+        log_probs: log probabilities of labels and blank, shape (batch, vectors, labels + 1).
+        labels: shape (batch, longest string), negative after the end of a string.
         lengths: vectors of each sequence, shape (batch,).
 
     Returns:
-        Shape (batch,).
+        Losses, shape (batch,).
 
     Raises:
-        ValueError: if a string needs more vectors than its sequence has: its loss is infinite.
+        ValueError: if a string needs more vectors than its sequence has, which makes its
+                loss infinite.
     """
     counts = (labels >= 0).sum(1)
     repeats = ((labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] >= 0)).sum(1)
@@ -60,17 +61,17 @@ def ctc_loss(log_probs: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
 
 
 def ctc_greedy(log_probs: Tensor) -> Hypothesis:
-    """The string of the most probable class of every vector; its score is that of this one way.
+    """Decode by the most probable class of every vector; the score is of this alignment.
 
     Args:
-        log_probs: shape (vectors, labels + 1).
+        log_probs: log probabilities of labels and blank, shape (vectors, labels + 1).
     """
     values, classes = log_probs.max(-1)
     return Hypothesis(_collapsed(classes, log_probs.shape[1] - 1), values.sum().item())
 
 
 def _collapsed(classes: Tensor, blank: int, before: int | None = None) -> tuple[int, ...]:
-    """Classes without repeats and blanks; ``before``: the class of the vector before the first."""
+    """Merge repeats and remove blanks; ``before`` is the class of the preceding vector."""
     found, last = [], before
     for label in classes.tolist():
         if label not in (last, blank):
@@ -80,12 +81,12 @@ def _collapsed(classes: Tensor, blank: int, before: int | None = None) -> tuple[
 
 
 def ctc_beam_search(log_probs: Tensor, beam: int = 16) -> list[Hypothesis]:
-    """The most probable strings, adding up all ways to write each (Hannun et al., 2014).
+    """Find the most probable strings by prefix beam search (Hannun et al., 2014).
 
     Args:
-        log_probs: shape (vectors, labels + 1).
-        beam: strings that are kept after every vector. With a beam as wide as there are strings, the
-            scores are exact; with a narrower one they are lower bounds.
+        log_probs: log probabilities of labels and blank, shape (vectors, labels + 1).
+        beam: number of strings kept after every vector. Scores are exact if the beam can hold all
+            strings; otherwise they are lower bounds.
 
     Returns:
         At most ``beam`` strings, the best first.
@@ -99,7 +100,10 @@ def ctc_beam_search(log_probs: Tensor, beam: int = 16) -> list[Hypothesis]:
         raise ValueError("log_probs: NaN among them")
     labels = log_p.shape[1] - 1
     strings: list[tuple[int, ...]] = [()]
-    blank, other = np.zeros(1), np.full(1, -np.inf)  # ways that end in a blank, and in a label
+    blank, other = (
+        np.zeros(1),
+        np.full(1, -np.inf),
+    )  # alignments that end in a blank, and in a label
     with np.errstate(invalid="ignore"):
         for frame in log_p:
             blank, other, grown = _extended(strings, blank, other, frame)
@@ -121,11 +125,18 @@ def ctc_beam_search(log_probs: Tensor, beam: int = 16) -> list[Hypothesis]:
 def _extended(
     strings: list[tuple[int, ...]], blank: np.ndarray, other: np.ndarray, frame: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One vector more for every string of the beam.
+    """Extend the alignments of every string of the beam by one vector.
+
+    Args:
+        strings: strings of the beam.
+        blank: log probability of each string's alignments that end in a blank, shape (strings,).
+        other: likewise, of those that end in a label.
+        frame: log probabilities of labels and blank at the vector, shape (labels + 1,).
 
     Returns:
-        Ways that end in a blank and in a label for the strings as they are, shape (strings,), and
-        for those with one label more, shape (strings, labels); none of the latter is in the beam.
+        ``blank`` and ``other`` of the same strings after the vector, and the log probability of
+        each string with one more label, shape (strings, labels). Strings of the beam do not appear
+        among the latter: their alignments are added to ``other``.
     """
     total = np.logaddexp(blank, other)
     grown = total[:, None] + frame[:-1]
@@ -145,12 +156,12 @@ def _extended(
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A label string that may have been said.
+    """A label string and its score.
 
     Attributes:
         labels: classes.
-        score: logarithm of its probability, its end included if it has one.
-        ended: False if it was cut off at the limit, without having come to an end.
+        score: log probability, with that of the end if the string has ended.
+        ended: False if the string was cut off at the limit before its end.
     """
 
     labels: tuple[int, ...]
@@ -166,29 +177,28 @@ def beam_search(
     beam: int = 8,
     length_power: float = 0.0,
 ) -> list[Hypothesis]:
-    """The best strings, of those that the beam keeps.
+    """Find the best label strings by beam search.
 
-    At every step the ``beam`` best continuations are kept, the end of a string being one; a string has
-    ended only if its end is among them. Strings are ranked by score / (labels + 1) ** ``length_power``, the end counting as one; 0 takes
-    scores as they are, which favours short strings, and 1 means of them (Wu et al., 2016, and
-    others). The search stops when no live string can rank higher than the best that has ended. With
-    a beam as wide as there are strings it finds the best one there is.
+    At every step the ``beam`` best continuations are kept; the end is one of the possible
+    continuations. Ended strings are ranked by score / (labels + 1) ** ``length_power``, where 1 is
+    for the end. With power 0 they are ranked by score, which favours short strings; with 1, by the
+    mean score of a label (Wu et al., 2016). The search stops when no live string can rank higher
+    than the best ended one. It is exact if the beam can hold all strings.
 
     Args:
-        advance: takes the last label of every live string, shape (strings,), and which of the
-            strings before it continues, shape (strings,); returns logarithms of the probabilities
-            of what comes next, shape (strings, labels). At first there is one string, whose last
+        advance: takes the last label of every live string, and the number of the previous step's
+            string that each continues, both of shape (strings,). It returns the log probabilities
+            of the next label, shape (strings, labels). At first there is one string, whose last
             label is ``end``.
-        end: label that ends a string, and begins it.
-        limit: most labels of a string, the end not counted. A string that has as many may still
-            end; one that does not is cut off.
-        beam: strings that are kept at every step.
-        length_power: see above.
+        end: label that stands at the end of every string, and before its first label.
+        limit: largest number of labels, without the end. A string of this length may still end; if
+            it does not, it is cut off.
+        beam: number of strings kept at every step.
+        length_power: power of the length in the rank.
 
     Returns:
-        Those that ended, the best first, at most ``beam``. If none did within the limit, the best one that
-        was cut off, alone and with ``ended`` false: a decoder that never ends must not pass for one
-        that has nothing more to say.
+        At most ``beam`` ended strings, the best first. If none has ended within the limit, only the
+        best unfinished one, with ``ended`` false, so that it is not taken for a finished string.
 
     Raises:
         ValueError: for a beam or a limit below 1, a power below 0, or probabilities that are NaN.
@@ -213,16 +223,16 @@ def beam_search(
         cut = Hypothesis(strings[0], scores[0].item(), ended=False)
         scores, chosen = total.flatten().topk(min(beam, total.numel()))
         origin, last = chosen // total.shape[1], chosen % total.shape[1]
-        ends, goes_on = last == end, (last != end) & (scores > -torch.inf)
+        ends, live = last == end, (last != end) & (scores > -torch.inf)
         for i, score in zip(origin[ends].tolist(), scores[ends].tolist()):
             if score > -torch.inf:
                 ended.append(Hypothesis(strings[i], score))
         ended.sort(key=lambda h: rank(h.score, len(h.labels)), reverse=True)
         del ended[beam:]
-        scores, origin, last = scores[goes_on], origin[goes_on], last[goes_on]
+        scores, origin, last = scores[live], origin[live], last[live]
         if count == limit or not len(scores):
             return ended or [cut]
-        # A live score can only fall; at best it stays as it is until the limit.
+        # A score can only fall: at best, the string reaches the limit with the score it has now.
         if ended and rank(ended[0].score, len(ended[0].labels)) >= rank(scores[0].item(), limit):
             return ended
         strings = [(*strings[i], label) for i, label in zip(origin.tolist(), last.tolist())]

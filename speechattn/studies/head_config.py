@@ -1,15 +1,19 @@
-"""Configurations of heads other than the frame classifier, and which values are possible.
+"""Configurations of the heads that label whole sequences.
 
-``kind`` names one: ``label`` gives one label a sequence, ``ctc`` and ``decoder`` as many as they
-decide.
+The key ``kind`` chooses one: ``label`` gives one label for each sequence, ``ctc`` and ``decoder``
+give strings of any length.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from speechattn.checks import check, is_int
 from speechattn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 POOLINGS = ("attention", "mean")
 
@@ -17,20 +21,20 @@ POOLINGS = ("attention", "mean")
 class HeadShape:
     """Base of the configurations of heads; each is a frozen dataclass."""
 
-    kind = ""  # without a type, which would make a key of it
+    kind = ""  # without an annotation, which would make it a key of the configuration
 
     def to_dict(self) -> dict:
-        """As JSON values."""
-        return asdict(self)
+        """Return JSON values."""
+        return asdict(cast("DataclassInstance", self))
 
 
 @dataclass(frozen=True)
 class LabelHead(HeadShape):
-    """One label a sequence; see :mod:`speechattn.studies.attention_decoder`.
+    """One label for each sequence; see :mod:`speechattn.studies.attention_decoder`.
 
     Attributes:
         pooling: ``"attention"`` or ``"mean"``.
-        heads: of the attention; must divide the encoder's width.
+        heads: number of heads of attention pooling. It must divide the encoder's width.
     """
 
     pooling: str = "attention"
@@ -38,14 +42,14 @@ class LabelHead(HeadShape):
     kind: str = field(default="label", init=False)
 
     def __post_init__(self) -> None:
-        offered = " or ".join(map(repr, POOLINGS))
-        check("head.", self, ("pooling",), lambda v: v in POOLINGS, offered)
+        choices = " or ".join(map(repr, POOLINGS))
+        check("head.", self, ("pooling",), lambda v: v in POOLINGS, choices)
         check("head.", self, ("heads",), lambda v: is_int(v, 1), "a whole number from 1 on")
 
 
 @dataclass(frozen=True)
 class CtcHead(HeadShape):
-    """A label or none for every vector; see :mod:`speechattn.studies.ctc`."""
+    """A label or a blank for every vector; see :mod:`speechattn.studies.ctc`."""
 
     ctc_weight = 1.0
     kind: str = field(default="ctc", init=False)
@@ -53,15 +57,15 @@ class CtcHead(HeadShape):
 
 @dataclass(frozen=True)
 class DecoderHead(HeadShape):
-    """Labels one after the other; see :mod:`speechattn.studies.attention_decoder`.
+    """A decoder of one label after another; see :mod:`speechattn.studies.attention_decoder`.
 
     Attributes:
-        width: width of the state of the decoder, and of the vectors of labels.
-        attention: width of the additive scores.
-        kernel: size of the convolution over earlier attention, in vectors, odd.
+        width: width of the decoder's state and of its label embeddings.
+        attention: width of the vectors inside additive attention.
+        kernel: size of the convolution over earlier attention weights, in vectors; an odd number.
         channels: number of channels of that convolution.
         dropout: dropout probability in training.
-        ctc_weight: share of CTC in the loss; 0 for none (Kim et al., 2017).
+        ctc_weight: share of CTC in the loss (Kim et al., 2017); 0 for no CTC.
     """
 
     width: int = 192
@@ -84,6 +88,6 @@ AnyHead = LabelHead | CtcHead | DecoderHead
 
 
 def check_head(head: AnyHead, width: int) -> None:
-    """Raise a ConfigError if a head does not fit vectors of this width."""
+    """Raise a ConfigError if a head does not fit an encoder of this width."""
     if isinstance(head, LabelHead) and head.pooling == "attention" and width % head.heads:
         raise ConfigError(f"head.heads: {head.heads} do not divide encoder.width {width}")

@@ -1,4 +1,4 @@
-"""Encoders with heads that label whole sequences: one label, or as many as the model decides."""
+"""Encoders with heads that label whole sequences: one label for each, or a string of labels."""
 
 from __future__ import annotations
 
@@ -22,38 +22,41 @@ from speechattn.training.losses import autocast_for
 
 
 class LabelModel(Encoder):
-    """One label a sequence: encoder, pooling, classifier.
+    """Model of one label for each sequence: encoder, pooling, classifier.
 
     Args:
-        input_dim: numbers a frame.
-        num_labels: classes.
-        config: of the encoder.
-        head: how vectors are pooled.
+        input_dim: dimension of the frames.
+        num_labels: number of classes.
+        config: shape of the encoder.
+        head: how the encoder's vectors are pooled.
 
     Raises:
         ConfigError: if the heads of the pooling do not divide the encoder's width.
     """
 
-    def __init__(self, input_dim: int, num_labels: int, config: AnyEncoderConfig, head: LabelHead):
+    def __init__(
+        self, input_dim: int, num_labels: int, config: AnyEncoderConfig, head: LabelHead
+    ) -> None:
         check_head(head, config.width)
         super().__init__(input_dim, config)
         self.head = head
-        attends = head.pooling == "attention"
-        self.pool = AttentionPooling(config.width, head.heads) if attends else MeanPooling()
+        self.pool: AttentionPooling | MeanPooling = MeanPooling()
+        if head.pooling == "attention":
+            self.pool = AttentionPooling(config.width, head.heads)
         self.classify = nn.Linear(config.width, num_labels)
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Scores before the softmax.
+        """Compute the scores of the labels, before the softmax.
 
         Args:
             frames: shape (batch, frames, input_dim).
             lengths: frames of each sequence, shape (batch,), when they differ.
 
         Returns:
-            Shape (batch, num_labels).
+            Scores, shape (batch, num_labels).
 
         Raises:
-            ValueError: as :meth:`Encoder.vectors`, and for a sequence without frames.
+            ValueError: if :meth:`Encoder.vectors` raises it, or a sequence has no frames.
         """
         vectors = self.vectors(frames, lengths)
         return self.classify(
@@ -61,7 +64,7 @@ class LabelModel(Encoder):
         )
 
     def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
-        """Cross-entropy added up over a batch, whose labels have shape (batch, 1)."""
+        """Return the cross-entropy, summed over a batch; its labels have shape (batch, 1)."""
         with autocast_for(batch, settings):
             scores = self(batch.frames, batch.lengths)
         return F.cross_entropy(
@@ -73,18 +76,18 @@ class LabelModel(Encoder):
 
 
 class StringModel(Encoder):
-    """As many labels as the model decides: encoder, and CTC, an attention decoder or both.
+    """Model of label strings: encoder with CTC, an attention decoder, or both.
 
     Args:
-        input_dim: numbers a frame.
-        num_labels: classes.
-        config: of the encoder.
-        head: which of the two, and the share of CTC in the loss.
+        input_dim: dimension of the frames.
+        num_labels: number of classes.
+        config: shape of the encoder.
+        head: CTC alone, or a decoder and the share of CTC in the loss.
     """
 
     def __init__(
         self, input_dim: int, num_labels: int, config: AnyEncoderConfig, head: CtcHead | DecoderHead
-    ):
+    ) -> None:
         super().__init__(input_dim, config)
         self.head = head
         self.classify = nn.Linear(config.width, num_labels + 1) if head.ctc_weight else None
@@ -93,7 +96,7 @@ class StringModel(Encoder):
             self.decoder = AttentionDecoder(config.width, num_labels, head)
 
     def ctc_log_probs(self, vectors: Tensor) -> Tensor:
-        """Of every label and the blank, shape (batch, vectors, num_labels + 1).
+        """Return log probabilities of labels and blank, (batch, vectors, num_labels + 1).
 
         Raises:
             ValueError: if the model has no CTC.
@@ -103,24 +106,24 @@ class StringModel(Encoder):
         return log_posteriors(self.classify(vectors))
 
     def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
-        """Loss added up over the strings of a batch, whose labels have shape (batch, longest)."""
+        """Return the loss, summed over a batch; its labels have shape (batch, longest string)."""
         lengths, share = self.vector_lengths(batch.lengths), self.head.ctc_weight
-        total = 0.0
+        losses: list[Tensor] = []
         with autocast_for(batch, settings):
             vectors = self.vectors(batch.frames, batch.lengths)
-        vectors = vectors.float()  # what comes now is small
+        vectors = vectors.float()  # the heads are small, so 16 bits would gain nothing
         if share:
             log_probs = self.ctc_log_probs(vectors)
-            total = share * ctc_loss(log_probs, batch.labels, lengths).sum()
+            losses.append(share * ctc_loss(log_probs, batch.labels, lengths).sum())
         if self.decoder is not None:
             smoothing = settings.label_smoothing
-            own = self.decoder.loss(vectors, batch.labels, lengths, smoothing)
-            total = total + (1 - share) * own
-        return total
+            by_decoder = self.decoder.loss(vectors, batch.labels, lengths, smoothing)
+            losses.append((1 - share) * by_decoder)
+        return torch.stack(losses).sum()
 
     @torch.inference_mode()
     def each(self, frames: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
-        """The encoder's vectors of each sequence of a batch, shape (its vectors, width)."""
+        """Return the encoder's vectors of each sequence of a batch, shape (its vectors, width)."""
         vectors = self.vectors(frames, lengths)
         if lengths is None:
             return list(vectors)
@@ -128,11 +131,11 @@ class StringModel(Encoder):
 
     @torch.inference_mode()
     def ctc_strings(self, vectors: Tensor, beam: int = 0) -> list[Hypothesis]:
-        """Strings of one sequence by CTC, the best first.
+        """Decode one sequence by CTC; return its strings, the best first.
 
         Args:
-            vectors: the encoder's, shape (vectors, width).
-            beam: of the prefix search; 0 takes the best class of every vector.
+            vectors: vectors of the encoder, shape (vectors, width).
+            beam: width of the prefix beam search; 0 takes the best class of every vector.
         """
         log_probs = self.ctc_log_probs(vectors[None])[0]
         return ctc_beam_search(log_probs, beam) if beam else [ctc_greedy(log_probs)]
@@ -145,17 +148,17 @@ class StringModel(Encoder):
         length_power: float = 0.0,
         ctc_share: float = 0.0,
     ) -> list[Hypothesis]:
-        """Strings of one sequence by the attention decoder, the best first.
+        """Decode one sequence by the attention decoder; return its strings, the best first.
 
-        A string has at most as many labels as there are vectors, which is more than anybody speaks.
-        If none ends within that limit, the one that is cut off has ``ended`` false.
+        A string has at most as many labels as there are vectors; no real utterance has more. If no
+        string ends within that limit, the result is the best unfinished one, with ``ended`` false.
 
         Args:
-            vectors: the encoder's, shape (vectors, width).
-            beam: strings that are kept at every step; 1 takes the best label each time.
+            vectors: vectors of the encoder, shape (vectors, width).
+            beam: number of strings kept at every step; 1 takes the best label each time.
             length_power: see :func:`speechattn.studies.ctc.beam_search`.
-            ctc_share: of CTC in the scores by which what the search has found is put in order
-                (Watanabe et al., 2017, rescoring); 0 leaves it out.
+            ctc_share: share of CTC in the scores that rank the strings found (rescoring: Watanabe
+                et al., 2017); 0 for no rescoring.
 
         Raises:
             ValueError: if the model has no decoder, or no CTC for ``ctc_share``.
@@ -173,23 +176,27 @@ class StringModel(Encoder):
         return self._rescored(vectors, found, ctc_share) if ctc_share else found
 
     def _rescored(self, vectors: Tensor, found: list[Hypothesis], share: float) -> list[Hypothesis]:
-        """In the order of both scores, each hypothesis with both of them in its own."""
+        """Add the score of CTC to each hypothesis, in proportion, and sort them anew."""
         log_probs = self.ctc_log_probs(vectors[None])
         rescored = []
         for hypothesis in found:
             labels = torch.tensor([hypothesis.labels], dtype=torch.long, device=vectors.device)
             try:
                 by_ctc = -ctc_loss(log_probs, labels, torch.tensor([len(vectors)])).item()
-            except ValueError:  # more labels than CTC can write here
+            except ValueError:  # more labels than CTC can align with these vectors
                 by_ctc = -float("inf")
             score = (1 - share) * hypothesis.score + share * by_ctc
             rescored.append(Hypothesis(hypothesis.labels, score, hypothesis.ended))
         return sorted(rescored, key=lambda h: h.score, reverse=True)
 
 
+HeadModel = LabelModel | StringModel
+
+
 def head_model(
     input_dim: int, num_labels: int, config: AnyEncoderConfig, head: AnyHead
-) -> LabelModel | StringModel:
-    """The model of a head; see :class:`LabelModel` and :class:`StringModel`."""
-    kind = LabelModel if isinstance(head, LabelHead) else StringModel
-    return kind(input_dim, num_labels, config, head)
+) -> HeadModel:
+    """Make the model of a head, with the arguments of its class."""
+    if isinstance(head, LabelHead):
+        return LabelModel(input_dim, num_labels, config, head)
+    return StringModel(input_dim, num_labels, config, head)

@@ -1,8 +1,10 @@
-"""How many hydrogens an atom carries, from its element and from what it is bonded to.
+"""How many hydrogens an atom carries, from its element and the atoms that it is bonded to.
 
-A molecule is a graph: its atoms but for hydrogen, each known by its element alone, and edges between
-those that are bonded, without the order of the bond. Hydrogens make up what an atom lacks to its
-valence, and whether a bond is double shows only in what lies around it, in rings some bonds away. Each layer of attention along edges (Veličković et al., 2018) looks one bond further.
+A molecule is a graph. Its nodes are the atoms except hydrogen, each known by its element alone. Its
+edges are the bonds, single or double alike. An atom has as many hydrogens as its valence leaves
+room for, so the model must find out which bonds are double. That depends on the atoms around, in
+rings on atoms some bonds away. Each layer of attention along edges (Veličković et al., 2018) sees
+one bond further.
 """
 
 from __future__ import annotations
@@ -54,10 +56,11 @@ class Config(StudyConfig):
 
     Attributes:
         test: share of the molecules for testing.
-        layers: numbers of attention layers along edges; one model for each.
-        others: number of layers of the models that do not attend along edges.
+        layers: numbers of layers of attention along edges; there is one model for each.
+        others: number of layers of the other models.
         width: width of the vector of an atom.
         heads: number of heads of each attention layer.
+        training: how each model is trained.
     """
 
     name: str = "molecules"
@@ -82,23 +85,30 @@ class Config(StudyConfig):
             raise ConfigError(f"layers: {list(self.layers)}; list each once")
 
 
-class GraphAttention(MultiHeadAttention):
-    """Attention whose graph comes with its input."""
+class GraphAttention(nn.Module):
+    """Multi-head attention along the edges of a graph that comes with the input."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = MultiHeadAttention(width, heads)
 
     def forward(self, x: Tensor, graph: GraphMask) -> Tensor:
-        """x: shape (1, nodes, width)."""
-        return super().forward(x, mask=graph)
+        """Compute attention among the nodes, shape (1, nodes, width)."""
+        return self.attention(x, mask=graph)
 
 
 class NeighbourMean(nn.Module):
-    """A matrix for the mean of what a node sees (as in Kipf & Welling, 2017, but for the weights)."""
+    """Linear map of the mean over the nodes that a node sees.
 
-    def __init__(self, width: int):
+    As in Kipf & Welling (2017), but with equal weights.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.join = nn.Linear(width, width)
 
     def forward(self, x: Tensor, graph: GraphMask) -> Tensor:
-        """x: shape (1, nodes, width)."""
+        """Compute the layer for all nodes, shape (1, nodes, width)."""
         query, key = graph.pairs.T
         total = torch.zeros_like(x[0]).index_add(0, query, x[0, key])
         count = torch.bincount(query, minlength=graph.nodes).clamp(min=1)
@@ -106,9 +116,14 @@ class NeighbourMean(nn.Module):
 
 
 class AtomClassifier(nn.Module):
-    """Vectors of elements, layers on a graph, scores of 0 to 3 hydrogens."""
+    """Embeddings of elements, layers on a graph, scores of 0 to 3 hydrogens.
 
-    def __init__(self, width: int, layers: Sequence[nn.Module]):
+    Args:
+        width: width of the vector of an atom.
+        layers: layers on the graph; a feed-forward layer is added after each.
+    """
+
+    def __init__(self, width: int, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.vectors = nn.Embedding(ELEMENTS, width)
         self.layers = with_feed_forward(width, list(layers))
@@ -116,26 +131,26 @@ class AtomClassifier(nn.Module):
         self.leave = nn.Linear(width, MOST_HYDROGENS + 1)
 
     def forward(self, elements: Tensor, graph: GraphMask) -> Tensor:
-        """Scores, shape (atoms, 4), of a graph of :func:`join_molecules`, but for its node 0."""
+        """Compute scores, shape (atoms, 4), for the atoms of a graph of :func:`join_molecules`."""
         x = apply_layers(self.layers, self.vectors(elements)[None], graph)
         return self.leave(self.norm(x[0, 1:]))
 
 
 def usual_hydrogens(train: Sequence[Molecule], test: Sequence[Molecule]) -> Tensor:
-    """The most frequent number of hydrogens of each test atom's element, shape (atoms,)."""
+    """Return the most frequent number of hydrogens of each test atom's element, (atoms,)."""
     counts = torch.zeros(ELEMENTS, MOST_HYDROGENS + 1)
     for molecule in train:
         for element, hydrogens in zip(molecule.elements, molecule.hydrogens):
             counts[element, hydrogens] += 1
-    counts += counts.sum(0) / (counts.sum() + 1)  # for elements that training has not
+    counts += counts.sum(0) / (counts.sum() + 1)  # for elements that do not occur in training
     return counts[[element for molecule in test for element in molecule.elements]].argmax(1)
 
 
 def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
-    """Shares of atoms, of carbon atoms (where there are any) and of whole molecules that are right.
+    """Return the accuracy on atoms, on carbon atoms (if there are any) and on whole molecules.
 
     Args:
-        found: numbers of hydrogens, shape (atoms,), of all molecules after each other.
+        found: predicted numbers of hydrogens, shape (atoms,), of all molecules in order.
         test: the molecules.
     """
     right = found == torch.tensor([h for m in test for h in m.hydrogens])
@@ -150,11 +165,11 @@ def accuracies(found: Tensor, test: Sequence[Molecule]) -> dict[str, float]:
 
 
 class Model(NamedTuple):
-    """What is compared.
+    """A model of the comparison.
 
     Attributes:
-        layers: makes the layers on the graph.
-        seen: (query, key) of a molecule's atoms.
+        layers: function that makes the layers on the graph.
+        seen: function from a molecule to the (query, key) pairs of its atoms.
         counting: see :func:`join_molecules`.
     """
 
@@ -163,13 +178,13 @@ class Model(NamedTuple):
     counting: bool = True
 
     def graph(self, molecules: Sequence[Molecule]) -> tuple[Tensor, GraphMask, Tensor]:
-        """See :func:`join_molecules`."""
+        """Join molecules into one graph; see :func:`join_molecules`."""
         pairs = [torch.tensor(self.seen(molecule)) for molecule in molecules]
         return join_molecules(molecules, pairs, self.counting)
 
 
 def models(config: Config) -> dict[str, Model]:
-    """What is compared, by name."""
+    """Return the models of the comparison, by name."""
 
     def attention(count: int) -> Callable[[], list[nn.Module]]:
         return lambda: [GraphAttention(config.width, config.heads) for _ in range(count)]
@@ -198,7 +213,7 @@ def _bonds(count: int) -> str:
 def train_and_score(
     config: Config, train: Sequence[Molecule], test: Sequence[Molecule], model: Model, seed: int
 ) -> dict[str, float]:
-    """Train a model; its accuracies on the test molecules, and its number of weights."""
+    """Train a model; return its accuracies on the test molecules and its number of weights."""
     torch.manual_seed(seed)
     classifier = AtomClassifier(config.width, model.layers())
 
@@ -215,7 +230,7 @@ def train_and_score(
     return {**accuracies(torch.cat(found), test), "weights": weights_of(classifier)}
 
 
-def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
+def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
     """Train every model with every seed; see :func:`speechattn.studies.trials.run_trials`."""
     train, test = split(read_molecules(), config.test)
     usual = accuracies(usual_hydrogens(train, test), test)
@@ -224,8 +239,9 @@ def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
         for seed in config.all_seeds
         for name, model in models(config).items()
     }
-    report = partial(write, train=train, test=test, usual=usual)
-    run_trials(config, fingerprint([train, test]), trials, report, force=force, say=say)
+    write_report = partial(write, train=train, test=test, usual=usual)
+    data = fingerprint([train, test])
+    run_trials(config, data, trials, write_report, force=force, report=report)
 
 
 def write(
@@ -235,10 +251,11 @@ def write(
     test: Sequence[Molecule],
     usual: dict[str, float],
 ) -> str:
-    """The report: the molecules, then accuracies beside those of each element's usual number."""
+    """Write the report: the data, and accuracies of all models and of the usual number."""
     atoms = sum(len(molecule.elements) for molecule in test)
     sentences = (
-        f"Trained on {len(train):,} molecules, tested on {len(test):,} others with {atoms:,} atoms.",
+        f"Trained on {len(train):,} molecules, tested on {len(test):,} others with {atoms:,} "
+        "atoms.",
         f"Means of {len({row['seed'] for row in rows})} seeds ± 95 %.",
     )
     cells = [["usual of the element", "–", *(percent([value]) for value in usual.values())]]

@@ -1,7 +1,7 @@
-"""Phone strings learnt from text and a lexicon alone, without any time: CTC and an attention decoder.
+"""Phone strings learnt from text and a lexicon, without alignments: CTC and an attention decoder.
 
-They are scored beside the frame classifier of an ordinary recipe, whose corpora, front end and encoder
-they have.
+The models have the corpora, front end and encoder of an ordinary recipe, and are compared with its
+frame classifier.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from speechattn.training.recipe_file import read_config
 from speechattn.training.stages import StageRunner, fingerprint
 
 FRAMES, LEXICON = "frame classifier", "text through the lexicon"
-Strings = Iterable[tuple[PreparedUtterance, Hypothesis]]  # of phones, silence left out
+Strings = Iterable[tuple[PreparedUtterance, Hypothesis]]  # strings of phones, without silence
+System = Callable[[int], tuple[Strings, dict]]  # seed → test strings, facts for the scores
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,15 @@ class Config(StudyConfig):
     Attributes:
         frames: recipe of the frame classifier; its data, front end, encoder and device are used.
         corpora: folder that holds the corpus folders; null for that of ``frames``.
-        lexicon: dictionaries, files among the corpora or elsewhere, or ``pocketsphinx``; the first
-            one that lists a word counts.
+        lexicon: dictionary files, in the folder of the corpora or elsewhere, or ``pocketsphinx``;
+            the first one that lists a word is used for it.
         decoder: shape of the attention decoder, and the share of CTC in its loss.
         ctc_beam: number of strings that the beam search of CTC keeps.
         beam: number of strings that the beam search of the decoder keeps.
         length_power: strings are ranked by score / length ** ``length_power``. 0 favours short
-            strings, 1 compares means.
-        ctc_share: share of CTC in the score of strings that the decoder has found.
-        decoder_from_ctc: whether the encoder of the decoder begins with the weights that CTC has
-            learned.
+            strings; 1 ranks by the mean score of a label.
+        ctc_share: share of CTC in the scores by which the decoder's strings are ranked anew.
+        decoder_from_ctc: whether training of the decoder begins with the encoder trained by CTC.
         training: training of CTC; ``max_silence_frames`` has no effect.
         decoder_training: training of the decoder; null for that of CTC.
         augmentation: augmentation of both.
@@ -93,42 +93,47 @@ class Config(StudyConfig):
 
 
 class PhoneStrings:
-    """What the trials of a recipe share.
+    """The trials of a recipe, and the data and models that they share.
 
     Args:
-        config: of the recipe.
+        config: recipe.
         force: whether trainings begin afresh.
-        say: takes one line for the user.
+        report: takes one line for the user.
     """
 
-    def __init__(self, config: Config, force: bool, say: Callable[[str], None]):
-        self.config, self.force, self.say = config, force, say
+    def __init__(self, config: Config, force: bool, report: Callable[[str], None]) -> None:
+        self.config, self.force, self.report = config, force, report
         self.work = Path(config.work_dir)
         frames = read_config(config.frames)
         corpora = config.corpora or frames.corpora
         frames = dataclasses.replace(frames, corpora=corpora, threads=config.threads)
         self.frames = Recipe(frames)
         self.device = self.frames.device
-        own = {"training": config.training, "augmentation": config.augmentation}
-        self.recipe = dataclasses.replace(frames, seed=config.seed, realign=(), **own)
-        self.data = TextData(self.recipe, self.work, config.lexicon, say)
+        self.recipe = dataclasses.replace(
+            frames,
+            seed=config.seed,
+            realign=(),
+            training=config.training,
+            augmentation=config.augmentation,
+        )
+        self.data = TextData(self.recipe, self.work, config.lexicon, report)
         self._models: dict[tuple[str, int], tuple[StringModel, float]] = {}
 
     def prepare(self) -> list:
-        """Make the sets; returns what tells them apart from others."""
+        """Prepare the sets; return fingerprints of what they were made from."""
         self.frames.runner.run(("prepare",))
         stage = self.data.stage()
-        StageRunner([stage], self.work / "stamps.json", self.say).run(("prepare",))
-        _ = self._sets  # what is wrong with them shows before any training
-        read = [
+        StageRunner([stage], self.work / "stamps.json", self.report).run(("prepare",))
+        _ = self._sets  # so that errors in them are found before any training
+        dictionaries = [
             Path(f).read_text(encoding="utf-8")
             for f in self.data.lexicon_files
             if Path(f).is_file()
         ]
-        return [self.frames.runner.fingerprint("train"), stage.inputs(), fingerprint(read)]
+        return [self.frames.runner.fingerprint("train"), stage.inputs(), fingerprint(dictionaries)]
 
     def by_frames(self, seed: int) -> tuple[Strings, dict]:
-        """Strings of the frame classifier, and how it came about."""
+        """Return the strings of the frame classifier, and facts about its training."""
         self.frames.runner.run(("train",))
         model = Checkpoint.load(self.frames.work / "model", self.device)
         silence = self.data.phones.silence_index
@@ -142,21 +147,21 @@ class PhoneStrings:
         return strings(), {**facts, "weights": model.classifier.num_weights}
 
     def by_lexicon(self, seed: int) -> tuple[Strings, dict]:
-        """What the lexicon makes of what was said; not heard at all."""
+        """Return the pronunciations of the transcripts, which do not depend on the audio."""
         return ((entry, Hypothesis(phones, 0.0)) for entry, phones in self.listed), {}
 
     @functools.cached_property
     def listed(self) -> list[tuple[PreparedUtterance, tuple[int, ...]]]:
-        """The test utterances whose words the lexicon has, and their phones."""
+        """Test utterances whose words are all in the lexicon, and their phones."""
         texts, lexicon = self.data.texts(), self.data.lexicon
-        said = [(entry, texts.get((entry.corpus, entry.id))) for entry in self._test.entries]
-        known = [(entry, text) for entry, text in said if text and not lexicon.missing(text)]
+        spoken = [(entry, texts.get((entry.corpus, entry.id))) for entry in self._test.entries]
+        known = [(entry, text) for entry, text in spoken if text and not lexicon.missing(text)]
         return [(entry, lexicon.pronounce(text)) for entry, text in known]
 
     def by_head(
         self, name: str, head: AnyHead, decode: Callable[..., list[Hypothesis]], seed: int
     ) -> tuple[Strings, dict]:
-        """Strings of a head, decoded in one way."""
+        """Return the strings of a trained head under ``decode``, and facts about its training."""
         model, seconds = self._trained(name, head, seed)
 
         def strings() -> Strings:
@@ -167,10 +172,11 @@ class PhoneStrings:
 
         return strings(), {"training_seconds": seconds, "weights": model.num_weights}
 
-    def trial(self, name: str, found: Callable[[int], tuple[Strings, dict]], seed: int) -> dict:
-        """Train and decode; returns the scores."""
-        strings, facts = found(seed)
-        begin, rows = time.perf_counter(), []
+    def trial(self, name: str, system: System, seed: int) -> dict:
+        """Train and decode; return the scores."""
+        strings, facts = system(seed)
+        rows: list[dict] = []
+        begin = time.perf_counter()
         phones, silence = self.data.phones, self.data.phones.silence_index
         fold = [phones.index.get(phones.folded(n), i) for i, n in enumerate(phones.names)]
         for entry, best in strings:
@@ -184,8 +190,9 @@ class PhoneStrings:
             })  # fmt: skip
         seconds = time.perf_counter() - begin
         self._write(name, seed, rows)
-        counts = [[row[key] for row in rows] for key in ("errors", "phones")]
-        rate = bootstrap(resampling_units(rows)[1], *counts)
+        errors_of_each, phones_of_each = ([r[key] for r in rows] for key in ("errors", "phones"))
+        rate = bootstrap(resampling_units(rows)[1], errors_of_each, phones_of_each)
+        assert rate is not None  # a prepared test set has phones
         return {
             "per": rate.rate,
             "low": rate.low,
@@ -197,7 +204,7 @@ class PhoneStrings:
         }
 
     def _write(self, name: str, seed: int, rows: Sequence[dict]) -> None:
-        """A line for every utterance: what the reference has and what was found."""
+        """Write a table with the reference and the decoded phones of every utterance."""
         lines = ["\t".join(rows[0]), *("\t".join(map(str, row.values())) for row in rows)]
         path = self.work / "strings" / f"{'-'.join(name.split())}-{seed}.tsv"
         atomic_write_text(path, "\n".join(lines) + "\n")
@@ -207,9 +214,14 @@ class PhoneStrings:
         return self.frames.data.prepared("test")
 
     def _trained(self, name: str, head: AnyHead, seed: int) -> tuple[StringModel, float]:
-        """A model and the seconds of its training; once in a run."""
+        """Return the trained model of a head and the seconds of its training.
+
+        The seconds include those of the CTC model that a decoder begins with.
+        """
         if (name, seed) not in self._models:
-            config, start, before = dataclasses.replace(self.recipe, seed=seed), None, 0.0
+            config = dataclasses.replace(self.recipe, seed=seed)
+            start: StringModel | None = None
+            before = 0.0
             if isinstance(head, DecoderHead) and self.config.decoder_from_ctc:
                 start, before = self._trained("ctc", CtcHead(), seed)
             if isinstance(head, DecoderHead) and self.config.decoder_training:
@@ -217,53 +229,61 @@ class PhoneStrings:
 
             def trainer(checkpoint: Path) -> SequenceTrainer:
                 return SequenceTrainer(
-                    config, *self._sets, head,
-                    checkpoint=checkpoint, device=self.device, noises=self.data.noises(), start=start,
-                )  # fmt: skip
+                    config,
+                    *self._sets,
+                    head,
+                    checkpoint=checkpoint,
+                    device=self.device,
+                    noises=self.data.noises(),
+                    start=start,
+                )
 
             model, seconds = train_head(
-                f"{name}-{seed}", self.work, trainer, force=self.force, say=self.say
+                f"{name}-{seed}", self.work, trainer, force=self.force, report=self.report
             )
+            assert isinstance(model, StringModel)
             self._models[name, seed] = model, before + seconds
         return self._models[name, seed]
 
     @functools.cached_property
     def _sets(self) -> tuple[SequenceSet, SequenceSet]:
-        """To learn from, and to measure on."""
+        """Training set and development set."""
         return self.data.strings("train"), self.data.strings("dev")
 
 
-def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
-    """Train and score what the recipe says; see :func:`speechattn.studies.trials.run_trials`."""
-    strings = PhoneStrings(config, force, say)
+def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
+    """Train and score all systems; see :func:`speechattn.studies.trials.run_trials`."""
+    strings = PhoneStrings(config, force, report)
     data = strings.prepare()
-    beam = {"beam": config.beam, "length_power": config.length_power}
+    search = partial(
+        StringModel.decoder_strings, beam=config.beam, length_power=config.length_power
+    )
     ctc, decoder = (
         partial(strings.by_head, "ctc", CtcHead()),
         partial(strings.by_head, "decoder", config.decoder),
     )
-    ways: dict[str, Callable[[int], tuple[Strings, dict]]] = {
+    systems: dict[str, System] = {
         **({LEXICON: strings.by_lexicon} if strings.listed else {}),
         "CTC, greedy": partial(ctc, StringModel.ctc_strings),
         "CTC, beam": partial(ctc, partial(StringModel.ctc_strings, beam=config.ctc_beam)),
         "decoder, greedy": partial(decoder, partial(StringModel.decoder_strings, beam=1)),
-        "decoder, beam": partial(decoder, partial(StringModel.decoder_strings, **beam)),
+        "decoder, beam": partial(decoder, search),
     }
     if config.ctc_share:
-        both = partial(StringModel.decoder_strings, **beam, ctc_share=config.ctc_share)
-        ways["decoder, beam and CTC"] = partial(decoder, both)
-    ways[FRAMES] = strings.by_frames
+        rescored = partial(search, ctc_share=config.ctc_share)
+        systems["decoder, beam and CTC"] = partial(decoder, rescored)
+    systems[FRAMES] = strings.by_frames
     trials = {
-        (name, seed): partial(strings.trial, name, found, seed)
+        (name, seed): partial(strings.trial, name, system, seed)
         for seed in config.all_seeds
-        for name, found in ways.items()
-        if seed == config.seed or found not in (strings.by_frames, strings.by_lexicon)
+        for name, system in systems.items()
+        if seed == config.seed or system not in (strings.by_frames, strings.by_lexicon)
     }
-    run_trials(config, data, trials, report, force=force, say=say)
+    run_trials(config, data, trials, write, force=force, report=report)
 
 
-def report(rows: list[dict]) -> str:
-    """The scores as a table."""
+def write(rows: list[dict]) -> str:
+    """Write the report: a table of the scores, and how to read it."""
 
     def cells(row: dict) -> tuple[str, ...]:
         trained = row.get("training_seconds")
@@ -290,10 +310,10 @@ def report(rows: list[dict]) -> str:
     )
     return (
         f"{table(header, map(cells, rows))}\n\n"
-        "Phone error rates against the reference alignments of the test set, silence dropped, AO = AA "
-        "and ZH = SH folded, with bootstrap intervals. Only the frame classifier has learnt from "
-        "alignments; the others have text and a lexicon. *Text through the lexicon* is what they "
-        "learn to write, and hears nothing: its errors are those of the labels. *Cut off*: strings of the "
-        "decoder that did not end within as many labels as there are vectors; they are scored as far "
-        "as they came."
+        "Phone error rates against the reference alignments of the test set, silence dropped, "
+        "AO = AA and ZH = SH folded, with bootstrap intervals. Only the frame classifier has "
+        "learnt from alignments; the others have text and a lexicon. *Text through the lexicon* "
+        "is what they learn to write, and hears nothing: its errors are those of the labels. "
+        "*Cut off*: strings of the decoder that did not end within as many labels as there are "
+        "vectors; they are scored as far as they came."
     )

@@ -1,9 +1,9 @@
-"""Digits as sets of pixels: self-attention beside a CNN of as many weights, with few images and many.
+"""Digits as sets of pixels: self-attention against a CNN of as many weights, by number of images.
 
-Every pixel is a vector: its intensity, and where it is. Attention has to learn which pixels are
-neighbours; a convolution knows it from the start (Cordonnier et al., 2020, show that attention can
-learn it). The images are scikit-learn's, 1,797 of 8 x 8 pixels, of which the last ones are for
-testing. The report has a picture of accuracy by number of images.
+Every pixel is a vector made from its intensity and its position. Attention has to learn which
+pixels are neighbours, and can (Cordonnier et al., 2020); a convolution is built on it. The data are
+scikit-learn's 1,797 images of 8 x 8 pixels; the last ones are for testing. The report has a picture
+of accuracy by number of images.
 """
 
 from __future__ import annotations
@@ -42,12 +42,10 @@ from speechattn.training.stages import fingerprint
 
 SIDE, DIGITS, INK = 8, 10, 16  # pixels, classes, and the darkest a pixel can be
 CNN, ATTENTION = "CNN", "attention, everything"
-PLACES_STD = 0.3  # of the vectors of places before training
+PLACES_STD = 0.3  # standard deviation of the initial position vectors
 PICTURE = "images.png"
-
-
 MARKERS = "os^vD<>ph*XP"
-APART = 1.03  # so that bars at one number of images do not hide each other
+APART = 1.03  # factor between neighbouring error bars, so that they do not hide each other
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,14 @@ class Config(StudyConfig):
     """A recipe of this study.
 
     Attributes:
-        images: sizes of the training sets, in images, with as many of each digit as possible; null
-            for all there are.
-        test: number of images at the end of the set that are for testing.
+        images: sizes of the training sets, in images; each has about as many images of every
+            digit. Null for all images.
+        test: number of images for testing, taken from the end of the data.
         width: width of the vector of a pixel.
         heads: number of heads of each attention layer.
         layers: number of attention layers.
         reaches: windows to compare with full attention, in pixels to each side.
+        training: how each model is trained.
     """
 
     name: str = "pixels"
@@ -92,27 +91,34 @@ class Config(StudyConfig):
 
 
 class Images(NamedTuple):
-    """Images, shape (images, 8, 8), from 0 to 1, and their digits, shape (images,)."""
+    """Images and their digits.
+
+    Attributes:
+        pixels: from 0 to 1, shape (images, 8, 8).
+        digits: shape (images,).
+    """
 
     pixels: Tensor
     digits: Tensor
 
     def part(self, chosen: Tensor | slice) -> Images:
-        """Some of them."""
+        """Return some of the images."""
         return Images(self.pixels[chosen], self.digits[chosen])
 
 
 class PixelAttention(nn.Module):
-    """Self-attention over pixels; the digit is read from all their vectors, side by side.
+    """Self-attention over pixels, and a linear classifier of all their vectors, concatenated.
 
     Args:
         config: width, heads and layers.
         reach: pixels to each side that a pixel sees; None for all.
     """
 
-    def __init__(self, config: Config, reach: int | None):
+    def __init__(self, config: Config, reach: int | None) -> None:
         super().__init__()
-        seen = "everything" if reach is None else {"grid": [SIDE, SIDE], "reach": [reach, reach]}
+        seen: object = "everything"
+        if reach is not None:
+            seen = {"grid": [SIDE, SIDE], "reach": [reach, reach]}
         self.enter = nn.Linear(1, config.width)
         self.places = nn.Parameter(torch.randn(SIDE * SIDE, config.width) * PLACES_STD)
         self.layers = attention_layers(config.width, config.heads, config.layers, mask=seen)
@@ -120,13 +126,16 @@ class PixelAttention(nn.Module):
         self.leave = nn.Linear(SIDE * SIDE * config.width, DIGITS)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Scores, shape (images, 10), of pixels, shape (images, 8, 8)."""
+        """Compute scores, shape (images, 10), of pixels, shape (images, 8, 8)."""
         x = self.enter(pixels.flatten(1)[:, :, None]) + self.places
         return self.leave(self.norm(apply_layers(self.layers, x)).flatten(1))
 
 
 def cnn(weights: int) -> nn.Sequential:
-    """A CNN of about so many weights: three convolutions of 3 x 3, halved twice (LeCun et al., 1998)."""
+    """Make a CNN of about so many weights: three 3 x 3 convolutions, two poolings.
+
+    The design is that of LeCun et al. (1998).
+    """
 
     def made(channels: int) -> nn.Sequential:
         def convolution(count_in: int, count_out: int) -> list[nn.Module]:
@@ -144,10 +153,10 @@ def cnn(weights: int) -> nn.Sequential:
 
 
 def read_images() -> Images:
-    """Scikit-learn's digits.
+    """Read the digits of scikit-learn.
 
     Raises:
-        UsageError: if it is not installed.
+        UsageError: if scikit-learn is not installed.
     """
     try:
         from sklearn.datasets import load_digits
@@ -160,12 +169,12 @@ def read_images() -> Images:
 
 
 def draw(digits: Tensor, count: int | None, seed: int) -> Tensor:
-    """Numbers of images, drawn so that every digit comes before one comes again.
+    """Draw images in turns of one image of every digit; return their indices.
 
     Args:
-        digits: of all images there are, shape (images,).
-        count: how many to draw; None for all.
-        seed: of the draw.
+        digits: digits of all images, shape (images,).
+        count: number of images to draw; None for all.
+        seed: seed of the draw.
     """
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
     before = F.one_hot(digits[order], DIGITS).cumsum(0).gather(1, digits[order][:, None])[:, 0]
@@ -173,10 +182,10 @@ def draw(digits: Tensor, count: int | None, seed: int) -> Tensor:
 
 
 def check_images(config: Config, images: Images) -> Images:
-    """The images to train on.
+    """Return the images for training.
 
     Raises:
-        SpeechattnError: if they are too few for the recipe, or none is of some digit.
+        SpeechattnError: if they are fewer than the recipe says, or a digit has none.
     """
     train = images.part(slice(0, max(0, len(images.digits) - config.test)))
     counts = torch.bincount(train.digits, minlength=DIGITS)
@@ -199,7 +208,15 @@ def train_and_score(
     count: int | None,
     seed: int,
 ) -> dict[str, float]:
-    """Train a model on some images; its accuracy on the test images, and its number of weights."""
+    """Train a model; return its accuracy on the test images and its number of weights.
+
+    Args:
+        config: recipe.
+        images: all images.
+        make: makes the model.
+        count: number of images to train on; None for all.
+        seed: seed of the images, the weights and the training.
+    """
     train = check_images(config, images)
     train = train.part(draw(train.digits, count, seed))
     test = images.part(slice(len(images.digits) - config.test, None))
@@ -219,13 +236,18 @@ def train_and_score(
     }
 
 
-def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
-    """Train every model on every number of images with every seed; see
-    :func:`speechattn.studies.trials.run_trials`."""
+def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
+    """Train every model on every number of images with every seed.
+
+    See :func:`speechattn.studies.trials.run_trials`.
+    """
     images = read_images()
     check_images(config, images)
     weights = weights_of(PixelAttention(config, None))
-    models = {CNN: partial(cnn, weights), ATTENTION: partial(PixelAttention, config, None)}
+    models: dict[str, Callable[[], nn.Module]] = {
+        CNN: partial(cnn, weights),
+        ATTENTION: partial(PixelAttention, config, None),
+    }
     for reach in config.reaches:
         models[f"attention, {2 * reach + 1} x {2 * reach + 1}"] = partial(
             PixelAttention, config, reach
@@ -239,12 +261,11 @@ def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
         for name, make in models.items()
     }
     data = fingerprint([images.pixels.tolist(), images.digits.tolist()])
-    report = partial(write, config=config)
-    run_trials(config, data, trials, report, force=force, say=say)
+    run_trials(config, data, trials, partial(write, config=config), force=force, report=report)
 
 
 def write(rows: Sequence[dict], config: Config) -> str:
-    """The report, with a picture: accuracies by model and number of images, and who is ahead."""
+    """Write the report and its picture: accuracies by model and number of images."""
     accuracies: dict[str, dict[int, list[float]]] = {}
     weights = {}
     for row in rows:
@@ -258,7 +279,7 @@ def write(rows: Sequence[dict], config: Config) -> str:
     ]
     header = ("model", "weights", *(f"{count:,} images" for count in counts))
     learning_picture(Path(config.work_dir) / PICTURE, accuracies)
-    said = [
+    comparisons = [
         compare(count, accuracies[CNN][count], accuracies[ATTENTION][count]) for count in counts
     ]
     measured = f"Percent right of {config.test} test images after {config.training.steps} updates"
@@ -267,31 +288,37 @@ def write(rows: Sequence[dict], config: Config) -> str:
         f"{measured}; {seeds}.",
         table(header, cells),
         "The CNN beside attention to everything, seed by seed:",
-        "\n".join(said),
+        "\n".join(comparisons),
         f"![accuracy by number of images]({PICTURE})",
     )
     return "\n\n".join(lines)
 
 
 def compare(count: int, cnn: Sequence[float], attention: Sequence[float]) -> str:
-    """Which of the two is ahead with so many images, and whether the seeds tell."""
+    """Return a line on which model is more accurate, and whether the difference is significant.
+
+    Args:
+        count: number of images.
+        cnn: accuracies of the CNN, by seed.
+        attention: accuracies of attention, by seed.
+    """
     difference, half = interval([a - b for a, b in zip(cnn, attention, strict=True)])
     name = "the CNN" if difference > 0 else "attention"
-    said = f"- {count:,} images: {name} is ahead by {100 * abs(difference):.1f}"
+    line = f"- {count:,} images: {name} is ahead by {100 * abs(difference):.1f}"
     if math.isnan(half):
-        return f"{said} points in the one seed"
+        return f"{line} points in the one seed"
     doubt = "" if abs(difference) > half else ", no more than chance may make"
-    return f"{said} ± {100 * half:.1f} points{doubt}"
+    return f"{line} ± {100 * half:.1f} points{doubt}"
 
 
 def learning_picture(
     path: str | Path, accuracies: Mapping[str, Mapping[int, Sequence[float]]]
 ) -> None:
-    """A line for every model, with an interval over seeds at every number of images.
+    """Draw accuracy by number of images, a line for every model, with intervals over seeds.
 
     Args:
-        path: of the PNG.
-        accuracies: model → images trained on → fractions right, one a seed.
+        path: PNG file to write.
+        accuracies: model → number of images → accuracy of each seed.
 
     Raises:
         UsageError: if the file cannot be written.
@@ -303,7 +330,7 @@ def learning_picture(
     for number, (name, by_count) in enumerate(accuracies.items()):
         own = sorted(by_count)
         means, halves = np.array([interval(by_count[count]) for count in own]).T
-        bars = np.minimum(halves, [means, 1 - means])  # there is nothing beyond none and all
+        bars = np.minimum(halves, [means, 1 - means])  # accuracies are between 0 and 1
         beside = np.array(own) * APART ** (number - middle)
         marker = MARKERS[number % len(MARKERS)]
         axis.errorbar(beside, means, bars, marker=marker, markersize=4, capsize=3, label=name)

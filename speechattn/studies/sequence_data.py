@@ -1,8 +1,8 @@
 """Utterances whose labels have no times: sets, training batches, and phone strings from text.
 
-Frames are prepared as those of any set, by :func:`speechattn.corpora.prepared.prepare_set`, with an
-empty alignment. :class:`TextData` is the data of a recipe without its alignments: frames, and phone
-strings from the transcripts and a lexicon.
+:func:`speechattn.corpora.prepared.prepare_set` prepares the frames, with empty alignments.
+:class:`TextData` is the data of a recipe without alignments: frames, and phone strings that a
+lexicon gives for the transcripts.
 """
 
 from __future__ import annotations
@@ -24,33 +24,37 @@ from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import ConfigError, CorpusError
 from speechattn.studies.ctc import vectors_needed
 from speechattn.training.augmentation import Augmenter
-from speechattn.training.batches import TrainingBatches
+from speechattn.training.batches import LabelledSet, TrainingBatches, TrainingSections
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.training.stages import Stage
 
-NO_CLASS = -1  # stands where the class of silence is asked for: there is none
+NO_CLASS = -1  # given as the class of silence, which strings do not have
 
 
 def unaligned(corpus: Corpus) -> Corpus:
-    """A corpus read without alignments as :func:`speechattn.corpora.prepared.prepare_set` takes it."""
+    """Return a corpus with empty alignments, as ``prepare_set`` takes it."""
     utterances = tuple(replace(utterance, alignment=()) for utterance in corpus)
     return replace(corpus, utterances=utterances)
 
 
 class SequenceSet:
-    """The utterances of a prepared set with labels of their own.
+    """The utterances of a prepared set with other labels: strings without times.
 
-    It has what training asks of a :class:`speechattn.corpora.prepared.PreparedSet`.
+    It is a :class:`speechattn.training.batches.LabelledSet`.
 
     Args:
-        prepared: where the frames are; its labels do not count.
-        labels: classes of each utterance by corpus and id, in order; an utterance without any is left
-            out.
-        names: of the classes.
+        prepared: set with the frames; its own labels are not used.
+        labels: (corpus, id) → classes of the utterance, in order. Utterances without labels are
+            left out.
+        names: names of the classes.
+
+    Attributes:
+        entries: the utterances.
+        phones: names of the classes.
 
     Raises:
-        CorpusError: if nothing remains.
+        CorpusError: if no utterance has labels.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class SequenceSet:
         prepared: PreparedSet,
         labels: Mapping[tuple[str, str], Sequence[int]],
         names: Sequence[str],
-    ):
+    ) -> None:
         self._prepared, self._labels, self.phones = prepared, labels, tuple(names)
         self.entries = [e for e in prepared.entries if labels.get((e.corpus, e.id))]
         if not self.entries:
@@ -71,38 +75,40 @@ class SequenceSet:
         return len(self.entries)
 
     def frames(self, entry: PreparedUtterance) -> np.ndarray:
-        """Frames of an utterance, float32, shape (frames, dim)."""
+        """Return the frames of an utterance, float32, shape (frames, dim)."""
         return self._prepared.frames(entry)
 
     def labels(self, entry: PreparedUtterance) -> np.ndarray:
-        """Classes of an utterance, int64, shape (labels,)."""
+        """Return the classes of an utterance, int64, shape (labels,)."""
         return np.array(self._labels[entry.corpus, entry.id], dtype=np.int64)
 
     def where(self, keep: Callable[[PreparedUtterance], bool]) -> SequenceSet:
-        """The utterances that are kept.
+        """Return the set of the utterances for which ``keep`` is true.
 
         Raises:
             CorpusError: if there is none.
         """
-        kept = {(e.corpus, e.id): self._labels[e.corpus, e.id] for e in self.entries if keep(e)}
-        return SequenceSet(self._prepared, kept, self.phones)
+        labels = {(e.corpus, e.id): self._labels[e.corpus, e.id] for e in self.entries if keep(e)}
+        return SequenceSet(self._prepared, labels, self.phones)
 
 
 class SequenceBatches(TrainingBatches):
-    """Training batches of a :class:`SequenceSet`: whole utterances, labels (batch, longest).
+    """Training batches of whole utterances, with labels of shape (batch, longest string).
 
     Args:
         train: the utterances.
-        config: its seed, front end, training and augmentation.
+        config: seed, front end, encoder, training and augmentation.
         noises: see :class:`speechattn.training.augmentation.Augmenter`.
 
     Raises:
-        ConfigError: if an utterance is longer than ``training.crop_frames``, since a part of it has
-            not the labels of the whole, or utterances would be silenced, shuffled or heard
-            twice, or weights kept that are not of this head.
+        ConfigError: if an utterance is longer than ``training.crop_frames``: the labels are those
+            of the whole utterance, so it cannot be cropped. Also for settings that need a label for
+            every frame, or that begin with trained weights.
     """
 
-    def __init__(self, train: SequenceSet, config: RecipeConfig, noises: Sequence[np.ndarray] = ()):
+    def __init__(
+        self, train: LabelledSet, config: TrainingSections, noises: Sequence[np.ndarray] = ()
+    ) -> None:
         for section, name, reason in (
             ("augmentation", "silence_probability", "there is none for silence"),
             ("augmentation", "shuffle_probability", "nothing says where an utterance may be cut"),
@@ -124,12 +130,12 @@ class SequenceBatches(TrainingBatches):
 
     @cached_property
     def digest(self) -> str:
-        """Of every frame and label, and of what belongs to which."""
+        """Digest of all frames and labels, and of where each utterance's labels end."""
         ends = [len(labels) for _, labels in self._items]
         return hashlib.sha256(f"{super().digest} {ends}".encode()).hexdigest()
 
     def _item(
-        self, prepared: SequenceSet, entry: PreparedUtterance
+        self, prepared: LabelledSet, entry: PreparedUtterance
     ) -> tuple[np.ndarray, np.ndarray]:
         return prepared.frames(entry), prepared.labels(entry)
 
@@ -139,24 +145,24 @@ class SequenceBatches(TrainingBatches):
 
 
 class TextData(RecipeData):
-    """The sets of a recipe without its alignments: frames, and what was said.
+    """The sets of a recipe without its alignments: frames and transcripts.
 
     Args:
-        config: of the recipe.
-        work: where the sets are kept.
-        lexicon: files, looked for among the corpora first, or ``pocketsphinx``.
-        say: takes one line for the user.
+        config: recipe.
+        work: folder of the prepared sets.
+        lexicon: dictionary files, searched in the folder of the corpora first, or ``pocketsphinx``.
+        report: takes one line for the user.
 
     Raises:
-        CorpusError: if the corpora's folder is missing.
-        ConfigError: if the lexicon is no good.
+        CorpusError: if the folder of the corpora is missing.
+        ConfigError: if a dictionary cannot be used.
         UsageError: if pocketsphinx is not installed.
     """
 
     def __init__(
-        self, config: RecipeConfig, work: Path, lexicon: tuple, say: Callable[[str], None]
-    ):
-        super().__init__(config, work, say)
+        self, config: RecipeConfig, work: Path, lexicon: tuple, report: Callable[[str], None]
+    ) -> None:
+        super().__init__(config, work, report)
         if not config.synth and not Path(config.corpora).is_dir():
             raise CorpusError(
                 f"corpora: {config.corpora}: no such folder; give one that holds them"
@@ -165,11 +171,11 @@ class TextData(RecipeData):
         self.lexicon = Lexicon(self.lexicon_files, self.phones)
 
     def _lexicon_file(self, name: str) -> str | Path:
-        among = Path(self.config.corpora) / name
-        return among if name != POCKETSPHINX and among.is_file() else name
+        in_corpora = Path(self.config.corpora) / name
+        return in_corpora if name != POCKETSPHINX and in_corpora.is_file() else name
 
     def stage(self) -> Stage:
-        """What prepares the sets."""
+        """Return the stage that prepares the sets."""
         parts = self.config.to_dict()
 
         def inputs() -> list:
@@ -179,10 +185,10 @@ class TextData(RecipeData):
         return Stage("prepare", self.prepare, inputs, self.outputs)
 
     def strings(self, name: str) -> SequenceSet:
-        """The set ``train`` or ``dev``; utterances without a string are named and left out.
+        """Return the set ``train`` or ``dev``; report the utterances that have no phone string.
 
         Raises:
-            CorpusError: if nothing remains.
+            CorpusError: if no utterance has one.
         """
         prepared, texts = self.prepared(name), self.texts()
         labels = {}
@@ -197,17 +203,17 @@ class TextData(RecipeData):
         return SequenceSet(prepared, {k: self.without_silence(v) for k, v in labels.items()}, names)
 
     def without_silence(self, phones: tuple[int, ...]) -> tuple[int, ...]:
-        """Classes of phones as those of strings, which have none for silence."""
+        """Turn phone classes into string classes, which have none for silence."""
         silence = self.phones.silence_index
         return tuple(phone - (phone > silence) for phone in phones if phone != silence)
 
     def with_silence(self, labels: tuple[int, ...]) -> tuple[int, ...]:
-        """Classes of strings as those of phones."""
+        """Turn string classes into phone classes."""
         silence = self.phones.silence_index
         return tuple(label + (label >= silence) for label in labels)
 
     def texts(self) -> dict[tuple[str, str], str | None]:
-        """What was said in every utterance of the recipe, by corpus and id."""
+        """Return the transcript of every utterance of the recipe, by (corpus, id)."""
         config = self.config
         corpora = map(self._corpus, dict.fromkeys((*config.train, *config.dev, *config.test)))
         return {(corpus.name, u.id): u.text for corpus in corpora for u in corpus}

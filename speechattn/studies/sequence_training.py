@@ -1,7 +1,7 @@
 """Training of heads that label whole sequences, and their models on disk.
 
-Everything but the head and its loss is that of frame classifiers; see
-:mod:`speechattn.inference.checkpoint` for the models of those.
+Only the head, its loss and its labels differ from the training of a frame classifier, whose models
+are in :mod:`speechattn.inference.checkpoint`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ from speechattn.inference.model_files import (
 )
 from speechattn.schema import build
 from speechattn.studies.head_config import AnyHead
-from speechattn.studies.heads import LabelModel, StringModel, head_model
-from speechattn.studies.sequence_data import NO_CLASS, SequenceBatches, SequenceSet
-from speechattn.training.batches import Batch, dev_batches
-from speechattn.training.config import RecipeConfig
+from speechattn.studies.heads import HeadModel, LabelModel, StringModel, head_model
+from speechattn.studies.sequence_data import NO_CLASS, SequenceBatches
+from speechattn.training.batches import Batch, LabelledSet, TrainingSections, dev_batches
 from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.losses import Loss
 from speechattn.training.train_stage import set_aside_foreign
@@ -43,40 +42,40 @@ FORMAT = "speechattn-head-model"
 
 
 class SequenceTrainer(Trainer):
-    """One training run, which stops and goes on as any :class:`speechattn.training.trainer.Trainer`.
+    """One training run of an encoder with a head; it can be resumed as any other.
 
     Args:
-        config: seed, front end, encoder, training and augmentation; a recipe's or a task's.
-        train: what to learn from.
-        dev: what to measure on.
-        head: what to put on the encoder.
-        checkpoint: where to keep the state.
+        config: seed, front end, encoder, training and augmentation.
+        train: training set.
+        dev: development set.
+        head: configuration of the head.
+        checkpoint: file that holds the state.
         device: where to compute.
         noises: see :class:`speechattn.training.augmentation.Augmenter`.
-        start: a model of the same encoder, whose weights those of the same name and shape begin
-            with; None for random ones.
+        start: model with the same encoder; weights begin with its weights of the same name and
+            shape. None for random weights.
 
     Raises:
-        ConfigError: as :class:`speechattn.studies.sequence_data.SequenceBatches`, or if the head does not fit
-            the encoder.
+        ConfigError: if the head does not fit the encoder, and as
+            :class:`speechattn.studies.sequence_data.SequenceBatches`.
     """
 
     measured = "dev_error_rate"
 
     def __init__(
         self,
-        config: RecipeConfig,
-        train: SequenceSet,
-        dev: SequenceSet,
+        config: TrainingSections,
+        train: LabelledSet,
+        dev: LabelledSet,
         head: AnyHead,
         *,
         checkpoint: Path,
         device: torch.device,
         noises: Sequence[np.ndarray] = (),
-        start: Encoder | None = None,
-    ):
+        start: HeadModel | None = None,
+    ) -> None:
         self.head = head
-        self._start = {} if start is None else start.state_dict()
+        self._start: dict[str, Tensor] = {} if start is None else start.state_dict()
         super().__init__(
             config,
             train,
@@ -88,9 +87,10 @@ class SequenceTrainer(Trainer):
             noises=noises,
         )
         if start is not None:
-            self._begin_with_start()
+            self._copy_start()
 
-    def _begin_with_start(self) -> None:
+    def _copy_start(self) -> None:
+        """Copy the weights that the model shares with the one it starts from."""
         own = self.model.state_dict()
         same = {k: v for k, v in self._start.items() if k in own and v.shape == own[k].shape}
         self.model.load_state_dict({**own, **same})
@@ -98,29 +98,37 @@ class SequenceTrainer(Trainer):
             value.copy_(self.model.state_dict()[name])
 
     def make_batches(
-        self, train: SequenceSet, silence: int, noises: Sequence[np.ndarray]
+        self, train: LabelledSet, silence: int, noises: Sequence[np.ndarray]
     ) -> SequenceBatches:
-        """What is learnt from."""
+        """Make the batches of the training set."""
         return SequenceBatches(train, self.config, noises)
 
-    def make_loss(self, train: SequenceSet) -> Loss:
-        """That of the head."""
+    def make_loss(self, train: LabelledSet) -> Loss:
+        """Return the loss of the head."""
         return head_loss
 
-    def make_model(self) -> LabelModel | StringModel:
-        """What learns, with random weights."""
+    def make_model(self) -> HeadModel:
+        """Make the model, with random weights."""
         config = self.config
         return head_model(config.front_end.dim, self._num_labels, config.encoder, self.head)
 
+    def run(self) -> HeadModel:
+        """See :meth:`speechattn.training.trainer.Trainer.run`."""
+        return _with_head(super().run())
+
+    def averaged(self) -> HeadModel:
+        """Return a model with the running mean of the weights, in evaluation mode."""
+        return _with_head(super().averaged())
+
     def evaluate(self) -> float:
-        """Share of errors of the averaged model on dev, by the quickest decoding there is."""
+        """Return the label error rate of the averaged model on dev, by the quickest decoding."""
         model, errors, count = self.averaged(), 0, 0
         for frames, labels, lengths in dev_batches(self.dev):
-            found = quick_labels(model, frames.to(self.device), lengths.to(self.device))
-            for wanted, got in zip(labels, found):
-                wanted = wanted[wanted >= 0].tolist()
-                errors += sum(phone_errors(wanted, got))
-                count += len(wanted)
+            decoded = quick_labels(model, frames.to(self.device), lengths.to(self.device))
+            for row, found in zip(labels, decoded):
+                reference = row[row >= 0].tolist()
+                errors += sum(phone_errors(reference, found))
+                count += len(reference)
         return errors / count
 
     def _data(self) -> str:
@@ -131,8 +139,13 @@ class SequenceTrainer(Trainer):
 
     @property
     def inputs(self) -> list:
-        """All that the weights depend on, JSON values."""
+        """Everything that the weights depend on, as JSON values."""
         return [self._fingerprint(), self._data()]
+
+
+def _with_head(model: Encoder) -> HeadModel:
+    assert isinstance(model, (LabelModel, StringModel))
+    return model
 
 
 def train_head(
@@ -141,16 +154,16 @@ def train_head(
     trainer: Callable[[Path], SequenceTrainer],
     *,
     force: bool,
-    say: Callable[[str], None],
-) -> tuple[LabelModel | StringModel, float]:
-    """Train a head from where it stopped, if it did on the same inputs, and write its model.
+    report: Callable[[str], None],
+) -> tuple[HeadModel, float]:
+    """Train a model and write it; continue a training that was interrupted on the same inputs.
 
     Args:
-        name: of the model; ``work/train/NAME`` and ``work/models/NAME`` are written.
-        work: folder of a recipe.
-        trainer: makes it, given the file of its state.
+        name: name of the model; ``work/train/NAME`` and ``work/models/NAME`` are written.
+        work: folder of the recipe.
+        trainer: makes the trainer, given its checkpoint file.
         force: begin at the first step.
-        say: takes one line for the user.
+        report: takes one line for the user.
 
     Returns:
         The model, in evaluation mode, and the seconds of its training.
@@ -159,7 +172,7 @@ def train_head(
     if force:
         checkpoint.unlink(missing_ok=True)
     run = trainer(checkpoint)
-    set_aside_foreign(checkpoint, run.inputs, say)
+    set_aside_foreign(checkpoint, run.inputs, report)
     model = run.run()
     facts = {"seconds": round(run.seconds, 1), "steps": run.step, "history": run.history}
     saved = HeadCheckpoint(name, model, run.config.front_end, run.dev.phones, facts)
@@ -176,10 +189,8 @@ def _digest(weights: Mapping[str, Tensor]) -> str:
 
 
 @torch.inference_mode()
-def quick_labels(
-    model: LabelModel | StringModel, frames: Tensor, lengths: Tensor
-) -> Iterator[Sequence[int]]:
-    """Labels of every sequence of a batch: the likeliest, by CTC where there is one, or the decoder's.
+def quick_labels(model: HeadModel, frames: Tensor, lengths: Tensor) -> Iterator[Sequence[int]]:
+    """Decode a batch greedily: by CTC if the model has it, or else by the decoder.
 
     Args:
         model: in evaluation mode.
@@ -197,27 +208,27 @@ def quick_labels(
 
 @dataclass
 class HeadCheckpoint:
-    """Everything it takes to label a recording.
+    """Everything that labelling a recording takes.
 
     Attributes:
-        name: what the model is called.
+        name: name of the model.
         model: encoder and head.
-        front_end: what its frames are.
+        front_end: front end of its frames.
         labels: names of its classes.
-        training: how it was made, for the curious.
+        training: facts about its training, for information.
     """
 
     name: str
-    model: LabelModel | StringModel
+    model: HeadModel
     front_end: FrontEndConfig
     labels: tuple[str, ...]
     training: dict = field(default_factory=dict)
 
     def save(self, folder: str | Path) -> None:
-        """Write the folder, whole or not at all; a model that is there is replaced.
+        """Write the folder, completely or not at all; replace an older model.
 
         Raises:
-            ModelError: if the name is taken by something that is no model folder.
+            ModelError: if ``folder`` exists and is no model folder.
         """
         config = {
             "name": self.name,
@@ -252,6 +263,6 @@ class HeadCheckpoint:
         return cls(name, model, front_end, labels, training)
 
 
-def head_loss(model: LabelModel | StringModel, batch: Batch, settings: TrainingConfig) -> Tensor:
-    """A model's own loss, as :class:`speechattn.training.replicas.Replicas` asks for it."""
+def head_loss(model: HeadModel, batch: Batch, settings: TrainingConfig) -> Tensor:
+    """Return the loss of a model's head; a :data:`speechattn.training.losses.Loss`."""
     return model.loss(batch, settings)

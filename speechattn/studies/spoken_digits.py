@@ -1,4 +1,4 @@
-"""One label a recording: spoken digits, for speakers that were heard in training and for one that was not."""
+"""One label for each recording: spoken digits, of speakers in the training set and of others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from speechattn.training.config import check_splits
 from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
 
-GIVEN, WITHOUT = "as given", "without "  # experiments: the splits, and each speaker left out
+GIVEN, WITHOUT = "as given", "without "  # experiments: the splits; "without " and a speaker
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ class Config(StudyConfig):
     Attributes:
         corpora: folder that holds the corpus folders.
         train, test: parts of corpora, as ``corpus/split``, for the first experiment.
-        leave_out: speakers that are left out in turn: training on all recordings of the others, in
-            ``train`` and ``test``, and testing on all of this one.
+        leave_out: speakers to leave out. There is one more experiment for each: training on all
+            recordings of the other speakers, in ``train`` and ``test``, and testing on those of
+            this speaker.
         classes: labels, as the texts of the corpora have them; empty for all texts in ``train``.
             Recordings with another text are left out.
         poolings: kinds of pooling to compare, ``"attention"`` and ``"mean"``.
         heads: number of heads of attention pooling.
-        hold_out: share of the training recordings that is kept back to watch the training.
+        hold_out: share of the training recordings that is kept back for dev.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         front_end, encoder, augmentation: as in other recipes.
         training: as in other recipes; ``max_silence_frames`` has no effect.
@@ -93,21 +94,26 @@ class Config(StudyConfig):
         check("", self, ("hold_out",), lambda v: 0 < v < 1, "a share between 0 and 1")
 
     def to_dict(self) -> dict:
-        """As plain values."""
+        """Return plain values."""
         return {**dataclasses.asdict(self), "encoder": self.encoder.to_dict()}
 
 
 class SpokenDigits:
-    """What the trials of a recipe share.
+    """The trials of a recipe, and the data that they share.
 
     Args:
-        config: of the recipe.
+        config: recipe.
         force: whether trainings begin afresh.
-        say: takes one line for the user.
+        report: takes one line for the user.
+
+    Raises:
+        ConfigError: if a recording is in both ``train`` and ``test``.
     """
 
-    def __init__(self, config: Config, force: bool, say: Callable[[str], None]):
-        self.config, self.force, self.say = config, force, say
+    _all: SequenceSet  # all recordings that have a class; set by :meth:`prepare`
+
+    def __init__(self, config: Config, force: bool, report: Callable[[str], None]) -> None:
+        self.config, self.force, self.report = config, force, report
         self.work, self.device = Path(config.work_dir), pick_device(config.device)
         self._corpora = {name: self._read(getattr(config, name)) for name in ("train", "test")}
         self._tested = {(c.name, u.id) for c in self._corpora["test"] for u in c}
@@ -115,12 +121,12 @@ class SpokenDigits:
             for utterance in corpus:
                 if (corpus.name, utterance.id) in self._tested:
                     raise ConfigError(
-                        f"test: {corpus.name} {utterance.id} is in train too; nothing may be in both"
+                        f"test: {corpus.name} {utterance.id} is in train too; nothing may be in "
+                        "both"
                     )
-        self._all: SequenceSet | None = None
 
     def prepare(self) -> list:
-        """Make the set of all recordings; returns what tells it apart from others."""
+        """Prepare the set of all recordings; return a fingerprint of what it was made from."""
         config = self.config
         corpora = [*self._corpora["train"], *self._corpora["test"]]
         files = [u.path for corpus in corpora for u in corpus]
@@ -130,12 +136,18 @@ class SpokenDigits:
         folder = self.work / "prepared"
 
         def make() -> None:
-            options = {"phones": arpabet(), "front_end": config.front_end, "progress": "prepare"}
-            for problem in prepare_set(folder, map(unaligned, corpora), **options):
-                self.say(f"  left out: {problem}")
+            problems = prepare_set(
+                folder,
+                map(unaligned, corpora),
+                phones=arpabet(),
+                front_end=config.front_end,
+                progress="prepare",
+            )
+            for problem in problems:
+                self.report(f"  left out: {problem}")
 
         stage = Stage("prepare", make, lambda: inputs, [folder / "index.json"])
-        StageRunner([stage], self.work / "stamps.json", self.say).run(("prepare",))
+        StageRunner([stage], self.work / "stamps.json", self.report).run(("prepare",))
         self._all = self._labelled(PreparedSet(folder), corpora)
         self._check_speakers()
         return [fingerprint(inputs)]
@@ -145,7 +157,7 @@ class SpokenDigits:
         return [read_entry(corpora, e, phones=arpabet(), alignments=False) for e in entries]
 
     def _labelled(self, prepared: PreparedSet, corpora: Sequence[Corpus]) -> SequenceSet:
-        """All recordings with a class; others are named and left out."""
+        """Return the set of the recordings with a class; report the others."""
         texts = {(corpus.name, u.id): u.text for corpus in corpora for u in corpus}
         train = {u.text for corpus in self._corpora["train"] for u in corpus if u.text}
         classes = self.config.classes or tuple(sorted(train))
@@ -156,10 +168,11 @@ class SpokenDigits:
             else:
                 others.append(key[1])
         if others:
-            self.say(f"  left out, with no text or one that is no class: {named(others)}")
+            self.report(f"  left out, with no text or one that is no class: {named(others)}")
         return SequenceSet(prepared, labels, classes)
 
     def _check_speakers(self) -> None:
+        """Raise a ConfigError if a speaker cannot be left out."""
         speakers = dict.fromkeys(entry.speaker for entry in self._all.entries)
         for speaker in self.config.leave_out:
             if speaker not in speakers:
@@ -170,34 +183,36 @@ class SpokenDigits:
                 raise ConfigError(f"leave_out: {speaker!r} is the only speaker; nobody remains")
 
     def parts(self, experiment: str) -> tuple[SequenceSet, SequenceSet, SequenceSet]:
-        """What an experiment learns from, watches and is tested on.
+        """Return the training, development and test set of an experiment.
 
         Raises:
-            ConfigError: if a class has nothing to learn from.
+            ConfigError: if a class has no training recording, or the development set is empty.
         """
         speaker = experiment.removeprefix(WITHOUT)
 
-        def tested(entry: PreparedUtterance) -> bool:
+        def in_test(entry: PreparedUtterance) -> bool:
             if experiment == GIVEN:
                 return (entry.corpus, entry.id) in self._tested
             return entry.speaker == speaker
 
-        def watched(entry: PreparedUtterance) -> bool:
+        def in_dev(entry: PreparedUtterance) -> bool:
             return chosen(entry.id, self.config.hold_out)
 
-        train = self._all.where(lambda e: not tested(e) and not watched(e))
+        train = self._all.where(lambda e: not in_test(e) and not in_dev(e))
         self._check_classes(train, experiment)
         try:
-            dev = self._all.where(lambda e: not tested(e) and watched(e))
+            dev = self._all.where(lambda e: not in_test(e) and in_dev(e))
         except CorpusError:
             raise ConfigError(
-                f"hold_out: {self.config.hold_out}; of so few recordings it keeps none back: raise it"
+                f"hold_out: {self.config.hold_out}; of so few recordings it keeps none back: "
+                "raise it"
             ) from None
-        return train, dev, self._all.where(tested)
+        return train, dev, self._all.where(in_test)
 
     def _check_classes(self, train: SequenceSet, experiment: str) -> None:
-        there = {int(train.labels(entry)[0]) for entry in train.entries}
-        empty = [name for number, name in enumerate(train.phones) if number not in there]
+        """Raise a ConfigError if a class has no training recording."""
+        present = {int(train.labels(entry)[0]) for entry in train.entries}
+        empty = [name for number, name in enumerate(train.phones) if number not in present]
         if empty:
             raise ConfigError(
                 f"classes: {named(empty)}: no recording to learn from ({experiment}); record some, "
@@ -205,7 +220,7 @@ class SpokenDigits:
             )
 
     def trial(self, pooling: str, experiment: str, seed: int) -> dict:
-        """Train and test; returns the scores."""
+        """Train and test; return the scores."""
         train, dev, test = self.parts(experiment)
         config = dataclasses.replace(self.config, seed=seed)
         name = file_name(pooling, experiment, seed)
@@ -216,14 +231,14 @@ class SpokenDigits:
                 config, train, dev, head, checkpoint=checkpoint, device=self.device
             )
 
-        model, seconds = train_head(name, self.work, trainer, force=self.force, say=self.say)
+        model, seconds = train_head(name, self.work, trainer, force=self.force, report=self.report)
         rows = []
         for entry in test.entries:
             frames = torch.from_numpy(test.frames(entry))[None].to(self.device)
             with torch.inference_mode():
                 shares = model(frames)[0].softmax(-1)
-            said, heard = int(test.labels(entry)[0]), int(shares.argmax())
-            names = test.phones[said], test.phones[heard]
+            true, best = int(test.labels(entry)[0]), int(shares.argmax())
+            names = test.phones[true], test.phones[best]
             rows.append((entry.corpus, entry.speaker, entry.id, *names, f"{shares.max():.4f}"))
         text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
         atomic_write_text(self.work / "recordings" / f"{name}.tsv", text)
@@ -237,8 +252,8 @@ class SpokenDigits:
             "weights": model.num_weights,
         }
 
-    def report(self, rows: list[dict]) -> str:
-        """Accuracies with their intervals, experiment by experiment."""
+    def write(self, rows: list[dict]) -> str:
+        """Write the report: accuracies with their intervals, by experiment and pooling."""
         experiments = [GIVEN, *(WITHOUT + speaker for speaker in self.config.leave_out)]
         lines = [self._line(experiment, [experiment]) for experiment in experiments]
         if len(self.config.leave_out) > 1:
@@ -247,13 +262,14 @@ class SpokenDigits:
         weights = sorted({row["weights"] for row in rows})
         return (
             f"{table(('test', 'recordings', *self.config.poolings), lines)}\n\n"
-            "Accuracy in percent by pooling, with 95 % bootstrap intervals: of recordings, or of speakers "
-            f"where several are left out. {len(rows)} trainings of "
+            "Accuracy in percent by pooling, with 95 % bootstrap intervals: of recordings, or of "
+            f"speakers where several are left out. {len(rows)} trainings of "
             f"{min(trained):.0f} to {max(trained):.0f} s, "
             f"{' and '.join(map(str, weights))} weights."
         )
 
     def _line(self, name: str, experiments: Sequence[str]) -> tuple[str, ...]:
+        """Return a row of the report; several experiments are pooled."""
         cells, count = [], 0
         for pooling in self.config.poolings:
             found = [
@@ -266,13 +282,15 @@ class SpokenDigits:
             groups = [f"{row['corpus']}/{row[unit]}" for row in found]
             right = [row["said"] == row["heard"] for row in found]
             rate = bootstrap(groups, right, [1] * len(found))
+            assert rate is not None  # every experiment has test recordings
             cells.append(f"{100 * rate.rate:.1f} ({100 * rate.low:.1f}–{100 * rate.high:.1f})")
             count = len(found) // len(self.config.all_seeds)
         return name, str(count), *cells
 
     def _recordings(self, pooling: str, experiment: str, seed: int) -> list[dict]:
+        """Read the table that :meth:`trial` wrote."""
         path = self.work / "recordings" / f"{file_name(pooling, experiment, seed)}.tsv"
-        with open(path, newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
@@ -280,22 +298,22 @@ COLUMNS = ("corpus", "speaker", "recording", "said", "heard", "share")
 
 
 def file_name(pooling: str, experiment: str, seed: int) -> str:
-    """What the files of a training are called."""
+    """Return the name of the files of a training, without suffix."""
     safe = "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in experiment)
     return f"{pooling}-{safe.replace('%20', '-')}-{seed}"
 
 
-def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
-    """Train and test what the recipe says; see :func:`speechattn.studies.trials.run_trials`."""
-    digits = SpokenDigits(config, force, say)
+def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
+    """Train and test every experiment; see :func:`speechattn.studies.trials.run_trials`."""
+    digits = SpokenDigits(config, force, report)
     data = digits.prepare()
     experiments = [GIVEN, *(WITHOUT + speaker for speaker in config.leave_out)]
     for experiment in experiments:
-        digits.parts(experiment)  # what is wrong with one shows now, not after the others
+        digits.parts(experiment)  # so that errors in one are found before any training
     trials = {
         (f"{pooling}, {experiment}", seed): partial(digits.trial, pooling, experiment, seed)
         for seed in config.all_seeds
         for experiment in experiments
         for pooling in config.poolings
     }
-    run_trials(config, data, trials, digits.report, force=force, say=say)
+    run_trials(config, data, trials, digits.write, force=force, report=report)

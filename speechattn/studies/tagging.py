@@ -1,7 +1,7 @@
-"""Parts of speech of Cantonese words, by a window of attention: how many neighbours decide.
+"""Parts of speech of Cantonese words: how many neighbours the attention window must have.
 
-As "saw" in "I saw a saw" is a verb or a noun by what stands beside it, so is 好 "good" or "very". The
-text is in :mod:`speechattn.studies.tagged_text`.
+In "I saw a saw", the neighbours of "saw" tell verb from noun. In the same way they tell whether 好
+means "good" or "very". The text is in :mod:`speechattn.studies.tagged_text`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from speechattn.studies.trials import (
 from speechattn.text import table
 from speechattn.training.stages import fingerprint
 
-REACH = 8  # words, to each side, whose distances have a bias of their own
+REACH = 8  # words to each side up to which every distance has a bias of its own
 SCORED_AT_ONCE = 512  # utterances
 
 
@@ -53,9 +53,10 @@ class Config(StudyConfig):
         windows: windows of attention to compare, ``[left, right]`` in words, or ``everything``.
         width: width of the vector of a word.
         heads: number of heads of an attention layer.
-        layers: number of attention layers; with 1, the window is all that a word sees.
+        layers: number of attention layers; with more than 1, a word sees beyond its window.
         least_count: how often a word must occur in training to get a vector of its own.
         word_dropout: share of the words that count as unknown in training.
+        training: how each model is trained.
     """
 
     name: str = "tagging"
@@ -84,14 +85,16 @@ class Config(StudyConfig):
 
 
 def window_of(value: object) -> WindowMask:
-    """A window as a recipe holds it.
+    """Make a window from its value in a recipe.
 
     Raises:
-        ConfigError: if it is none.
+        ConfigError: if the value is no window.
     """
     try:
         if value == "everything":
             return WindowMask(None, None)
+        if not isinstance(value, (list, tuple)):
+            raise TypeError
         left, right = value
         return WindowMask(left, right)
     except (TypeError, ValueError):
@@ -101,27 +104,35 @@ def window_of(value: object) -> WindowMask:
 
 
 class Tagger(nn.Module):
-    """Word vectors, layers of attention in a window, scores of tags.
+    """Word embeddings, layers of attention in a window, scores of tags.
 
     Args:
         config: width, heads, layers and word dropout.
-        words: that have a vector, the unknown one included.
-        tags: classes.
-        window: of every attention layer.
+        words: number of word vectors, with that of unknown words.
+        tags: number of classes.
+        window: mask of every attention layer.
     """
 
-    def __init__(self, config: Config, words: int, tags: int, window: AttentionMask):
+    def __init__(self, config: Config, words: int, tags: int, window: AttentionMask) -> None:
         super().__init__()
         self.word_dropout = config.word_dropout
         self.vectors = nn.Embedding(words, config.width)
-        nn.init.normal_(self.vectors.weight, std=0.1)  # so that few updates change a rare word
-        kind = {"positions": "distance", "reach": REACH, "mask": window}
-        self.layers = attention_layers(config.width, config.heads, config.layers, **kind)
+        nn.init.normal_(
+            self.vectors.weight, std=0.1
+        )  # small, so that few updates suffice for rare words
+        self.layers = attention_layers(
+            config.width,
+            config.heads,
+            config.layers,
+            positions="distance",
+            mask=window,
+            reach=REACH,
+        )
         self.norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(config.width, tags)
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Scores, shape (utterances, words, tags), of words (utterances, words)."""
+        """Compute scores, shape (utterances, words, tags), of words, shape (utterances, words)."""
         if self.training and self.word_dropout:
             words = words.masked_fill(torch.rand(words.shape) < self.word_dropout, UNKNOWN)
         return self.leave(self.norm(apply_layers(self.layers, self.vectors(words), lengths)))
@@ -134,9 +145,9 @@ def train_and_score(
     window: WindowMask,
     seed: int,
 ) -> dict[str, float]:
-    """Train a tagger; accuracies on the test text, and its number of weights."""
+    """Train a tagger; return its accuracies on the test text and its number of weights."""
     lexicon = Lexicon(utterances, config.least_count)
-    train, held = Text(utterances, lexicon), Text(test, lexicon)
+    train, tested = Text(utterances, lexicon), Text(test, lexicon)
     torch.manual_seed(seed)
     model = Tagger(config, len(lexicon.words) + 1, len(lexicon.tags), window)
 
@@ -149,7 +160,7 @@ def train_and_score(
     fit(model, loss, len(utterances), config.training, seed)
     names, found = list(lexicon.tags), []
     for chosen in torch.arange(len(test)).split(SCORED_AT_ONCE):
-        words, lengths, _ = held.batch(chosen)
+        words, lengths, _ = tested.batch(chosen)
         with torch.inference_mode():
             best = model(words, lengths).argmax(-1)
         for number, row in zip(chosen.tolist(), best.tolist()):
@@ -157,7 +168,7 @@ def train_and_score(
     return {**Scores(test, lexicon).accuracy(found), "weights": weights_of(model)}
 
 
-def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
+def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
     """Train every window with every seed; see :func:`speechattn.studies.trials.run_trials`."""
     train, test = split(read_corpus(), config.test_every)
     lexicon = Lexicon(train, config.least_count)
@@ -170,12 +181,12 @@ def run(config: Config, force: bool, say: Callable[[str], None]) -> None:
     }
     usual = scores.accuracy([lexicon.usual(word) for word in scores.words])
     data = fingerprint([train, test])
-    report = partial(write, scores=scores, usual=usual, train=train)
-    run_trials(config, data, trials, report, force=force, say=say)
+    write_report = partial(write, scores=scores, usual=usual, train=train)
+    run_trials(config, data, trials, write_report, force=force, report=report)
 
 
 def window_name(value: object) -> str:
-    """A window of a recipe in words."""
+    """Return the name of a window in the report."""
     window = window_of(value)
     if (window.left, window.right) == (0, 0):
         return "the word alone"
@@ -188,7 +199,7 @@ def window_name(value: object) -> str:
 def write(
     rows: Sequence[dict], *, scores: Scores, usual: dict[str, float], train: Sequence[Utterance]
 ) -> str:
-    """The report: the text, then accuracies by window beside those of the most frequent tag."""
+    """Write the report: the data, and accuracies by window and of the most frequent tag."""
     words, known = len(scores.words), {tag for u in train for _, tag in u}
     tagged = sum(tag is not None for utterance in train for _, tag in utterance)
     trained = f"Trained on {tagged:,} words in {len(train):,} utterances"

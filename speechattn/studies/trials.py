@@ -1,8 +1,7 @@
 """What all studies share: many small trainings, each done once, and a table of their scores.
 
-:func:`run_trials` trains what has not been trained before and writes the report. :func:`fit` trains
-a small model on data that fits in memory, :func:`attention_layers` makes the layers that such models
-are built of.
+:func:`run_trials` runs the trials that are out of date and writes the report. :func:`fit` trains a
+small model on data that fits in memory. :func:`attention_layers` makes the layers of such models.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from speechattn.training.stages import Stage, StageRunner
 REPORT, SCORES = "report.md", "scores.csv"  # in the work folder
 CONFIDENCE = 0.95  # of the intervals
 MOST_SEEDS = 1000
-Trial = tuple[str, int]  # name of what is trained, and the seed
+Trial = tuple[str, int]  # name and seed
 CLIP_NORM = 1.0  # gradients are scaled down to this norm
 INNER = 2  # width inside a feed-forward layer, in widths of the model
 
@@ -70,10 +70,9 @@ class StudyConfig:
     Attributes:
         name: title of the report.
         work_dir: folder for everything the recipe writes.
-        seeds: number of trainings of each kind, with seeds one after the other.
+        seeds: number of trainings of each kind, with consecutive seeds.
         seed: the first of these seeds.
         threads: threads of PyTorch; 0 for its own choice.
-        training: how each model is trained.
     """
 
     name: str
@@ -81,7 +80,6 @@ class StudyConfig:
     seeds: int = 3
     seed: int = 0
     threads: int = 0
-    training: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
         check("", self, ("name", "work_dir"), lambda v: v != "", "it cannot be empty")
@@ -90,7 +88,7 @@ class StudyConfig:
 
     @property
     def all_seeds(self) -> range:
-        """The seeds of each kind's trainings."""
+        """The seeds of the trainings of each kind."""
         return range(self.seed, self.seed + self.seeds)
 
 
@@ -98,22 +96,25 @@ def run_trials(
     config: StudyConfig,
     data: object,
     trials: Mapping[Trial, Callable[[], dict[str, float]]],
-    report: Callable[[list[dict]], str],
+    write: Callable[[list[dict]], str],
     *,
     force: bool,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
-    """Train what has not been trained on these inputs before, then write and print the report.
+    """Run the trials that have not been run on these inputs before; write and print the report.
 
-    ``scores.csv`` has a row for every trial, and ``runs/`` a file, which is read the next time.
+    ``scores.csv`` has a row for every trial. ``runs/`` has a file for every trial, so that it need
+    not be run again.
 
     Args:
-        config: of the study; everything in it but ``name``, ``seeds`` and ``seed`` counts as input.
+        config: recipe of the study. A change of ``name``, ``work_dir``, ``seeds`` or ``seed`` does
+            not make a trial out of date.
         data: JSON values that identify the data, such as a digest.
-        trials: (name, seed) → trains and returns the scores by name.
-        report: Markdown from rows of trial, seed and scores; may draw pictures beside it.
-        force: train everything again.
-        say: takes one line for the user.
+        trials: (name, seed) → function that trains and returns scores by name.
+        write: makes the report in Markdown from the rows, each with trial, seed and scores; it may
+            also draw pictures.
+        force: run all trials again.
+        report: takes one line for the user.
 
     Raises:
         SpeechattnError: if a training fails.
@@ -123,9 +124,9 @@ def run_trials(
         torch.set_num_threads(config.threads)
     work = Path(config.work_dir)
     values = dataclasses.asdict(config)
-    inputs = {k: v for k, v in values.items() if k not in ("name", "seeds", "seed", "work_dir")}
-    # Through JSON, so that the fingerprint is that of what a file could hold.
-    inputs = json.loads(json.dumps([speechattn.__version__, type(config).__module__, inputs, data]))
+    settings = {k: v for k, v in values.items() if k not in ("name", "seeds", "seed", "work_dir")}
+    facts = [speechattn.__version__, type(config).__module__, settings, data]
+    inputs = json.loads(json.dumps(facts))  # keys become text, as they are when read from a file
 
     def path(trial: Trial) -> Path:
         return work / "runs" / f"{re.sub('[^a-z0-9]+', '-', trial[0].lower())}-{trial[1]}.json"
@@ -133,27 +134,24 @@ def run_trials(
     def train(trial: Trial) -> None:
         scores = trials[trial]()
         atomic_write_text(path(trial), json.dumps(scores, indent=1) + "\n")
-        say("  " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+        report("  " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
 
-    stages = [
-        Stage(
-            f"{trial[0]}, seed {trial[1]}",
-            lambda trial=trial: train(trial),
-            lambda trial=trial: [inputs, *trial],
-            [path(trial)],
-        )
-        for trial in trials
-    ]
-    StageRunner(stages, work / "stamps.json", say).run([stage.name for stage in stages], force)
+    def stage(trial: Trial) -> Stage:
+        name = f"{trial[0]}, seed {trial[1]}"
+        return Stage(name, partial(train, trial), lambda: [inputs, *trial], [path(trial)])
+
+    stages = [stage(trial) for trial in trials]
+    runner = StageRunner(stages, work / "stamps.json", report)
+    runner.run([stage.name for stage in stages], force)
     rows = [
         {"trial": trial[0], "seed": trial[1], **json.loads(path(trial).read_text("utf-8"))}
         for trial in trials
     ]
-    text = f"# {config.name}\n\n{report(rows)}\n"
+    text = f"# {config.name}\n\n{write(rows)}\n"
     atomic_write_text(work / SCORES, _csv(rows))
     atomic_write_text(work / REPORT, text)
-    say(text)
-    say(f"  report:  {work / REPORT}\n  scores:  {work / SCORES}")
+    report(text)
+    report(f"  report:  {work / REPORT}\n  scores:  {work / SCORES}")
 
 
 def missing(package: str) -> UsageError:
@@ -162,16 +160,19 @@ def missing(package: str) -> UsageError:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean over seeds, and half the width of its 95 % interval (Student's t); NaN for one seed."""
-    values = np.asarray(values, dtype=np.float64)
-    if len(values) < 2:
-        return float(values.mean()), float("nan")
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(error * stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    """Return the mean over seeds and half the width of its 95 % interval (Student's t).
+
+    The half width is NaN for one seed.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) < 2:
+        return float(sample.mean()), float("nan")
+    error = sample.std(ddof=1) / np.sqrt(len(sample))
+    return float(sample.mean()), float(error * stats.t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1))
 
 
 def percent(values: Sequence[float]) -> str:
-    """Fractions as their mean with its interval, in percent."""
+    """Format the mean of fractions with its interval, in percent."""
     mean, half = interval(values)
     return f"{100 * mean:.1f}" + ("" if np.isnan(half) else f" ± {100 * half:.1f}")
 
@@ -195,14 +196,14 @@ def fit(
     """Train a model for a number of updates.
 
     Args:
-        model: whose parameters are trained, in place.
-        loss: mean loss of a batch, given the indices of its examples, shape (batch,).
-        examples: how many there are to draw from; all are drawn before one is drawn again.
-        settings: steps, batch and learning rate.
-        seed: of the batches and of what the model draws; its weights are drawn before.
+        model: model with initial weights; it is changed in place.
+        loss: returns the mean loss of a batch, given the indices of its examples, shape (batch,).
+        examples: number of examples; all are drawn once before one is drawn again.
+        settings: steps, batch size, learning rate and weight decay.
+        seed: seed of the batches and of the model's dropout.
 
     Returns:
-        The model, in evaluation mode.
+        The same model, in evaluation mode.
 
     Raises:
         SpeechattnError: if there are no examples, or the loss is no longer finite.
@@ -233,7 +234,7 @@ def fit(
 
 
 def _batches(examples: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield indices of examples without end, in a new order whenever all have been drawn."""
+    """Yield batches of indices without end; shuffle anew whenever all have been drawn."""
     waiting = torch.empty(0, dtype=torch.long)
     while True:
         while len(waiting) < batch:
@@ -243,43 +244,54 @@ def _batches(examples: int, batch: int, generator: torch.Generator) -> Iterator[
 
 
 def with_feed_forward(width: int, layers: list[nn.Module]) -> nn.ModuleList:
-    """Follow each layer by a feed-forward layer, all of them with residual connections.
+    """Add a feed-forward layer after each layer, and residual connections around all of them.
 
     Args:
-        width: of the vectors in and out.
-        layers: from (batch, positions, width), and a second argument, to the same shape.
+        width: width of the vectors.
+        layers: modules that take ``x``, shape (batch, positions, width), and a second argument, and
+            return the shape of ``x``.
 
     Returns:
-        Modules that take ``x`` and that second argument each.
+        Modules that take ``x`` and the second argument.
     """
-    made = []
-    for layer in layers:
-        made += [layer, FeedForward(width, INNER * width, 0.0)]
-    return nn.ModuleList(Residual(width, layer, 0.0) for layer in made)
+    pairs = [(layer, FeedForward(width, INNER * width, 0.0)) for layer in layers]
+    return nn.ModuleList(Residual(width, layer, 0.0) for pair in pairs for layer in pair)
 
 
-def attention_layers(width: int, heads: int, count: int, **kind: object) -> nn.ModuleList:
-    """Layers of self-attention, each with its feed-forward layer.
+def attention_layers(
+    width: int,
+    heads: int,
+    count: int,
+    *,
+    positions: str = "none",
+    mask: object = None,
+    reach: int | tuple[int, ...] | None = None,
+) -> nn.ModuleList:
+    """Make layers of self-attention, each followed by a feed-forward layer.
 
     Args:
-        width: of the vectors.
-        heads: of each attention layer.
-        count: of attention layers.
-        kind: positions, mask and the rest of
-            :class:`speechattn.attention.multihead.MultiHeadAttention`.
+        width: width of the vectors.
+        heads: number of heads of each attention layer.
+        count: number of attention layers.
+        positions: as in :class:`speechattn.attention.multihead.MultiHeadAttention`; so are the
+            others.
+        mask: which positions see which.
+        reach: largest distance with a bias of its own.
     """
-    return with_feed_forward(
-        width, [MultiHeadAttention(width, heads, **kind) for _ in range(count)]
-    )
+    layers: list[nn.Module] = [
+        MultiHeadAttention(width, heads, positions=positions, mask=mask, reach=reach)
+        for _ in range(count)
+    ]
+    return with_feed_forward(width, layers)
 
 
 def apply_layers(layers: nn.ModuleList, x: Tensor, second: object = None) -> Tensor:
-    """Apply layers one after the other; ``second`` goes into each of them."""
+    """Apply layers one after the other; ``second`` is the second argument of each."""
     for layer in layers:
         x = layer(x, second)
     return x
 
 
 def weights_of(model: nn.Module) -> int:
-    """Count the numbers that training changes."""
+    """Count the weights of a model."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -1,8 +1,8 @@
-"""``speechattn bench windows``: how large the window must be, and what else would do.
+"""``speechattn bench windows``: windows of attention and other encoders, trained and compared.
 
-Every variant is trained as a recipe says, on the same data, for as many updates, with the same
-seeds, and scored on the same test sets. What is finished is not done again; what was interrupted
-continues.
+Every variant is trained by the same recipe, on the same data, for as many updates, with the same
+seeds, and is scored on the same test sets. Finished trainings are not repeated, and interrupted
+ones continue.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from speechattn.bench.output import write_files
 from speechattn.bench.process import machine_facts
 from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.config import EncoderConfig
 from speechattn.inference.describe import costs
 from speechattn.process import num_usable_cores
 from speechattn.studies.windows_costs import (
@@ -43,10 +44,10 @@ from speechattn.training.recipe import Recipe, first_passes
 from speechattn.training.recipe_file import read_config
 from speechattn.training.train_stage import check_reach
 
-NAME = "windows"  # of the files
+NAME = "windows"  # name of the output files and their folder
 QUICK_STEPS, QUICK_WARMUP = 100, 20
-QUICK_REPLICAS = 4  # at most; no more than there are cores
-QUICK_UTTERANCES = 300  # of the test set
+QUICK_REPLICAS = 4  # or the number of cores, if that is smaller
+QUICK_UTTERANCES = 300  # utterances of the test set
 
 
 def bench_windows(
@@ -62,23 +63,23 @@ def bench_windows(
     publish: Callable[[str], None],
     report: Callable[[str], None],
 ) -> None:
-    """Train variants of the encoder on one recipe, measure and compare them.
+    """Train variants of a recipe's encoder, measure and compare them.
 
     Args:
-        config: recipe: a YAML file, or the name of one.
-        overrides: of the recipe, ``key=value`` each.
-        variants: YAML file; None for those of
+        config: recipe: a YAML file, or its name.
+        overrides: overrides of the recipe's keys, each ``key=value``.
+        variants: YAML file of variants; None for those of
             :func:`~speechattn.studies.windows_variants.default_variants`.
-        only: names of the variants to take, separated by semicolons; None for all.
-        seeds: trainings of each variant.
-        quick: fewer variants, updates and test utterances.
+        only: names of the variants to use, separated by semicolons; None for all.
+        seeds: number of trainings of each variant.
+        quick: use fewer variants, updates and test utterances.
         list_only: list the variants and train nothing.
         output_dir: folder for trainings and results; None for one in the recipe's ``work_dir``.
-        publish: receives the report, in Markdown, before files are written.
-        report: receives a line for the user for every variant.
+        publish: takes the report, in Markdown, before files are written.
+        report: takes one line for the user.
 
     Raises:
-        SpeechattnError: if the recipe or the variants make no sense, or a training fails.
+        SpeechattnError: if the recipe or a variant is not valid, or a training fails.
         UsageError: if the folder cannot be written.
     """
     values = read_config(config, overrides)
@@ -106,7 +107,7 @@ def bench_windows(
 def _variants(
     recipe: Recipe, path: str | Path | None, only: str | None, quick: bool
 ) -> list[Variant]:
-    """The variants of a file, or the built-in ones, as far as they are wanted."""
+    """Return the variants of a file, or the built-in ones, reduced to the names in ``only``."""
     config = recipe.config
     shape = config.encoder, config.front_end.dim, len(recipe.data.phones)
     if path is not None:
@@ -115,7 +116,7 @@ def _variants(
 
 
 def _listed(recipe: Recipe, variants: list[Variant]) -> str:
-    """The variants as a table."""
+    """Return a table of the variants."""
     sizes = recipe.config.front_end.dim, len(recipe.data.phones)
     rows = []
     for variant in variants:
@@ -133,7 +134,7 @@ def _listed(recipe: Recipe, variants: list[Variant]) -> str:
 
 
 def _prepare(source: str, recipe: Recipe) -> None:
-    """Make the recipe's prepared sets if they are out of date."""
+    """Prepare the recipe's sets if they are out of date."""
     if recipe.runner.up_to_date("prepare"):
         return
     for first in first_passes(source, recipe.config):
@@ -159,11 +160,11 @@ def _outcomes(
     runs: dict[str, dict[int, dict]] = {variant.name: {} for variant in variants}
     most = QUICK_UTTERANCES if quick else None
     numbers = range(config.seed, config.seed + seeds)
-    for seed in numbers:  # so that a benchmark cut short has every variant
+    for seed in numbers:  # seeds outside, so that an interrupted benchmark has every variant
         for variant in variants:
-            one = VariantRun(variant, seed, config, recipe.data, prepared, folder / "runs", most)
-            report(f"{variant.name}, seed {seed}: {'done before' if one.done else 'training'}")
-            runs[variant.name][seed] = one.run(recipe.device)
+            run = VariantRun(variant, seed, config, recipe.data, prepared, folder / "runs", most)
+            report(f"{variant.name}, seed {seed}: {'done before' if run.done else 'training'}")
+            runs[variant.name][seed] = run.run(recipe.device)
     lengths: tuple[int, ...] = LENGTHS
     work = MOST_WORK
     if quick:
@@ -171,21 +172,22 @@ def _outcomes(
     outcomes, sizes = [], (config.front_end.dim, len(recipe.data.phones))
     for variant in variants:
         report(f"{variant.name}: speed and memory")
-        measured = measure_once(folder / "measured", _at_work(variant), *sizes, lengths, work)
+        measured = measure_once(
+            folder / "measured", _without_any_window(variant.encoder), *sizes, lengths, work
+        )
         outcomes.append(Outcome(variant, runs[variant.name], measured))
     return outcomes
 
 
-def _at_work(variant: Variant) -> AnyEncoderConfig:
-    """An encoder as far as time and memory depend on it: not on what else it was trained for."""
-    encoder = variant.encoder
-    if encoder.any_window:
-        encoder = dataclasses.replace(encoder, any_window=None)
+def _without_any_window(encoder: AnyEncoderConfig) -> AnyEncoderConfig:
+    """Return the encoder of one window, which takes the same time and memory."""
+    if isinstance(encoder, EncoderConfig) and encoder.any_window:
+        return dataclasses.replace(encoder, any_window=None)
     return encoder
 
 
 def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
-    """The recipe as every variant is trained: from random weights, on a small budget if quick."""
+    """Return the recipe that all variants are trained by; with ``quick``, a smaller one."""
     if not quick:
         return config
     steps = min(config.training.steps, QUICK_STEPS)
@@ -203,7 +205,7 @@ def _budget(config: RecipeConfig, quick: bool) -> RecipeConfig:
 
 
 def _facts(recipe: Recipe, outcomes: list[Outcome], seeds: int) -> dict[str, str]:
-    """What was trained and where, for the head of the report."""
+    """Return what was trained and where, for the head of the report."""
     config = recipe.config
     run = next(iter(outcomes[0].runs.values()))
     return {

@@ -1,9 +1,10 @@
-"""What an encoder costs at work: frames a second, and the memory of a process that runs it alone.
+"""What an encoder costs at inference: frames a second, and the memory of a process that runs it.
 
-Frames go through it in blocks, as ``speechattn transcribe`` sends them; an encoder without a limit
-to its look-ahead answers at the end. Weights are random, since neither time nor memory depends on
-them. ``python -m speechattn.studies.windows_costs ENCODER INPUT_DIM PHONES FRAMES THREADS`` is such
-a process; ENCODER is the configuration in JSON.
+For memory, a process of its own sends random frames through the encoder in blocks, as
+``speechattn transcribe`` does. An encoder without a limit to its look-ahead gives its outputs at
+the end. Weights are random, since neither time nor memory depends on them. The process is
+``python -m speechattn.studies.windows_costs ENCODER INPUT_DIM PHONES FRAMES THREADS``, where
+ENCODER is the configuration in JSON.
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ from speechattn.inference.streaming import look_ahead_ms
 from speechattn.schema import build
 from speechattn.segments import FRAMES_PER_SECOND
 
-BLOCK_FRAMES = 20 * FRAMES_PER_SECOND  # as the recognizer's blocks
+BLOCK_FRAMES = 20 * FRAMES_PER_SECOND  # the size of the recognizer's blocks
 UTTERANCE_FRAMES = 10 * FRAMES_PER_SECOND
 HOUR_FRAMES = 3600 * FRAMES_PER_SECOND
 LENGTHS = (UTTERANCE_FRAMES, 60 * FRAMES_PER_SECOND, 600 * FRAMES_PER_SECOND, HOUR_FRAMES)
-REPEATS = 3
+REPEATS = 3  # timed runs
 MOST_WORK = 2e13  # multiply-adds of one process; about ten minutes on one core
 QUICK_WORK = 2e12
 
 
 @dataclass
 class Measured:
-    """What was counted and measured of a variant.
+    """Costs of an encoder.
 
     Attributes:
-        weights: trained numbers.
-        multiply_adds: a frame, of an utterance of 10 s.
-        receptive_field_ms: None for no limit.
-        look_ahead_ms: front end included; None for no limit.
-        frames_per_second: median, of an utterance of 10 s as a whole.
-        memory: 10 ms frames of a recording → peak bytes of the process; None where it would have
-            taken too long, or the system does not tell.
+        weights: number of weights.
+        multiply_adds: multiply-adds for a frame, in an utterance of 10 s.
+        receptive_field_ms: receptive field in ms; None for no limit.
+        look_ahead_ms: look-ahead in ms, with that of the front end; None for no limit.
+        frames_per_second: median speed on an utterance of 10 s, processed as a whole.
+        memory: length of a recording in 10 ms frames → peak memory of the process in bytes; None if
+            it would take too long, or the system does not give it.
     """
 
     weights: int
@@ -66,14 +67,14 @@ def measure(
     lengths: Sequence[int],
     most_work: float = MOST_WORK,
 ) -> Measured:
-    """Count and measure one encoder, with as many threads as torch has now.
+    """Measure one encoder with PyTorch's current number of threads.
 
     Args:
-        config: of the encoder.
-        input_dim: numbers a frame.
-        num_phones: classes.
-        lengths: 10 ms frames of the recordings whose memory is measured.
-        most_work: multiply-adds beyond which a length is left out.
+        config: configuration of the encoder.
+        input_dim: dimension of the frames.
+        num_phones: number of classes.
+        lengths: lengths of the recordings for which memory is measured, in 10 ms frames.
+        most_work: largest number of multiply-adds; longer recordings are left out.
 
     Raises:
         SpeechattnError: if a process fails.
@@ -103,24 +104,24 @@ def measure_once(
     lengths: Sequence[int],
     most_work: float = MOST_WORK,
 ) -> Measured:
-    """What :func:`measure` gives, from a file in a folder if it has been measured before.
+    """Return the result of :func:`measure`, from a file in ``folder`` if it is there already.
 
-    The file is named after everything that was asked for, the threads and the version included.
+    The name of the file has a fingerprint of the arguments, the number of threads and the version.
     """
     from speechattn.training.stages import fingerprint  # not needed by the process that is measured
 
-    asked = [config.kind, config.to_dict(), input_dim, num_phones, list(lengths), most_work]
-    path = folder / f"{fingerprint([*asked, torch.get_num_threads(), __version__])[:12]}.json"
+    inputs = [config.kind, config.to_dict(), input_dim, num_phones, list(lengths), most_work]
+    path = folder / f"{fingerprint([*inputs, torch.get_num_threads(), __version__])[:12]}.json"
     if not path.is_file():
-        found = measure(config, input_dim, num_phones, lengths, most_work)
-        atomic_write_text(path, json.dumps(asdict(found)) + "\n")
+        measured = measure(config, input_dim, num_phones, lengths, most_work)
+        atomic_write_text(path, json.dumps(asdict(measured)) + "\n")
     values = json.loads(path.read_text(encoding="utf-8"))
-    values["memory"] = {int(frames): held for frames, held in values["memory"].items()}
+    values["memory"] = {int(frames): peak for frames, peak in values["memory"].items()}
     return Measured(**values)
 
 
 def frames_per_second(config: AnyEncoderConfig, input_dim: int, num_phones: int) -> float:
-    """Of an utterance of 10 s that goes through the classifier as a whole."""
+    """Measure the speed of the classifier on an utterance of 10 s, processed as a whole."""
     model = PhoneClassifier(input_dim, num_phones, config).eval()
     frames = torch.randn(1, UTTERANCE_FRAMES, input_dim)
     times = []
@@ -135,9 +136,9 @@ def frames_per_second(config: AnyEncoderConfig, input_dim: int, num_phones: int)
 def peak_memory(
     config: AnyEncoderConfig, input_dim: int, num_phones: int, frames: int
 ) -> int | None:
-    """Most resident memory in bytes of a process that runs the encoder once, PyTorch included.
+    """Measure the peak resident memory of a process that runs the encoder once, in bytes.
 
-    None where the system does not tell.
+    It includes PyTorch. None if the system does not give it.
 
     Raises:
         SpeechattnError: if the process fails.
@@ -152,10 +153,10 @@ def peak_memory(
     )
 
 
-def main(words: Sequence[str]) -> None:
-    """Send random frames through the encoder that the arguments name, and print the peak memory."""
-    config = build(AnyEncoderConfig, json.loads(words[0]), "encoder.")
-    input_dim, num_phones, frames, threads = map(int, words[1:5])
+def main(arguments: Sequence[str]) -> None:
+    """Send random frames through an encoder and print the peak memory; see the module."""
+    config = build(AnyEncoderConfig, json.loads(arguments[0]), "encoder.")
+    input_dim, num_phones, frames, threads = map(int, arguments[1:5])
     torch.set_num_threads(threads)
     stream = PhoneClassifier(input_dim, num_phones, config).eval().stream()
     for start in range(0, frames, BLOCK_FRAMES):

@@ -1,6 +1,6 @@
-"""The report of ``speechattn bench windows``: a table in Markdown, everything as CSV, and pictures.
+"""The report of ``speechattn bench windows``: tables in Markdown, all results in CSV, pictures.
 
-The pictures show accuracy against window and cost, and memory against length.
+The pictures show accuracy by window and by cost, and memory by length.
 """
 
 from __future__ import annotations
@@ -23,27 +23,25 @@ from speechattn.studies.windows_results import USEFUL, Draws, Outcome, counterpa
 from speechattn.studies.windows_variants import ANY_UPDATES, FULL
 from speechattn.text import table
 
-ALL = "all"  # seeds
+ALL = "all"  # in the column of the seed
 COLUMNS = (
     *("variant", "kind", "window_frames", "seed"),
     *("frame_accuracy", "frame_accuracy_low", "frame_accuracy_high", "per", "per_low", "per_high"),
     *("dev_frame_accuracy", "training_seconds", "steps", "weights", "multiply_adds_a_frame"),
     *("receptive_field_ms", "look_ahead_ms", "frames_per_second"),
 )
-
-
-ANY = "#8a5aa8"  # the model for any window
+ANY = "#8a5aa8"  # colour of the model for any window
 COLOURS = {"attention": RIGHT, "frames": "#7a7a7a", "cnn": WRONG, "rnn": "#4a9a5b"}
 MARKERS = "os^vD<>ph*XP"
 
 
 def markdown_report(outcomes: Sequence[Outcome], facts: dict[str, str], quick: bool) -> str:
-    """The whole report.
+    """Write the whole report.
 
     Args:
-        outcomes: of all variants, at least one.
+        outcomes: outcomes of all variants, at least one.
         facts: what was trained, and where.
-        quick: whether it is a first picture only.
+        quick: whether the benchmark was a quick one.
     """
     unit = resampling_units(outcomes[0].rows(next(iter(outcomes[0].runs))))[0]
     note = (
@@ -72,6 +70,7 @@ def markdown_report(outcomes: Sequence[Outcome], facts: dict[str, str], quick: b
 
 
 def _by_corpus(outcomes: Sequence[Outcome]) -> str:
+    """Return a table of the rates on each corpus of the test set."""
     corpora = outcomes[0].corpora
     rows = [
         (
@@ -90,12 +89,12 @@ def _rate_alone(rate: Rate | None) -> str:
 
 
 def _findings(outcomes: Sequence[Outcome]) -> list[str]:
-    """What the variants say together, in words and tables."""
+    """Return the comparisons between variants, in sentences and tables."""
     draws = Draws(outcomes)
     own, shared = ladder(outcomes, any_window=False), ladder(outcomes, any_window=True)
     parts = []
-    if found := draws.largest_useful(own):
-        best, low, high = (f"±{outcome.variant.window}" for outcome in found)
+    if useful := draws.largest_useful(own):
+        best, low, high = (f"±{outcome.variant.window}" for outcome in useful)
         parts.append(
             f"Largest useful window, the smallest to which no wider one adds {100 * USEFUL:g} "
             f"points of frame accuracy: {best} frames in each block ({low} to {high})."
@@ -130,6 +129,7 @@ def _points(rate: Rate) -> str:
 
 
 def _cells(outcome: Outcome) -> tuple[str, ...]:
+    """Return the cells of a variant in the main table."""
     found = outcome.measured
     return (
         outcome.variant.name,
@@ -146,10 +146,10 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
 
 
 def csv_report(outcomes: Sequence[Outcome]) -> str:
-    """A row for every variant and seed and one for all seeds, with the header :data:`COLUMNS`.
+    """Write a CSV file with a row for every variant and seed, and one for all seeds.
 
-    Memory follows in columns named after the length in seconds. No limit, and what is not known,
-    are empty.
+    The columns are :data:`COLUMNS` and then peak memory, a column for every length in seconds. A
+    cell is empty if the value is unknown or has no limit.
     """
     lengths = sorted({frames for outcome in outcomes for frames in outcome.measured.memory})
     memory = [f"peak_bytes_{frames // FRAMES_PER_SECOND}_s" for frames in lengths]
@@ -165,6 +165,7 @@ def csv_report(outcomes: Sequence[Outcome]) -> str:
 
 
 def _csv_cells(outcome: Outcome, seed: int | None) -> list:
+    """Return the cells of one seed, or of all seeds, in the order of :data:`COLUMNS`."""
     nothing = (None, None, None)
     found, runs = outcome.measured, list(outcome.runs.values())
     if seed is not None:
@@ -196,7 +197,7 @@ def _mib(value: int | None) -> str:
 
 
 def window_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
-    """Frame accuracy by the window of attention, with intervals; other encoders as lines across.
+    """Draw frame accuracy by window of attention; other encoders are horizontal lines.
 
     Raises:
         UsageError: if the file cannot be written.
@@ -210,9 +211,11 @@ def window_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
         (shared, ANY, "one model for any window"),
     ):
         if steps:
-            places = [windows.index(outcome.variant.window) for outcome in steps]
-            style = {"marker": "o", "capsize": 3, "color": colour, "zorder": 3, "label": label}
-            axis.errorbar(places, *_with_bars(steps), **style)
+            positions = [windows.index(outcome.variant.window) for outcome in steps]
+            rates, bars = _with_bars(steps)
+            axis.errorbar(
+                positions, rates, bars, marker="o", capsize=3, color=colour, zorder=3, label=label
+            )
     if own and shared:
         axis.legend(frameon=False, fontsize=8)
     for outcome in outcomes:
@@ -238,10 +241,10 @@ def window_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def cost_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
-    """Frame accuracy by multiply-adds and by speed, every variant with its name and its interval.
+    """Draw frame accuracy by multiply-adds and by time, with names and intervals.
 
-    A line joins those that nothing cheaper beats. A model for any window costs what one trained for
-    the window costs, and is left out.
+    A line joins the variants of :func:`frontier`. Models for any window are left out, because they
+    cost as much as models of one window.
 
     Raises:
         UsageError: if the file cannot be written.
@@ -277,7 +280,7 @@ def cost_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The (cost, accuracy) pairs that no other equals or beats at that cost or less, by cost."""
+    """Return the (cost, accuracy) pairs that no pair of the same or a lower cost matches."""
     best: list[tuple[float, float]] = []
     for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
         if not best or accuracy > best[-1][1]:
@@ -286,24 +289,25 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def memory_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
-    """Peak memory by the length of a recording, a line for every variant, the highest named first.
+    """Draw peak memory by length of the recording; the legend begins with the highest line.
 
-    A model for any window is left out, as in :func:`cost_picture`.
+    Models for any window are left out, as in :func:`cost_picture`.
 
     Raises:
         UsageError: if the file cannot be written.
     """
     lines = []
     for number, outcome in enumerate(outcomes):
-        known = [(n, held) for n, held in sorted(outcome.measured.memory.items()) if held]
+        known = [(n, peak) for n, peak in sorted(outcome.measured.memory.items()) if peak]
         if known and not outcome.variant.encoder.any_window:
             seconds = [frames / FRAMES_PER_SECOND for frames, _ in known]
-            lines.append((seconds, [held / MIB for _, held in known], number, outcome.variant))
+            lines.append((seconds, [peak / MIB for _, peak in known], number, outcome.variant))
     lines.sort(key=lambda line: -line[1][-1])
     figure, (axis,) = _figure()
     for seconds, mebibytes, number, variant in lines:
-        style = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[variant.encoder.kind]}
-        axis.plot(seconds, mebibytes, label=variant.name, linewidth=1, markersize=4, **style)
+        colour, marker = COLOURS[variant.encoder.kind], MARKERS[number % len(MARKERS)]
+        (line,) = axis.plot(seconds, mebibytes, label=variant.name, color=colour, marker=marker)
+        line.set(linewidth=1, markersize=4)
     if lines:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     axis.set_xscale("log")
@@ -336,6 +340,6 @@ def _with_bars(outcomes: Sequence[Outcome]) -> tuple[list[float], list[list[floa
 
 
 def _bars(rates: Sequence[Rate]) -> list[list[float]]:
-    """Lengths below and above each rate."""
-    below = [max(0.0, found.rate - found.low) for found in rates]
-    return [below, [max(0.0, found.high - found.rate) for found in rates]]
+    """Return the lengths of the error bars, those below the rates and those above them."""
+    below = [max(0.0, rate.rate - rate.low) for rate in rates]
+    return [below, [max(0.0, rate.high - rate.rate) for rate in rates]]

@@ -1,9 +1,9 @@
 """Results of ``speechattn bench windows``: scores and costs of variants, and their differences.
 
-All variants are tested on the same utterances. A draw with repeats of speakers (or of utterances)
-is therefore the same for all of them, so that what is hard in it cancels out of a difference. Seeds
-are drawn anew for every variant, so that the interval includes the chance of a training (with one
-seed it cannot).
+Intervals come from bootstrap draws of speakers (or of utterances). All variants are tested on the
+same utterances, so every draw is used for all of them, and its difficulty cancels out of a
+difference. Seeds are drawn anew for every variant, so that with several seeds the interval includes
+the variation between trainings.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from speechattn.evaluation.metrics import REPEATS, Rate, bootstrap, interval, re
 from speechattn.studies.windows_costs import Measured
 from speechattn.studies.windows_variants import Variant
 
-USEFUL = 0.005  # of frame accuracy: what a wider window must gain
-NEAR = 0.1  # look-aheads that differ by less count as equal
+USEFUL = 0.005  # least gain of frame accuracy for which a wider window is useful
+NEAR = 0.1  # largest difference of look-aheads that count as equal, as a share
 
 
 class Draws:
-    """The frame accuracy of every variant over the test set, and in each of many draws of it.
+    """Frame accuracy of every variant on the test set, and on many bootstrap draws of it.
 
     Args:
-        outcomes: of all variants, tested on the same utterances.
-        seed: of the draws.
+        outcomes: outcomes of all variants, tested on the same utterances.
+        seed: seed of the draws.
+
+    Attributes:
+        whole: name of the variant → frame accuracy on the test set, over all seeds.
+        drawn: name of the variant → frame accuracy on every draw, shape (draws,).
     """
 
     def __init__(self, outcomes: Sequence[Outcome], seed: int = 0) -> None:
@@ -56,60 +60,60 @@ class Draws:
             self.drawn[outcome.variant.name] = of_draw[0] / of_draw[1]
 
     def difference(self, one: Outcome, other: Outcome) -> Rate:
-        """Frame accuracy of one variant less that of another, with its interval."""
+        """Return the frame accuracy of ``one`` less that of ``other``, with its interval."""
         names = one.variant.name, other.variant.name
         whole = self.whole[names[0]] - self.whole[names[1]]
         return Rate(whole, *interval(self.drawn[names[0]] - self.drawn[names[1]]))
 
     def largest_useful(self, ladder: Sequence[Outcome]) -> tuple[Outcome, Outcome, Outcome] | None:
-        """The smallest window to which no wider one adds :data:`USEFUL`, and its interval.
+        """Find the smallest window for which no wider one gains :data:`USEFUL`.
 
         Args:
-            ladder: from the smallest window on.
+            ladder: windows, from the smallest on.
 
         Returns:
-            For the whole test set, and the ends of the interval over the draws; None where there
-            are fewer than two windows.
+            The window by the whole test set, and both ends of its interval over the draws; None if
+            there are fewer than two windows.
         """
         if len(ladder) < 2:
             return None
         names = [outcome.variant.name for outcome in ladder]
-        places = []
+        positions = []
         for accuracy in (
             np.array([[self.whole[name]] for name in names]),
             np.array([self.drawn[name] for name in names]),
         ):
             best_from_here = np.maximum.accumulate(accuracy[::-1])[::-1]
-            places.append((best_from_here - accuracy < USEFUL).argmax(0))
-        ends = np.round(interval(places[1])).astype(int)
-        return tuple(ladder[place] for place in (places[0][0], *ends))
+            positions.append((best_from_here - accuracy < USEFUL).argmax(0))
+        low, high = np.round(interval(positions[1])).astype(int)
+        return ladder[positions[0][0]], ladder[low], ladder[high]
 
 
 def ladder(outcomes: Sequence[Outcome], any_window: bool | None = None) -> list[Outcome]:
-    """The windows of attention from the smallest on.
+    """Return the outcomes in the series of attention windows, from the smallest on.
 
     Args:
-        outcomes: of all variants.
-        any_window: whether to take those of the model for any window, or those trained each for
-            itself; None for both.
+        outcomes: outcomes of all variants.
+        any_window: True for the windows of the model for any window, False for models of one
+            window, None for both.
     """
-    found = [
+    windows = [
         outcome
         for outcome in outcomes
         if outcome.variant.window is not None
         and any_window in (None, bool(outcome.variant.encoder.any_window))
     ]
-    return sorted(found, key=_width)
+    return sorted(windows, key=_width)
 
 
 def _width(outcome: Outcome) -> float:
-    """The window to each side, in frames."""
+    """Return the window to each side, in frames."""
     window = outcome.variant.window
     return float(window) if isinstance(window, int) else float("inf")
 
 
 def counterpart(outcome: Outcome, windows: Sequence[Outcome]) -> Outcome | None:
-    """Return the window of attention that looks as far ahead as another encoder; None if none."""
+    """Return the window of attention with the look-ahead of another encoder, or None."""
     look_ahead = outcome.measured.look_ahead_ms
     if look_ahead is None:
         return next((one for one in windows if one.measured.look_ahead_ms is None), None)
@@ -126,12 +130,12 @@ def counterpart(outcome: Outcome, windows: Sequence[Outcome]) -> Outcome | None:
 
 @dataclass
 class Outcome:
-    """A variant, trained with every seed, and what it takes.
+    """Scores and costs of a variant.
 
     Attributes:
-        variant: the encoder.
-        runs: seed → what :meth:`speechattn.studies.windows_training.VariantRun.run` gives.
-        measured: what it costs.
+        variant: the variant.
+        runs: seed → result of :meth:`speechattn.studies.windows_training.VariantRun.run`.
+        measured: costs of the encoder.
     """
 
     variant: Variant
@@ -139,18 +143,18 @@ class Outcome:
     measured: Measured
 
     def rows(self, seed: int | None = None, corpus: str | None = None) -> list[dict]:
-        """Test utterances of one seed, or of all; of one corpus, or of all."""
+        """Return the rows of test utterances, of one seed or all, of one corpus or all."""
         seeds = self.runs if seed is None else [seed]
         rows = [row for number in seeds for row in self.runs[number]["utterances"]]
         return [row for row in rows if corpus in (None, row["corpus"])]
 
     @property
     def corpora(self) -> list[str]:
-        """Those of the test set."""
+        """Corpora of the test set."""
         return list(dict.fromkeys(row["corpus"] for row in self.rows()))
 
     def frame_accuracy(self, seed: int | None = None, corpus: str | None = None) -> Rate | None:
-        """Share of 10 ms frames that the classifier has right."""
+        """Return the share of 10 ms frames that the classifier labels correctly."""
         rows = self.rows(seed, corpus)
         parts = [row["classifier_correct"] for row in rows]
         return bootstrap(
@@ -158,7 +162,7 @@ class Outcome:
         )
 
     def per(self, seed: int | None = None, corpus: str | None = None) -> Rate | None:
-        """Phone error rate of the decoded path, silence dropped."""
+        """Return the phone error rate of the decoded path, without silence."""
         rows = self.rows(seed, corpus)
         parts = [row["substitutions"] + row["insertions"] + row["deletions"] for row in rows]
         return bootstrap(resampling_units(rows)[1], parts, [row["phones"] for row in rows])

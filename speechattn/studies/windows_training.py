@@ -1,8 +1,8 @@
 """One training of ``speechattn bench windows``: a variant and a seed, in a folder of its own.
 
-The folder is named after everything that the model depends on. A training that was interrupted
-continues from its checkpoint; one that is finished is not done again. The windows of a model
-trained for any of them share its training.
+The name of the folder has a fingerprint of everything that the model depends on. An interrupted
+training continues from its checkpoint, and a finished one is not repeated. All windows of a model
+for any window share one training.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from speechattn import __version__
+from speechattn.encoder.config import EncoderConfig
 from speechattn.evaluation.scores import count_utterance
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint
@@ -33,13 +34,14 @@ class VariantRun:
     """A variant trained with one seed.
 
     Args:
-        variant: the encoder.
-        seed: of everything random.
-        config: of the recipe; its encoder and its seed are replaced.
-        data: its prepared sets.
-        prepared: fingerprint of what those were made from.
-        folder: that holds the folders of all runs.
-        most_utterances: of the test set, evenly spread; None for all.
+        variant: the variant.
+        seed: seed of everything random.
+        config: recipe, whose encoder and seed are replaced.
+        data: prepared sets of the recipe.
+        prepared: fingerprint of what the sets were made from.
+        folder: folder that holds the folders of all runs.
+        most_utterances: largest number of test utterances, evenly spread over the set; None for
+            all.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class VariantRun:
         self.variant, self.seed, self.data = variant, seed, data
         self._most_utterances = most_utterances
         encoder, name, self._scores = variant.encoder, variant.name, "scores.json"
-        if encoder.any_window:
+        if isinstance(encoder, EncoderConfig) and encoder.any_window:
             self._scores = f"scores-{'-'.join(map(str, np.ravel(encoder.window)))}.json"
             encoder = dataclasses.replace(encoder, window=(encoder.any_window[1],) * 2)
             name = "any window"
@@ -71,28 +73,30 @@ class VariantRun:
 
     @property
     def done(self) -> bool:
-        """Whether it has been trained and scored."""
+        """Whether the variant has been trained and scored."""
         return (self.folder / self._scores).is_file()
 
     def run(self, device: torch.device) -> dict:
-        """Train and score what is not done yet.
+        """Train and score the variant, as far as this has not been done.
 
         Returns:
-            ``seconds`` of training, ``steps``, ``dev_frame_accuracy`` and ``utterances``, a row for
-            every test utterance with its ``corpus``, ``speaker``, ``utterance`` and counts.
+            ``seconds`` of training, ``steps``, ``dev_frame_accuracy``, and ``utterances``: a row
+            for every test utterance with ``corpus``, ``speaker``, ``utterance`` and counts.
         """
         if not self.done:
             if not (self.folder / MODEL).is_dir():
                 self._trained(device).save(self.folder / MODEL)
             model = Checkpoint.load(self.folder / MODEL, device)
-            if self.variant.encoder.any_window:
-                model.classifier.set_window(self.variant.encoder.window)
-            found = {**model.training, "utterances": self._scored(model, device)}
-            atomic_write_text(self.folder / self._scores, json.dumps(found) + "\n")
+            encoder = self.variant.encoder
+            if isinstance(encoder, EncoderConfig) and encoder.any_window:
+                model.classifier.set_window(encoder.window)
+            scores = {**model.training, "utterances": self._scored(model, device)}
+            atomic_write_text(self.folder / self._scores, json.dumps(scores) + "\n")
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
         return json.loads((self.folder / self._scores).read_text(encoding="utf-8"))
 
     def _trained(self, device: torch.device) -> Checkpoint:
+        """Train the model, from its checkpoint if there is one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         model, history = train_model(self.config, self.data, self.folder / CHECKPOINT, device)
         facts = {
@@ -104,11 +108,12 @@ class VariantRun:
         return dataclasses.replace(model, name=name, training=facts)
 
     def _scored(self, model: Checkpoint, device: torch.device) -> list[dict]:
+        """Decode the test set; return a row of counts for every utterance."""
         test, rows = self.data.prepared("test"), []
         if self._most_utterances is not None:
             test.entries = test.entries[:: -(-len(test.entries) // self._most_utterances)]
         for entry, runs, labels in decode_set(model, test, device):
             counts = count_utterance(test.runs(entry), runs, labels, model.phones)
-            place = {"corpus": entry.corpus, "speaker": entry.speaker, "utterance": entry.id}
-            rows.append({**place, **vars(counts)})
+            names = {"corpus": entry.corpus, "speaker": entry.speaker, "utterance": entry.id}
+            rows.append({**names, **vars(counts)})
         return rows

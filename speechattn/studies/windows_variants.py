@@ -1,7 +1,7 @@
 """The encoders that ``speechattn bench windows`` compares: windows of attention, and other kinds.
 
-A file of variants is YAML, a name and an encoder each, with the keys of a recipe's ``encoder``.
-``width: auto`` stands for the width at which it has as many weights as the recipe's encoder.
+A file of variants is YAML: name → encoder, with the keys of a recipe's ``encoder``. ``width: auto``
+stands for the width at which the variant has as many weights as the recipe's encoder.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from speechattn.text import one_line
 
 WINDOWS = (0, 2, 4, 8, 16, 32, 64)  # 10 ms frames to both sides, in every block
 QUICK_WINDOWS = (0, 4, 16, 64)
-ANY_UPDATES = 2  # trainings' worth of updates that the model for any window gets: it is one for all
-TOLERANCE = 0.1  # of the number of weights
+ANY_UPDATES = 2  # times as many updates for the model for any window, which serves all windows
+TOLERANCE = 0.1  # largest deviation of the number of weights, as a share
 AUTO = "auto"
-WIDEST = 1 << 14
-FULL = "full"  # the window without limits
+WIDEST = 1 << 14  # largest width tried
+FULL = "full"  # the window without limit
 EQUAL_WINDOW = 8  # other kinds look as far ahead as attention with this window in every block
 
 
@@ -35,10 +35,10 @@ class Variant:
     """An encoder to be compared.
 
     Attributes:
-        name: in tables and pictures.
-        encoder: its configuration.
-        window: of the ladders of attention windows: 10 ms frames to both sides, ``"full"`` for no
-            limit; None for what is in none.
+        name: name in tables and pictures.
+        encoder: configuration of the encoder.
+        window: place in the series of attention windows: 10 ms frames to both sides, or ``"full"``
+            for no limit; None if the variant is not part of the series.
     """
 
     name: str
@@ -47,26 +47,27 @@ class Variant:
 
     @property
     def updates(self) -> int:
-        """How many times as many updates as the recipe says it is trained for."""
+        """Number of updates as a multiple of the recipe's."""
         return ANY_UPDATES if self.encoder.any_window else 1
 
 
 def default_variants(
     encoder: AnyEncoderConfig, input_dim: int, num_phones: int, quick: bool = False
 ) -> list[Variant]:
-    """Attention with windows from none to all, without convolutions, and every other kind.
+    """Return attention with windows from none to full, and encoders of every other kind.
 
-    The windows come twice: each trained for itself, and all in one model trained for any.
+    Every window is there twice: in a model trained for this window, and in one model trained for
+    any window. All variants have about as many weights as the recipe's encoder without its
+    convolutions. If it has convolutions, the encoder itself is one more variant.
 
     Args:
-        encoder: of the recipe, of attention; all have about as many weights as it has without its
-            convolutions. If it has convolutions it is a variant of its own.
-        input_dim: numbers a frame.
-        num_phones: classes.
-        quick: fewer of them.
+        encoder: encoder of the recipe; its kind must be attention.
+        input_dim: dimension of the frames.
+        num_phones: number of classes.
+        quick: return fewer variants.
 
     Raises:
-        ConfigError: if the recipe's encoder is no attention.
+        ConfigError: if the encoder is of another kind.
     """
     if not isinstance(encoder, EncoderConfig):
         raise ConfigError(
@@ -74,41 +75,41 @@ def default_variants(
             "recipe with kind attention, or list variants of your own with --variants"
         )
     plain = dataclasses.replace(encoder, conv_kernel=0, conv_right=None, any_window=None)
-    stack, found = encoder.stack, []
-    for frames in QUICK_WINDOWS if quick else WINDOWS:
-        whole = -(-frames // stack) * stack
-        if whole not in [variant.window for variant in found]:
-            shape = dataclasses.replace(plain, window=(whole, whole))
-            found.append(Variant(f"attention ±{whole}", shape, whole))
-    if not quick:
-        found += [_any(variant, found[-1].window) for variant in found]
+    stack = encoder.stack
+    rounded = (-(-frames // stack) * stack for frames in (QUICK_WINDOWS if quick else WINDOWS))
+    windows = list(dict.fromkeys(rounded))
+    variants = []
+    for window in windows:
+        shape = dataclasses.replace(plain, window=(window, window))
+        variants.append(Variant(f"attention ±{window}", shape, window))
+    if not quick:  # the same windows, of a model trained for all windows up to the widest
+        for window in windows:
+            shape = dataclasses.replace(plain, window=(window, window), any_window=(0, windows[-1]))
+            variants.append(Variant(f"any window, ±{window}", shape, window))
     if plain.positions != "distance" or plain.reach is not None:
         full = dataclasses.replace(plain, window=(None, None))
-        found.append(Variant("full attention", full, FULL))
+        variants.append(Variant("full attention", full, FULL))
     target = costs(plain, input_dim, num_phones).weights
     for name, values in _others(encoder).items():
         if quick and values.get("bidirectional"):
             continue
-        found.append(Variant(name, solved(name, values, target, input_dim, num_phones)))
+        variants.append(Variant(name, solved(name, values, target, input_dim, num_phones)))
     if encoder.conv_kernel and not quick:
-        found.append(Variant("the recipe's own", dataclasses.replace(encoder, any_window=None)))
-    return found
-
-
-def _any(variant: Variant, most: int) -> Variant:
-    """The same window, of a model that is trained for all windows up to the widest."""
-    encoder = dataclasses.replace(variant.encoder, any_window=(0, most))
-    return Variant(f"any window, ±{variant.window}", encoder, variant.window)
+        variants.append(Variant("the recipe's own", dataclasses.replace(encoder, any_window=None)))
+    return variants
 
 
 def _others(encoder: EncoderConfig) -> dict[str, dict]:
-    """Kinds beside attention that look equally far ahead, by name; their width is to be solved."""
+    """Return the other kinds of encoders by name, without their widths.
+
+    Those with a limited look-ahead have that of attention with the window ``EQUAL_WINDOW``.
+    """
     stack = encoder.stack
-    reach = encoder.blocks * -(-EQUAL_WINDOW // stack)  # vectors, of all blocks together
+    reach = encoder.blocks * -(-EQUAL_WINDOW // stack)  # vectors, through all blocks
     frames = reach * stack
     layers, half = 4, -(-reach // 2)  # a kernel of 5 reaches two dilations to either side
     dilations = [max(1, (half + number) // layers) for number in range(layers)]
-    kinds = {
+    kinds: dict[str, dict[str, object]] = {
         "frames ±0": {"kind": "frames", "window": [0, 0], "layers": 3},
         f"frames ±{frames}": {"kind": "frames", "window": [frames, frames], "layers": 3},
         "cnn": {"kind": "cnn", "kernels": [5] * layers, "dilations": dilations},
@@ -122,29 +123,32 @@ def _others(encoder: EncoderConfig) -> dict[str, dict]:
 def solved(
     name: str, values: dict, target: int, input_dim: int, num_phones: int
 ) -> AnyEncoderConfig:
-    """The configuration of the width with which weights are nearest to a number.
+    """Find the width at which an encoder has about a given number of weights.
 
     Args:
-        name: for messages.
-        values: of an encoder, but for its width.
-        target: weights of the classifier with it.
-        input_dim: numbers a frame.
-        num_phones: classes.
+        name: name of the variant, for messages.
+        values: keys of the encoder without ``width``.
+        target: number of weights of the whole classifier.
+        input_dim: dimension of the frames.
+        num_phones: number of classes.
+
+    Returns:
+        The configuration with that width.
 
     Raises:
-        ConfigError: if no width gives that number to within 10 %, or a value is impossible.
+        ConfigError: if no width gives that number to within 10 %, or a value is not valid.
     """
     step = 2 if values.get("bidirectional") else 1
     if values.get("kind", "attention") == "attention":
         step = 2 * values.get("heads", 4)
 
-    def at(width: int) -> AnyEncoderConfig:
+    def with_width(width: int) -> AnyEncoderConfig:
         return build(AnyEncoderConfig, {**values, "width": width}, f"{name}: encoder.")
 
     def weights(width: int) -> int:
-        return costs(at(width), input_dim, num_phones).weights
+        return costs(with_width(width), input_dim, num_phones).weights
 
-    low, high = 1, WIDEST // step  # in steps; weights grow with the width
+    low, high = 1, WIDEST // step  # in steps; the number of weights grows with the width
     while low < high:
         middle = (low + high) // 2
         if weights(middle * step) < target:
@@ -158,22 +162,22 @@ def solved(
             f"{name}: no width gives about {target:,} weights ({weights(best):,} at {best}); "
             "change its layers, or give a width"
         )
-    return at(best)
+    return with_width(best)
 
 
 def read_variants(
     path: str | Path, encoder: AnyEncoderConfig, input_dim: int, num_phones: int
 ) -> list[Variant]:
-    """Variants of a file.
+    """Read variants from a file.
 
     Args:
-        path: of a YAML file, name → keys of an encoder.
-        encoder: of the recipe, whose weights ``width: auto`` is to reach.
-        input_dim: numbers a frame.
-        num_phones: classes.
+        path: YAML file, name → keys of an encoder.
+        encoder: encoder of the recipe, whose number of weights ``width: auto`` aims at.
+        input_dim: dimension of the frames.
+        num_phones: number of classes.
 
     Raises:
-        ConfigError: if it cannot be read, or a variant is impossible.
+        ConfigError: if the file cannot be read or a variant is not valid.
     """
     shown = one_line(path)
     try:
@@ -183,7 +187,7 @@ def read_variants(
         raise ConfigError(f"{shown}: cannot be read ({reason}); give another file") from None
     if not isinstance(values, Mapping) or not values:
         raise ConfigError(f"{shown}: no variants; write a name and an encoder's keys for each")
-    target, found = costs(encoder, input_dim, num_phones).weights, []
+    target, variants = costs(encoder, input_dim, num_phones).weights, []
     for name, keys in values.items():
         if not isinstance(keys, Mapping):
             raise ConfigError(f"{shown}: {name}: {keys!r}; it has the keys of an encoder")
@@ -196,12 +200,12 @@ def read_variants(
                 shape = build(AnyEncoderConfig, keys, f"{name}: encoder.")
         except ConfigError as error:
             raise ConfigError(f"{shown}: {one_line(str(error))}") from None
-        found.append(Variant(str(name), shape, _ladder(shape)))
-    return found
+        variants.append(Variant(str(name), shape, _series_window(shape)))
+    return variants
 
 
-def _ladder(encoder: AnyEncoderConfig) -> int | str | None:
-    """The place of an encoder among attention windows; None if it has none."""
+def _series_window(encoder: AnyEncoderConfig) -> int | str | None:
+    """Return the ``window`` of a variant: None unless all blocks have one symmetric window."""
     if not isinstance(encoder, EncoderConfig) or len(set(encoder.windows)) > 1:
         return None
     left, right = encoder.windows[0]
@@ -211,10 +215,14 @@ def _ladder(encoder: AnyEncoderConfig) -> int | str | None:
 
 
 def chosen(variants: Sequence[Variant], names: str | None) -> list[Variant]:
-    """The variants that a list of names asks for, separated by semicolons; None for all.
+    """Return the variants with the given names.
+
+    Args:
+        variants: all variants.
+        names: names separated by semicolons; None for all.
 
     Raises:
-        ConfigError: if one is unknown.
+        ConfigError: if there is no variant of a name.
     """
     if names is None:
         return list(variants)

@@ -24,7 +24,7 @@ from speechattn.audio.features import FrontEndConfig
 from speechattn.corpora.prepared import PreparedUtterance
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.training.augmentation import Augmenter
-from speechattn.training.config import AugmentationConfig, TrainingConfig
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.speaker_balance import turns_in_epoch
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames

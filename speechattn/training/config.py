@@ -59,8 +59,9 @@ class RecipeConfig:
             It is used for realigned corpora that have an ``intents.json`` and no alignments; null
             to use their ``phones.machine``.
         reductions: table of what people say for what the dictionary says, with which ``realign``
-            aligns the words of the corpora's texts, see :mod:`speechattn.training.realignment.realign_text`;
-            ``english`` for ``data/reductions.tsv``, null to keep the phones of the alignments.
+            aligns the words of the corpora's texts, see
+            :mod:`speechattn.training.realignment.realign_text`; ``english`` for
+            ``data/reductions.tsv``, null to keep the phones of the alignments.
         hold_out: share of the training sentences kept back for dev, chosen by their text.
         phones: phone set: a name (see :func:`speechattn.phones.phone_sets`) or a table in the form
             of ``data/phones.tsv``; null for that table.

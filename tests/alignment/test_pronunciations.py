@@ -92,7 +92,9 @@ def test_words_may_be_spelled(lexicon_file):
 def test_the_letters_are_those_of_the_alphabet():
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     assert "".join(pronunciations._LETTERS) == letters
-    assert {label for way in pronunciations._LETTERS.values() for label in way} <= PHONES.index.keys()
+    assert {
+        label for way in pronunciations._LETTERS.values() for label in way
+    } <= PHONES.index.keys()
 
 
 def test_a_file_comes_before_the_dictionary(tmp_path):

@@ -15,7 +15,7 @@ BINS = 12
 
 def vowel(random, phone: int, loudness: float, frames: int = 9) -> np.ndarray:
     shape = np.zeros(BINS)
-    shape[2:5 if phone == LOW else 9] = 2.0
+    shape[2 : 5 if phone == LOW else 9] = 2.0
     return shape + loudness + random.normal(0, 0.5, (frames, BINS))
 
 

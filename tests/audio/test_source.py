@@ -48,6 +48,9 @@ def test_an_open_file_is_read_from_its_position_which_is_put_back(path):
         np.testing.assert_array_equal(np.concatenate(list(audio.blocks())), once)
     assert file.tell() == 6 and file.getvalue() == content and not file.closed
     np.testing.assert_array_equal(once, read_audio(path)[0])
+    assert audio.info.path == Path("open file")
+    with path.open("rb") as file:
+        assert read_audio(file)[1] == read_audio(path)[1]
 
 
 def test_a_pipe_is_read(path):

@@ -133,3 +133,11 @@ def test_the_end():
     for call in (stream.finish, lambda: stream.push(np.zeros(1))):
         with pytest.raises(ValueError, match="has been finished; make another one"):
             call()
+
+
+def test_the_peak_is_that_of_all_samples():
+    stream = AudioStream(8_000)
+    assert stream.peak == 0
+    for level in (0.5, -3.0, 1.0):
+        stream.push(np.full(100, level))
+    assert stream.peak == 3

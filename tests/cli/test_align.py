@@ -40,9 +40,7 @@ def align(rec, tiny_model_dir):
         lexicon = str(rec.parent / "words.dict")
         fixed = ["--model", str(tiny_model_dir), "--device", "cpu", "--lexicon", lexicon]
         out = str(rec.parent / "out")
-        return main(
-            ["align", str(rec), "--text", str(rec), "--output-dir", out, *fixed, *options]
-        )
+        return main(["align", str(rec), "--text", str(rec), "--output-dir", out, *fixed, *options])
 
     return call
 
@@ -82,7 +80,9 @@ def test_failures_are_named_and_the_others_go_on(rec, align, capsys):
     (rec / "none.txt").write_text("see")
     assert align("see Borogove", "him", options=options) == 1
     out = capsys.readouterr().err.splitlines()[1:]
-    assert any("note: " in line and "none.txt: a transcript of no recording" in line for line in out)
+    assert any(
+        "note: " in line and "none.txt: a transcript of no recording" in line for line in out
+    )
     failed = [line for line in out if line.startswith("speechattn: failed: ")]
     assert "a.wav: no pronunciation of BOROGOVE" in failed[0]
     assert "d.wav: no transcript; write its words into " in failed[1]

@@ -51,7 +51,9 @@ class FakeRecognizer:
         if audio.name.startswith("stop"):
             raise KeyboardInterrupt
         phones = [Segment("AA", 0.0, 2.0, 0.5)]
-        return SimpleNamespace(phones=phones, duration=2.0, sample_rate=16_000, words=None)
+        return SimpleNamespace(
+            phones=phones, duration=2.0, sample_rate=16_000, words=None, channel=None
+        )
 
     def describe(self) -> dict:
         """What ``Recognizer.describe`` might give."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from support.models import save_sure_model
 from support.recordings import needs_posix
 
@@ -145,3 +147,40 @@ def test_when_nobody_reads_any_more(model):
         process.stdin.close()
     assert process.stderr.read() == b""
     assert process.wait(timeout=300) == 141
+
+
+def wav(samples: np.ndarray, rate: int, **options) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", **options)
+    return file.getvalue()
+
+
+def test_a_wav_header_is_obeyed_and_contradictions_are_refused(model):
+    samples = noise(1.203, 44_100, 2)
+    data = wav(samples, 44_100)
+    assert run(model, data + b"LIST\x04\0\0\0abcd") == (0, lines(model, samples, 44_100), [])
+    assert run(model, data, "--sample-rate", "44100", "--channels", "2")[0] == 0
+    status, out, err = run(model, data, "--sample-rate", "16000")
+    assert (status, out) == (2, []) and "header says s16le samples, 44100 Hz, 2 channels" in err[0]
+    status, out, err = run(model, data[:-1000])
+    assert status == 1 and len(out) > 10 and "cut off: 1000 bytes" in err[0]
+
+
+def test_other_encodings_and_labels(model):
+    samples = noise(0.8)
+    expected = lines(model, samples)
+    data = (samples / 32768).astype("<f4").tobytes()
+    assert run(model, data, "--encoding", "f32le") == (0, expected, [])
+    status, _, err = run(model, samples.astype("<f4").tobytes(), "--encoding", "f32le")
+    assert status == 0 and "warning: standard input: beyond full scale" in err[0]
+    assert run(model, samples.astype(">i2").tobytes(), "--encoding", "s16be")[1] == expected
+    status, out, _ = run(model, samples.tobytes(), "--phones", "ipa")
+    names = load_model(model, "cpu").phones
+    ipa = dict(zip(names.labels("arpabet"), names.labels("ipa")))
+    assert status == 0
+    assert [x.split()[2] for x in out] == [ipa[x.split()[2]] for x in expected]
+
+
+def test_a_container_is_refused_by_name(model):
+    status, out, err = run(model, b"fLaC" + bytes(1000))
+    assert (status, out) == (1, []) and "standard input: is FLAC, and not WAV" in err[0]

@@ -19,7 +19,10 @@ FRONT_END = FrontEnd(FrontEndConfig(num_mel_bins=24))
 def items(path: Path, *spans, label: str = "AA"):
     corpus = Corpus(path.parent, None, ())
     return [
-        (corpus, Utterance(f"u{i}", path, "s", alignment=(Segment(label, 0, e - s),), start=s, end=e))
+        (
+            corpus,
+            Utterance(f"u{i}", path, "s", alignment=(Segment(label, 0, e - s),), start=s, end=e),
+        )
         for i, (s, e) in enumerate(spans)
     ]
 
@@ -36,7 +39,13 @@ def test_one_that_is_wrong_leaves_the_others(tmp_path):
     group = items(path, (0, 0.5), (0.5, 9.0), (1.0, 1.5)) + items(path, (1.5, 2.0), label="XX")
     unaligned = Utterance("none", path, "s", start=1.6, end=1.7)
     results = group_frames([*group, (group[0][0], unaligned)], PHONES, FRONT_END)
-    assert [r.frames is not None and len(r.frames) for r in results] == [50, False, 50, False, False]
+    assert [r.frames is not None and len(r.frames) for r in results] == [
+        50,
+        False,
+        50,
+        False,
+        False,
+    ]
     assert [r.problem and r.problem.split(": ", 1)[1][:24] for r in results] == [
         None, "the recording ends at 2.", None, "u0: unknown phone 'XX' a", "none: has no phone align",
     ]  # fmt: skip

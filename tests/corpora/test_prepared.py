@@ -321,7 +321,9 @@ def test_an_interruption_ends_the_work_soon(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(frames, "file_frames", counting)
-    monkeypatch.setattr(prepared, "PreparedUtterance", interrupted)  # as soon as the first result is taken
+    monkeypatch.setattr(
+        prepared, "PreparedUtterance", interrupted
+    )  # as soon as the first result is taken
     with pytest.raises(KeyboardInterrupt):
         prepare_small(tmp_path / "set", many)
     assert len(done) < 30

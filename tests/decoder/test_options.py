@@ -119,7 +119,11 @@ def test_evidence_is_of_the_phone_and_of_those_before_it(parts):
         logit = math.log(p / (1 - p))
         until_now = [*logits, logit]
         weights = FADING ** np.arange(len(until_now))[::-1]
-        expected = logit, np.average(until_now, weights=weights), math.log(min(frames, LONGEST_FRAMES))
+        expected = (
+            logit,
+            np.average(until_now, weights=weights),
+            math.log(min(frames, LONGEST_FRAMES)),
+        )
         assert found == pytest.approx(expected, abs=1e-9)
         if phone != SILENCE:
             logits = until_now

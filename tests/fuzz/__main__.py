@@ -1,6 +1,6 @@
 """Fuzzers of everything that reads a file: only our own errors may come out, in one line, soon.
 
-``python tests/fuzz.py --minutes 10`` goes round all targets until the time is over and ends with
+``python -m fuzz --minutes 10``, in ``tests``, goes round all targets until the time is over and ends with
 status 1 if it found something; ``--target NAME`` takes one. The input that was tried last stays in
 the folder that is named at the beginning, should a library crash or hang. Short runs of the same
 are in ``test_fuzz.py``.

@@ -17,12 +17,13 @@ from fuzz.runner import Target, one_file
 from fuzz.strategies import WORDS, bytes_like, gzipped, json_like, safetensors_like
 from speechattn.audio.load import read_audio
 from speechattn.audio.resample import resampled_length
-from speechattn.cli.bench import read_list
+from speechattn.cli.bench_values import read_list
 from speechattn.corpora.corpus import read_corpus
 from speechattn.errors import SpeechattnError
 from speechattn.files import resource as packaged
 from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet, read_phone_table
+from speechattn.studies import StudyConfigs
 from speechattn.training.recipe_file import read_config
 from speechattn.transcription.inputs import Recording
 from speechattn.transcription.journal import is_done, read_journal, read_records
@@ -90,7 +91,7 @@ def _recipe() -> Target:
     words = (*WORDS, *keys)
 
     def run(folder: Path) -> None:
-        read_config(folder / "r.yaml", any_task=True)
+        read_config(folder / "r.yaml", kinds=StudyConfigs())
 
     return Target("recipe", one_file("r.yaml", bytes_like(wholes, words, 4)), run)
 

@@ -47,11 +47,11 @@ def test_a_fuzzer_finds_what_is_wrong(tmp_path, wrong, error):
 
 
 def test_memory_and_time_that_a_file_only_claims_are_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("fuzzing.MOST_BYTES", 20 << 20)
+    monkeypatch.setattr("fuzz.runner.MOST_BYTES", 20 << 20)
     examples = one_file("a", st.just(b""))
     with pytest.raises(AssertionError, match="MiB"):
         Target("test", examples, lambda folder: bytearray(_held() + (64 << 20))).fuzz(tmp_path, 1)
-    monkeypatch.setattr("fuzzing.MOST_SECONDS", 0.0)
+    monkeypatch.setattr("fuzz.runner.MOST_SECONDS", 0.0)
     with pytest.raises(AssertionError, match="too long"):
         Target("test", examples, lambda folder: None).fuzz(tmp_path, 1)
 

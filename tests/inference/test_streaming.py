@@ -278,3 +278,13 @@ def test_too_short_a_recording_is_refused_like_a_short_file():
         stream.finish()
     with pytest.raises(AudioError, match="sample_rate: 100;"):
         RECOGNIZERS["symmetric"].stream(sample_rate=100)
+
+
+def test_samples_of_another_scale_are_warned_of(tiny_model_dir):
+    stream = load_model(tiny_model_dir, "cpu").stream()
+    noise = np.random.default_rng(0).standard_normal(3_200)
+    stream.push(noise)
+    assert stream.warnings == ()
+    stream.push(3_000 * noise)
+    (warning,) = stream.warnings
+    assert warning.startswith("beyond full scale") and warning.endswith("divide them by 32768")

@@ -168,6 +168,6 @@ def test_the_mean_is_that_of_the_matrix():
     layer, model = NeighbourMean(8), models(Config())["mean, 2 bonds away"]
     _, graph, _ = model.graph([of_smiles("CC(C)O"), of_smiles("CN")])
     x = torch.randn(1, graph.nodes, 8)
-    mask = graph.mask(graph.nodes).float()
+    mask = graph.matrix(graph.nodes).float()
     mean = mask @ x[0] / mask.sum(1, keepdim=True).clamp(min=1)
     torch.testing.assert_close(layer(x, graph)[0], layer.join(mean))

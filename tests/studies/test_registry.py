@@ -14,7 +14,7 @@ from support.commands import message_of, small_recipe
 
 from speechattn.cli.recipe import main
 from speechattn.errors import ConfigError, SpeechattnError
-from speechattn.studies import STUDIES
+from speechattn.studies import STUDIES, StudyConfigs
 from speechattn.studies.trials import FitConfig, fit, interval, missing, percent
 from speechattn.training.recipe_file import read_config
 
@@ -150,13 +150,13 @@ def test_a_missing_package_is_wrong_usage(recipe, capsys, monkeypatch):
     )
 
 
-def test_only_who_asks_for_any_task_gets_one(recipe, tmp_path):
-    assert read_config(recipe, any_task=True).examples == 8
+def test_recipes_of_studies_are_read_only_with_their_config_classes(recipe, tmp_path):
+    assert read_config(recipe, kinds=StudyConfigs()).examples == 8
     with pytest.raises(ConfigError) as caught:
         read_config(recipe)
     assert "phones is asked for here" in message_of(caught)
     phones = small_recipe(tmp_path, "task: phones\n")
-    assert read_config(phones) == read_config(phones, any_task=True)
+    assert read_config(phones) == read_config(phones, kinds=StudyConfigs())
 
 
 def test_a_task_of_the_package_has_what_a_recipe_needs():

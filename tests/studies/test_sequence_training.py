@@ -203,7 +203,7 @@ def test_a_training_of_other_settings_begins_afresh_and_says_so(sets, tmp_path):
         make = lambda path: SequenceTrainer(
             config(training={"steps": steps}), *sets, CtcHead(), checkpoint=path, device=CPU
         )
-        return train_head("ctc-0", tmp_path, make, force=force, say=said.append)
+        return train_head("ctc-0", tmp_path, make, force=force, report=said.append)
 
     first, _ = run(4)
     run(4)

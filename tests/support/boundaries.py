@@ -51,16 +51,16 @@ class Agreement:
             matched += block.size
         self.unmatched += 2 * (len(theirs) - matched)
 
-    def within(self, seconds: float = 0.02) -> float:
+    def within(self, seconds: float) -> float:
         """Share of the boundaries with a counterpart that lie so near to it."""
         return float((np.abs(self.differences) <= seconds + 1e-6).mean())
 
     def __str__(self) -> str:
         values = np.array(self.differences)
         return (
-            f"{100 * self.within():.1f} % of {len(values)} within 20 ms, {self.unmatched} without "
-            f"a counterpart; mean {1000 * np.abs(values).mean():.1f} ms, of which early or late "
-            f"{1000 * values.mean():+.1f} ms"
+            f"{100 * self.within(0.02):.1f} % of {len(values)} within 20 ms, {self.unmatched} "
+            f"without a counterpart; {1000 * np.abs(values).mean():.1f} ms apart on average, "
+            f"later by {1000 * np.median(values):.1f} ms in the median"
         )
 
 

@@ -22,7 +22,7 @@ class Config(StudyConfig):
     training: FitConfig = field(default_factory=lambda: FitConfig(steps=3, batch=4))
 
 
-def run(config, force, say) -> None:
+def run(config, force, report) -> None:
     if config.examples == 13:
         raise SpeechattnError("examples: 13; another number")
 
@@ -40,9 +40,9 @@ def run(config, force, say) -> None:
         for name in ("with bias", "without")
     }
 
-    def report(rows) -> str:
+    def write(rows) -> str:
         names = dict.fromkeys(row["trial"] for row in rows)
         errors = {n: [row["error"] for row in rows if row["trial"] == n] for n in names}
         return table(("kind", "error (%)"), [(n, percent(e)) for n, e in errors.items()])
 
-    run_trials(config, {"examples": config.examples}, trials, report, force=force, say=say)
+    run_trials(config, {"examples": config.examples}, trials, write, force=force, report=report)

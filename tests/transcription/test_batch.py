@@ -51,7 +51,9 @@ class FakeRecognizer:
         if audio.name in self.errors:
             raise self.errors[audio.name]
         phones = [Segment("SIL", 0.0, 0.25, 0.9), Segment("AA", 0.25, 1.0, 0.8)]
-        return SimpleNamespace(phones=phones, duration=1.0, sample_rate=8000, words=None)
+        return SimpleNamespace(
+            phones=phones, duration=1.0, sample_rate=8000, words=None, channel=None
+        )
 
 
 def read_list(folder: Path) -> list[dict]:
@@ -180,7 +182,9 @@ def test_a_failing_recording_does_not_stop_the_others(tmp_path, error, said, kin
 def test_a_transcription_that_does_not_cover_the_recording_is_an_error(tmp_path, phones):
     make(tmp_path, "a.wav")
     recognizer = FakeRecognizer()
-    result = SimpleNamespace(phones=phones, duration=1.0, sample_rate=8000, words=None)
+    result = SimpleNamespace(
+        phones=phones, duration=1.0, sample_rate=8000, words=None, channel=None
+    )
     recognizer.transcribe = lambda audio, **_: result
     jobs = collect([tmp_path], tmp_path / "out", ["json"])
     summary = transcribe_files(jobs, recognizer, tmp_path / "out")

@@ -8,7 +8,7 @@ samples it holds, but only decoding, in :mod:`~speechattn.audio.sndfile`, tells 
 from __future__ import annotations
 
 from speechattn.audio.containers.base import ANY, COPY_AGAIN, BoundedReader, Header
-from speechattn.errors import TRUNCATED, UNREADABLE
+from speechattn.errors import TRUNCATED, UNREADABLE, AudioError
 
 RESYNC_BYTES = 65_536  # bytes searched for the next MPEG frame after damage
 
@@ -85,7 +85,8 @@ def check_mp3(data: BoundedReader, start: int) -> Header:
         start: position of the first MPEG frame in it.
 
     Raises:
-        AudioError: if the file is cut off.
+        AudioError: if the file is cut off, or joined from several of which the decoder would read
+            the first.
     """
     promised = None
     first = data.upto(start, 200)
@@ -102,8 +103,15 @@ def check_mp3(data: BoundedReader, start: int) -> Header:
         if position + frame[0] > data.size:
             cut = True
             break
+        if promised is not None and _has_index(data, position):
+            raise _joined(data, position)
         count, samples = count + 1, frame[1]
         position = _resync(data, position + frame[0])
+    if position is not None and not cut:
+        after = _after_tags(data, position)
+        following = _resync(data, after) if after > position else None
+        if following is not None and mpeg_frame(data.upto(following, 4)):
+            raise _joined(data, following)
     if (promised or 0) > count or (promised is None and cut):
         total = promised if promised is not None else "more"
         raise data.error(f"cut off: {count} MPEG frames of {total}; {COPY_AGAIN}", TRUNCATED)
@@ -113,6 +121,60 @@ def check_mp3(data: BoundedReader, start: int) -> Header:
         return Header("MP3")
     # Without that header a decoder guesses the length from the size and the first bit rate.
     return Header("MP3", count * samples, surplus=ANY, shortfall=samples)
+
+
+def _joined(data: BoundedReader, position: int) -> AudioError:
+    return data.error(
+        f"joined from several MP3 recordings: another begins at byte {position}, and only what is "
+        "before it would be read; split the file or convert it to WAV or FLAC",
+        UNREADABLE,
+    )
+
+
+def _has_index(data: BoundedReader, position: int) -> bool:
+    """Whether a frame holds a Xing or Info header, which only the first of a recording does."""
+    head = data.upto(position, 44)
+    return any(head[at : at + 4] in (b"Xing", b"Info") for at in (13, 15, 21, 23, 36, 38))
+
+
+def _after_tags(data: BoundedReader, position: int) -> int:
+    """Return the position after all tags (ID3, APE, Lyrics3) that begin at a position."""
+    while True:
+        head = data.upto(position, 32)
+        if head[:3] == b"TAG":
+            position += 128
+        elif head[:3] == b"ID3" and len(head) >= 10:
+            size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
+            position += 10 + size + (10 if head[5] & 0x10 else 0)
+        elif head[:8] == b"APETAGEX" and len(head) == 32:
+            is_header = head[23] & 0x20
+            position += 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
+        elif head[:11] == b"LYRICSBEGIN":
+            text = data.upto(position, 1 << 20)
+            ends = [text.find(mark) for mark in (b"LYRICS200", b"LYRICSEND")]
+            if max(ends) < 0:
+                return position
+            position += min(end for end in ends if end >= 0) + 9
+        else:
+            return position
+
+
+def count_mpeg_frames(data: BoundedReader, start: int, end: int) -> tuple[int, int]:
+    """Return the number of MPEG frames of a stretch, and the samples of each.
+
+    Args:
+        data: the file.
+        start: position of the first byte.
+        end: position after the last one.
+    """
+    count, samples = 0, 1152
+    position = _resync(data, start)
+    while position is not None and (frame := mpeg_frame(data.upto(position, 4))):
+        if position + frame[0] > end:
+            break
+        count, samples = count + 1, frame[1]
+        position = _resync(data, position + frame[0])
+    return count, samples
 
 
 def _resync(data: BoundedReader, position: int) -> int | None:

@@ -17,11 +17,14 @@ from speechattn.audio.containers.base import (
     chunks,
     is_chunk,
 )
+from speechattn.audio.containers.compressed import count_mpeg_frames
 
 # "As long as the file": sizes that programs write into a header that they cannot complete.
 STREAMED = {0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x7FFFF000}
 UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
 
+MPEG_TAGS = {0x50, 0x55}  # WAVE formats that hold MPEG audio, such as MP3
+BLOCK_TAGS = {0x02, 0x11, 0x31}  # ADPCM and GSM 6.10: the header says the samples of a block
 PCM_TAGS = {1, 3, 6, 7, 0xFFFE}  # WAVE formats with a fixed number of bytes a sample
 
 
@@ -93,7 +96,9 @@ def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tu
             data.contradicts(
                 f"{rate} Hz", f"but {rate_bytes} and not {rate * block} bytes a second"
             )
-    per_block = data.unpack(f"{order}H", content + 18)[0] if size >= 20 else 0
+    per_block = 0
+    if tag in BLOCK_TAGS and size >= 20:
+        per_block = data.unpack(f"{order}H", content + 18)[0]
     return tag, max(block, 1), per_block
 
 
@@ -110,6 +115,10 @@ def _wave_header(
         data.compare(size, content, block)
         return Header(kind, size // block, surplus=ANY, shortfall=ANY if kind == "WAV" else 0)
     data.compare(size, content)
+    if tag in MPEG_TAGS:
+        count, samples = count_mpeg_frames(data, content, content + size)
+        # The decoder takes off the delay of the encoder and what pads the last frame.
+        return Header(kind, count * samples or None, surplus=ANY, shortfall=4 * samples)
     # Block codecs pad the last block. The fact chunk says how many samples are real, but is wrong
     # in many files. Some decoders add one block more (GSM 6.10).
     surplus = 2 * max(per_block, 320)

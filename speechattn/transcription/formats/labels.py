@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from speechattn.segments import exact, plain, whole_edges
+from speechattn.segments import Segment, exact, plain, whole_edges
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
-    from speechattn.segments import Segment
 
 TIER, WORDS = "phones", "words"
 _HEADER = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]

@@ -66,3 +66,24 @@ def test_mp3_of_unknown_length_is_refused(tmp_path, save):
     path = save(data[first:], "a.mp3")
     assert soundfile.info(path).frames < 70_000  # libsndfile would stop there, silently
     refused(path, "bit rate varies", "Xing", "convert")
+
+
+APE = b"APETAGEX" + (2000).to_bytes(4, "little") + (32).to_bytes(4, "little") + bytes(4)
+APE += (0x80000000).to_bytes(4, "little") + bytes(8)
+TAGS = {
+    "nothing": b"",
+    "ID3v1": b"TAG" + bytes(125),
+    "ID3v2": b"ID3\3\0\0\0\0\2\x2c" + bytes(300),
+    "APE": APE,
+    "APE with header": APE[:20] + (0xA0000000).to_bytes(4, "little") + bytes(8 + 32),
+    "Lyrics3": b"LYRICSBEGIN" + b"la la" + b"000016LYRICS200",
+}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_joined_mp3s_are_refused_rather_than_cut_short(tmp_path, save, tag):
+    data, first = mpeg(tmp_path)
+    assert len(read_audio(save(data + TAGS[tag], "a.mp3"))[0]) == len(SIGNAL)
+    joined = save(data + TAGS[tag] + data, "b.mp3")
+    refused(joined, "joined from several MP3 recordings", str(len(data + TAGS[tag])))
+    refused(save(data + TAGS[tag] + TAGS["ID3v1"] + data[first:], "c.mp3"), "joined")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import numpy as np
@@ -10,6 +11,7 @@ import soundfile
 from support.recordings import PCM, SIGNAL, encoded, refused, saver, wav
 
 from speechattn.audio.load import audio_info, read_audio
+from speechattn.errors import AudioError
 
 
 @pytest.fixture
@@ -94,3 +96,25 @@ def test_padding_of_block_codecs_is_trimmed_to_fact(tmp_path, save, kind, subtyp
     struct.pack_into(layout, data, at, 5)  # no number of samples that this many blocks can hold
     frames = audio_info(save(bytes(data))).frames
     assert len(SIGNAL) < frames <= min(soundfile.info(path).frames, len(SIGNAL) + 505)
+
+
+@pytest.mark.parametrize("block", [1, 1152])
+@pytest.mark.parametrize("fact", [0, 132_300])
+def test_mp3_in_wav_is_read_to_its_end(tmp_path, block, fact):
+    time = np.arange(132_300) / 44_100
+    file = io.BytesIO()
+    soundfile.write(file, 0.3 * np.sin(880 * time), 44_100, format="MP3")
+    layout = struct.pack("<HHIIHHHHIHHH", 0x55, 1, 44_100, 4000, block, 0, 12, 1, 2, 417, 1, 1393)
+    chunks = [(b"fmt ", layout), *([(b"fact", struct.pack("<I", fact))] if fact else [])]
+    chunks.append((b"data", file.getvalue()))
+    body = b"WAVE" + b"".join(
+        name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for name, data in chunks
+    )
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    samples, info = read_audio(path)
+    assert abs(info.duration - 3) < 0.1 and len(samples) == round(info.duration * 16_000)
+    assert info.contradictions == ()
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(AudioError, match="cut off"):
+        read_audio(path)

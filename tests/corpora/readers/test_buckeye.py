@@ -48,7 +48,10 @@ def test_conversations_are_cut(tmp_path):
     ]  # fmt: skip
     first = corpus.utterances[0]
     assert first.alignment[1].start == pytest.approx(0.15)
-    assert [(w.label, w.start, w.end) for w in first.words] == [("uh", 0.15, 0.55), ("in", 0.75, 0.95)]
+    assert [(w.label, w.start, w.end) for w in first.words] == [
+        ("uh", 0.15, 0.55),
+        ("in", 0.75, 0.95),
+    ]
     native = read_published(tmp_path, phones="buckeye").utterances[0]
     assert labels(native) == ["SIL", "ah", "tq", "SIL", "ihn"]
 

@@ -76,7 +76,9 @@ def test_every_phone_has_frames_whatever_the_lengths(lengths, data):
 
 def utterances(*spans):
     intervals = [Interval(label, start, end, 0) for label, start, end in spans]
-    found = cut(intervals, lambda label: label == "SIL", lambda label: label.isupper() and label != "SIL")
+    found = cut(
+        intervals, lambda label: label == "SIL", lambda label: label.isupper() and label != "SIL"
+    )
     return [(round(s, 3), round(e, 3), [i.label for i in inside]) for s, e, inside in found]
 
 

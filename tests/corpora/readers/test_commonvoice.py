@@ -34,7 +34,11 @@ def test_the_three_tables(tmp_path):
     assert [(u.id, u.speaker, u.text) for u in corpus] == [
         (f"cv_en_{n}", f"s{n % 2}", f'He said "{n}", twice.') for n in (1, 2, 3, 4)
     ]
-    assert corpus.splits == {"train": ("cv_en_1", "cv_en_2"), "dev": ("cv_en_3",), "test": ("cv_en_4",)}
+    assert corpus.splits == {
+        "train": ("cv_en_1", "cv_en_2"),
+        "dev": ("cv_en_3",),
+        "test": ("cv_en_4",),
+    }
     assert all(u.duration == pytest.approx(1.0, abs=0.1) for u in corpus)
 
 
@@ -43,7 +47,9 @@ def test_validated_alone_and_clips_without_suffix(tmp_path):
     for name in ("train", "dev", "test"):
         (tmp_path / f"{name}.tsv").unlink()
     table = tmp_path / "validated.tsv"
-    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b".mp3", b"").replace(b"\n", b"\r\n"))
+    table.write_bytes(
+        b"\xef\xbb\xbf" + table.read_bytes().replace(b".mp3", b"").replace(b"\n", b"\r\n")
+    )
     corpus = read_published(tmp_path)
     assert (len(corpus), corpus.splits, corpus.problems) == (5, {}, ())
 
@@ -69,5 +75,7 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path):
 
 
 def test_no_table(tmp_path):
-    with pytest.raises(CorpusError, match=r"none of train\.tsv, dev\.tsv, test\.tsv, validated\.tsv"):
+    with pytest.raises(
+        CorpusError, match=r"none of train\.tsv, dev\.tsv, test\.tsv, validated\.tsv"
+    ):
         read_published(tmp_path, "commonvoice")

@@ -67,7 +67,12 @@ def test_a_corpus_with_segments_is_prepared_for_training(tmp_path):
         expected = stream(__import__("torch").from_numpy(samples[start:end])).half().float().numpy()
         assert prepared.frames(entry) == pytest.approx(expected)
     names = arpabet().names
-    assert [names[p] for p in prepared.labels(prepared.entries[0])[[0, 39, 40, 99]]] == ["AH", "AH", "K", "K"]
+    assert [names[p] for p in prepared.labels(prepared.entries[0])[[0, 39, 40, 99]]] == [
+        "AH",
+        "AH",
+        "K",
+        "K",
+    ]
 
 
 @pytest.mark.parametrize(

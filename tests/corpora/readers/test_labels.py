@@ -97,7 +97,10 @@ def test_the_native_set_is_chosen_by_the_labels():
 
 @pytest.mark.parametrize(
     ("label", "said"),
-    [("QQ", "x.phn:2: unknown phone 'QQ'"), ("spn", "x.phn:2: 'spn' stands for a word that was not")],
+    [
+        ("QQ", "x.phn:2: unknown phone 'QQ'"),
+        ("spn", "x.phn:2: 'spn' stands for a word that was not"),
+    ],
 )
 def test_unknown_labels_are_named_with_file_and_line(label, said):
     with pytest.raises(CorpusError, match=said):

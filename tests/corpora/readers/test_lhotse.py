@@ -36,7 +36,9 @@ def cut(name: str, start: float, duration: float, supervisions: list, **more) ->
 def make(folder: Path, cuts: list, name: str = "r_cuts_train.jsonl.gz") -> Path:
     write_tone(folder / "r.flac", 4.0)
     text = "".join((c if isinstance(c, str) else json.dumps(c)) + "\n" for c in cuts)
-    (folder / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    (folder / name).write_bytes(
+        gzip.compress(text.encode()) if name.endswith("gz") else text.encode()
+    )
     return folder
 
 

@@ -62,7 +62,9 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path):
         write_tone(chapter / f"84-121123-000{number}.flac")
     extra = "".join(f"84-121123-000{n} THE CAT\n" for n in (2, 3, 4, 5, 9)) + "84-121123-0006\n"
     listed = chapter / "84-121123.trans.txt"
-    listed.write_bytes(b"\xef\xbb\xbf" + (listed.read_text() + extra).replace("\n", "\r\n").encode())
+    listed.write_bytes(
+        b"\xef\xbb\xbf" + (listed.read_text() + extra).replace("\n", "\r\n").encode()
+    )
     spn = [("spn", *p[1:]) if p[0] == "K" else p for p in CAT_PHONES]
     write_text(chapter / "84-121123-0002.TextGrid", textgrid({"words": [], "phones": spn}))
     overlap = [("T", 0, 0.5), ("K", 0.4, 1)]

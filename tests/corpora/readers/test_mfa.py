@@ -48,6 +48,7 @@ def test_ipa_labels_short_form_utf16(tmp_path):
 
 def conversation(root: Path) -> Path:
     """Two speakers in three seconds: one says "the cat" twice, the other once between."""
+
     def moved(tier, *shifts):
         spoken = [(x, round(s + d, 2), round(e + d, 2)) for d in shifts for x, s, e in tier if x]
         filled, end = [], 0.0
@@ -85,9 +86,13 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path):
         write_tone(tmp_path / "s" / f"{name}.wav")
     for name in ("good", "lost"):
         write_text(tmp_path / "s" / f"{name}.TextGrid", GRID)
-    write_text(tmp_path / "s" / "nophones.TextGrid", textgrid({"words": CAT_WORDS, "ipa": CAT_PHONES}))
+    write_text(
+        tmp_path / "s" / "nophones.TextGrid", textgrid({"words": CAT_WORDS, "ipa": CAT_PHONES})
+    )
     write_text(tmp_path / "s" / "gap.TextGrid", textgrid({"phones": CAT_PHONES[2:]}))
-    write_text(tmp_path / "s" / "unknown.TextGrid", textgrid({"phones": [("K", 0, 0.5), ("K9", 0.5, 1)]}))
+    write_text(
+        tmp_path / "s" / "unknown.TextGrid", textgrid({"phones": [("K", 0, 0.5), ("K9", 0.5, 1)]})
+    )
     corpus = read_published(tmp_path)
     assert [u.id for u in corpus] == ["s-gap", "s-good"]
     assert labels(corpus.utterances[0]) == ["SIL", *CAT_LABELS[2:]]
@@ -100,4 +105,6 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path):
     ):
         assert part in said, part
     assert len(corpus.problems) == 4
-    assert "gap.TextGrid:16: tier 'phones': 'AH0': nothing says what lies from 0 to" in corpus.notes[0]
+    assert (
+        "gap.TextGrid:16: tier 'phones': 'AH0': nothing says what lies from 0 to" in corpus.notes[0]
+    )

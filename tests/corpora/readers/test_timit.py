@@ -42,7 +42,9 @@ def test_either_case(tmp_path, upper):
     assert detect_format(root) == detect_format(tmp_path) == "timit"
     corpus = read_published(tmp_path)
     assert (corpus.problems, corpus.notes) == ((), ())
-    names = [f"{s.upper()}_{sentence}" for s in sorted(PLACES.values()) for sentence in ("SI648", "SX37")]
+    names = [
+        f"{s.upper()}_{sentence}" for s in sorted(PLACES.values()) for sentence in ("SI648", "SX37")
+    ]
     assert [utterance.id for utterance in corpus] == names  # without SA1
     first = corpus.utterances[0]
     assert (first.speaker, first.text, first.duration) == ("FAKS0", "two just", 1.0)

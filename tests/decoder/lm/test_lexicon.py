@@ -98,5 +98,5 @@ def test_the_dictionary_of_pocketsphinx_has_our_phones():
 
 def test_without_pocketsphinx_the_way_out_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'speechattn\[tasks\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'speechattn\[studies\]'"):
         Lexicon(["pocketsphinx"], PHONES)

@@ -52,7 +52,9 @@ def heard(labels: str, sure: float = 0.9) -> np.ndarray:
 def test_the_sentence_is_found_with_its_times(sentences, name, audio, said):
     log_posteriors = heard(audio)
     found = sentences().align(name, log_posteriors)
-    labels = np.repeat([run.phone for run in found.segments], [r.end - r.start for r in found.segments])
+    labels = np.repeat(
+        [run.phone for run in found.segments], [r.end - r.start for r in found.segments]
+    )
     wanted = np.repeat([PHONES.index[phone] for phone in (said or audio).split()], 6)
     spoken = [PHONES.names[run.phone] for run in found.segments if run.phone]
     assert spoken == [phone for phone in (said or audio).split() if phone != "SIL"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -11,7 +12,7 @@ from support.transcriptions import LABELS, FakeTranscription, render, transcript
 
 from speechattn.files import atomic_path, atomic_write_bytes, atomic_write_text
 from speechattn.segments import Segment, exact, plain
-from speechattn.transcription.formats.registry import WRITERS
+from speechattn.transcription.formats.registry import WITH_WORDS, WORDS_CTM, WRITERS
 
 TEN_HOURS = 450_000  # frames of a segment; eight of them are ten hours
 ODD = settings(max_examples=80)
@@ -42,6 +43,45 @@ def test_times_are_read_back_as_the_same_double(seconds):
 def test_what_is_not_a_tiling_is_not_written(name, transcription):
     with pytest.raises(ValueError):
         WRITERS[name].render(transcription, "a.wav")
+
+
+SAID = [Segment("SIL", 0.0, 0.2), Segment("AA", 0.2, 0.5, 0.25), Segment("B", 0.5, 1.0)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [Segment("a", 0.2, 0.2)],
+        [Segment("a", 0.2, 1.1)],
+        [Segment("a", 0.2, 0.6), Segment("b", 0.5, 1.0)],
+        [Segment("a", 0.2, 0.5, 1.5)],
+    ],
+)
+def test_words_that_cannot_be_are_not_written(words):
+    with pytest.raises(ValueError):
+        WRITERS["json"].render(FakeTranscription(SAID, 1.0, words=words), "a.wav")
+
+
+def test_words_stand_beside_the_phones():
+    words = [Segment('a"b', 0.2, 0.5, 0.25)]
+    transcription = FakeTranscription(SAID, 1.0, words=words, confidence=0.5)
+    texts = {name: WRITERS[name].render(transcription, "x/a.wav") for name in WITH_WORDS}
+    short = texts["textgrid-short"].splitlines()
+    assert short[6:12] == ["2", '"IntervalTier"', '"words"', "0", "1", "3"]
+    assert short[12:21] == ["0", "0.2", '""', "0.2", "0.5", '"a""b"', "0.5", "1", '""']
+    assert short[21:26] == ['"IntervalTier"', '"phones"', "0", "1", "3"]
+    assert texts["textgrid"].count("class =") == 3  # of the file, and of each tier
+    assert texts["csv"].splitlines()[:3] == [
+        "tier,start,end,label,confidence",
+        'words,0.2,0.5,"a""b",0.2500',
+        "phones,0,0.2,SIL,1.0000",
+    ]
+    found = json.loads(texts["json"])
+    assert found["confidence"] == 0.5 and len(found["phones"]) == 3
+    assert found["words"] == [{"label": 'a"b', "start": 0.2, "end": 0.5, "confidence": 0.25}]
+    assert WORDS_CTM.render(transcription, "x/a.wav") == 'x/a 1 0.2 0.3 a"b 0.2500\n'
+    without = FakeTranscription(SAID, 1.0)
+    assert texts["ctm"] == WRITERS["ctm"].render(without, "x/a.wav")
 
 
 @pytest.mark.parametrize("name", WRITERS)
