@@ -9,7 +9,7 @@ in float32), nearly twice as fast on processors with instructions for it, oneDNN
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +65,8 @@ class _Matrix(Protocol):
         """Return the output of the layer, in the type of x."""
         ...
 
-    def linear_after_relu(self, x: Tensor, first: _Matrix) -> Tensor:
-        """Return the output of this layer for the ReLU of the output of ``first``."""
+    def linear_after_relu(self, x: Tensor, first: Any) -> Tensor:
+        """Return the output of this layer for the ReLU of that of ``first``, of the same class."""
         ...
 
 

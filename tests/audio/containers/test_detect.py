@@ -88,7 +88,8 @@ def test_permission_denied(save, monkeypatch):
     def denied(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", denied)  # chmod does not stop root
+    for name in ("builtins.open", "io.open"):  # chmod does not stop root
+        monkeypatch.setattr(name, denied)
     refused(path, "permissions")
 
 
