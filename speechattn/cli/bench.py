@@ -11,9 +11,9 @@ from typing import NamedTuple
 from speechattn.cli import bench_options as options
 from speechattn.cli import bench_values as values
 from speechattn.cli.bench_values import check_number
+from speechattn.cli.messages import report
 from speechattn.errors import UsageError
 from speechattn.options import DEFAULT_MODEL, MOST_THREADS, parse_window
-from speechattn.text import one_line
 
 OK, SOME_FAILED = 0, 1  # exit statuses
 MOST_REPEATS = 1000
@@ -67,11 +67,6 @@ def print_report(text: str) -> None:
     print(text, end="")
 
 
-def print_message(line: str) -> None:
-    """Print one line for the user on standard error."""
-    print(f"speechattn: {one_line(line)}", file=sys.stderr, flush=True)
-
-
 def run_transcribe(arguments: argparse.Namespace) -> int:
     """Run ``speechattn bench transcribe``."""
     from speechattn.bench.transcribe import bench_transcribe
@@ -90,7 +85,7 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         long_minutes=long_minutes,
         output_dir=arguments.output_dir,
         publish=print_report,
-        report=print_message,
+        report=report,
     )
     return OK
 
@@ -123,7 +118,7 @@ def run_attention(arguments: argparse.Namespace) -> int:
         memory=arguments.memory,
         output_dir=arguments.output_dir,
         publish=print_report,
-        report=print_message,
+        report=report,
     )
     return OK
 
@@ -147,7 +142,7 @@ def run_streaming(arguments: argparse.Namespace) -> int:
         repeats=arguments.repeats,
         output_dir=arguments.output_dir,
         publish=print_report,
-        report=print_message,
+        report=report,
     )
     return OK
 
@@ -172,7 +167,7 @@ def run_conditions(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         output_dir=arguments.output_dir,
         publish=print_report,
-        report=print_message,
+        report=report,
     )
     return SOME_FAILED if results.failures else OK
 
@@ -199,7 +194,7 @@ def run_accuracy(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         output_dir=arguments.output_dir,
         publish=print_report,
-        report=print_message,
+        report=report,
     )
     return SOME_FAILED if results.failures else OK
 
@@ -224,7 +219,7 @@ def run_windows(arguments: argparse.Namespace) -> int:
             list_only=arguments.list,
             output_dir=arguments.output_dir,
             publish=lambda text: print(text, end="", file=output),
-            report=print_message,
+            report=report,
         )
     return OK
 
