@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from speechattn.bench.accuracy_systems import System, load_systems
 from speechattn.bench.conditions_measure import evenly, speaker_groups
@@ -26,6 +25,7 @@ from speechattn.evaluation.phone_features import PhoneFeatures
 from speechattn.evaluation.phone_features import is_installed as panphon_is_installed
 from speechattn.evaluation.scores import Counts, count_utterance
 from speechattn.phones import PhoneSet
+from speechattn.progress import Progress
 from speechattn.segments import num_frames
 
 NAME = "accuracy"  # of the files
@@ -149,7 +149,7 @@ def bench_accuracy(
 def measure(
     systems: Sequence[System], phones: PhoneSet, corpora: Path, sets: Sequence[str], limit: int = 0
 ) -> Results:
-    """Score all systems, with a progress bar on standard error if that is a terminal.
+    """Score all systems, with progress on standard error.
 
     Args:
         systems: at least one.
@@ -166,13 +166,13 @@ def measure(
     read = {name: read_entry(corpora, name, phones=phones) for name in sets}
     chosen = {name: evenly(corpus.utterances, limit) for name, corpus in read.items()}
     total = sum(map(len, chosen.values()))
-    with tqdm(total=total, unit="utterance", disable=None) as bar, torch.inference_mode():
+    with Progress("", total, unit="utterance") as progress, torch.inference_mode():
         for name, utterances in chosen.items():
-            bar.set_description(name)
+            progress.describe(name)
             results.problems += read[name].problems
             groups = _groups(read[name], utterances, results)
             for utterance in utterances:
-                bar.update()
+                progress.update()
                 try:
                     rows = _score(systems, phones, features, name, utterance)
                 except AudioError as error:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from speechattn.audio.load import read_audio
 from speechattn.bench.sounds import (
@@ -34,6 +33,7 @@ from speechattn.errors import AudioError, CorpusError
 from speechattn.evaluation.metrics import ratio
 from speechattn.evaluation.scores import Counts, Scores
 from speechattn.inference.recognizer import Recognizer
+from speechattn.progress import Progress
 from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE, FrameSegment
 
 CLEAN = "clean"
@@ -114,7 +114,7 @@ class ConditionsBench:
         self._corpora = {name: read_entry(corpora, name, phones=recognizer.phones) for name in sets}
 
     def measure(self) -> Found:
-        """Measure everything, with a progress bar on standard error if that is a terminal.
+        """Measure everything, with progress on standard error.
 
         Raises:
             CorpusError: if nothing could be scored.
@@ -126,18 +126,18 @@ class ConditionsBench:
         )
         chosen = {n: evenly(c.utterances, self._limit) for n, c in self._corpora.items()}
         total = sum(map(len, chosen.values()))
-        with tqdm(total=total, unit="utterance", disable=None) as bar, torch.inference_mode():
+        with Progress("", total, unit="utterance") as progress, torch.inference_mode():
             for name, utterances in chosen.items():
-                bar.set_description(name)
-                self._measure_set(name, utterances, found, bar)
+                progress.describe(name)
+                self._measure_set(name, utterances, found, progress)
             if found.failures and not found.scores[CLEAN].corpora():
                 raise CorpusError(f"no recording could be scored; first: {found.failures[0]}")
-            bar.set_description("no speech")
+            progress.describe("no speech")
             self._measure_sounds(found)
         return found
 
     def _measure_set(
-        self, name: str, utterances: Sequence[Utterance], found: Found, bar: tqdm
+        self, name: str, utterances: Sequence[Utterance], found: Found, progress: Progress
     ) -> None:
         corpus = self._corpora[name]
         found.problems += corpus.problems
@@ -145,7 +145,7 @@ class ConditionsBench:
         groups = speaker_groups(corpus.folder, speakers, found.problems.append)
         backwards = {utterance.id for utterance in evenly(utterances, MOST_BACKWARDS)}
         for utterance in utterances:
-            bar.update()
+            progress.update()
             try:
                 samples = utterance_audio(utterance)
                 counts = self._score(name, utterance, samples, CLEAN, found)

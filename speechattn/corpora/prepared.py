@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
-from tqdm import tqdm
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.audio.load import AUDIO_SUFFIXES
@@ -29,6 +28,7 @@ from speechattn.corpora.frames import Item, LabelledFrames, by_recording, file_f
 from speechattn.errors import CorpusError
 from speechattn.files import atomic_write_bytes, replace_folder
 from speechattn.phones import PhoneSet
+from speechattn.progress import with_progress
 from speechattn.segments import FrameSegment
 from speechattn.text import one_line
 
@@ -152,7 +152,7 @@ def prepare_set(
         corpora: with alignments.
         phones: classes of the labels.
         front_end: front end of the frames.
-        progress: text of the progress bar; None for no bar.
+        progress: what the progress is called; None to show none.
 
     Returns:
         One line for each utterance that was left out.
@@ -197,9 +197,11 @@ def _compute(
     first = 0
     with ThreadPoolExecutor(2) as pool, (partial / "frames.raw").open("wb") as raw:
         results = chain.from_iterable(pool.map(work, by_recording(chosen)))
-        bar = tqdm(results, desc=progress, total=len(chosen), disable=progress is None, unit="file")
+        shown = with_progress(
+            results, progress or "", len(chosen), unit="file", shown=progress is not None
+        )
         try:
-            for (corpus, utterance), result in zip(chosen, bar):
+            for result, (corpus, utterance) in zip(shown, chosen):
                 frames, runs = result.frames, result.runs
                 if frames is None or runs is None:
                     problems.append(result.problem or utterance.id)
@@ -292,7 +294,7 @@ def prepare_noises(target: Path, folder: Path, config: FrontEndConfig) -> None:
         )
     frames = {
         path.relative_to(folder).as_posix(): file_frames(path, front_end).half().numpy()
-        for path in tqdm(files, desc="prepare noise", unit="file")
+        for path in with_progress(files, "prepare noise", unit="file")
     }
     atomic_write_bytes(target, save(frames))
 

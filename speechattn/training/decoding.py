@@ -16,7 +16,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
 from speechattn.decoder.decoder import decode
@@ -30,6 +29,7 @@ from speechattn.encoder.encoder import PhoneClassifier, log_posteriors
 from speechattn.evaluation.metrics import phone_errors, phones_right
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.phones import PhoneSet
+from speechattn.progress import with_progress
 from speechattn.segments import FrameSegment
 from speechattn.training.config_sections import READING_TUNED, TUNED, DecodingConfig
 
@@ -97,7 +97,7 @@ def tune_decoder(
         return sum(rates) / len(rates)
 
     rows = []
-    for options in tqdm(decoder_grid(candidates), desc="tune decoder", unit="setting"):
+    for options in with_progress(decoder_grid(candidates), "tune decoder", unit="setting"):
         tried = {name: getattr(options, name) for name in TUNED}
         rows.append({**tried, "per": per(options)})
     rows.sort(key=lambda row: row["per"])  # stable: of equals, the first that was tried

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
+from speechattn.progress import Progress
 from speechattn.training.batches import (
     Batch,
     LabelledSet,
@@ -146,14 +146,14 @@ class Trainer:
         if self.checkpoint.exists():
             self.load()
         clock = time.monotonic()
-        with tqdm(desc="train", total=settings.steps, initial=self.step, unit="step") as bar:
+        with Progress("train", settings.steps, unit="step", done=self.step) as progress:
             while self.step < settings.steps:
                 self.losses.append(self.update())
-                bar.update()
-                bar.set_postfix(loss=f"{self.losses[-1]:.3f}", refresh=False)
+                progress.note(f"loss {self.losses[-1]:.3f}")
+                progress.update()
                 done = self.step == settings.steps
                 if done or self.step % settings.evaluate_every == 0:
-                    bar.write(self._add_row())
+                    progress.write(self._add_row())
                 if done or self.step % settings.checkpoint_every == 0:
                     now = time.monotonic()
                     self.seconds, clock = self.seconds + now - clock, now

@@ -84,7 +84,7 @@ def transcribe_files(
         output_dir: folder for ``transcripts.jsonl``.
         outputs: files that are written for each recording; TextGrids if None.
         channel: which channel to take, from 0; None for the mean of all.
-        progress: show a progress bar on standard error if that is a terminal.
+        progress: show progress on standard error.
 
     Raises:
         SpeechattnError: if ``transcripts.jsonl`` cannot be written.
@@ -114,7 +114,7 @@ def run_batch(
         record: what the run is made with, for ``run.json``.
         resume: leave out recordings that have been done.
         fail_fast: stop at the first failure; then there is no ``transcripts.jsonl``.
-        progress: show a progress bar on standard error if that is a terminal.
+        progress: show progress on standard error.
 
     Raises:
         UsageError: if another run is at work in the folder, or the one to be resumed was made with

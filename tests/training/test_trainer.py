@@ -386,12 +386,12 @@ def test_nothing_is_saved_that_is_not_finite(sets, tmp_path, which):
 def test_an_error_closes_the_bar(sets, tmp_path, monkeypatch):
     closed = []
 
-    class Bar(trainer_module.tqdm):
+    class Shown(trainer_module.Progress):
         def close(self):
-            closed.append(self.n)
+            closed.append(self.done)
             super().close()
 
-    monkeypatch.setattr(trainer_module, "tqdm", Bar)
+    monkeypatch.setattr(trainer_module, "Progress", Shown)
     run = trainer(sets, tmp_path / "c")
     monkeypatch.setattr(run, "evaluate", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

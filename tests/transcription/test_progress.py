@@ -19,15 +19,15 @@ def jobs(tmp_path) -> list[Recording]:
 def test_it_moves_within_a_recording(jobs, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with ProgressBar(jobs, shown=True) as bar:
-        assert bar._bar.total == 900 + 100 + 1
+        assert bar._progress.total == 900 + 100 + 1
         bar.within(0, 0.5)
-        assert bar._bar.n == 450
+        assert bar._progress.done == 450
         bar.done(1, 3600.0)
         bar.within(0, 0.25)  # told late, or by a second attempt: the bar does not go back
-        assert bar._bar.n == 550
+        assert bar._progress.done == 550
         bar.done(0, 7200.0)
         bar.done(2, None)
-        assert bar._bar.n == 1001 and not bar._parts
+        assert bar._progress.done == 1001 and not bar._parts
     said = capsys.readouterr().err
     assert "0/3 files, 0:00:00 of audio" in said and "3/3 files, 3:00:00 of audio" in said
     assert "100%" in said

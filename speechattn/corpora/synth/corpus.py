@@ -143,7 +143,7 @@ def synthesize_corpus(
         dev_utterances: the same of the dev split; 0 for no such split.
         test_utterances: the same of the test split; 0 for no such split.
         seed: 0 or more.
-        progress: show a progress bar on standard error.
+        progress: show progress on standard error.
 
     Returns:
         The folder.

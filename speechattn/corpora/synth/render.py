@@ -30,12 +30,12 @@ import numpy as np
 import soundfile
 import soxr
 from scipy.linalg.blas import dtbsv
-from tqdm import tqdm
 
 from speechattn import errors
 from speechattn.corpora.synth.espeak import espeak
 from speechattn.corpora.synth.espeak_phones import PhonemeTable, PhoneSpan, phone_spans
 from speechattn.errors import CorpusError, SpeechattnError
+from speechattn.progress import with_progress
 from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, seconds_to_frame
 
 PITCH_RANGE = (30, 70)  # on espeak's scale; range over utterances
@@ -165,7 +165,7 @@ def make_utterances(
     Args:
         folder: folder of the corpus.
         jobs: utterances to make; other jobs, or another order, change the samples of each.
-        progress: show a progress bar on standard error.
+        progress: show progress on standard error.
 
     Returns:
         The utterances by id, and the version of espeak-ng.
@@ -178,7 +178,9 @@ def make_utterances(
     with contextlib.ExitStack() as stack:
         lanes = [stack.enter_context(_lane(folder, jobs[i::LANES])) for i in range(LANES)]
         version, *_ = [_answer(lane)["version"] for lane in lanes]
-        for turn, job in enumerate(tqdm(jobs, unit="utterance", disable=not progress)):
+        for turn, job in enumerate(
+            with_progress(jobs, "synthesise", unit="utterance", shown=progress)
+        ):
             answer = _answer(lanes[turn % LANES])
             phones = tuple((phone, first, end) for phone, first, end in answer["phones"])
             made[job.id] = Made(job.id, answer["path"], answer["frames"], phones)

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon, packaged_file
 from speechattn.errors import ConfigError
 from speechattn.phones import PhoneSet
+from speechattn.progress import Progress
 from speechattn.text import one_line
 
 BEGIN, END = "<s>", "</s>"  # of sentences, among the words
@@ -244,8 +244,8 @@ def english_sentences(
     random = np.random.default_rng(seed)
     trigram = english_trigram()
     sentences = _Sentences(trigram, [*map(str.lower, lexicon.words), END], random)
-    with tqdm(desc="English sentences", total=words, unit="word") as bar:
-        while bar.n < words:
+    with Progress("English sentences", words, unit="word") as progress:
+        while progress.done < words:
             sentence = [trigram.words[index] for index in sentences.draw()]
             labels = [phones.silence_index]
             for word in sentence:
@@ -254,7 +254,7 @@ def english_sentences(
                     labels.append(phones.silence_index)
             if labels[-1] != phones.silence_index:
                 labels.append(phones.silence_index)
-            bar.update(len(sentence))
+            progress.update(len(sentence))
             yield sentence, labels
 
 

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from speechattn.corpora.corpus import Corpus, Utterance
 from speechattn.corpora.spans import utterance_blocks
@@ -35,6 +34,7 @@ from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import PhoneSet
+from speechattn.progress import with_progress
 from speechattn.segments import frame_to_seconds, segments_from_frames
 from speechattn.text import one_line
 
@@ -67,7 +67,7 @@ def realign(
     problems: list[str] = []
     notes = list(corpus.notes)
     strings = {} if sentences else _machine_strings(corpus, notes.append)
-    for utterance in tqdm(corpus.utterances, desc=f"realign {corpus.name}", unit="file"):
+    for utterance in with_progress(corpus.utterances, f"realign {corpus.name}", unit="file"):
         try:
             log_posteriors = np.concatenate(list(model.log_posteriors(utterance_blocks(utterance))))
             if sentences:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from speechattn.alignment.network import Pronunciations, TextAligner, TextAlignment, rule_counts
 from speechattn.alignment.reductions import Reductions
@@ -32,6 +31,7 @@ from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.inference.recognizer import Recognizer
 from speechattn.process import num_usable_cores
+from speechattn.progress import Progress
 from speechattn.segments import FrameSegment, frame_to_seconds, segments_from_frames
 from speechattn.text import one_line
 from speechattn.training.realignment.realign import LOWEST_SCORE
@@ -127,7 +127,7 @@ class TextRealigner:
         kept: list[Utterance] = []
         problems: list[str] = []
         utterances = corpus.utterances
-        progress = tqdm(total=len(utterances), desc=f"realign {corpus.name}", unit="file")
+        progress = Progress(f"realign {corpus.name}", len(utterances), unit="file")
         for utterance, heard in zip(utterances, self._hear(utterances)):
             progress.update()
             found: TextAlignment | Exception
