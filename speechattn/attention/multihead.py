@@ -29,6 +29,7 @@ from speechattn.attention.positions import (
     sinusoids,
 )
 from speechattn.attention.sparse_masks import mask_from_config
+from speechattn.attention.weights import window_weights
 from speechattn.checks import as_int, check_choice, check_finite, check_lengths
 
 
@@ -184,6 +185,26 @@ class MultiHeadAttention(nn.Module):
         """
         q, k, v = self._project(x, self.mask, lengths=lengths)
         return self._attend(q, k, v, self.mask, concatenated=lengths)
+
+    def window_weights(self, x: Tensor, first: int = 0) -> tuple[Tensor, int]:
+        """Compute the weights of one sequence, for pictures; the mask must be a window.
+
+        Args:
+            x: shape (1, positions, width).
+            first: number of the first position.
+
+        Returns:
+            As :func:`speechattn.attention.weights.window_weights`.
+
+        Raises:
+            ValueError: if the mask is no window, or a window is too wide to be shown.
+        """
+        if not isinstance(self.mask, WindowMask):
+            raise ValueError(f"mask: {self.mask}; only the weights in a WindowMask can be shown")
+        q, k, _ = self._project(x, self.mask, first)
+        return window_weights(
+            q[0], k[0], self.mask, weights=self.weights, score_vector=self.energy, bias=self.bias
+        )
 
     def _checked(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the input without padding after checking it, if that is left to this layer."""
