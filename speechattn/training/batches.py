@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from speechattn.audio.features import FrontEndConfig
 from speechattn.corpora.prepared import PreparedUtterance
 from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.config import EncoderConfig
 from speechattn.training.augmentation import Augmenter
 from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.speaker_balance import turns_in_epoch
@@ -30,7 +31,8 @@ from speechattn.training.speaker_balance import turns_in_epoch
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
 POOL_BATCHES = 40  # utterances of so many batches are sorted by length together
-EQUAL_SIDES_SHARE = 0.5  # share of drawn windows with both sides alike
+OWN_WINDOW_SHARE = 0.5  # share of training windows that are the encoder's own
+EQUAL_SIDES_SHARE = 0.5  # share of the others with both sides alike
 
 
 class LabelledSet(Protocol):
@@ -330,10 +332,11 @@ def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.nda
     return np.flatnonzero(keep)
 
 
-def draw_window(config: AnyEncoderConfig, seed: int, number: int) -> tuple[int, int]:
-    """Draw an attention window to train with; its sides are spread evenly in their logarithm.
+def draw_window(config: AnyEncoderConfig, seed: int, number: int) -> tuple:
+    """Draw an attention window to train with.
 
-    Half of the windows have both sides alike, the others draw each side.
+    Half of the windows are the encoder's own, which most will use. Of the others, half have both
+    sides alike. Sides are spread evenly in their logarithm.
 
     Args:
         config: encoder with ``any_window``.
@@ -341,18 +344,20 @@ def draw_window(config: AnyEncoderConfig, seed: int, number: int) -> tuple[int, 
         number: number of the draw.
 
     Returns:
-        Frames (10 ms) to the left and to the right.
+        Frames (10 ms) to the left and to the right, or one such pair for each block.
     """
-    assert config.any_window is not None
+    assert isinstance(config, EncoderConfig) and config.any_window is not None
     random = np.random.default_rng((seed, 3, number))  # 1 and 2 are used in TrainingBatches
     least, most = (side // config.stack for side in config.any_window)
 
-    def side() -> int:
+    def side(least: int) -> int:
         drawn = math.exp(random.uniform(math.log(1 + least), math.log(2 + most))) - 1
         return min(most, int(drawn)) * config.stack
 
-    left = side()
-    return left, left if random.random() < EQUAL_SIDES_SHARE else side()
+    if random.random() < OWN_WINDOW_SHARE:
+        return config.window
+    left = side(max(1, least))
+    return left, left if random.random() < EQUAL_SIDES_SHARE else side(least)
 
 
 def delay_second_view(x: Tensor, delay: int, padding: float) -> Tensor:

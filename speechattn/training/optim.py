@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from concurrent.futures import Executor
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -50,12 +53,15 @@ class Optimizers:
     Args:
         model: model to train.
         settings: optimizer, learning rate, weight decay, and the precision of Muon's products.
+        threads: where Muon computes, a matrix at a time; None for the caller's thread.
 
     Attributes:
         parts: AdamW as ``optimizer`` and, where there is one, Muon as ``muon``.
     """
 
-    def __init__(self, model: Encoder, settings: TrainingConfig) -> None:
+    def __init__(
+        self, model: Encoder, settings: TrainingConfig, threads: Executor | None = None
+    ) -> None:
         rate, decay = settings.learning_rate, settings.weight_decay
         matrices = []
         if settings.optimizer == "muon":
@@ -65,7 +71,7 @@ class Optimizers:
         adamw = torch.optim.AdamW(rest, rate, (0.9, 0.98), weight_decay=decay, fused=True)
         self.parts: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}
         if matrices:
-            self.parts["muon"] = Muon(matrices, rate, decay, DTYPES[settings.precision])
+            self.parts["muon"] = Muon(matrices, rate, decay, DTYPES[settings.precision], threads)
 
     def step(self, learning_rate: float) -> None:
         """Update all weights with their gradients."""
@@ -133,6 +139,9 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate.
         weight_decay: decoupled weight decay, as AdamW's.
         dtype: type of the products.
+        threads: where to compute, a matrix at a time. The products are small: on a processor, cores
+            that share one wait for each other longer than they compute. None for the caller's
+            thread.
     """
 
     def __init__(
@@ -141,21 +150,26 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         weight_decay: float,
         dtype: torch.dtype = torch.float32,
+        threads: Executor | None = None,
     ) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
-        self.dtype = dtype
+        self.dtype, self.threads = dtype, threads
 
-    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update the matrices that have a gradient."""
         for group in self.param_groups:
-            for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(matrix)
-                momentum = state["momentum_buffer"].lerp_(matrix.grad, 1 - MOMENTUM)
-                update = orthogonal(matrix.grad.lerp(momentum, MOMENTUM), self.dtype)
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * RMS * max(matrix.shape) ** 0.5)
+            matrices = [p for p in group["params"] if p.grad is not None]
+            every = self.threads.map if self.threads is not None else map
+            update = partial(self._update, lr=group["lr"], weight_decay=group["weight_decay"])
+            list(every(update, matrices))
+
+    @torch.no_grad()
+    def _update(self, matrix: Tensor, lr: float, weight_decay: float) -> None:
+        gradient = cast("Tensor", matrix.grad)
+        state = self.state[matrix]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        momentum = state["momentum_buffer"].lerp_(gradient, 1 - MOMENTUM)
+        update = orthogonal(gradient.lerp(momentum, MOMENTUM), self.dtype)
+        matrix.mul_(1 - lr * weight_decay)
+        matrix.add_(update, alpha=-lr * RMS * max(matrix.shape) ** 0.5)

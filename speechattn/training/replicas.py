@@ -8,8 +8,9 @@ shares the weights, and computes on one core. The gradients are added up.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -36,6 +37,9 @@ class Replicas:
         model: model that receives the gradients.
         settings: ``replicas``, label smoothing and precision.
         loss: loss of a model on a batch, added up over its labels; cross-entropy if None.
+
+    Attributes:
+        threads: threads of one core each, one for each copy; None if there is one copy.
     """
 
     def __init__(self, model: Encoder, settings: TrainingConfig, loss: Loss | None = None) -> None:
@@ -47,7 +51,7 @@ class Replicas:
             for layer in each.modules():
                 if isinstance(layer, SequenceDropout):
                     layer.generator = generator
-        self._threads = single_core_threads(len(self.models)) if len(self.models) > 1 else None
+        self.threads = single_core_threads(len(self.models)) if len(self.models) > 1 else None
 
     def backward(self, batch: Batch, seed: int, windows: Sequence[tuple] = ()) -> float:
         """Compute the gradients of the mean loss over a batch's labels.
@@ -71,16 +75,31 @@ class Replicas:
             for model, share in zip(self.models, shares)
             if share
         ]
-        if self._threads is None:
+        if self.threads is None:
             losses = [self._backward(*work[0])]
         else:
             cores = torch.get_num_threads()
-            losses = list(self._threads.map(lambda item: self._backward(*item), work))
+            losses = list(self.threads.map(lambda item: self._backward(*item), work))
             torch.set_num_threads(cores)  # for threads to come; these have their own number
         own, *others = map(_gradients, self.models[: len(work)])
         for other in others:
             torch._foreach_add_(own, other)
         return sum(losses)
+
+    @contextmanager
+    def one_core(self) -> Iterator[None]:
+        """Let the caller compute on one core, if there are copies.
+
+        Its operations are short. Cores that share one would wait for each other longer than they
+        compute, above all beside other programs.
+        """
+        cores = torch.get_num_threads()
+        if self.threads is not None:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(cores)
 
     def _backward(self, model: Encoder, parts: list, count: Tensor) -> float:
         model.train()

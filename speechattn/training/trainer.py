@@ -106,7 +106,7 @@ class Trainer:
         self.model = model.to(device)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.replicas = Replicas(self.model, config.training, self.make_loss(train))
-        self.optimizers = Optimizers(self.model, config.training)
+        self.optimizers = Optimizers(self.model, config.training, self.replicas.threads)
         self._draft_thread = single_core_threads(1)
         self._draft: tuple[int, Future[UnmaskedBatch]] | None = None
         self.step = 0
@@ -176,11 +176,17 @@ class Trainer:
 
     def update(self) -> float:
         """Update the weights once and return the loss."""
-        settings = self.config.training
         batch = self._next_batch().to(self.device)
         loss = self.replicas.backward(batch, self.config.seed + self.step, self._windows())
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
+        with self.replicas.one_core():
+            self._apply_gradients()
+        return loss
+
+    def _apply_gradients(self) -> None:
+        """Update the weights and their running mean with the gradients."""
+        settings = self.config.training
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
         share = schedule(self.step, settings.steps, settings.warmup_steps)
         self.optimizers.step(settings.learning_rate * share)
@@ -190,9 +196,8 @@ class Trainer:
         decay = min(settings.average_decay, self.step / (self.step + 10))
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
-        return loss
 
-    def _windows(self) -> list[tuple[int, int]]:
+    def _windows(self) -> list[tuple]:
         """Draw windows for the parts of this update's batch; none if the encoder has its own."""
         encoder, settings = self.config.encoder, self.config.training
         if not encoder.any_window:
