@@ -1,9 +1,13 @@
-"""Text for people: one-line messages that any terminal can show, and tables in Markdown."""
+"""Text for people: one-line messages that any terminal can show, numbers, tables, JSON."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def one_line(text: str | os.PathLike) -> str:
@@ -21,3 +25,52 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: ``1 file``, ``2 files``, ``12,000 files``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def length_of_time(seconds: float) -> str:
+    """Return a duration in the unit that suits it: ``0.8 s``, ``4.2 minutes``, ``1.52 h``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    if seconds < 3597:
+        return f"{seconds / 60:.1f} minutes"
+    return f"{seconds / 3600:,.2f} h"
+
+
+def figure(value: float, digits: int = 2) -> str:
+    """Return a number with this many significant digits, or all before its point, never ``1e+02``.
+
+    Args:
+        value: any number.
+        digits: 1 or more.
+    """
+    if not math.isfinite(value):
+        return str(value)
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # after rounding
+    return f"{value:.{max(0, digits - 1 - exponent)}f}"
+
+
+def json_line(value: Any, indent: int | None = None) -> str:
+    r"""Return JSON in which letters of all alphabets are themselves, and which is valid UTF-8.
+
+    Bytes of a file name that are not UTF-8 are written as ``\udc80`` to ``\udcff``
+    (``os.fsencode`` gives the name back), and what some programs take for the end of a line as an
+    escape.
+
+    Args:
+        value: of numbers, texts, lists and dictionaries.
+        indent: spaces for each level; None for one line.
+
+    Raises:
+        ValueError: for a number that is NaN or infinite.
+    """
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    return _NOT_IN_A_LINE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+# Control characters that JSON may hold, Unicode's ends of lines, and halves of characters.
+_NOT_IN_A_LINE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")

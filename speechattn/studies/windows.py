@@ -18,7 +18,7 @@ from speechattn.bench.process import machine_facts
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.inference.describe import costs
-from speechattn.process import num_usable_cores
+from speechattn.machine import num_usable_cores
 from speechattn.studies.windows_costs import (
     HOUR_FRAMES,
     LENGTHS,

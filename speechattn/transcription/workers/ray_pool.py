@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from speechattn.errors import SpeechattnError
-from speechattn.process import environment, num_usable_cores
+from speechattn.machine import num_usable_cores
+from speechattn.process import environment
 from speechattn.transcription.workers.pool import ATTEMPTS, Report
 from speechattn.transcription.workers.ray_cluster import (
     Shared,
