@@ -8,6 +8,10 @@ PRECISIONS = ("fp32", "bf16", "int8")
 MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
 DEVICES = ("auto", "cpu", "cuda")
 
+READINGS = ("words", "phones", "none")  # what the decoder knows beside what it hears
+FORMS = ("heard", "dictionary")  # of the phones of words
+ALL_CHANNELS = "all"  # each channel of a recording by itself, instead of one or their mean
+
 DEFAULT_MODEL = "english"  # of those that come with the package
 STREAMING_MODEL = "english_streaming"  # needs hardly any look-ahead
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -71,6 +71,7 @@ class AudioFile:
 
     Args:
         path: of the file, or an open binary file; it is read from its position, which is put back.
+            A :class:`~speechattn.audio.source.LocalSource` stays for its owner to close.
         channel: which channel, from 0; None for the mean of all.
         on_samples: called with ``info`` and the samples of all channels as they are decoded, at
             their own rate, float32, shape (samples, channels); it must not keep the array.
@@ -81,17 +82,19 @@ class AudioFile:
 
     def __init__(
         self,
-        path: AudioSource,
+        path: AudioSource | LocalSource,
         *,
         channel: int | None = None,
         on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
     ) -> None:
-        self._source = LocalSource(path)
+        self._owned = not isinstance(path, LocalSource)
+        self._source = path if isinstance(path, LocalSource) else LocalSource(path)
         self._name = self._source.name
         try:
             self._sound, self.info = self._open()
         except BaseException:
-            self._source.close()
+            if self._owned:
+                self._source.close()
             raise
         self._channel = channel
         self._on_samples = on_samples
@@ -115,7 +118,8 @@ class AudioFile:
     def close(self) -> None:
         """Close the file; an open file that was given stays open."""
         self._sound.close()
-        self._source.close()
+        if self._owned:
+            self._source.close()
 
     def blocks(self, seconds: float = BLOCK_SECONDS) -> Iterator[np.ndarray]:
         """Read the recording from the beginning, in blocks.
@@ -179,15 +183,8 @@ def array_blocks(
         AudioError: if shape, type, rate or channel are invalid, there are fewer than 5 ms, or
             (from the iterator) a sample is NaN, infinite or beyond any level.
     """
-    array = as_channels(samples, integers=True)
+    array = _checked_channels(samples)
     channels, frames = array.shape
-    if channels > frames > 0:
-        raise AudioError(
-            f"array: shape {array.shape} has more channels than samples; "
-            "transpose it to (channels, samples)"
-        )
-    if array.size == 0:
-        raise AudioError(f"array: shape {array.shape} holds no samples; leave it out")
     sample_rate = _whole_rate(sample_rate)
     check_length(frames, sample_rate, "array")
     check_channel(channel, channels, "array")
@@ -201,11 +198,35 @@ def array_blocks(
     return mono_blocks(chunks, sample_rate, channel, seconds, "array")
 
 
+def _checked_channels(samples: ArrayLike | torch.Tensor) -> np.ndarray:
+    array = as_channels(samples, integers=True)
+    if array.shape[0] > array.shape[1] > 0:
+        raise AudioError(
+            f"array: shape {array.shape} has more channels than samples; "
+            "transpose it to (channels, samples)"
+        )
+    if array.size == 0:
+        raise AudioError(f"array: shape {array.shape} holds no samples; leave it out")
+    return array
+
+
 def _whole_rate(sample_rate: float) -> int:
     number = isinstance(sample_rate, (int, float, np.number)) and not isinstance(sample_rate, bool)
     if not number or not np.isfinite(sample_rate) or sample_rate % 1:
         raise AudioError(f"array: sample rate {sample_rate!r} is no whole number of Hz; name it")
     return int(sample_rate)
+
+
+def num_channels(audio: AudioSource | LocalSource | ArrayLike | torch.Tensor) -> int:
+    """Return the channels of a sound file, or of samples of shape (n,) or (channels, n).
+
+    Raises:
+        AudioError: as :class:`AudioFile` or :func:`array_blocks`.
+    """
+    if isinstance(audio, LocalSource) or is_audio_source(audio):
+        with AudioFile(cast("AudioSource | LocalSource", audio)) as file:
+            return file.info.channels
+    return _checked_channels(cast(ArrayLike, audio)).shape[0]
 
 
 def as_channels(samples: ArrayLike | torch.Tensor, integers: bool) -> np.ndarray:

@@ -73,6 +73,9 @@ class LocalSource:
                 MISSING,
             )
 
+    def __str__(self) -> str:
+        return self.name
+
     def _copy(self, file: Any) -> None:
         named: Any = getattr(file, "name", None)
         given = os.fsdecode(named) if is_path(named) else ""

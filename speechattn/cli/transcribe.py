@@ -6,25 +6,39 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechattn.cli.arguments import add_model_settings, int_argument
 from speechattn.cli.messages import report
 from speechattn.errors import UsageError
 from speechattn.inference.model_files import find_model, model_digest
 from speechattn.inference.transcription import TranscribeOptions
-from speechattn.options import DEFAULT_MODEL, MOST_THREADS, PRECISIONS
+from speechattn.options import (
+    ALL_CHANNELS,
+    DEFAULT_MODEL,
+    FORMS,
+    MOST_THREADS,
+    PRECISIONS,
+    READINGS,
+)
 from speechattn.phones import LABELS
 from speechattn.transcription.batch import WORKERS_ON_CUDA, choose_pool, run_batch, write_errors
-from speechattn.transcription.formats.registry import POSTERIORS, WRITERS
+from speechattn.transcription.formats.registry import (
+    NEED_WORDS,
+    POSTERIORS,
+    WORDS_CTM,
+    WRITERS,
+    check_channels,
+)
 from speechattn.transcription.inputs import Recording, collect, left_out_message, parse_shard
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.remote import is_url
 from speechattn.transcription.run_record import LOCK, RunFiles, Summary
 from speechattn.transcription.transcriber import ModelSpec, TranscriberSpec
 from speechattn.transcription.workers.pool import Pool
-from speechattn.transcription.workers.ray_cluster import shared_by
-from speechattn.transcription.workers.ray_pool import RayPool
+
+if TYPE_CHECKING:
+    from speechattn.transcription.workers.ray_pool import RayPool
 
 OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
 MOST_WORKERS = 1024
@@ -45,14 +59,16 @@ def parse_formats(text: str) -> list[str]:
     return names
 
 
-def parse_channel(text: str) -> int:
-    """Parse a channel number, counted from 0."""
+def parse_channel(text: str) -> int | str:
+    """Parse a channel number, counted from 0, or ``all``."""
+    if text == ALL_CHANNELS:
+        return text
     try:
         channel = int(text)
     except ValueError:
         channel = -1
     if channel < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no channel; the first one is 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no channel; the first one is 0, or all")
     return channel
 
 
@@ -93,10 +109,12 @@ def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str])
         "--channel",
         type=parse_channel,
         metavar="N",
-        help="channel to take from recordings with several, counted from 0 (default: their mean)",
+        help="channel to take from recordings with several, counted from 0; all for each by "
+        "itself, as tiers of one file (default: their mean)",
     )
     add_model_settings(transcribe)
     _add_contents(transcribe)
+    _add_words(transcribe)
     _add_work(transcribe, devices)
     _add_run(transcribe)
 
@@ -129,6 +147,24 @@ def _add_contents(transcribe: argparse.ArgumentParser) -> None:
         choices=tuple(POSTERIORS),
         help="write the probability of every phone in every 10 ms as well: npz with the arrays "
         "posteriors, labels and frame_shift, or a Kaldi archive",
+    )
+
+
+def _add_words(transcribe: argparse.ArgumentParser) -> None:
+    """Add the options about words."""
+    transcribe.add_argument(
+        "--words",
+        action="store_true",
+        help="write the words as well, as tier, list or captions; formats with one sequence of "
+        f"labels write them to a file of their own, such as *{WORDS_CTM.suffix}. Implied by "
+        f"{' and '.join(NEED_WORDS)}. What is none of the model's words is <unk>",
+    )
+    transcribe.add_argument(
+        "--forms",
+        choices=FORMS,
+        default=FORMS[0],
+        help="phones of words: heard, as they were said, or dictionary, as a dictionary lists "
+        "them (default: heard)",
     )
 
 
@@ -202,13 +238,19 @@ def _add_run(transcribe: argparse.ArgumentParser) -> None:
 
 def run_transcribe(arguments: argparse.Namespace) -> int:
     """Run ``transcribe``; return the exit status."""
-    outputs = OutputOptions(tuple(parse_formats(arguments.format)), arguments.posteriors)
+    formats = tuple(parse_formats(arguments.format))
+    words = arguments.words or any(name in NEED_WORDS for name in formats)
+    outputs = OutputOptions(formats, arguments.posteriors, words)
     options = TranscribeOptions(
         channel=arguments.channel,
         posteriors=False,  # in memory: files of them are written block by block
         labels=arguments.phones,
         alternatives=arguments.alternatives,
+        words=words,
+        forms=arguments.forms,
     )
+    if options.every_channel:
+        check_channels(outputs.formats)
     left_out: list[str] = []
     recordings = collect(arguments.inputs, arguments.output_dir, outputs.kinds, left_out)
     if arguments.shard:
@@ -226,6 +268,7 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         arguments.precision,
         arguments.window,
         arguments.lm_scale,
+        arguments.reading,
     )
     spec = TranscriberSpec(model_spec, outputs, options)
     try:
@@ -266,6 +309,9 @@ def _record(
             "precision": arguments.precision,
             **({"window": list(arguments.window)} if arguments.window else {}),
             **({} if arguments.lm_scale is None else {"lm_scale": arguments.lm_scale}),
+            **({} if arguments.reading == READINGS[0] else {"reading": arguments.reading}),
+            **({"words": True} if options.words else {}),
+            **({} if options.forms == FORMS[0] else {"forms": options.forms}),
         },
         "inputs": [str(item) for item in arguments.inputs],
         "shard": str(arguments.shard) if arguments.shard else None,
@@ -314,6 +360,9 @@ def ray_pool_from(
         recordings: to transcribe.
         digest: of the model.
     """
+    from speechattn.transcription.workers.ray_cluster import shared_by
+    from speechattn.transcription.workers.ray_pool import RayPool
+
     device = "cpu" if spec.model.device == "auto" else spec.model.device  # alike for all workers
     shared = shared_by(
         [item for item in arguments.inputs if not is_url(item)],

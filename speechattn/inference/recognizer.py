@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 
 from speechattn.audio.features import FrontEnd
-from speechattn.audio.load import AudioFile, array_blocks
-from speechattn.audio.quality import QualityMonitor
-from speechattn.audio.sndfile import AudioInfo
-from speechattn.audio.source import AudioSource, is_audio_source
+from speechattn.audio.source import LocalSource
+from speechattn.decoder.words import names_of_words
 from speechattn.encoder.encoder import log_posteriors
 from speechattn.encoder.precision import fastest_precision, with_packed_linears
 from speechattn.encoder.varlen import can_concatenate, forward_varlen
-from speechattn.errors import UsageError
+from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.collector import SegmentCollector
 from speechattn.inference.describe import model_summary
 from speechattn.inference.host import check_numba, use_one_thread_after_fork
 from speechattn.inference.model_files import find_model
+from speechattn.inference.reading import (
+    Audio,
+    OnPosteriors,
+    OnSamples,
+    PassMonitor,
+    open_recording,
+    transcribe_each,
+)
 from speechattn.inference.streaming import PosteriorStream, RecognizerStream, look_ahead_ms
 from speechattn.inference.transcription import (
     Prepared,
     TranscribeOptions,
     Transcription,
-    low_confidence,
 )
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import PhoneSet
-from speechattn.segments import SAMPLE_RATE, segments_from_frames
-
-BLOCK_SECONDS = 20.0  # of audio that are encoded at a time
+from speechattn.segments import SAMPLE_RATE
 
 
 class Recognizer:
@@ -72,18 +76,30 @@ class Recognizer:
         """The phones that the model distinguishes."""
         return self.checkpoint.phones
 
+    @overload
     def transcribe(
+        self, audio: Audio, *, channel: int | None = None, **options: Any
+    ) -> Transcription: ...
+
+    @overload
+    def transcribe(
+        self, audio: Audio, *, channel: Literal["all"], **options: Any
+    ) -> list[Transcription]: ...
+
+    def transcribe(  # type: ignore[misc]  # its other options are named here only
         self,
-        audio: AudioSource | np.ndarray | torch.Tensor,
+        audio: Audio,
         *,
         sample_rate: int | None = None,
-        channel: int | None = None,
+        channel: int | Literal["all"] | None = None,
         posteriors: bool = True,
         labels: str = "arpabet",
         alternatives: int = 0,
-        on_posteriors: Callable[[np.ndarray], None] | None = None,
-        on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
-    ) -> Transcription:
+        words: bool = False,
+        forms: str = "heard",
+        on_posteriors: OnPosteriors | None = None,
+        on_samples: OnSamples | None = None,
+    ) -> Transcription | list[Transcription]:
         """Recognise the phones of a recording.
 
         Audio goes through in blocks, so a file of any length needs little more memory than a short
@@ -92,42 +108,47 @@ class Recognizer:
         Args:
             audio: a path or an open binary file, or samples of shape (n,) or (channels, n).
             sample_rate: Hz; needed with samples, refused with a file.
-            channel: counted from 0; None mixes all of them.
+            channel: counted from 0; None mixes all of them; ``"all"`` transcribes each by itself.
             posteriors: whether to return the frame posteriors as well.
             labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
             alternatives: how many other phones to give with each, the most probable first, with
                 their mean probabilities over its frames. These are the encoder's own, while the
                 confidence of a phone is calibrated.
+            words: whether to give the words as well; the phones stay the same.
+            forms: ``"heard"`` for the phones as they were said, ``"dictionary"`` for those that
+                the dictionary lists for each word, within the times of the word.
             on_posteriors: called with the posteriors of every block as it comes, float32, shape
-                (frames, phones), for callers that cannot keep all of them in memory.
+                (frames, phones), for callers that cannot keep all of them in memory. Of several
+                channels, those of the first come first.
             on_samples: as for :class:`~speechattn.audio.load.AudioFile`.
+
+        Returns:
+            The transcription; with ``channel="all"`` a list of them, one for each channel.
 
         Raises:
             AudioError: if the audio cannot be read or trusted.
-            UsageError: if ``sample_rate`` is missing, or given with a file; if ``labels`` or
-                ``alternatives`` are out of range.
-            ConfigError: if the model has no IPA for its phones.
+            UsageError: if ``sample_rate`` is missing, or given with a file; if ``channel``,
+                ``labels`` or ``alternatives`` are out of range.
+            ConfigError: if the model has no IPA for its phones, or its decoder knows no words.
         """
-        options = TranscribeOptions(channel, posteriors, labels, alternatives)
-        monitor = QualityMonitor(channel)
-
-        def on_chunk(info: AudioInfo, samples: np.ndarray) -> None:
-            monitor.add(info, samples)
-            if on_samples is not None:
-                on_samples(info, samples)
-
-        prepared = self.prepare(audio, options, sample_rate=sample_rate, on_samples=on_chunk)
-        found = self.finish(prepared, self.encode_short(prepared), on_posteriors)
-        warnings = monitor.warnings() + low_confidence(found, self.phones.silence)
-        return replace(found, warnings=tuple(warnings))
+        options = TranscribeOptions(channel, posteriors, labels, alternatives, words, forms)
+        found = transcribe_each(
+            self,
+            audio,
+            options,
+            PassMonitor(on_samples=on_samples),
+            sample_rate=sample_rate,
+            on_posteriors=on_posteriors,
+        )
+        return found if options.every_channel else found[0]
 
     def prepare(
         self,
-        audio: AudioSource | np.ndarray | torch.Tensor,
+        audio: Audio | LocalSource,
         options: TranscribeOptions,
         *,
         sample_rate: int | None = None,
-        on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
+        on_samples: OnSamples | None = None,
     ) -> Prepared:
         """Read and frame a recording; the first of the three steps of :meth:`transcribe`.
 
@@ -141,32 +162,26 @@ class Recognizer:
         Raises:
             AudioError: if the audio cannot be read or trusted, as far as it has been read.
             UsageError: if ``sample_rate`` is missing, or given with a file.
-            ConfigError: if the model has no IPA for its phones.
+            ConfigError: if the model has no IPA for its phones, or its decoder knows no words.
         """
+        self.check(options)
         names = self.phones.labels(options.labels)
-        if not is_audio_source(audio):
-            if sample_rate is None:
-                raise UsageError("sample_rate: missing; samples need their rate in Hz")
-            samples, on, channel = cast(np.ndarray, audio), on_samples, options.channel
-            blocks = array_blocks(
-                samples, sample_rate, seconds=BLOCK_SECONDS, channel=channel, on_samples=on
-            )
-            sample_rate = int(sample_rate)  # array_blocks has checked that it is a whole number
-            duration = np.shape(samples)[-1] / sample_rate
-            return self._framed(Prepared(options, names, duration, sample_rate, None, blocks))
-        if sample_rate is not None:
-            raise UsageError(
-                f"sample_rate: {sample_rate} given with the file {audio!s}; a file says its own"
-            )
-        source = cast(AudioSource, audio)
-        file = AudioFile(source, channel=options.channel, on_samples=on_samples)
-        blocks, info = file.blocks(BLOCK_SECONDS), file.info
-        prepared = Prepared(options, names, info.duration, info.sample_rate, None, blocks, file)
+        prepared = open_recording(audio, options, names, sample_rate, on_samples)
         try:
             return self._framed(prepared)
         except BaseException:
             prepared.close()
             raise
+
+    def check(self, options: TranscribeOptions) -> None:
+        """Check that the model can do what is asked.
+
+        Raises:
+            ConfigError: if it has no IPA for its phones, or its decoder knows no words.
+        """
+        self.phones.labels(options.labels)
+        if options.needs_words:
+            names_of_words(self.checkpoint.phone_model, self.checkpoint.decoding)
 
     def _framed(self, prepared: Prepared) -> Prepared:
         """Read the first two blocks, and compute the frames of a recording that has only one."""
@@ -186,7 +201,7 @@ class Recognizer:
         self,
         prepared: Prepared,
         log_posteriors: np.ndarray | None,
-        on_posteriors: Callable[[np.ndarray], None] | None = None,
+        on_posteriors: OnPosteriors | None = None,
     ) -> Transcription:
         """Decode a recording; the last of the three steps of :meth:`transcribe`.
 
@@ -204,29 +219,22 @@ class Recognizer:
         collected: list[np.ndarray] = []
         receivers = [collected.append] if options.posteriors else []
         receivers += [on_posteriors] if on_posteriors else []
-
-        def on_block(block: np.ndarray) -> None:
-            for receive in receivers:
-                receive(block)
-
         collector = SegmentCollector(
             self.checkpoint,
             alternatives=options.alternatives,
-            on_posteriors=on_block if receivers else None,
+            on_posteriors=receivers,
+            words=options.needs_words,
         )
         try:
             if log_posteriors is not None:
                 collector.push(log_posteriors)
             else:
-                for piece in self.log_posteriors(prepared.blocks):
-                    collector.push(piece)
+                with contextlib.closing(self.log_posteriors(prepared.blocks)) as pieces:
+                    for piece in pieces:
+                        collector.push(piece)
         finally:
             prepared.close()
-        names, duration = prepared.names, prepared.duration
-        phones = segments_from_frames(collector.finish(), names, duration)
-        frames = np.concatenate(collected) if options.posteriors else None
-        rate, channel = prepared.sample_rate, options.channel
-        return Transcription(phones, duration, rate, names, frames, channel=channel)
+        return collector.transcription(prepared, collected if options.posteriors else None)
 
     def stream(
         self,
@@ -234,6 +242,7 @@ class Recognizer:
         sample_rate: int = SAMPLE_RATE,
         channel: int | None = None,
         labels: str = "arpabet",
+        words: bool = False,
     ) -> RecognizerStream:
         """Recognise a recording while it is being made.
 
@@ -245,22 +254,31 @@ class Recognizer:
             sample_rate: Hz, of the samples that will be pushed.
             channel: counted from 0; None mixes all of them.
             labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
+            words: whether to give the words as well, each once it is decided.
 
         Raises:
             AudioError: if the sample rate is invalid.
+            UsageError: if ``channel`` is every channel.
             ConfigError: if a window of the encoder has no limit to the right, so that it needs the
-                whole recording; if the model has no IPA for its phones.
+                whole recording; if the model has no IPA for its phones, or its decoder knows no
+                words.
         """
+        channel = TranscribeOptions(channel).one_channel
         model = self._ready, self._front_end, self.device
-        return RecognizerStream(*model, sample_rate=sample_rate, channel=channel, labels=labels)
+        return RecognizerStream(
+            *model, sample_rate=sample_rate, channel=channel, labels=labels, words=words
+        )
 
     @property
     def look_ahead_ms(self) -> float | None:
         """Audio after the end of a frame that its posteriors depend on; None for no limit."""
         return look_ahead_ms(self.checkpoint.classifier.config)
 
-    def log_posteriors(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    def log_posteriors(self, blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
         """Compute the log probability of every phone and frame, block by block.
+
+        Where there are several cores, threads read and encode while the caller uses what there is.
+        Close the generator before the file that the blocks come from.
 
         Args:
             blocks: 16 kHz mono samples, float32, shape (n,) each.
@@ -269,14 +287,7 @@ class Recognizer:
             Shape (frames, phones), float32. The first block has fewer frames than its samples, by
             the look-ahead of the encoder, and the last one has more.
         """
-        stream = PosteriorStream(self._ready, self._front_end, self.device)
-        previous: np.ndarray | None = None
-        for block in blocks:
-            if previous is not None:
-                yield stream.push(previous)
-            previous = block
-        if previous is not None:
-            yield stream.push(previous, last=True)
+        return PosteriorStream(self._ready, self._front_end, self.device).run(blocks)
 
     def encode(self, recordings: Sequence[torch.Tensor]) -> list[np.ndarray]:
         """Compute the log posteriors of whole recordings; the second step of :meth:`transcribe`.
@@ -314,6 +325,7 @@ def load_model(
     precision: str = "fp32",
     window: tuple[int, int] | None = None,
     lm_scale: float | None = None,
+    reading: str = "words",
 ) -> Recognizer:
     """Load a model.
 
@@ -329,11 +341,13 @@ def load_model(
         lm_scale: weight of the model's phone n-grams and words against the acoustic scores, from 0
             on; 0 leaves them out. None for the value chosen in training
             (``decoding.bigram_scale``).
+        reading: what the decoder reads into the acoustic scores: ``"words"`` of the language,
+            ``"phones"`` for the n-grams of phones alone, ``"none"`` for nothing.
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
         ConfigError: if the device or the precision is not available, the model was not trained for
-            such a window, or the scale is out of range.
+            such a window, or the scale or the reading is out of range.
     """
     check_numba()
     use_one_thread_after_fork()
@@ -342,7 +356,10 @@ def load_model(
     if window is not None:
         checkpoint.classifier.config.check_window(window)
         checkpoint.classifier.set_window(window)
+    decoding = checkpoint.decoding.for_reading(reading)
     if lm_scale is not None:
-        decoding = checkpoint.decoding.with_lm_scale(lm_scale)
-        checkpoint = replace(checkpoint, decoding=decoding)
+        if reading == "none" and lm_scale:
+            raise ConfigError(f"lm_scale: {lm_scale}, but reading 'none' has nothing to weigh")
+        decoding = decoding.with_lm_scale(lm_scale)
+    checkpoint = replace(checkpoint, decoding=decoding)
     return Recognizer(checkpoint, picked, precision)

@@ -5,12 +5,15 @@ Nothing here needs PyTorch, so that the command line can make the options before
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from speechattn.errors import UsageError
+from speechattn.options import ALL_CHANNELS, FORMS
 from speechattn.phones import LABELS
 
 if TYPE_CHECKING:
@@ -29,23 +32,56 @@ class TranscribeOptions:
     """How recordings are transcribed; the same for all recordings of a run.
 
     Attributes:
-        channel: counted from 0; None mixes all of them.
+        channel: counted from 0; None mixes all of them; ``"all"`` transcribes each by itself.
         posteriors: whether the frame posteriors are returned as well.
         labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
         alternatives: how many other phones are given with each, the most probable first.
+        words: whether the words are given as well.
+        forms: ``"heard"`` for the phones of words as they were said, ``"dictionary"`` for those
+            that the dictionary lists for each word.
 
     Raises:
-        UsageError: if ``labels`` or ``alternatives`` are out of range.
+        UsageError: if ``channel``, ``labels``, ``alternatives`` or ``forms`` are out of range.
     """
 
-    channel: int | None = None
+    channel: int | str | None = None
     posteriors: bool = True
     labels: str = "arpabet"
     alternatives: int = 0
+    words: bool = False
+    forms: str = FORMS[0]
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether the words must be found, be they given or not."""
+        return self.words or self.forms == "dictionary"
+
+    @property
+    def every_channel(self) -> bool:
+        """Whether each channel is transcribed by itself."""
+        return self.channel == ALL_CHANNELS
+
+    @property
+    def one_channel(self) -> int | None:
+        """The channel that is read, from 0; None for the mean of all.
+
+        Raises:
+            UsageError: if it is every channel, where only one can be read.
+        """
+        if isinstance(self.channel, str):
+            raise UsageError(f"channel: {self.channel!r}; choose one here, counted from 0")
+        return self.channel
 
     def __post_init__(self) -> None:
+        if isinstance(self.channel, str) and self.channel != ALL_CHANNELS:
+            raise UsageError(
+                f"channel: {self.channel!r} is none; give a number from 0, {ALL_CHANNELS!r}, or "
+                "None for the mean of all"
+            )
         if self.labels not in LABELS:
             raise UsageError(f"labels: {self.labels!r} is unknown; choose from {', '.join(LABELS)}")
+        if self.forms not in FORMS:
+            raise UsageError(f"forms: {self.forms!r} is unknown; choose from {', '.join(FORMS)}")
         number = self.alternatives
         if not isinstance(number, numbers.Integral) or isinstance(number, bool) or number < 0:
             raise UsageError(f"alternatives: {number!r} is no number of phones; give 0 or more")
@@ -99,9 +135,10 @@ class Transcription:
         labels: phone of each column of ``posteriors``.
         posteriors: probability of every phone in every 10 ms frame, float32, shape
             (frames, phones); None if they were not requested.
-        words: what was said, where the text is known, without the silence between them; None
-            where it is not.
-        confidence: mean posterior of the words' phones, between 0 and 1; None without words.
+        words: what was said, without the silence between them, where it was asked for or the text
+            is known; else None. Phones that are none of the words that the decoder knows are the
+            word ``<unk>``. Its confidence is the mean of its phones'.
+        confidence: mean confidence of the words' phones, between 0 and 1; None without words.
         warnings: what is unusual about the recording, each a line that begins with a key; those of
             :mod:`speechattn.audio.quality` and of :func:`low_confidence`.
         channel: that was transcribed, from 0; None for the mean of all.
@@ -116,6 +153,16 @@ class Transcription:
     confidence: float | None = None
     warnings: tuple[str, ...] = ()
     channel: int | None = None
+
+    def phones_of(self, word: Segment) -> list[Segment]:
+        """Return the phones of one of the words, silence within it left out.
+
+        Args:
+            word: one of ``words``.
+        """
+        first = bisect.bisect_left(self.phones, word.start, key=lambda phone: phone.start)
+        within = itertools.takewhile(lambda p: p.start < word.end, self.phones[first:])
+        return list(within)
 
 
 def low_confidence(transcription: Transcription, silence: str) -> list[str]:
@@ -133,3 +180,22 @@ def low_confidence(transcription: Transcription, silence: str) -> list[str]:
     if mean >= LOW_CONFIDENCE:
         return []
     return [f"low confidence: {mean:.2f} on average; is this clear speech in the model's language?"]
+
+
+def by_channel(warnings: Sequence[Sequence[str]]) -> list[str]:
+    """Return the warnings about channels that were transcribed one by one, without repetition.
+
+    Args:
+        warnings: those of each channel.
+
+    Returns:
+        First those of all channels, then those of some, which name the channel after their key.
+    """
+    of_all = [line for line in warnings[0] if all(line in lines for lines in warnings)]
+    found = list(of_all)
+    for channel, lines in enumerate(warnings):
+        for line in lines:
+            if line not in of_all:
+                key, _, text = line.partition(": ")
+                found.append(f"{key}: channel {channel}: {text}")
+    return found

@@ -29,12 +29,13 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from speechattn.errors import SpeechattnError, cannot_write
 from speechattn.files import atomic_path, atomic_write_text
 from speechattn.inference.transcription import TranscribeOptions
-from speechattn.process import environment, may_have_cuda, num_usable_cores
+from speechattn.machine import num_usable_cores
+from speechattn.process import environment, may_have_cuda
 from speechattn.transcription.inputs import Recording
 from speechattn.transcription.journal import (
     Journal,
@@ -72,7 +73,7 @@ def transcribe_files(
     output_dir: str | Path,
     *,
     outputs: OutputOptions | None = None,
-    channel: int | None = None,
+    channel: int | Literal["all"] | None = None,
     progress: bool = False,
 ) -> Summary:
     """Transcribe recordings in this process, one after the other, from the first to the last.
@@ -83,7 +84,8 @@ def transcribe_files(
         recognizer: transcribes them.
         output_dir: folder for ``transcripts.jsonl``.
         outputs: files that are written for each recording; TextGrids if None.
-        channel: which channel to take, from 0; None for the mean of all.
+        channel: which channel to take, from 0; None for the mean of all; ``"all"`` for each by
+            itself.
         progress: show progress on standard error.
 
     Raises:

@@ -8,16 +8,16 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from speechattn.errors import CRASH, kind_of
-from speechattn.inference.transcription import TranscribeOptions
+from speechattn.inference.transcription import TranscribeOptions, by_channel
 from speechattn.options import DEFAULT_MODEL
 from speechattn.process import environment
 from speechattn.transcription.inputs import find_recordings, left_out_message
 from speechattn.transcription.journal import death_message, error_message
 from speechattn.transcription.remote import Remote
-from speechattn.transcription.transcriber import ModelSpec, transcribe_with_warnings
+from speechattn.transcription.transcriber import ModelSpec, transcribe_only
 from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
@@ -33,7 +33,8 @@ class FolderResult:
     Attributes:
         path: of the recording; behind a URL, an object that stands for it.
         file: its path below the folder, parts separated by ``/``.
-        transcription: None if it failed.
+        transcription: None if it failed, and with ``channel="all"``.
+        channels: with ``channel="all"``, the transcription of each channel.
         error: one line that says why it failed, or None.
         kind: kind of failure, one of :mod:`speechattn.errors`, or None.
         warnings: what is unusual about it; see :mod:`speechattn.audio.quality`.
@@ -45,6 +46,7 @@ class FolderResult:
     error: str | None = None
     kind: str | None = None
     warnings: tuple[str, ...] = ()
+    channels: tuple[Transcription, ...] = ()
 
 
 def transcribe_folder(
@@ -54,13 +56,16 @@ def transcribe_folder(
     device: str = "auto",
     workers: int = 1,
     threads: int = 1,
-    channel: int | None = None,
+    channel: int | Literal["all"] | None = None,
     posteriors: bool = False,
     labels: str = "arpabet",
     alternatives: int = 0,
     precision: str = "fp32",
     window: tuple[int, int] | None = None,
     lm_scale: float | None = None,
+    reading: str = "words",
+    words: bool = False,
+    forms: str = "heard",
 ) -> Iterator[FolderResult]:
     """Transcribe all recordings of a folder; a failing one does not stop the others.
 
@@ -75,23 +80,27 @@ def transcribe_folder(
         workers: number of processes; with 1 it is this one. The results are the same.
         threads: number that each process computes with on a CPU; 0 leaves it to PyTorch. The last
             digits of the results may depend on it. With one worker it is set for this process.
-        channel: which channel to take, from 0; None for the mean of all.
+        channel: which channel to take, from 0; None for the mean of all; ``"all"`` for each by
+            itself.
         posteriors: whether to return the frame posteriors as well.
         labels: ``"arpabet"`` or ``"ipa"``.
         alternatives: how many other phones to give with each.
         precision: as for :func:`speechattn.load_model`.
         window: as for :func:`speechattn.load_model`.
         lm_scale: as for :func:`speechattn.load_model`.
+        reading: as for :func:`speechattn.load_model`.
+        words: whether to give the words as well.
+        forms: ``"heard"`` or ``"dictionary"``, as for :meth:`speechattn.Recognizer.transcribe`.
 
     Yields:
         A result for each recording, in sorted order.
 
     Raises:
-        UsageError: if an input is missing or holds no audio, or ``labels`` or ``alternatives``
-            are out of range.
+        UsageError: if an input is missing or holds no audio, or ``channel``, ``labels`` or
+            ``alternatives`` are out of range.
         SpeechattnError: if there is no such model, or no worker can start.
     """
-    options = TranscribeOptions(channel, posteriors, labels, alternatives)
+    options = TranscribeOptions(channel, posteriors, labels, alternatives, words, forms)
     single = isinstance(inputs, (str, bytes, os.PathLike))
     items = cast("Sequence[str | Path]", [inputs] if single else inputs)
     listed = [os.fsdecode(each) for each in items]
@@ -99,7 +108,8 @@ def transcribe_folder(
     recordings = list(find_recordings(listed, left_out))
     if left_out:
         warnings.warn(left_out_message(left_out), stacklevel=2)
-    spec = FolderSpec(ModelSpec(str(model), device, threads, precision, window, lm_scale), options)
+    chosen = ModelSpec(str(model), device, threads, precision, window, lm_scale, reading)
+    spec = FolderSpec(chosen, options)
     workers = min(workers, len(recordings))
     pool: InProcessPool | ProcessPool = InProcessPool(spec)
     if workers > 1:
@@ -135,7 +145,7 @@ class FolderSpec:
     def __call__(self) -> tuple[Callable, dict[str, Any]]:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
         recognizer, facts = self.model.load()
-        recognizer.phones.labels(self.options.labels)  # refuse a model without them now
+        recognizer.check(self.options)  # refuse now what the model cannot do
         return functools.partial(_transcribe, recognizer, self.options), facts
 
 
@@ -147,7 +157,10 @@ def _transcribe(
 ) -> FolderResult:
     path, file = recording
     try:
-        transcription, lines = transcribe_with_warnings(recognizer, path, options, report)
+        found = transcribe_only(recognizer, path, options, report)
     except Exception as error:
         return FolderResult(path, file, None, error_message(path, error), kind_of(error))
-    return FolderResult(path, file, transcription, warnings=tuple(lines))
+    warnings = tuple(by_channel([one.warnings for one in found]))
+    if options.every_channel:
+        return FolderResult(path, file, None, warnings=warnings, channels=tuple(found))
+    return FolderResult(path, file, found[0], warnings=warnings)

@@ -17,15 +17,16 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from speechattn.errors import CRASH, LASTING, WAYS_OUT, SpeechattnError
 from speechattn.files import temporary_path
+from speechattn.inference.transcription import by_channel
 from speechattn.text import one_line
-from speechattn.transcription.formats.tables import phone_records
+from speechattn.transcription.formats.tables import phone_records, word_records
 from speechattn.transcription.inputs import Recording, input_state
 from speechattn.transcription.remote import Remote
 from speechattn.transcription.workers.worker import WorkerDied
@@ -143,6 +144,7 @@ def _whole_line(data: bytes) -> dict[str, Any] | None:
         )
         and isinstance(record, dict)
         and all(isinstance(record.get(key, ...), kind) for key, kind in _RECORD.items())
+        and isinstance(record.get("phones", record.get("channels")), list)
         and (record["status"] == "ok") == (outputs is not None) == (record["duration"] is not None)
     )
     return line if valid else None
@@ -160,7 +162,6 @@ _RECORD: dict[str, type | tuple[type, ...]] = {  # keys of a record and the type
     "error": (str, type(None)),
     "kind": (str, type(None)),
     "warnings": list,
-    "phones": list,
 }
 
 
@@ -221,19 +222,36 @@ def output_state(path: Path) -> tuple[int, int]:
 
 
 def success_record(
-    recording: Recording, transcription: Transcription, warnings: list[str]
+    recording: Recording, found: Transcription | Sequence[Transcription]
 ) -> dict[str, Any]:
-    """Return the line of ``transcripts.jsonl`` of a recording that was transcribed."""
-    return {
+    """Return the line of ``transcripts.jsonl`` of a recording that was transcribed.
+
+    Args:
+        recording: that was transcribed.
+        found: its transcription, or that of each channel; then ``channels`` stands instead of
+            ``phones``.
+    """
+    channels = found if isinstance(found, Sequence) else [found]
+    first = channels[0]
+    record: dict[str, Any] = {
         "file": recording.file,
-        "duration": float(transcription.duration),
-        "sample_rate": int(transcription.sample_rate),
+        "duration": float(first.duration),
+        "sample_rate": int(first.sample_rate),
         "status": "ok",
         "error": None,
         "kind": None,
-        "warnings": warnings,
-        "phones": phone_records(transcription),
+        "warnings": by_channel([one.warnings for one in channels]),
     }
+    if isinstance(found, Sequence):
+        parts = [{"channel": one.channel, **_contents(one)} for one in found]
+        return {**record, "channels": parts}
+    return {**record, **_contents(found)}
+
+
+def _contents(found: Transcription) -> dict[str, Any]:
+    """The words, where there are some to be given, and the phones of one channel."""
+    words = {} if found.words is None else {"words": word_records(found)}
+    return {**words, "phones": phone_records(found)}
 
 
 def failure_line(

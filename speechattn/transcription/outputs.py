@@ -5,7 +5,7 @@ A file is written whole or not at all, and none of a recording's before all of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from speechattn.errors import SpeechattnError, UsageError, cannot_write
 from speechattn.files import atomic_write_bytes
-from speechattn.transcription.formats.registry import POSTERIORS, WRITERS, output_suffixes
+from speechattn.transcription.formats.registry import (
+    NEED_WORDS,
+    POSTERIORS,
+    WORD_FILES,
+    output_suffixes,
+    word_kind,
+    writer_of,
+)
 from speechattn.transcription.formats.tables import ctm_field, utterance_name
 
 if TYPE_CHECKING:
@@ -31,24 +38,35 @@ class OutputOptions:
         formats: keys of :data:`speechattn.transcription.formats.registry.WRITERS`.
         posteriors: a key of :data:`speechattn.transcription.formats.registry.POSTERIORS`; None for
             no file of posteriors.
+        words: whether the words are written as well.
 
     Raises:
-        UsageError: if a format is unknown, none is named, or two would be written to one file.
+        UsageError: if a format is unknown, none is named, or two would be written to one file; or
+            if one needs words and there are none.
     """
 
     formats: tuple[str, ...] = ("textgrid",)
     posteriors: str | None = None
+    words: bool = False
 
     def __post_init__(self) -> None:
         output_suffixes(self.formats)
+        output_suffixes(self._texts)
+        if lacking := [name for name in self.formats if name in NEED_WORDS and not self.words]:
+            raise UsageError(f"format {lacking[0]}: holds words; ask for them as well")
         if self.posteriors is not None and self.posteriors not in POSTERIORS:
             known = ", ".join(POSTERIORS)
             raise UsageError(f"posteriors: unknown kind {self.posteriors!r}; choose from {known}")
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of files of a recording: the formats, and the kind of posteriors."""
-        return (*self.formats, *([self.posteriors] if self.posteriors else []))
+        """Kinds of files of a recording: the formats, files of words, the kind of posteriors."""
+        return (*self._texts, *([self.posteriors] if self.posteriors else []))
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        words = [word_kind(name) for name in self.formats if self.words and name in WORD_FILES]
+        return (*self.formats, *words)
 
 
 class RecordingOutputs:
@@ -87,8 +105,10 @@ class RecordingOutputs:
         for kind, file in self._posteriors.items():
             self._try(kind, file.add, posteriors)
 
-    def write(self, transcription: Transcription) -> None:
+    def write(self, transcription: Transcription | Sequence[Transcription]) -> None:
         """Write all files; all texts are made before the first is written.
+
+        Several transcriptions are those of the channels, in their order, as are the posteriors.
 
         The disk is not waited for: that takes longer than to transcribe a short recording. The
         journal of a run tells which files a power failure took.
@@ -98,13 +118,18 @@ class RecordingOutputs:
             ValueError: if the transcription cannot be written as it is.
         """
         texts = {  # as bytes, which for IPA take half the memory
-            kind: WRITERS[kind].render(transcription, self._file, self._silence).encode()
+            kind: writer.render(transcription, self._file, self._silence).encode()
             for kind in self._paths
-            if kind in WRITERS
+            if (writer := writer_of(kind)) is not None
         }
         utterance = ctm_field(utterance_name(self._file))
+        if isinstance(transcription, Sequence):
+            labels = transcription[0].labels
+            channels: int | None = len(transcription)
+        else:
+            labels, channels = transcription.labels, None
         for kind, file in self._posteriors.items():
-            self._try(kind, file.write, transcription.labels, utterance)
+            self._try(kind, file.write, labels, utterance, channels)
         for kind, text in texts.items():
             self._try(kind, atomic_write_bytes, self._paths[kind], text, flush=False)
 

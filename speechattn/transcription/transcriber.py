@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from speechattn.errors import CHANGED, AudioError, kind_of
-from speechattn.inference.transcription import TranscribeOptions, low_confidence
-from speechattn.process import environment
+from speechattn.inference.transcription import TranscribeOptions
+from speechattn.inference.warmup import compiled
+from speechattn.process import environment, import_torch
 from speechattn.text import one_line
 from speechattn.transcription.inputs import Recording, input_state, size_of
 from speechattn.transcription.journal import (
@@ -56,6 +58,7 @@ class ModelSpec:
         precision: as for :func:`speechattn.load_model`.
         window: as for :func:`speechattn.load_model`.
         lm_scale: as for :func:`speechattn.load_model`.
+        reading: as for :func:`speechattn.load_model`.
     """
 
     name: str
@@ -64,6 +67,7 @@ class ModelSpec:
     precision: str = "fp32"
     window: tuple[int, int] | None = None
     lm_scale: float | None = None
+    reading: str = "words"
 
     def load(self) -> tuple[Recognizer, dict[str, Any]]:
         """Load the model into this process and set its number of threads.
@@ -73,19 +77,22 @@ class ModelSpec:
         """
         if "numpy" not in sys.modules:  # NumPy reads the variables when it is imported
             os.environ.update(environment(self.threads))
-        if self.threads:
-            import torch
+        with compiled():
+            import_torch()
+            if self.threads:
+                import torch
 
-            torch.set_num_threads(self.threads)
-        from speechattn.inference.recognizer import load_model
+                torch.set_num_threads(self.threads)
+            from speechattn.inference.recognizer import load_model
 
-        recognizer = load_model(
-            self.name,
-            device=self.device,
-            precision=self.precision,
-            window=self.window,
-            lm_scale=self.lm_scale,
-        )
+            recognizer = load_model(
+                self.name,
+                device=self.device,
+                precision=self.precision,
+                window=self.window,
+                lm_scale=self.lm_scale,
+                reading=self.reading,
+            )
         return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
 
 
@@ -106,7 +113,7 @@ class TranscriberSpec:
     def __call__(self) -> tuple[Transcriber, dict[str, Any]]:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
         recognizer, facts = self.model.load()
-        recognizer.phones.labels(self.options.labels)  # refuse a model without them now
+        recognizer.check(self.options)  # refuse now what the model cannot do
         return Transcriber(recognizer, self.outputs, self.options), facts
 
 
@@ -144,15 +151,12 @@ class Transcriber:
             :mod:`~speechattn.transcription.journal`.
         """
         tasks = [_Task(self, one, report, index) for index, one in enumerate(recordings)]
-        waiting: list[tuple[_Task, Prepared]] = []
-        frames: list[torch.Tensor] = []
         for task in tasks:
-            prepared = task.prepare()
-            if prepared is not None and prepared.frames is not None:
-                waiting.append((task, prepared))
-                frames.append(prepared.frames)
-        for (task, prepared), posteriors in zip(waiting, self._encode(frames)):
-            task.finish(prepared, posteriors)
+            task.prepare()
+        encoded = iter(self._encode([frames for task in tasks for frames in task.frames]))
+        for task in tasks:
+            if task.frames:
+                task.finish(list(itertools.islice(encoded, len(task.frames))))
         return [task.line for task in tasks]
 
     def _encode(self, frames: list[torch.Tensor]) -> Sequence[np.ndarray | Exception]:
@@ -182,6 +186,8 @@ class _Task:
 
     Attributes:
         line: of the journal, once the recording is finished.
+        frames: of a short recording that waits for the encoder: of each channel that is transcribed
+            by itself, shape (frames, dimension of the front end).
     """
 
     def __init__(
@@ -194,55 +200,60 @@ class _Task:
         self._transcriber, self._recording = transcriber, recording
         self._state: tuple[int, int] | None = None
         self._report = functools.partial(report, index)
+        self._waiting: list[Prepared] = []
         self.line: dict[str, Any] = {}
+        self.frames: list[torch.Tensor] = []
 
-    def prepare(self) -> Prepared | None:
-        """Read a short recording and return it; transcribe a long one.
+    def prepare(self) -> None:
+        """Read a short recording, which then waits for the encoder; transcribe a long one."""
+        from speechattn.inference.reading import PassMonitor, prepare_each
 
-        Returns:
-            The recording, if it waits for the encoder.
-        """
-        from speechattn.audio.quality import QualityMonitor
-
-        recording, options = self._recording, self._transcriber.options
+        recording, transcriber = self._recording, self._transcriber
         discard_temporaries(recording)
         self._state = input_state(recording.path)
-        self._monitor = QualityMonitor(options.channel, self._report)
+        self._monitor = PassMonitor(self._report)
         with self._failing(), local_file(recording.path) as path:
-            prepared = self._transcriber.recognizer.prepare(
-                path, options, on_samples=self._monitor.add
-            )
-            if prepared.is_short:
-                return prepared
-            self._write(prepared, None)
-        return None
+            passes = prepare_each(transcriber.recognizer, path, transcriber.options, self._monitor)
+            first = next(passes)
+            each = itertools.chain([first], passes)
+            if first.frames is None:
+                self._write((prepared, None) for prepared in each)
+                return
+            waiting = list(each)
+            self.frames = [one.frames for one in waiting if one.frames is not None]
+            self._waiting = waiting
 
-    def finish(self, prepared: Prepared, posteriors: np.ndarray | Exception) -> None:
+    def finish(self, posteriors: Sequence[np.ndarray | Exception]) -> None:
         """Write the files of a short recording.
 
         Args:
-            prepared: from :meth:`prepare`.
-            posteriors: log posteriors, shape (frames, phones), or the error of the encoder.
+            posteriors: for each of ``frames`` the log posteriors, shape (frames, phones), or the
+                error of the encoder.
         """
         with self._failing():
-            if isinstance(posteriors, Exception):
-                raise posteriors
-            self._write(prepared, posteriors)
+            for one in posteriors:
+                if isinstance(one, Exception):
+                    raise one
+            self._write(zip(self._waiting, cast("Sequence[np.ndarray]", posteriors)))
 
-    def _write(self, prepared: Prepared, posteriors: np.ndarray | None) -> None:
+    def _write(self, passes: Iterable[tuple[Prepared, np.ndarray | None]]) -> None:
+        """Decode the passes over a recording and write its files."""
         recording, recognizer = self._recording, self._transcriber.recognizer
         silence = recognizer.phones.silence
+        every = self._transcriber.options.every_channel
         with RecordingOutputs(recording.outputs, recording.file, silence) as outputs:
-            transcription = recognizer.finish(prepared, posteriors, outputs.on_posteriors)
+            found = []
+            for number, (prepared, posteriors) in enumerate(passes):
+                one = recognizer.finish(prepared, posteriors, outputs.on_posteriors)
+                found.append(self._monitor.warned(one, silence, number))
             if input_state(recording.path) != self._state:
                 raise AudioError(f"{recording.path}: {NO_LONGER_THE_SAME}", CHANGED)
-            outputs.write(transcription)
-        warnings = self._monitor.warnings() + low_confidence(transcription, silence)
+            outputs.write(found if every else found[0])
         self.line = {
             "file": recording.file,
             "input": self._state,
             "outputs": {kind: output_state(path) for kind, path in recording.outputs.items()},
-            "record": success_record(recording, transcription, warnings),
+            "record": success_record(recording, found if every else found[0]),
         }
 
     @contextlib.contextmanager
@@ -255,12 +266,12 @@ class _Task:
             self.line = failure_line(self._recording, message, kind_of(error), self._state)
 
 
-def transcribe_with_warnings(
+def transcribe_only(
     recognizer: Recognizer,
     path: Path | Remote,
     options: TranscribeOptions,
     report: Callable[[float], None],
-) -> tuple[Transcription, list[str]]:
+) -> list[Transcription]:
     """Transcribe a recording without writing anything.
 
     Args:
@@ -270,20 +281,16 @@ def transcribe_with_warnings(
         report: called with the share that has been read, from 0 to 1.
 
     Returns:
-        The transcription, and the warnings about the recording.
+        The transcription, or that of each channel.
 
     Raises:
         AudioError: if the recording is no regular file, or cannot be read or trusted.
         OSError: if it does not exist.
     """
-    from speechattn.audio.quality import QualityMonitor
+    from speechattn.inference.reading import PassMonitor, transcribe_each
 
-    monitor = QualityMonitor(options.channel, report)
     with local_file(path) as local:
-        prepared = recognizer.prepare(local, options, on_samples=monitor.add)
-        transcription = recognizer.finish(prepared, recognizer.encode_short(prepared))
-    warnings = monitor.warnings() + low_confidence(transcription, recognizer.phones.silence)
-    return replace(transcription, warnings=tuple(warnings)), warnings
+        return transcribe_each(recognizer, local, options, PassMonitor(report))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import tracemalloc
 import weakref
 from unittest import mock
@@ -22,7 +23,7 @@ from speechattn.cli.main import main
 from speechattn.decoder.decoder import Decoder, decode
 from speechattn.errors import AudioError, ConfigError, ModelError, UsageError
 from speechattn.inference import collector as collector_module
-from speechattn.inference import recognizer as module
+from speechattn.inference import reading as module
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.recognizer import Recognizer
 from speechattn.inference.transcription import Prepared, TranscribeOptions
@@ -312,6 +313,23 @@ def test_log_posteriors_follow_the_blocks(recognizer):
         given += len(piece)
         assert 50 * i - ahead - 5 <= given <= 50 * i
     assert list(recognizer.log_posteriors(iter([]))) == []
+
+
+def test_stages_side_by_side_give_the_same_bytes(recognizer, monkeypatch):
+    samples = speech(3.0)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(
+            "speechattn.inference.streaming.num_usable_cores", lambda cores=cores: cores
+        )
+        blocks = array_blocks(samples, RATE, seconds=0.5)
+        found.append(np.concatenate(list(recognizer.log_posteriors(blocks))))
+    np.testing.assert_array_equal(*found)
+    before = threading.active_count()
+    samples[-1] = np.nan  # noticed when the blocks before it have gone on
+    with pytest.raises(AudioError, match="nan"):
+        recognizer.transcribe(np.tile(samples, 10), sample_rate=RATE)
+    assert threading.active_count() == before
 
 
 def test_describe_is_json_and_tells_the_look_ahead(recognizer):

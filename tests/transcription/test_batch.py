@@ -14,7 +14,7 @@ import pytest
 from support.recordings import make, needs_posix
 
 from speechattn.errors import AudioError, SpeechattnError
-from speechattn.inference.transcription import TranscribeOptions
+from speechattn.inference.transcription import TranscribeOptions, Transcription
 from speechattn.segments import Segment
 from speechattn.transcription import batch
 from speechattn.transcription.batch import choose_pool, transcribe_files
@@ -35,25 +35,23 @@ class FakeRecognizer:
     def prepare(self, audio: Path, options: TranscribeOptions, **_) -> SimpleNamespace:
         """As ``Recognizer.prepare`` of a long recording."""
         result = self.transcribe(audio, channel=options.channel)
-        return SimpleNamespace(is_short=False, result=result)
+        return SimpleNamespace(frames=None, result=result)
 
     def encode(self, recordings: list) -> list:
         """There are no short ones."""
         return recordings
 
-    def finish(self, prepared: SimpleNamespace, *_) -> SimpleNamespace:
+    def finish(self, prepared: SimpleNamespace, *_) -> Transcription:
         """As ``Recognizer.finish``."""
         return prepared.result
 
-    def transcribe(self, audio: Path, *, channel=None, **_) -> SimpleNamespace:
+    def transcribe(self, audio: Path, *, channel=None, **_) -> Transcription:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
         self.asked.append((audio.name, channel))
         if audio.name in self.errors:
             raise self.errors[audio.name]
         phones = [Segment("SIL", 0.0, 0.25, 0.9), Segment("AA", 0.25, 1.0, 0.8)]
-        return SimpleNamespace(
-            phones=phones, duration=1.0, sample_rate=8000, words=None, channel=None
-        )
+        return Transcription(phones, duration=1.0, sample_rate=8000, labels=("SIL", "AA"))
 
 
 def read_list(folder: Path) -> list[dict]:
@@ -182,9 +180,7 @@ def test_a_failing_recording_does_not_stop_the_others(tmp_path, error, said, kin
 def test_a_transcription_that_does_not_cover_the_recording_is_an_error(tmp_path, phones):
     make(tmp_path, "a.wav")
     recognizer = FakeRecognizer()
-    result = SimpleNamespace(
-        phones=phones, duration=1.0, sample_rate=8000, words=None, channel=None
-    )
+    result = Transcription(phones, duration=1.0, sample_rate=8000, labels=("SIL", "AA"))
     recognizer.transcribe = lambda audio, **_: result
     jobs = collect([tmp_path], tmp_path / "out", ["json"])
     summary = transcribe_files(jobs, recognizer, tmp_path / "out")

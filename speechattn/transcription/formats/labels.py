@@ -10,7 +10,8 @@ HTK's label files accept no more than three fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from speechattn.segments import Segment, exact, plain, whole_edges
@@ -25,17 +26,24 @@ HTK_UNITS_PER_SECOND = 10_000_000  # of 100 ns
 _HTK_SPECIAL = "\"'\\"  # begin a quoted string, or an escape, anywhere in HTK's strings
 
 
-_Interval = tuple[str, str, str]  # start, end and quoted label
+Interval = tuple[str, str, str]  # start, end and quoted label
+Tier = tuple[str, list[Interval]]  # name and intervals
 
 
-def _tiers(transcription: Transcription, silence: str) -> Iterator[tuple[str, list[_Interval]]]:
+def tiers(transcription: Transcription, silence: str) -> Iterator[Tier]:
     """Yield the name and the intervals of every tier."""
+    for name, segments in plain_tiers(transcription):
+        yield name, [_interval(each, "" if name == WORDS else silence) for each in segments]
+
+
+def plain_tiers(transcription: Transcription) -> Iterator[tuple[str, list[Segment]]]:
+    """Yield the name and the segments of every tier; each covers the recording."""
     if transcription.words is not None:
-        yield WORDS, [_interval(segment) for segment in word_tier(transcription)]
-    yield TIER, [_interval(segment, silence) for segment in transcription.phones]
+        yield WORDS, word_tier(transcription)
+    yield TIER, transcription.phones
 
 
-def _interval(segment: Segment, silence: str = "") -> _Interval:
+def _interval(segment: Segment, silence: str = "") -> Interval:
     label = _quoted("" if segment.label == silence else segment.label)
     return plain(exact(segment.start)), plain(exact(segment.end)), label
 
@@ -61,8 +69,12 @@ def _quoted(text: str) -> str:
 
 def textgrid(transcription: Transcription, file: str, silence: str) -> str:
     """Write Praat's long text format: interval tiers from 0 to the duration."""
-    end = plain(exact(transcription.duration))
-    tiers = list(_tiers(transcription, silence))
+    return long_textgrid(list(tiers(transcription, silence)), transcription.duration)
+
+
+def long_textgrid(tiers: Sequence[Tier], duration: float) -> str:
+    """Write interval tiers from 0 to a duration in seconds; see :func:`textgrid`."""
+    end = plain(exact(duration))
     lines = [
         *_HEADER,
         "xmin = 0",
@@ -92,8 +104,12 @@ def textgrid(transcription: Transcription, file: str, silence: str) -> str:
 
 def textgrid_short(transcription: Transcription, file: str, silence: str) -> str:
     """Praat's short text format: the values of the long one without their names."""
-    end = plain(exact(transcription.duration))
-    tiers = list(_tiers(transcription, silence))
+    return short_textgrid(list(tiers(transcription, silence)), transcription.duration)
+
+
+def short_textgrid(tiers: Sequence[Tier], duration: float) -> str:
+    """Write interval tiers from 0 to a duration in seconds; see :func:`textgrid_short`."""
+    end = plain(exact(duration))
     lines = [*_HEADER, "0", end, "<exists>", str(len(tiers))]
     for name, intervals in tiers:
         lines += ['"IntervalTier"', _quoted(name), "0", end, str(len(intervals))]
@@ -107,18 +123,39 @@ def audacity(transcription: Transcription, file: str, silence: str) -> str:
 
     The format has no escapes: what is not printable in a label is written as Python's.
     """
+    return label_track(transcription.phones)
+
+
+def words_audacity(transcription: Transcription, file: str, silence: str) -> str:
+    """Write a label track of the words."""
+    return label_track(transcription.words or ())
+
+
+def label_track(segments: Iterable[Segment]) -> str:
+    """Write a label track of some segments; see :func:`audacity`."""
     return "".join(
         f"{plain(exact(segment.start))}\t{plain(exact(segment.end))}\t{one_line(segment.label)}\n"
-        for segment in transcription.phones
+        for segment in segments
     )
 
 
 def lab(transcription: Transcription, file: str, silence: str) -> str:
     """Write an HTK label file: start and end in units of 100 ns, label."""
-    edges = whole_edges(transcription.phones, HTK_UNITS_PER_SECOND)
+    return _htk_labels(transcription.phones)
+
+
+def words_lab(transcription: Transcription, file: str, silence: str) -> str:
+    """Write an HTK label file of the words, with the silence label between them."""
+    return _htk_labels(
+        replace(word, label=word.label or silence) for word in word_tier(transcription)
+    )
+
+
+def _htk_labels(segments: Iterable[Segment]) -> str:
+    segments = list(segments)
     return "".join(
         f"{start} {end} {htk_string(segment.label)}\n"
-        for (start, end), segment in zip(edges, transcription.phones)
+        for (start, end), segment in zip(whole_edges(segments, HTK_UNITS_PER_SECOND), segments)
     )
 
 

@@ -5,16 +5,20 @@ Both count in milliseconds; see :func:`speechattn.segments.whole_edges` for how 
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 from speechattn.segments import whole_edges
+from speechattn.text import xml_text as escape
+from speechattn.transcription.formats.labels import plain_tiers
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
+    from speechattn.segments import Segment
 
 MILLISECONDS = 1000  # a second
 DATE = "1970-01-01T00:00:00Z"  # EAF requires a date; a fixed one keeps the bytes the same
@@ -45,14 +49,33 @@ _EAF_TAIL = """\
 
 
 def eaf(transcription: Transcription, file: str, silence: str) -> str:
-    """Write an ELAN document (EAF 3.0) with one alignable tier, ``phones``, silence included.
+    """Write an ELAN document (EAF 3.0) with the alignable tier ``phones``, silence included.
 
-    The end of an annotation and the start of the next are two time slots of one value, as ELAN
-    writes them. The recording is named without its folder: ELAN finds it beside the document, or
-    asks for it.
+    Where the words are known, the tier ``words`` comes before it. The end of an annotation and the
+    start of the next are two time slots of one value, as ELAN writes them. The recording is named
+    without its folder: ELAN finds it beside the document, or asks for it.
+    """
+    return eaf_tiers(list(plain_tiers(transcription)), file)
+
+
+def eaf_tiers(tiers: Sequence[tuple[str, Sequence[Segment]]], file: str) -> str:
+    """Write an ELAN document of tiers, each of which covers the recording; see :func:`eaf`.
+
+    What has no label becomes no annotation.
+
+    Args:
+        tiers: name and segments of each.
+        file: relative path of the recording.
     """
     name = PurePosixPath(file)
-    edges = whole_edges(transcription.phones, MILLISECONDS)
+    labelled = [
+        (
+            tier,
+            [each for each in zip(whole_edges(segments, MILLISECONDS), segments) if each[1].label],
+        )
+        for tier, segments in tiers
+    ]
+    edges = [edge for _, parts in labelled for edge, _ in parts]
     head = _EAF_HEAD.format(
         date=DATE,
         media=escape(quote(name.name, errors="surrogateescape")),
@@ -63,15 +86,17 @@ def eaf(transcription: Transcription, file: str, silence: str) -> str:
         f'        <TIME_SLOT TIME_SLOT_ID="ts{number}" TIME_VALUE="{time}"/>\n'
         for number, time in enumerate((time for edge in edges for time in edge), 1)
     ]
-    annotations = [
-        _EAF_ANNOTATION.format(
-            number=i, first=2 * i - 1, second=2 * i, label=xml_text(segment.label)
-        )
-        for i, segment in enumerate(transcription.phones, 1)
-    ]
-    time_order = ["    <TIME_ORDER>\n", *slots, "    </TIME_ORDER>\n"]
-    tier = ['    <TIER LINGUISTIC_TYPE_REF="phone" TIER_ID="phones">\n', *annotations]
-    return "".join([head, *time_order, *tier, "    </TIER>\n", _EAF_TAIL])
+    parts = [head, "    <TIME_ORDER>\n", *slots, "    </TIME_ORDER>\n"]
+    numbers = itertools.count(1)
+    for tier, labels in labelled:
+        parts.append(f'    <TIER LINGUISTIC_TYPE_REF="phone" TIER_ID="{tier}">\n')
+        for (_, segment), i in zip(labels, numbers):
+            label = xml_text(segment.label)
+            parts.append(
+                _EAF_ANNOTATION.format(number=i, first=2 * i - 1, second=2 * i, label=label)
+            )
+        parts.append("    </TIER>\n")
+    return "".join([*parts, _EAF_TAIL])
 
 
 def xml_text(text: str) -> str:
@@ -80,7 +105,7 @@ def xml_text(text: str) -> str:
     Characters that XML 1.0 cannot hold in any form are written as Python escapes.
     """
     allowed = (c if _in_xml(c) else c.encode("unicode_escape").decode() for c in text)
-    return escape("".join(allowed), {"\r": "&#13;"})  # a bare one would be read as a line feed
+    return escape("".join(allowed)).replace("\r", "&#13;")  # a bare one reads as a line feed
 
 
 def _in_xml(character: str) -> bool:
@@ -91,23 +116,29 @@ def _in_xml(character: str) -> bool:
     )
 
 
-def vtt(transcription: Transcription, file: str, silence: str) -> str:
-    """Write WebVTT: one cue for each phone; during silence nothing is shown."""
-    cues = [
-        f"{_vtt_time(start)} --> {_vtt_time(end)}\n{vtt_text(segment.label)}\n"
-        for (start, end), segment in zip(
-            whole_edges(transcription.phones, MILLISECONDS), transcription.phones
-        )
-        if segment.label != silence
-    ]
-    return "\n".join(["WEBVTT\n", *cues])
+def vtt_cues(
+    transcription: Transcription, silence: str, voice: str = ""
+) -> Iterator[tuple[int, str]]:
+    """Yield the start of each cue, in milliseconds, and its text.
+
+    Args:
+        transcription: whose phones become cues.
+        silence: label that becomes none.
+        voice: tag before each label.
+    """
+    edges = whole_edges(transcription.phones, MILLISECONDS)
+    for (start, end), segment in zip(edges, transcription.phones):
+        if segment.label != silence:
+            times = f"{clock(start)} --> {clock(end)}"
+            yield start, f"{times}\n{voice}{vtt_text(segment.label)}\n"
 
 
-def _vtt_time(milliseconds: int) -> str:
+def clock(milliseconds: int, point: str = ".") -> str:
+    """Return a time as ``01:02:03.456``, perhaps with another sign than the point."""
     seconds, milliseconds = divmod(milliseconds, MILLISECONDS)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"
+    return f"{hours:02}:{minutes:02}:{seconds:02}{point}{milliseconds:03}"
 
 
 def vtt_text(text: str) -> str:

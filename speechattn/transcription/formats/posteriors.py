@@ -63,22 +63,27 @@ class PosteriorFile:
         self._shape = (self._shape[0] + len(posteriors), posteriors.shape[1])
         self._rows.write(np.ascontiguousarray(posteriors, _ROW_TYPE).data)
 
-    def write(self, labels: Sequence[str], utterance: str) -> None:
+    def write(self, labels: Sequence[str], utterance: str, channels: int | None = None) -> None:
         """Write the file, whole or not at all.
 
         Args:
             labels: name of the phone of each column.
             utterance: name of the recording, without white space.
+            channels: whose frames were added, one channel after the other; None if it was one or
+                the mean of all.
 
         Raises:
             OSError: if it cannot be written.
-            ValueError: if there are no frames, or labels and columns are not the same number.
+            ValueError: if there are no frames, or labels and columns are not the same number, or
+                the channels do not have the same number of frames.
         """
         if self._rows is None or self._shape[1] != len(labels):
             raise ValueError(f"posteriors of shape {self._shape} for {len(labels)} phones")
+        if self._shape[0] % (channels or 1):
+            raise ValueError(f"posteriors of shape {self._shape} for {channels} channels")
         self._rows.seek(0)
         with atomic_path(self._path, flush=False) as temporary, temporary.open("wb") as file:
-            self._write_kind(file, self._rows, self._shape, labels, utterance)
+            self._write_kind(file, self._rows, self._shape, labels, utterance, channels)
 
 
 def _npz(
@@ -87,9 +92,11 @@ def _npz(
     shape: tuple[int, int],
     labels: Sequence[str],
     utterance: str,
+    channels: int | None,
 ) -> None:
     """Write ``posteriors``, ``labels`` and ``frame_shift`` (seconds) as ``numpy.savez`` does."""
-    header = {"descr": _ROW_TYPE.str, "fortran_order": False, "shape": shape}
+    full = shape if channels is None else (channels, shape[0] // channels, shape[1])
+    header = {"descr": _ROW_TYPE.str, "fortran_order": False, "shape": full}
     size = shape[0] * shape[1] * _ROW_TYPE.itemsize
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         with _member(archive, "posteriors", size) as member:
@@ -113,10 +120,35 @@ def _ark(
     shape: tuple[int, int],
     labels: Sequence[str],
     utterance: str,
+    channels: int | None,
 ) -> None:
-    """Write one float matrix under the name of the utterance, in Kaldi's binary form."""
-    file.write(utterance.encode() + b" \0BFM " + struct.pack("<bibi", 4, shape[0], 4, shape[1]))
-    shutil.copyfileobj(rows, file)
+    """Write a float matrix under the name of the utterance, in Kaldi's binary form.
+
+    Of several channels, each has a matrix; ``-1`` and so on, as in CTM, is added to the name.
+    """
+    frames = shape[0] // (channels or 1)
+    for channel in range(channels or 1):
+        name = utterance if channels is None else f"{utterance}-{channel + 1}"
+        file.write(name.encode() + b" \0BFM " + struct.pack("<bibi", 4, frames, 4, shape[1]))
+        shutil.copyfileobj(_Part(rows, frames * shape[1] * _ROW_TYPE.itemsize), file)
+
+
+class _Part:
+    """The next bytes of a file, as a file.
+
+    Args:
+        file: that they are read from.
+        left: their number.
+    """
+
+    def __init__(self, file: IO[bytes], left: int) -> None:
+        self._file, self._left = file, left
+
+    def read(self, size: int) -> bytes:
+        """Return at most ``size`` bytes; none at the end of the part."""
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 KINDS: dict[str, Callable] = {"npz": _npz, "ark": _ark}

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,19 @@ def phone_records(transcription: Transcription) -> list[dict[str, Any]]:
     A phone with alternatives also has a list of their labels and probabilities.
     """
     return [_record(segment) for segment in transcription.phones]
+
+
+def word_records(transcription: Transcription) -> list[dict[str, Any]]:
+    """Return the words as JSON values: those of phones, and the list of its phones' labels."""
+    return [
+        {**_record(word), "phones": [phone.label for phone in transcription.phones_of(word)]}
+        for word in transcription.words or ()
+    ]
+
+
+def confidence_of(transcription: Transcription) -> float:
+    """Return the confidence of a recording with words, 0 if there are none, rounded for JSON."""
+    return round(float(transcription.confidence or 0.0), PROBABILITY_DECIMALS)
 
 
 def _record(segment: Segment) -> dict[str, Any]:
@@ -110,9 +123,14 @@ def json_text(transcription: Transcription, file: str, silence: str) -> str:
         "sample_rate": int(transcription.sample_rate),
     }
     if transcription.words is not None:
-        confidence = float(transcription.confidence or 0.0)
-        values["confidence"] = round(confidence, PROBABILITY_DECIMALS)
-        values["words"] = [_record(word) for word in transcription.words]
+        values["confidence"] = confidence_of(transcription)
+    return _with_phones(values, transcription)
+
+
+def _with_phones(values: dict[str, Any], transcription: Transcription) -> str:
+    """Return a JSON object of values, the list of words where they are known, and the phones."""
+    if transcription.words is not None:
+        values = {**values, "words": word_records(transcription)}
     head = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}")
     # Phone by phone: with an indent, json makes a string of every token, and hours have many.
     phones = (json.dumps(_record(p), indent=1, allow_nan=False) for p in transcription.phones)
@@ -120,18 +138,45 @@ def json_text(transcription: Transcription, file: str, silence: str) -> str:
     return f'{head},\n "phones": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
 
 
+def json_channels(channels: Sequence[Transcription], file: str, silence: str) -> str:
+    """Write a JSON object as :func:`json_text`, with a list of channels that have the phones."""
+    first = channels[0]
+    values = {
+        "file": file,
+        "duration": float(first.duration),
+        "sample_rate": int(first.sample_rate),
+    }
+    head = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}")
+    parts = (_with_phones({"channel": one.channel}, one).rstrip("\n") for one in channels)
+    indented = (text.replace("\n", "\n  ") for text in parts)
+    return f'{head},\n "channels": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
+
+
 def csv_text(transcription: Transcription, file: str, silence: str) -> str:
     """Write comma-separated values: ``start,end,label,confidence``, times in seconds.
 
     Where the words are known, the column ``tier`` comes first: ``words`` or ``phones``.
     """
+    return _csv([([], transcription)], [])
+
+
+def csv_channels(channels: Sequence[Transcription], file: str, silence: str) -> str:
+    """Write the values of :func:`csv_text` of each channel, with the column ``channel`` first."""
+    return _csv([([str(one.channel)], one) for one in channels], ["channel"])
+
+
+def _csv(parts: Sequence[tuple[list[str], Transcription]], columns: list[str]) -> str:
+    """Write rows of transcriptions, each with values for further columns at the beginning."""
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
-    with_words = transcription.words is not None
-    rows.writerow([*(["tier"] if with_words else []), "start", "end", "label", "confidence"])
-    for tier, segments in (("words", transcription.words), ("phones", transcription.phones)):
-        for segment in segments or ():
-            times = plain(exact(segment.start)), plain(exact(segment.end))
-            confidence = f"{segment.confidence:.{PROBABILITY_DECIMALS}f}"
-            rows.writerow([*([tier] if with_words else []), *times, segment.label, confidence])
+    with_words = any(one.words is not None for _, one in parts)
+    columns = [*columns, *(["tier"] if with_words else [])]
+    rows.writerow([*columns, "start", "end", "label", "confidence"])
+    for begin, one in parts:
+        for tier, segments in (("words", one.words), ("phones", one.phones)):
+            row = [*begin, *([tier] if with_words else [])]
+            for segment in segments or ():
+                times = plain(exact(segment.start)), plain(exact(segment.end))
+                confidence = f"{segment.confidence:.{PROBABILITY_DECIMALS}f}"
+                rows.writerow([*row, *times, segment.label, confidence])
     return buffer.getvalue()
