@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from speechattn.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WAY_OUT = "train or export the model again"
 
@@ -58,6 +59,8 @@ def check_vectors(q: Tensor, k: Tensor, v: Tensor) -> None:
 
 def check_lengths(lengths: Tensor, batch: int, positions: int) -> None:
     """Raise a ValueError unless there is a whole number from 0 to ``positions`` a sequence."""
+    import torch
+
     if not torch.is_tensor(lengths):
         raise ValueError(f"lengths: {lengths!r}; a tensor of whole numbers, shape ({batch},)")
     wrong = lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool
@@ -79,6 +82,8 @@ def check_finite(name: str, x: Tensor) -> None:
 
 def first_nonfinite(x: Tensor) -> tuple[int, ...] | None:
     """Return the index of the first NaN or infinity of a tensor, None if it has none."""
+    import torch
+
     # One pass in the usual case: a sum is finite only if all its terms are.
     if bool(torch.isfinite(x.detach().sum(dtype=torch.float32))):
         return None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numba
 from numba import types
-from numba.core import sigutils
+from numba.core import sigutils, typing
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.runtime import rtsys
 
-from speechattn import process
+from speechattn import cache, process
 
 # Numba's names for C-contiguous arrays of one and two dimensions.
 F64_ARRAY, F64_MATRIX = "float64[::1]", "float64[:,::1]"
@@ -23,10 +26,11 @@ FLOAT_MATRICES = F64_MATRIX, "float32[:,::1]"  # of a bigram, of longer n-grams
 Kind = str | types.Type
 
 
-def jit(result: Kind, *arguments: Kind | tuple[Kind, ...]) -> Callable[[Callable], Any]:
-    """Decorator: compile for these types now, and keep the machine code on disk if possible.
+def jit(result: Kind, *arguments: Kind | tuple[Kind, ...]) -> Callable[[Callable], Compiled]:
+    """Decorator: compile for these types when first called, and keep the machine code on disk.
 
-    Where an argument has a tuple of types, the function is compiled for each of them.
+    Where an argument has a tuple of types, the function is compiled for those that it is called
+    with. Compiled code cannot call such a function; :func:`jit_inline` is for that.
 
     Args:
         result: type of what the function returns.
@@ -37,17 +41,104 @@ def jit(result: Kind, *arguments: Kind | tuple[Kind, ...]) -> Callable[[Callable
     for i in range(num_signatures):
         kinds = (kinds[i] if isinstance(kinds, tuple) else kinds for kinds in arguments)
         signatures.append(_type(result)(*map(_type, kinds)))
+    return functools.partial(Compiled, signatures=signatures)
 
-    def compile_function(function: Callable) -> Any:
-        try:
-            with _without_blas():
-                return numba.njit(signatures, cache=True, nogil=True)(function)
-        # No folder can be written, the disk is full, a cached file is broken: do without. Should
-        # the function itself be at fault, the next line raises the same again.
-        except Exception:
-            return numba.njit(signatures, nogil=True)(function)
 
-    return compile_function
+class Compiled:
+    """A function that is compiled, or loaded from the disk, when it is first called.
+
+    Args:
+        function: in Python.
+        signatures: that it may be compiled for.
+    """
+
+    def __init__(self, function: Callable, signatures: Sequence[typing.Signature]) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self._signatures = function, signatures
+        self._call: Callable | None = None  # once there is nothing left to compile
+        self._dispatcher: Any = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function; a TypeError if it may not be compiled for such arguments."""
+        return (self._call or self._compiled_for(arguments))(*arguments)
+
+    def compile(self, number: int | None = None) -> None:
+        """Compile the function now, or load it.
+
+        Args:
+            number: of the signature, in the order of the decorator's types; None for all.
+        """
+        for signature in self._signatures if number is None else [self._signatures[number]]:
+            self._add(signature)
+
+    @property
+    def lock(self) -> str:
+        """Name of the lock that a process holds while it compiles this function."""
+        return f"compile.{self.__module__}.{self.__qualname__}"
+
+    def _compiled_for(self, arguments: Sequence[Any]) -> Callable:
+        """Return the function, compiled at least for the one signature that fits."""
+        fitting = self._signatures
+        if len(fitting) > 1:
+            types = tuple(map(numba.typeof, arguments))
+            fitting = [each for each in fitting if each.args == types] or fitting
+        for signature in fitting:
+            self._add(signature)
+        return self._dispatcher
+
+    def _add(self, signature: typing.Signature) -> None:
+        with global_compiler_lock:
+            done = () if self._dispatcher is None else self._dispatcher.overloads
+            if signature.args in done:
+                return
+            try:
+                with _without_blas():
+                    if self._dispatcher is None:
+                        self._dispatcher = numba.njit(cache=True, nogil=True)(self._function)
+                    self._load_or_compile(signature)
+            # No folder can be written, the disk is full, a cached file is broken: do without.
+            # Should the function itself be at fault, the next lines raise the same again.
+            except Exception:
+                dispatcher = numba.njit(nogil=True)(self._function)
+                for each in (*(s for s in self._signatures if s.args in done), signature):
+                    dispatcher.compile(each)
+                self._dispatcher = dispatcher
+            self._dispatcher.disable_compile()
+            if len(self._dispatcher.overloads) == len(self._signatures):
+                self._call = self._dispatcher
+
+    def _load_or_compile(self, signature: typing.Signature) -> None:
+        """Add a compiled form, from the disk if it is there; only one process compiles it."""
+        dispatcher = self._dispatcher
+        dispatcher.disable_compile(False)
+        if _load(dispatcher, signature):
+            return
+        with cache.lock(self.lock):
+            if not _load(dispatcher, signature):  # another process may have had the lock
+                dispatcher.compile(signature)
+
+
+def _load(dispatcher: Any, signature: typing.Signature) -> bool:
+    """Load a compiled form from the disk; return whether it was there.
+
+    Before Numba loads a function, it makes ready to compile any: it imports most of itself and
+    registers thousands of functions, which takes longer than everything else that it does here.
+    What has been compiled needs only Numba's runtime. In a process of our own the rest is left
+    out until something has to be compiled.
+    """
+    if not process.is_own_process():
+        return False  # Numba looks for itself
+    context = dispatcher.targetctx
+    context.refresh = functools.partial(rtsys.initialize, context)  # hides the method
+    try:
+        loaded = dispatcher._cache.load_overload(signature, context)
+    except (AttributeError, TypeError):  # another version of Numba
+        return False
+    finally:
+        del context.refresh
+    if loaded is not None:
+        dispatcher.add_overload(loaded)
+    return loaded is not None
 
 
 def jit_inline(function: Callable) -> Any:
@@ -64,9 +155,12 @@ def jit_when_used(function: Callable) -> Any:
     return numba.njit(cache=True, nogil=True)(function)
 
 
-def record(kind: type[tuple], *fields: Kind) -> types.NamedTuple:
+def record(kind: type[tuple], *fields: Kind) -> types.Type:
     """Return the type of a NamedTuple whose fields have these types."""
-    return types.NamedTuple([_type(field) for field in fields], kind)
+    kinds = [_type(field) for field in fields]
+    if len(set(kinds)) == 1:  # Numba has a type of its own for these
+        return types.NamedUniTuple(kinds[0], len(kinds), kind)
+    return types.NamedTuple(kinds, kind)
 
 
 def _type(kind: Kind) -> types.Type:

@@ -15,6 +15,12 @@ hypothesis.settings.load_profile("patient")
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Neither the user's cache nor what it holds has a part in the tests."""
+    os.environ["SPEECHATTN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def corpora() -> Path:
     """The folder of real corpora; tests that need it are skipped, loudly, where it is missing."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.jit import F32_ARRAY, I32_ARRAY, I32_MATRIX, jit
+from speechattn.jit import F32_ARRAY, I32_ARRAY, I32_MATRIX, jit, jit_inline
 
 NO_NODE = -1
 ANY_ROOT = 0  # the root of any word
@@ -127,11 +127,7 @@ def arrivals(first, word, log_prob, after, log_unigram, after_word, first_way, o
     return begin, way, score, behind
 
 
-@jit(
-    "UniTuple(int64, 3)",
-    *(I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_MATRIX),
-    *(I32_ARRAY, I32_MATRIX, F32_ARRAY, I32_ARRAY, I32_ARRAY, F32_ARRAY, "int64", "int64"),
-)
+@jit_inline
 def _single_words(
     spoken,
     phones,

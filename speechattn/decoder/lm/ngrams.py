@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speechattn.checks import check_names, checked_array, require, within
+from speechattn.decoder.lm.saved import computed, restored
 
 LONGEST_ORDER = 10
 MOST_CONTEXTS = 2**62  # of one length that can be told apart
@@ -138,6 +139,9 @@ class PhoneNgrams:
     @functools.cached_property
     def tables(self) -> Tables:
         """All states and phones as the decoder reads them; log probabilities are float32."""
+        return Tables(**computed(self, "tables", lambda: self._tables()._asdict()))
+
+    def _tables(self) -> Tables:
         size = self.num_phones
         log_prob = np.empty((self.num_states, size), np.float32)
         following = np.empty((self.num_states, size), np.int32)
@@ -219,6 +223,10 @@ class PhoneNgrams:
         Raises:
             ModelError: if one is missing or unknown, or a value is impossible.
         """
+        return restored(cls, tensors, lambda: cls._read(tensors), (__file__,))
+
+    @classmethod
+    def _read(cls, tensors: dict[str, np.ndarray]) -> PhoneNgrams:
         check_names(OWNER, set(tensors), _in_file())
         arcs = checked_array(OWNER, "arcs", tensors["arcs"], None)
         within(OWNER, "arcs", arcs, 0, MOST_PHONES)

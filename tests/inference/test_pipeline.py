@@ -1,0 +1,62 @@
+"""Stages of the work on one recording, side by side."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from speechattn.inference.pipeline import ahead
+
+
+def count(numbers, seen):
+    try:
+        for number in numbers:
+            seen.append(number)
+            yield number
+    finally:
+        seen.append("closed")
+
+
+def test_items_come_in_order_from_another_thread():
+    def items():
+        for number in range(50):
+            yield number, threading.current_thread()
+
+    numbers, threads = zip(*ahead(items()))
+    assert numbers == tuple(range(50))
+    assert set(threads) != {threading.current_thread()} and len(set(threads)) == 1
+
+
+def test_stages_may_follow_each_other():
+    doubled = (2 * number for number in ahead(count(range(20), [])))
+    assert list(ahead(doubled, room=1)) == list(range(0, 40, 2))
+
+
+def test_an_error_comes_after_the_items_before_it():
+    def items():
+        yield 1
+        yield 2
+        raise ValueError("the third")
+
+    found = ahead(items())
+    assert [next(found), next(found)] == [1, 2]
+    with pytest.raises(ValueError, match="the third"):
+        next(found)
+
+
+def test_a_stage_is_ahead_by_its_room_only():
+    seen: list = []
+    found = ahead(count(range(100), seen), room=3)
+    assert next(found) == 0
+    found.close()
+    assert seen[-1] == "closed" and len(seen) <= 3 + 1 + 1
+
+
+def test_closing_ends_all_threads_and_generators():
+    seen: list = []
+    before = threading.active_count()
+    found = ahead(item for item in ahead(count(range(100), seen)))
+    next(found)
+    found.close()
+    assert threading.active_count() == before and seen[-1] == "closed"
