@@ -1,4 +1,4 @@
-"""Our own processes: how a command starts and ends, and which resources it may use.
+"""Our own processes: how a command starts and ends, and what it hands on to others.
 
 PyTorch and Numba take most of a second to be torn down at the end of a process, for nothing. So
 :func:`run` leaves as soon as exit handlers have run and the output is flushed.
@@ -7,19 +7,20 @@ PyTorch and Numba take most of a second to be torn down at the end of a process,
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
+import importlib
 import io
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn, TextIO
 
 NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
 GC_THRESHOLD = 500_000  # new objects before Python looks for cycles: imports leave 200,000
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of work per microseconds
 _CUDA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # one of them exists where CUDA may work on Linux
+_FOR_COMPILERS = "torch._meta_registrations"
 _STANDARD_OUTPUT = "standard output"
 _own_process = False
 
@@ -103,16 +104,20 @@ def _null_file() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
 
 
-def num_usable_cores() -> int:
-    """Number of cores that this process may run on, at most a container's quota; at least 1."""
+def import_torch() -> None:
+    """Import PyTorch, in a process of our own without a part that inference never uses.
+
+    A quarter of the time of the import goes into functions that compute the shapes of results
+    without their values, for PyTorch's compilers. Where CUDA may be, FlexAttention needs them.
+    """
+    if not _own_process or may_have_cuda() or "torch" in sys.modules:
+        importlib.import_module("torch")
+        return
+    sys.modules[_FOR_COMPILERS] = ModuleType(_FOR_COMPILERS)
     try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        cores = os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
-        quota, period = QUOTA.read_text().split()
-        cores = min(cores, -(-int(quota) // int(period)))
-    return max(1, cores)
+        importlib.import_module("torch")
+    finally:
+        del sys.modules[_FOR_COMPILERS]  # whoever needs it may still import it
 
 
 def may_have_cuda() -> bool:

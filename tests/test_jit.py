@@ -12,13 +12,24 @@ import sys
 from speechattn import process
 if {ours}:
     process.start_own_process()
+process.import_torch()
+import torch
+assert ("torch._meta_registrations" in sys.modules) is not {ours}
+assert torch.nn.Linear(2, 3)(torch.ones(1, 2)).shape == (1, 3)
 from speechattn.decoder import viterbi
+from speechattn.decoder.decoder import decode
+from speechattn.decoder.lm.phone_model import PhoneModel
+frames = torch.tensor([[0.9, 0.1]] * 4 + [[0.2, 0.8]] * 3).log().numpy()
+segments = decode(frames, PhoneModel.uniform(2))
+assert [(each.phone, each.start, each.end) for each in segments] == [(0, 0, 4), (1, 4, 7)]
 assert ("scipy.linalg" in sys.modules) is not {ours}
 import numpy as np
 import scipy.linalg
 assert scipy.linalg.det(np.eye(2)) == 1
+import numba
+assert numba.njit(lambda a: a.sum() + 1)(np.ones(3)) == 4
+import torch._meta_registrations
 if not {ours}:
-    import numba
     assert numba.njit(lambda a: np.dot(a, a))(np.eye(2)).tolist() == [[1, 0], [0, 1]]
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +99,8 @@ class Aligner:
         try:
             log_posteriors = self.recognizer.encode_short(prepared)
             if log_posteriors is None:
-                pieces = self.recognizer.log_posteriors(prepared.blocks)
-                log_posteriors = np.concatenate(list(pieces))
+                with contextlib.closing(self.recognizer.log_posteriors(prepared.blocks)) as pieces:
+                    log_posteriors = np.concatenate(list(pieces))
         finally:
             prepared.close()
         found = self._search(words, log_posteriors, assumed)

@@ -14,6 +14,7 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ from speechattn.inference.model_files import (
     FORMAT,
     WEIGHTS,
     damage_named,
-    load_shapes,
     read_card,
     read_model_config,
     read_weights,
+    with_values,
+    without_values,
     write_model,
 )
 from speechattn.phones import PhoneSet
@@ -123,7 +125,8 @@ class Checkpoint:
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             phones = PhoneSet.from_dict(config["phones"])
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
-            shapes = load_shapes(lambda: PhoneClassifier(front_end.dim, len(phones), encoder))
+            make = functools.partial(PhoneClassifier, front_end.dim, len(phones), encoder)
+            classifier = without_values(make)
             phone_model = PhoneModel.from_dict(config["phone_model"])
             decoding = DecoderOptions.from_dict(config["decoding"])
         if phone_model.num_phones != len(phones):
@@ -131,9 +134,9 @@ class Checkpoint:
                 f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
                 f"{phone_model.num_phones}; export the model again"
             )
+        shapes = classifier.state_dict()
         weights = read_weights(folder / WEIGHTS, shapes, (NGRAMS, WORDS, RANGES, STEPS))
         ranges, steps = _pop_prefixed(weights, RANGES), _pop_prefixed(weights, STEPS)
-        classifier = PhoneClassifier(front_end.dim, len(phones), encoder)
         try:
             check_ranges(ranges, classifier)
             if arrays := _pop_arrays(weights, NGRAMS):
@@ -143,7 +146,7 @@ class Checkpoint:
             restore_weights(weights, steps, ranges)
         except (ModelError, TypeError) as error:  # NumPy lacks some types that a file may hold
             raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
-        classifier.load_state_dict(weights)
+        classifier = with_values(classifier, weights, make)
         classifier.eval().requires_grad_(False).to(device)
         return cls(
             name=config.get("name", folder.name),

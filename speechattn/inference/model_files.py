@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import speechattn
 from speechattn.errors import ModelError, SpeechattnError
@@ -21,6 +21,8 @@ from speechattn.text import one_line
 
 if TYPE_CHECKING:
     import torch
+
+Module = TypeVar("Module", bound="torch.nn.Module")
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
 MODELS = Path(__file__).parents[1] / "pretrained"  # models that come with the package
@@ -191,12 +193,34 @@ def load_shapes(build: Callable[[], torch.nn.Module]) -> dict[str, torch.Tensor]
     import torch
 
     with torch.device("meta"):
-        return build().state_dict()
+        return build()
+
+
+def with_values(
+    model: Module, weights: dict[str, torch.Tensor], build: Callable[[], Module]
+) -> Module:
+    """Return a model with weights of a file, as float32; no values are drawn first.
+
+    Args:
+        model: from :func:`without_values`; used up.
+        weights: all of its state.
+        build: makes the model.
+    """
+    model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    if any(buffer.is_meta for buffer in model.buffers()):  # some are computed, not saved
+        model = build()
+        model.load_state_dict(weights)
+    return model
 
 
 def read_weights(
     path: Path, shapes: dict[str, torch.Tensor], beside: tuple[str, ...] = ()
 ) -> dict[str, torch.Tensor]:
+    return without_values(build).state_dict()
+
+
+def without_values(build: Callable[[], Module]) -> Module:
+    """Return a model that knows the shapes of its weights and has no memory for their values."""
     """Read weights, which must have the names and shapes that the configuration promises.
 
     Args:

@@ -6,7 +6,9 @@ not depend on the size of the chunks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import itertools
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,8 @@ from speechattn.encoder.encoder import log_posteriors
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.segments import (
+from speechattn.inference.pipeline import ahead
+from speechattn.machine import num_usable_cores
     SAMPLE_RATE,
     SHIFT_MS,
     SHIFT_SAMPLES,
@@ -94,10 +98,16 @@ class PosteriorStream:
             Natural logarithms of the posteriors, float32, shape (frames, phones).
         """
         frames = self._front_end.push(torch.from_numpy(samples))
-        if last:
-            # The end of the recording is part of its last block: one pass instead of two.
-            frames = torch.cat([frames, self._front_end.finish()])
-        elif len(frames) == 0:
+        # The end of the recording is part of its last block: one pass instead of two.
+        return torch.cat([frames, self._front_end.finish()]) if last else frames
+
+    def encode(self, frames: torch.Tensor, *, last: bool = False) -> np.ndarray:
+        """Add frames and return the complete posteriors, the second half of :meth:`push`."""
+        if not len(frames) and not last:
+        return self.encode(self.frames(samples, last=last), last=last)
+
+    def frames(self, samples: np.ndarray, *, last: bool = False) -> torch.Tensor:
+        """Add samples and return the complete frames, the first half of :meth:`push`."""
             return self._nothing
         scores = self._classifier.push(frames.to(self._device), last=last)
         return log_posteriors(scores).cpu().numpy()
@@ -107,6 +117,33 @@ class RecognizerStream:
     """One recording that comes in chunks.
 
     See :meth:`speechattn.inference.recognizer.Recognizer.stream`. Memory does not grow with the
+    def run(self, blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
+        """Push a whole recording; see :meth:`Recognizer.log_posteriors`.
+
+        Reading, the encoder, and what the caller does with the posteriors run side by side where
+        there are several cores. Close the iterator before the file that the blocks come from.
+        """
+        first = list(itertools.islice(blocks, 2))
+        side_by_side = len(first) > 1 and num_usable_cores() > 1
+        framed = self._framed(itertools.chain(first, blocks))
+        encoded = self._encoded(ahead(framed) if side_by_side else framed)
+        return ahead(encoded) if side_by_side else encoded
+
+    def _framed(self, blocks: Iterator[np.ndarray]) -> Generator[tuple[torch.Tensor, bool]]:
+        """Yield the frames of each block, and whether it is the last."""
+        previous: np.ndarray | None = None
+        for block in blocks:
+            if previous is not None:
+                yield self.frames(previous), False
+            previous = block
+        if previous is not None:
+            yield self.frames(previous, last=True), True
+
+    def _encoded(self, framed: Generator[tuple[torch.Tensor, bool]]) -> Generator[np.ndarray]:
+        with contextlib.closing(framed):
+            for frames, last in framed:
+                yield self.encode(frames, last=last)
+
     recording if the encoder's windows have a left limit.
 
     Attributes:

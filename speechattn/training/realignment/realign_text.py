@@ -30,7 +30,7 @@ from speechattn.corpora.corpus import Corpus, Utterance
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.inference.recognizer import Recognizer
-from speechattn.process import num_usable_cores
+from speechattn.machine import num_usable_cores
 from speechattn.progress import Progress
 from speechattn.segments import FrameSegment, frame_to_seconds, segments_from_frames
 from speechattn.text import one_line

@@ -1,0 +1,118 @@
+"""Compile what transcription needs before it is needed, on all cores.
+
+Numba keeps compiled functions on the disk. The first process of an installation finds none: it and
+some helpers then compile them side by side, each function in one process
+(:class:`speechattn.jit.Compiled`). A mark in the cache says that this has been done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import speechattn
+from speechattn import cache
+from speechattn.machine import num_usable_cores
+from speechattn.process import is_own_process, start_own_process
+
+# Modules, functions and the numbers of their signatures, those that take longest first. A model
+# that uses others has them compiled when they are first called.
+KERNELS = (
+    ("speechattn.attention.kernels.window", "forward", 0),
+    ("speechattn.attention.kernels.rows", "convolve_rows", 0),
+    ("speechattn.attention.kernels.rows", "rotate_rows", 0),
+    ("speechattn.attention.kernels.rows", "round_rows", 0),
+)
+DECODER = (
+    ("speechattn.decoder.viterbi", "advance", 1),
+    ("speechattn.decoder.lm.lexicon_tree", "grow", 0),
+    ("speechattn.decoder.lm.lexicon_tree", "arrivals", 0),
+    ("speechattn.decoder.viterbi", "collect", 0),
+    ("speechattn.decoder.lm.lexicon_tree", "suffixes", 0),
+    ("speechattn.decoder.lm.lexicon_tree", "roots_behind_triples", 0),
+)
+MOST_HELPERS = 3
+# The path is set before anything is imported, so that a helper finds what its caller finds.
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from speechattn.inference.warmup import help_out; help_out(int(sys.argv[1]))"
+)
+
+Functions = Iterable[tuple[str, str, int]]
+
+
+@contextlib.contextmanager
+def compiled() -> Iterator[None]:
+    """Have everything compiled when the block ends; the block may import PyTorch meanwhile.
+
+    This is for processes of our own, and does nothing where it has been done before, or where there
+    is no cache.
+    """
+    mark = _mark()
+    if mark is None or mark.exists() or not is_own_process():
+        yield
+        return
+    with cache.lock("compile", wait=False) as first:
+        helpers = _start(min(MOST_HELPERS, num_usable_cores() - 1)) if first else []
+        try:
+            yield
+            compile_all((*KERNELS, *DECODER))
+        finally:
+            for helper in helpers:
+                helper.wait()
+    with contextlib.suppress(OSError):
+        mark.touch()
+
+
+def compile_all(functions: Functions) -> None:
+    """Compile functions, or load them; first those that no other process is compiling."""
+    left = []
+    for module, name, number in functions:
+        function = getattr(importlib.import_module(module), name)
+        with cache.lock(function.lock, wait=False) as free:
+            pass
+        if free:
+            function.compile(number)
+        else:
+            left.append((function, number))
+    for function, number in left:
+        function.compile(number)
+
+
+def help_out(number: int) -> None:
+    """Compile the decoder's functions in a process of its own, which never imports PyTorch.
+
+    Args:
+        number: of the helper; each begins with another function.
+    """
+    start_own_process()
+    compile_all((*DECODER[number:], *DECODER[:number]))
+
+
+def _start(count: int) -> list[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", _PROGRAM]
+    helpers = []
+    for number in range(count):
+        with contextlib.suppress(OSError):  # without memory for another process
+            helpers.append(subprocess.Popen([*command, str(number), *sys.path]))
+    return helpers
+
+
+def _mark() -> Path | None:
+    """Return the file which says that this code has been compiled by this Numba."""
+    folder, numba = cache.folder(), importlib.util.find_spec("numba")
+    if folder is None or numba is None or numba.origin is None:
+        return None
+    package = Path(speechattn.__file__).parent
+    parts = (package / "attention" / "kernels", package / "decoder")
+    sources = sorted(str(path) for part in parts for path in part.rglob("*.py"))
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        installed = Path(numba.origin).stat().st_mtime_ns
+        return folder / cache.digest(f"compiled-{sys.hexversion:x}-{installed}", {}, sources)
+    return None
