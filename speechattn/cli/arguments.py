@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from speechattn.options import parse_window
+from speechattn.options import READINGS, parse_window
 
 
 def int_argument(low: int, high: int) -> Callable[[str], int]:
@@ -45,9 +45,16 @@ def add_model_settings(command: argparse.ArgumentParser) -> None:
         "models trained with encoder.any_window (default: the model's own)",
     )
     command.add_argument(
+        "--reading",
+        choices=READINGS,
+        default=READINGS[0],
+        help="what the model reads into what it hears: words, the words of its language; phones, "
+        "only which phones follow each other; none, nothing (default: words)",
+    )
+    command.add_argument(
         "--lm-scale",
         type=parse_scale,
         metavar="X",
-        help="weight of what the model knows about the order of phones against what it hears; 0 "
-        "for what it hears alone (default: the model's own)",
+        help="weight of what the model knows about words and the order of phones against what it "
+        "hears, 0 as --reading none (default: the model's own)",
     )

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from speechattn.cli.arguments import add_model_settings, int_argument
 from speechattn.cli.messages import print_line, report
 from speechattn.errors import AudioError, UsageError
+from speechattn.inference.transcription import phones_within
 from speechattn.options import STREAMING_MODEL
 from speechattn.phones import LABELS
 
 # PyTorch is imported when the command runs, so that help comes at once.
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
+    from speechattn.inference.streaming import StreamResult
     from speechattn.segments import Segment
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -82,6 +84,12 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
         help="what phones are called: arpabet, the model's own labels, or ipa (default: arpabet)",
     )
     stream.add_argument(
+        "--words",
+        action="store_true",
+        help="print a line for each word, once it is decided, instead of each phone: start and "
+        "end in seconds, word, confidence, its phones",
+    )
+    stream.add_argument(
         "--chunk-ms",
         type=int_argument(1, 60_000),
         default=CHUNK_MS,
@@ -113,9 +121,11 @@ def run_stream(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         window=arguments.window,
         lm_scale=arguments.lm_scale,
+        reading=arguments.reading,
     )
     # Refuse what cannot be done before any sound has come.
-    model.stream(sample_rate=arguments.sample_rate or DEFAULT_RATE, labels=arguments.phones)
+    rate = arguments.sample_rate or DEFAULT_RATE
+    model.stream(sample_rate=rate, labels=arguments.phones, words=arguments.words)
     try:
         return _transcribe(model, arguments, sys.stdin.buffer)
     except AudioError as error:
@@ -124,7 +134,7 @@ def run_stream(arguments: argparse.Namespace) -> int:
 
 
 def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: BinaryIO) -> int:
-    """Print the phones of a stream; return the exit status.
+    """Print the phones or the words of a stream; return the exit status.
 
     Raises:
         AudioError: if the sound is no good.
@@ -147,7 +157,8 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
             "--channels"
         )
     encoding = ENCODINGS[name]
-    stream = model.stream(sample_rate=rate, labels=arguments.phones)
+    stream = model.stream(sample_rate=rate, labels=arguments.phones, words=arguments.words)
+    printer = _Printer()
     size = encoding.width * channels
     chunk = size * max(1, rate * arguments.chunk_ms // 1000)
     status, left = OK, start.length
@@ -160,7 +171,7 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
             left -= len(data)
         whole = len(data) - len(data) % size
         samples = encoding.decode(data[:whole]).reshape(-1, channels)
-        _print(stream.push(samples.T).segments)
+        printer.add(stream.push(samples.T))
         if whole < len(data):
             status = FAILED
             report(
@@ -170,7 +181,7 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
         if left == 0:
             break
     try:
-        _print(stream.finish().segments)
+        printer.add(stream.finish())
     except AudioError as error:
         report(f"error: standard input: {error}")
         return status or FAILED
@@ -218,7 +229,25 @@ def _pieces(source: BinaryIO, size: int, first: bytes) -> Iterator[bytes | None]
         signal.signal(signal.SIGINT, before)
 
 
-def _print(segments: Iterable[Segment]) -> None:
-    for segment in segments:
-        times = f"{segment.start:.2f} {segment.end:.2f}"
-        print_line(f"{times} {segment.label} {segment.confidence:.3f}")
+class _Printer:
+    """Prints a line for each phone, or, where there are words, for each word and its phones."""
+
+    def __init__(self) -> None:
+        self._phones: list[Segment] = []  # that a word may have which is not decided yet
+
+    def add(self, result: StreamResult) -> None:
+        """Print what is new."""
+        if result.words is None:
+            for phone in result.segments:
+                print_line(_line(phone))
+            return
+        self._phones += result.segments
+        for word in result.words:
+            said = [one.label for one in phones_within(self._phones, word)]
+            self._phones = [one for one in self._phones if one.start >= word.end]
+            print_line(" ".join([_line(word), *said]))
+
+
+def _line(segment: Segment) -> str:
+    times = f"{segment.start:.2f} {segment.end:.2f}"
+    return f"{times} {segment.label} {segment.confidence:.3f}"

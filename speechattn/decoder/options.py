@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from speechattn.errors import ConfigError
+from speechattn.options import READINGS
 from speechattn.segments import FrameSegment
 
 CONFIDENCE = ("confidence_slope", "confidence_context", "confidence_length", "confidence_offset")
 MAY_BE_NEGATIVE = ("insertion_penalty", "phones_penalty", "alone_penalty", *CONFIDENCE[1:])
 MAY_BE_MISSING = ("phones_scale", "phones_penalty", "alone_penalty", "beam")
-READINGS = ("words", "phones", "none")  # what the decoder knows beside the posteriors
 FADING = 0.95  # how much a phone counts against the one after it
 LONGEST_FRAMES = 30  # frames; longer phones count as this long
 LEAST_POSTERIOR = 1e-4  # of a mean posterior, and of 1 minus it

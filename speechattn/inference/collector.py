@@ -5,14 +5,17 @@ Alternatives are collected on the way, because the posteriors of a long recordin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from speechattn.decoder.decoder import Decoder
+from speechattn.decoder.word_forms import with_dictionary_forms
+from speechattn.decoder.words import FrameWord, WordReader, names_of_words, word_segments
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.segments import FrameSegment
+from speechattn.inference.transcription import Prepared, Transcription
+from speechattn.segments import FrameSegment, segments_from_frames
 
 PIECE_FRAMES = 4096  # frames that are summed up at a time
 
@@ -26,7 +29,12 @@ class SegmentCollector:
         checkpoint: the model.
         alternatives: how many other phones to give with each segment, 0 or more; all others if
             there are fewer.
-        on_posteriors: called with the posteriors of every piece, float32, shape (frames, phones).
+        on_posteriors: each is called with the posteriors of every piece, float32, shape
+            (frames, phones).
+        words: whether to find the words as well.
+
+    Attributes:
+        words: those found so far.
     """
 
     def __init__(
@@ -34,9 +42,14 @@ class SegmentCollector:
         checkpoint: Checkpoint,
         *,
         alternatives: int = 0,
-        on_posteriors: Callable[[np.ndarray], None] | None = None,
+        on_posteriors: Sequence[Callable[[np.ndarray], None]] = (),
+        words: bool = False,
     ) -> None:
-        self._decoder = Decoder(checkpoint.phone_model, checkpoint.decoding)
+        self._checkpoint = checkpoint
+        model = checkpoint.phone_model, checkpoint.decoding
+        self._decoder = Decoder(*model)
+        self._reader = WordReader(*model) if words else None
+        self.words: list[FrameWord] = []
         self._sums = PosteriorSums(len(checkpoint.phones)) if alternatives else None
         self._alternatives = alternatives
         self._on_posteriors = on_posteriors
@@ -44,16 +57,18 @@ class SegmentCollector:
 
     def push(self, log_posteriors: np.ndarray) -> None:
         """Add the next frames: logarithms of their posteriors, float32, (frames, phones)."""
-        if self._on_posteriors is not None and len(log_posteriors):
-            self._on_posteriors(np.exp(log_posteriors))
+        if self._on_posteriors and len(log_posteriors):
+            posteriors = np.exp(log_posteriors)
+            for receive in self._on_posteriors:
+                receive(posteriors)
         if self._sums is None:
-            self._segments += self._decoder.push(log_posteriors)
+            self._add(self._decoder.push(log_posteriors))
             return
         for start in range(0, len(log_posteriors), PIECE_FRAMES):
             piece = log_posteriors[start : start + PIECE_FRAMES]
             segments = self._decoder.push(piece)  # which refuses NaN
             self._sums.push(np.exp(piece))
-            self._segments += self._ranked(segments, self._sums)
+            self._add(list(self._ranked(segments, self._sums)))
             self._sums.forget(self._decoder.boundaries())
 
     def finish(self) -> list[FrameSegment]:
@@ -63,8 +78,47 @@ class SegmentCollector:
             Segments that cover all frames pushed, with their alternatives.
         """
         segments = self._decoder.finish()
-        self._segments += segments if self._sums is None else self._ranked(segments, self._sums)
+        self._add(segments if self._sums is None else list(self._ranked(segments, self._sums)))
+        if self._reader is not None:
+            self.words += self._reader.finish()
         return self._segments
+
+    def transcription(
+        self, prepared: Prepared, posteriors: Sequence[np.ndarray] | None
+    ) -> Transcription:
+        """End the recording, and return all that was found in it.
+
+        Args:
+            prepared: the recording.
+            posteriors: all pieces of them, if they are to be returned.
+        """
+        runs, words = self.finish(), self.words
+        model, options, duration = self._checkpoint.phone_model, prepared.options, prepared.duration
+        if options.forms == "dictionary":
+            assert model.words is not None
+            runs, words = with_dictionary_forms(runs, words, model.words)
+        found = Transcription(
+            segments_from_frames(runs, prepared.names, duration),
+            duration,
+            prepared.sample_rate,
+            prepared.names,
+            None if posteriors is None else np.concatenate(posteriors),
+            channel=options.one_channel,
+        )
+        if not options.words:
+            return found
+        names = names_of_words(model, self._checkpoint.decoding)
+        sure = [phone.confidence for word in words for phone in word.phones]
+        return replace(
+            found,
+            words=word_segments(words, names, runs[-1].end, duration),
+            confidence=float(np.mean(sure)) if sure else None,
+        )
+
+    def _add(self, segments: list[FrameSegment]) -> None:
+        self._segments += segments
+        if self._reader is not None:
+            self.words += self._reader.push(segments)
 
     def _ranked(self, segments: list[FrameSegment], sums: PosteriorSums) -> Iterator[FrameSegment]:
         for segment in segments:

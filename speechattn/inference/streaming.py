@@ -18,13 +18,14 @@ from speechattn.audio.features import LEAD, FrontEnd
 from speechattn.audio.quality import beyond_full_scale
 from speechattn.audio.stream import AudioStream
 from speechattn.decoder.decoder import Decoder
+from speechattn.decoder.words import FrameWord, WordReader, names_of_words, word_segments
 from speechattn.encoder.config import EncoderShape
 from speechattn.encoder.encoder import log_posteriors
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.segments import (
 from speechattn.inference.pipeline import ahead
 from speechattn.machine import num_usable_cores
+from speechattn.segments import (
     SAMPLE_RATE,
     SHIFT_MS,
     SHIFT_SAMPLES,
@@ -34,6 +35,7 @@ from speechattn.machine import num_usable_cores
     frame_to_seconds,
 )
 
+NO_END = -1  # where the last frame is not known yet
 # Part of a frame's 25 ms window that lies after the frame.
 WINDOW_AHEAD_MS = 1000 * (WINDOW_SAMPLES - SHIFT_SAMPLES - LEAD) / SAMPLE_RATE
 
@@ -48,11 +50,14 @@ class StreamResult:
         segments: phones that are decided now and will not change. They begin where those of the
             chunk before ended, silence included. :meth:`RecognizerStream.partial` guesses what
             follows them.
+        words: words that are decided now, likewise, without the pauses between them; None if they
+            were not asked for. They come later than their phones.
     """
 
     first_frame: int
     posteriors: np.ndarray
     segments: list[Segment]
+    words: list[Segment] | None = None
 
     @property
     def start(self) -> float:
@@ -97,6 +102,10 @@ class PosteriorStream:
         Returns:
             Natural logarithms of the posteriors, float32, shape (frames, phones).
         """
+        return self.encode(self.frames(samples, last=last), last=last)
+
+    def frames(self, samples: np.ndarray, *, last: bool = False) -> torch.Tensor:
+        """Add samples and return the complete frames, the first half of :meth:`push`."""
         frames = self._front_end.push(torch.from_numpy(samples))
         # The end of the recording is part of its last block: one pass instead of two.
         return torch.cat([frames, self._front_end.finish()]) if last else frames
@@ -104,19 +113,10 @@ class PosteriorStream:
     def encode(self, frames: torch.Tensor, *, last: bool = False) -> np.ndarray:
         """Add frames and return the complete posteriors, the second half of :meth:`push`."""
         if not len(frames) and not last:
-        return self.encode(self.frames(samples, last=last), last=last)
-
-    def frames(self, samples: np.ndarray, *, last: bool = False) -> torch.Tensor:
-        """Add samples and return the complete frames, the first half of :meth:`push`."""
             return self._nothing
         scores = self._classifier.push(frames.to(self._device), last=last)
         return log_posteriors(scores).cpu().numpy()
 
-
-class RecognizerStream:
-    """One recording that comes in chunks.
-
-    See :meth:`speechattn.inference.recognizer.Recognizer.stream`. Memory does not grow with the
     def run(self, blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
         """Push a whole recording; see :meth:`Recognizer.log_posteriors`.
 
@@ -144,6 +144,11 @@ class RecognizerStream:
             for frames, last in framed:
                 yield self.encode(frames, last=last)
 
+
+class RecognizerStream:
+    """One recording that comes in chunks.
+
+    See :meth:`speechattn.inference.recognizer.Recognizer.stream`. Memory does not grow with the
     recording if the encoder's windows have a left limit.
 
     Attributes:
@@ -159,11 +164,13 @@ class RecognizerStream:
         sample_rate: Hz, of the samples that will be pushed.
         channel: counted from 0; None mixes all of them.
         labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
+        words: whether to give the words as well. A word is decided once all readings of the phones
+            agree on it; that takes until after the next word or two, or a pause.
 
     Raises:
         AudioError: if the sample rate is invalid.
-        ConfigError: if the encoder needs the whole recording, or the model has no IPA for its
-            phones.
+        ConfigError: if the encoder needs the whole recording, the model has no IPA for its
+            phones, or its decoder does not know words.
     """
 
     def __init__(
@@ -175,6 +182,7 @@ class RecognizerStream:
         sample_rate: int = SAMPLE_RATE,
         channel: int | None = None,
         labels: str = "arpabet",
+        words: bool = False,
     ) -> None:
         ahead = look_ahead_ms(checkpoint.classifier.config)
         if ahead is None:
@@ -185,7 +193,12 @@ class RecognizerStream:
         self.look_ahead_ms = ahead
         self._audio = AudioStream(sample_rate, channel=channel)
         self._posteriors = PosteriorStream(checkpoint, front_end, device)
-        self._decoder = Decoder(checkpoint.phone_model, checkpoint.decoding)
+        model = checkpoint.phone_model, checkpoint.decoding
+        self._decoder = Decoder(*model)
+        self._reader: WordReader | None = None
+        if words:
+            self._word_names = names_of_words(*model)
+            self._reader = WordReader(*model)
         self._names = checkpoint.phones.labels(labels)
         self._frames = 0  # returned so far
 
@@ -207,7 +220,8 @@ class RecognizerStream:
         """
         log_posteriors = self._posteriors.push(self._audio.push(samples))
         decided = self._decoder.push(log_posteriors) if len(log_posteriors) else []
-        return self._result(log_posteriors, self._segments(decided))
+        words = None if self._reader is None else self._reader.push(decided)
+        return self._result(log_posteriors, self._segments(decided), words)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -221,6 +235,18 @@ class RecognizerStream:
         """
         return self._segments(self._decoder.partial())
 
+    def partial_words(self) -> list[Segment]:
+        """Return the best guess at the words after the decided ones, up to the newest frame.
+
+        The next chunk may change it, the last word most of all.
+
+        Raises:
+            ValueError: if words were not asked for.
+        """
+        if self._reader is None:
+            raise ValueError("words: not asked for; make the stream with words=True")
+        return self._word_segments(self._reader.partial(self._decoder.partial()), NO_END)
+
     def finish(self) -> StreamResult:
         """End the recording and return the remaining results; all segments together cover it.
 
@@ -230,15 +256,29 @@ class RecognizerStream:
         """
         log_posteriors = self._posteriors.push(self._audio.finish(), last=True)
         decided = self._decoder.push(log_posteriors) + self._decoder.finish()
+        words = None
+        if self._reader is not None:
+            words = self._reader.push(decided) + self._reader.finish()
+        end = decided[-1].end
         *before, last = self._segments(decided)
         # The last frame may reach up to 5 ms past the end, or stop short of it.
         last = Segment(last.label, last.start, self.duration, last.confidence)
-        return self._result(log_posteriors, [*before, last])
+        return self._result(log_posteriors, [*before, last], words, end)
 
-    def _result(self, log_posteriors: np.ndarray, segments: list[Segment]) -> StreamResult:
+    def _result(
+        self,
+        log_posteriors: np.ndarray,
+        segments: list[Segment],
+        words: list[FrameWord] | None,
+        last_frame: int = NO_END,
+    ) -> StreamResult:
         first = self._frames
         self._frames += len(log_posteriors)
-        return StreamResult(first, np.exp(log_posteriors), segments)
+        said = None if words is None else self._word_segments(words, last_frame)
+        return StreamResult(first, np.exp(log_posteriors), segments, said)
+
+    def _word_segments(self, words: list[FrameWord], last_frame: int) -> list[Segment]:
+        return word_segments(words, self._word_names, last_frame, self.duration)
 
     def _segments(self, segments: Iterable[FrameSegment]) -> list[Segment]:
         return [

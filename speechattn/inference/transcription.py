@@ -6,7 +6,6 @@ Nothing here needs PyTorch, so that the command line can make the options before
 from __future__ import annotations
 
 import bisect
-import itertools
 import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -142,6 +141,7 @@ class Transcription:
         warnings: what is unusual about the recording, each a line that begins with a key; those of
             :mod:`speechattn.audio.quality` and of :func:`low_confidence`.
         channel: that was transcribed, from 0; None for the mean of all.
+        assumed: words of the text that no dictionary has → how they were taken to be said.
     """
 
     phones: list[Segment]
@@ -155,14 +155,19 @@ class Transcription:
     channel: int | None = None
 
     def phones_of(self, word: Segment) -> list[Segment]:
-        """Return the phones of one of the words, silence within it left out.
+        """Return the phones of one of the words.
 
         Args:
             word: one of ``words``.
         """
-        first = bisect.bisect_left(self.phones, word.start, key=lambda phone: phone.start)
-        within = itertools.takewhile(lambda p: p.start < word.end, self.phones[first:])
-        return list(within)
+        return phones_within(self.phones, word)
+
+
+def phones_within(phones: Sequence[Segment], word: Segment) -> list[Segment]:
+    """Return those of some phones that begin within a word; phones are in order of time."""
+    first = bisect.bisect_left(phones, word.start, key=lambda phone: phone.start)
+    last = bisect.bisect_left(phones, word.end, key=lambda phone: phone.start)
+    return list(phones[first:last])
 
 
 def low_confidence(transcription: Transcription, silence: str) -> list[str]:

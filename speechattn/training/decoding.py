@@ -193,16 +193,17 @@ def estimate_phone_model(
         return model
     strings = (string for entry in train.entries for string in neighbours(train.runs(entry)))
     counts = count_ngrams(strings, order)
-    words = None
-    if lexicon is None and (settings.english_words or settings.word_pairs):
-        lexicon = english_lexicon(phones)
+    words, dictionary = None, None
+    if settings.english_words or settings.word_pairs:
+        dictionary = english_lexicon(phones)
+        lexicon = lexicon or dictionary
     if lexicon is not None and settings.english_words:
         sentences = english_sentences(settings.english_words, lexicon)
         text = (labels for _, labels in sentences)
         counts = count_ngrams(text, order, settings.english_weight, counts)
     if lexicon is not None and settings.word_pairs:
-        trigram = english_trigram()
-        words = choose_words(trigram, lexicon, settings.word_pairs, settings.word_triples)
+        numbers = settings.word_pairs, settings.word_triples
+        words = choose_words(english_trigram(), lexicon, *numbers, dictionary)
     ngrams = estimate_ngrams(counts, len(phones), order, settings.ngram_least)
     return replace(model, ngrams=ngrams, words=words)
 

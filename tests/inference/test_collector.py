@@ -84,7 +84,7 @@ def test_of_equal_phones_the_first_comes_first():
 
 def test_posteriors_are_seen_by_whoever_asked():
     whole, seen = log_posteriors(90, 1), []
-    collect(whole, [0, 30, 30], 2, on_posteriors=seen.append)
+    collect(whole, [0, 30, 30], 2, on_posteriors=[seen.append])
     assert [len(block) for block in seen] == [30, 60]
     np.testing.assert_array_equal(np.concatenate(seen), np.exp(whole))
 

@@ -3,22 +3,33 @@
 Pairs and triples stay that change most, weighted by how often they come (Seymore and Rosenfeld
 1996, "Scalable backoff language models"): a triple by how much more likely its last word is than
 after the last two words alone; a pair by how much more likely it is than after anything.
+
+The names of the words come along. :func:`with_names` finds them again for words that have none.
 """
 
 from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from speechattn.decoder.lm.english import BEGIN, END, LEAST_LOG_PROB, WordTrigram
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.decoder.lm.word_lm import MOST_WORDS, WordNgrams, as_saved
+from speechattn.decoder.lm.word_names import WordNames
 from speechattn.errors import ConfigError, CorpusError
 
 LEAST_REST = 1e-4  # probability that is left for what is no pair or triple
 
 
 def choose_words(
-    trigram: WordTrigram, lexicon: Lexicon, pairs: int, triples: int = 0
+    trigram: WordTrigram,
+    lexicon: Lexicon,
+    pairs: int,
+    triples: int = 0,
+    dictionary: Lexicon | None = None,
 ) -> WordNgrams:
     """Take over words that both know, and the best pairs and triples of them.
 
@@ -27,6 +38,7 @@ def choose_words(
         lexicon: how words are said; all the ways of one are as likely as the word.
         pairs: how many there may be; a few more if triples need them.
         triples: how many there may be.
+        dictionary: which of the ways, the first of each word, are a dictionary's; None for all.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -63,6 +75,8 @@ def choose_words(
     histories, row, followers = np.unique(history, return_inverse=True, return_counts=True)
     variants_of = [list(dict.fromkeys(lexicon.variants[trigram.words[i].upper()])) for i in known]
     ways = [way for variants in variants_of for way in variants]
+    names = [trigram.words[i] for i in known]
+    listed = _listed(names, variants_of, dictionary or lexicon)
     return as_saved(
         WordNgrams(
             phones=np.concatenate([np.array(way) for way in ways]),
@@ -79,8 +93,68 @@ def choose_words(
             third=third,
             log_triple=log_triple,
             silence=lexicon.phones.silence_index,
+            names=WordNames.of(names, listed),
         )
     )
+
+
+def with_names(words: WordNgrams, trigram: WordTrigram, dictionary: Lexicon) -> WordNgrams:
+    """Find the names of words that :func:`choose_words` once chose, and that were saved without.
+
+    A word is known by the first way to say it, which is the dictionary's, and its frequency.
+
+    Args:
+        words: without names; their other values are not changed.
+        trigram: that they were chosen from.
+        dictionary: how they are said there.
+
+    Raises:
+        CorpusError: if they are of another trigram or dictionary.
+    """
+    number = _numbers(trigram, dictionary)
+    known = np.argsort(number)[(number < 0).sum() :]
+    saved = trigram.log_unigram.astype(np.float16).astype(np.float32)  # as they are in files
+    said_so: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i in known.tolist():
+        said_so[dictionary.variants[trigram.words[i].upper()][0]].append(i)
+    ways_of = _ways(words)
+    names: list[str] = []
+    for ways, log_prob in zip(ways_of, words.log_unigram.tolist()):
+        fitting = [
+            i
+            for i in said_so[ways[0]]
+            if saved[i] == log_prob
+            and set(dictionary.variants[trigram.words[i].upper()]) <= set(ways)
+        ]
+        if not fitting:
+            raise CorpusError(
+                "words: not those of pocketsphinx's trigram and dictionary; train the model again"
+            )
+        said_so[ways[0]].remove(fitting[0])
+        names.append(trigram.words[fitting[0]])
+    listed = _listed(names, ways_of, dictionary)
+    return replace(words, names=WordNames.of(names, listed))
+
+
+def _ways(words: WordNgrams) -> list[list[tuple[int, ...]]]:
+    """The pronunciations of each word."""
+    ends = np.cumsum(words.lengths).tolist()
+    phones = words.phones.tolist()
+    every = [tuple(phones[end - n : end]) for end, n in zip(ends, words.lengths.tolist())]
+    last = np.cumsum(words.ways).tolist()
+    return [every[end - n : end] for end, n in zip(last, words.ways.tolist())]
+
+
+def _listed(
+    names: Sequence[str], ways: Sequence[Sequence[tuple[int, ...]]], dictionary: Lexicon
+) -> list[int]:
+    """How many of the first ways of each word the dictionary has; at least 1."""
+    counts = []
+    for name, of_word in zip(names, ways):
+        known = set(dictionary.variants.get(name.upper(), ()))
+        count = next((k for k, way in enumerate(of_word) if way not in known), len(of_word))
+        counts.append(max(1, count))
+    return counts
 
 
 def _best_of(

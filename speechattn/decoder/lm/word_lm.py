@@ -2,8 +2,9 @@
 
 The trigram has back-off (Katz 1987): its value is the log probability of a known triple, or
 ``pair_back_off`` of the two words before and the value of the last pair, or else ``back_off`` of
-the word before and ``log_unigram`` of this one. Words need no names here: the decoder writes
-phones, and words only say which ones belong together.
+the word before and ``log_unigram`` of this one. Words are numbers here: the search writes phones,
+and words only say which ones belong together. Their names may stand beside them
+(:mod:`speechattn.decoder.lm.word_names`).
 
 The automaton consists of trees of pronunciations. A *root* is where a word may begin. Root 0 is
 for any word. The others, at a sentence's beginning, after words and after pairs of words, hold only
@@ -17,15 +18,18 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from speechattn.checks import check_names, checked_array, require, within
+from speechattn.decoder.lm.saved import computed, restored
+from speechattn.decoder.lm.word_names import OWNER, WordNames
 
 LONGEST_WORD = 60  # phones
 MOST_WORDS = 1 << 16  # so that numbers of words take two bytes
-OWNER = "words"  # in messages
+NAMES = "names."  # beginning of the names of arrays in a file that WordNames has
 LOG_PROBS = ("log_unigram", "back_off", "log_pair", "pair_back_off", "log_triple")
 # The large arrays: in a file they are whole numbers of 8 bits, in steps of STEP nats.
 COARSE, STEP = ("log_pair", "log_triple"), 1 / 16
@@ -53,6 +57,8 @@ class WordNgrams:
         third: their last words, in order, int32, shape (T,).
         log_triple: log probability of each last word after the pair, shape (T,).
         silence: class of pauses, which lie between words and in none of them.
+        names: how the words are written; None where that is not known, as in models of formats up
+            to 7.
 
     Raises:
         ModelError: if shapes disagree or a value is impossible.
@@ -72,6 +78,7 @@ class WordNgrams:
     third: np.ndarray
     log_triple: np.ndarray
     silence: int
+    names: WordNames | None = None
 
     def __post_init__(self) -> None:
         for name in _arrays():
@@ -110,6 +117,11 @@ class WordNgrams:
         ):
             steps = np.diff(row.astype(np.int64) * size + last)
             require(OWNER, bool((steps > 0).all()), f"a {what} is there twice, or out of order")
+        if self.names is not None:
+            listed = self.names.listed
+            require(OWNER, len(listed) == size, f"there are {len(listed)} names, not {size}")
+            few = bool((listed <= self.ways).all())
+            require(OWNER, few, "a word has more pronunciations listed than it has in all")
 
     def __getstate__(self) -> dict:
         """For pickling, without what can be computed again."""
@@ -123,12 +135,21 @@ class WordNgrams:
     @functools.cached_property
     def network(self) -> Network:
         """All pronunciations of all words, as the decoder walks through them."""
-        return word_network(self)
+        return Network(**{name: self._computed[name] for name in Network._fields})
 
     @functools.cached_property
     def most_jumps(self) -> int:
         """The most jumps that leave a state of the network."""
-        return int(np.diff(self.network.jump_first).max())
+        return int(self._computed["most_jumps"][0])
+
+    @functools.cached_property
+    def _computed(self) -> dict[str, np.ndarray]:
+        def compute() -> dict[str, np.ndarray]:
+            network = word_network(self)
+            most = np.diff(network.jump_first).max(keepdims=True)
+            return {**network._asdict(), "most_jumps": most}
+
+        return computed(self, "network", compute)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """As compact arrays for a file: float16, or steps of 8 bits; the smallest whole numbers.
@@ -136,8 +157,10 @@ class WordNgrams:
         What :func:`as_saved` gave comes back the same.
         """
         silence = np.array([self.silence], np.int32)
+        names = {} if self.names is None else self.names.tensors()
         return {
             "silence": silence,
+            **{NAMES + name: values for name, values in names.items()},
             **{name: _compact(name, getattr(self, name)) for name in _arrays()},
         }
 
@@ -148,7 +171,16 @@ class WordNgrams:
         Raises:
             ModelError: if one is missing or unknown, or a value is impossible.
         """
-        check_names(OWNER, set(tensors), {field.name for field in fields(cls)})
+        sources = __file__, str(Path(__file__).with_name("lexicon_tree.py"))
+        return restored(cls, tensors, lambda: cls._read(tensors), sources, {"names": WordNames})
+
+    @classmethod
+    def _read(cls, tensors: dict[str, np.ndarray]) -> WordNgrams:
+        named = {k.removeprefix(NAMES): v for k, v in tensors.items() if k.startswith(NAMES)}
+        tensors = {k: v for k, v in tensors.items() if not k.startswith(NAMES)}
+        check_names(OWNER, set(tensors), {*_arrays(), "silence"})
+        if named:
+            check_names(OWNER, set(named), {field.name for field in fields(WordNames)})
         silence = checked_array(OWNER, "silence", tensors["silence"], None)
         require(OWNER, len(silence) == 1, f"silence has {len(silence)} values, not 1")
         others = {k: v for k, v in tensors.items() if k not in (*COARSE, "silence")}
@@ -157,7 +189,8 @@ class WordNgrams:
             steps = checked_array(OWNER, name, tensors[name], None)
             within(OWNER, name, steps, 0, np.iinfo(np.uint8).max)
             coarse[name] = -STEP * steps
-        return cls(**others, **coarse, silence=int(silence[0]))
+        names = WordNames(**named) if named else None
+        return cls(**others, **coarse, silence=int(silence[0]), names=names)
 
 
 def as_saved(words: WordNgrams) -> WordNgrams:
@@ -166,7 +199,8 @@ def as_saved(words: WordNgrams) -> WordNgrams:
 
 
 def _arrays() -> list[str]:
-    return [field.name for field in fields(WordNgrams) if field.name != "silence"]
+    beside = ("silence", "names")
+    return [field.name for field in fields(WordNgrams) if field.name not in beside]
 
 
 def _compact(name: str, values: np.ndarray) -> np.ndarray:
@@ -214,11 +248,26 @@ class Network(NamedTuple):
         return cls(np.zeros(1, np.int32), np.zeros((0, 2), np.int32), scores, none, none, scores)
 
 
-def word_network(words: WordNgrams) -> Network:
-    """Build the automaton of some words."""
+class Followers(NamedTuple):
+    """Which words are known to follow at each of R roots, K in all.
+
+    Attributes:
+        first: the first of each root but ``ANY_CONTEXT``, and last their number, int32, shape (R,).
+        word: which word, in order at each root, int32, shape (K,).
+        log_prob: its log probability, float32, shape (K,).
+        after: the root behind it, int32, shape (K,).
+    """
+
+    first: np.ndarray
+    word: np.ndarray
+    log_prob: np.ndarray
+    after: np.ndarray
+
+
+def followers_of_roots(words: WordNgrams, roots: Roots) -> Followers:
+    """List what is known to follow at each root."""
     from speechattn.decoder.lm import lexicon_tree
 
-    roots = _roots(words)
     first_pair, first_triple = _sums(words.followers), _sums(words.pair_followers)
     triples = words.histories, first_triple, words.third
     pairs = first_pair, words.second, roots.after_pair
@@ -235,10 +284,18 @@ def word_network(words: WordNgrams) -> Network:
         )
     ]
     counts = words.followers[-1:], words.followers[roots.followed], words.pair_followers
+    return Followers(_sums(np.concatenate(counts)), *following)
+
+
+def word_network(words: WordNgrams) -> Network:
+    """Build the automaton of some words."""
+    from speechattn.decoder.lm import lexicon_tree
+
+    roots = roots_of(words)
     first_way = _sums(words.ways)
     arrivals = lexicon_tree.arrivals(
-        *(_sums(np.concatenate(counts)), *following),
-        *(words.log_unigram, roots.after_word, first_way, _order(words)),
+        *followers_of_roots(words, roots),
+        *(words.log_unigram, roots.after_word, first_way, in_order(words)),
     )
     return Network(
         *lexicon_tree.grow(
@@ -249,7 +306,7 @@ def word_network(words: WordNgrams) -> Network:
     )
 
 
-class _Roots(NamedTuple):
+class Roots(NamedTuple):
     """Root ANY_CONTEXT, that of a sentence's beginning, those after words, those after pairs.
 
     Attributes:
@@ -269,7 +326,8 @@ class _Roots(NamedTuple):
     back_score: np.ndarray
 
 
-def _roots(words: WordNgrams) -> _Roots:
+def roots_of(words: WordNgrams) -> Roots:
+    """Number the roots of some words."""
     followed = np.flatnonzero(words.followers[:-1])
     own = 2 + len(followed) + np.arange(len(words.histories))  # roots after pairs
     count = 2 + len(followed) + len(own)
@@ -282,7 +340,7 @@ def _roots(words: WordNgrams) -> _Roots:
     back_score[after_word], back_score[own] = words.back_off, words.pair_back_off
     back[ANY_CONTEXT], back[own] = -1, after_pair[words.histories]
     after_pair[words.histories] = own
-    return _Roots(followed, after_word, after_pair, spoken, back, back_score)
+    return Roots(followed, after_word, after_pair, spoken, back, back_score)
 
 
 def _sums(counts: np.ndarray) -> np.ndarray:
@@ -290,7 +348,7 @@ def _sums(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
 
-def _order(words: WordNgrams) -> np.ndarray:
+def in_order(words: WordNgrams) -> np.ndarray:
     """Return all pronunciations in the order of their phones, int32; shorter ones first."""
     table = np.zeros((len(words.lengths), int(words.lengths.max())), ">i4")
     table[np.arange(table.shape[1]) < words.lengths[:, None]] = words.phones + 1

@@ -1,0 +1,76 @@
+"""``speechattn decoder``: another decoder for a model that is trained already."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from speechattn.cli.messages import report
+from speechattn.inference.model_files import find_model
+
+OK = 0
+
+
+def add_decoder(commands: argparse._SubParsersAction) -> None:
+    """Add the command to those of ``speechattn``.
+
+    Args:
+        commands: of the parser.
+    """
+    decoder = commands.add_parser(
+        "decoder",
+        allow_abbrev=False,
+        help="make the decoder of a model anew; its encoder stays as it is",
+        description="Write a model again with another decoder: the n-grams and words of another "
+        "model (--like), the names of its words, which models of formats up to 7 lack, and "
+        "weights that are tuned anew (--tune). The encoder's weights are not touched.",
+    )
+    decoder.set_defaults(run=run_decoder)
+    decoder.add_argument("model", metavar="MODEL", help="name or folder of the model")
+    decoder.add_argument(
+        "--output-dir",
+        required=True,
+        metavar="DIR",
+        help="folder of the new model; a model that is there is replaced, and may be the same",
+    )
+    decoder.add_argument(
+        "--like",
+        metavar="MODEL",
+        help="model whose n-grams, words and weights it gets (default: it keeps its own)",
+    )
+    decoder.add_argument(
+        "--tune",
+        default="",
+        metavar="LIST",
+        help="tune the decoder's weights and confidences on these sets, such as "
+        "librispeech/dev,speechocean762/dev (default: they stay as they are)",
+    )
+    decoder.add_argument(
+        "--corpora",
+        default="../shared/corpora",
+        metavar="DIR",
+        help="folder of the corpora (default: ../shared/corpora)",
+    )
+    decoder.add_argument(
+        "--recipe",
+        default="english",
+        metavar="RECIPE",
+        help="recipe whose section decoding says which values are tried (default: english)",
+    )
+
+
+def run_decoder(arguments: argparse.Namespace) -> int:
+    """Run ``decoder``; return the exit status."""
+    from speechattn.training.new_decoder import new_decoder
+    from speechattn.training.recipe_file import read_config
+
+    new_decoder(
+        find_model(arguments.model),
+        Path(arguments.output_dir),
+        like=find_model(arguments.like) if arguments.like else None,
+        tune=[name.strip() for name in arguments.tune.split(",") if name.strip()],
+        corpora=Path(arguments.corpora),
+        candidates=read_config(arguments.recipe).decoding,
+        report=report,
+    )
+    return OK
