@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from speechattn.bench.accuracy_systems import System, load_systems
+from speechattn.bench.accuracy_systems import ModelSystem, System, load_systems
 from speechattn.bench.conditions_measure import evenly, speaker_groups
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.peers import PEERS, is_installed
@@ -21,6 +21,7 @@ from speechattn.corpora.alignment import reference_runs
 from speechattn.corpora.corpus import Corpus, Utterance, read_entry
 from speechattn.corpora.spans import utterance_audio
 from speechattn.errors import AudioError, CorpusError, UsageError
+from speechattn.evaluation.metrics import phone_errors
 from speechattn.evaluation.phone_features import PhoneFeatures
 from speechattn.evaluation.phone_features import is_installed as panphon_is_installed
 from speechattn.evaluation.scores import Counts, count_utterance
@@ -44,6 +45,8 @@ class Row:
         counts: agreement with the reference.
         feature_errors: cost of :meth:`~speechattn.evaluation.phone_features.PhoneFeatures.errors`.
         feature_segments: of the reference; 0 where panphon is not installed.
+        word_errors: substitutions, insertions and deletions of words.
+        words: of the text; 0 where that or the words of the system are not known.
     """
 
     system: str
@@ -54,6 +57,8 @@ class Row:
     counts: Counts
     feature_errors: float = 0.0
     feature_segments: int = 0
+    word_errors: int = 0
+    words: int = 0
 
 
 @dataclass
@@ -79,6 +84,7 @@ def bench_accuracy(
     *,
     models: Sequence[str],
     readings: Sequence[str],
+    lm_scales: Sequence[float],
     peers: Sequence[str] | None,
     corpora: str | Path,
     sets: Sequence[str],
@@ -96,6 +102,7 @@ def bench_accuracy(
         models: names or folders.
         readings: of :data:`~speechattn.bench.accuracy_systems.READINGS`; every model is scored with
             each of them.
+        lm_scales: every model is scored with each of these weights of words and n-grams as well.
         peers: of :data:`~speechattn.bench.peers.PEERS`; None for those that are installed.
         corpora: folder of the corpora.
         sets: ``corpus/split`` or ``corpus/all`` each.
@@ -124,7 +131,7 @@ def bench_accuracy(
                 f"{name} is not installed; run `pip install 'speechattn[bench]'` or choose others "
                 "with --peer"
             )
-    systems, phones = load_systems(models, readings, peers, window, precision)
+    systems, phones = load_systems(models, readings, peers, window, precision, lm_scales)
     with torch_threads(threads):
         results = measure(systems, phones, Path(corpora), sets, limit)
     facts = {
@@ -216,5 +223,22 @@ def _score(
         if features is not None:
             cost, segments = features.errors(expected, [one.phone for one in recognised])
             row = replace(row, feature_errors=cost, feature_segments=segments)
+        said = system.words(recognised) if isinstance(system, ModelSystem) else None
+        if said is not None and utterance.text:
+            text = words_of(utterance.text)
+            errors = sum(phone_errors(*numbered(text, words_of(" ".join(said)))))
+            row = replace(row, word_errors=errors, words=len(text))
         rows.append(row)
     return rows
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text as they are compared: letters, digits and apostrophes."""
+    kept = "".join(c if c.isalnum() or c in "'<>" else " " for c in text.lower().replace("’", "'"))
+    return [word for word in kept.split() if word.strip("'")]
+
+
+def numbered(*strings: Sequence[str]) -> list[list[int]]:
+    """Return strings of words as strings of numbers, the same for the same word."""
+    numbers: dict[str, int] = {}
+    return [[numbers.setdefault(word, len(numbers)) for word in string] for string in strings]

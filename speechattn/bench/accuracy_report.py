@@ -69,6 +69,7 @@ METRICS = {
     "feature_error": Metric(
         "feature errors", lambda row: row.feature_errors, lambda row: row.feature_segments
     ),
+    "wer": Metric("WER", lambda row: row.word_errors, lambda row: row.words),
     "path_accuracy": Metric(
         "frames", lambda row: row.counts.path_correct, lambda row: row.counts.frames
     ),
@@ -97,14 +98,16 @@ PICTURED = ("per_folded", "feature_error", "path_accuracy", "boundary_f1")
 COLUMNS = (
     *("set", "group", "system", "speakers", "resampled"),
     *(f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")),
-    *("feature_errors", "feature_segments", *vars(Counts())),
+    *("feature_errors", "feature_segments", "word_errors", "words", *vars(Counts())),
 )
 NOTE = f"""\
 In per cent, with intervals of 95 % from drawing the speakers anew (the utterances, where there is
 one speaker). PER is the phone error rate with silence dropped; *folded*: as the phone set says, of
 ARPAbet AO counts as AA and ZH as SH; S, I and D are its substitutions, insertions and deletions.
 *Feature errors*: edit distance over segments of IPA in which a substitution costs the share of
-articulatory features (panphon) that differ; a diphthong is two segments. *Frames*: 10 ms frames
+articulatory features (panphon) that differ; a diphthong is two segments. *WER*: word error rate
+against the text, in letters, digits and apostrophes; a word that the model does not know counts as
+an error. *Frames*: 10 ms frames
 that the decoded path has right, silence included. Boundaries count as found within
 {BOUNDARY_TOLERANCE_FRAMES * SHIFT_MS:g} ms."""
 GROUP_NOTE = f"""\
@@ -156,7 +159,7 @@ def markdown_report(results: Results, facts: dict[str, str]) -> str:
     """
     parts = ["# Accuracy", table(("", ""), facts.items()), NOTE]
     header = ("set", "system", "speakers", "utterances", "PER", "folded PER", "S / I / D")
-    header_end = ("feature errors", "frames", "boundary P / R", "boundary F1")
+    header_end = ("feature errors", "WER", "frames", "boundary P / R", "boundary F1")
     sets, groups = [], []
     last = ""
     for name, group, system, rows in _parts(results):
@@ -167,6 +170,7 @@ def markdown_report(results: Results, facts: dict[str, str]) -> str:
             _with_interval(rates["per_folded"]),
             _plain(rates, "substitutions", "insertions", "deletions"),
             _with_interval(rates["feature_error"]),
+            _with_interval(rates["wer"]),
             _with_interval(rates["path_accuracy"]),
             _plain(rates, "boundary_precision", "boundary_recall"),
             _with_interval(rates["boundary_f1"]),
@@ -200,6 +204,7 @@ def csv_report(results: Results) -> str:
         counts = sum((row.counts for row in rows), start=Counts())
         cells.append(f"{sum(row.feature_errors for row in rows):.6g}")
         cells.append(sum(row.feature_segments for row in rows))
+        cells += [sum(row.word_errors for row in rows), sum(row.words for row in rows)]
         lines.writerow([*cells, *vars(counts).values()])
     return buffer.getvalue()
 

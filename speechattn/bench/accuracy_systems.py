@@ -11,12 +11,14 @@ import numpy as np
 from speechattn.bench.conditions_measure import recognise
 from speechattn.bench.peers import HAMA_PHONES, PEERS, Peer
 from speechattn.decoder.options import DecoderOptions
+from speechattn.decoder.words import NO_WORD, UNKNOWN, WordReader, names_of_words
 from speechattn.errors import UsageError
 from speechattn.inference.recognizer import Recognizer, load_model
 from speechattn.phones import PhoneSet, arpabet
 from speechattn.segments import FrameSegment, Segment, num_frames, seconds_to_frame
 
-READINGS = {"words": "", "phones": ", phones only", "none": ", --lm-scale 0"}  # and their suffixes
+# And their suffixes.
+READINGS = {"words": "", "phones": ", --reading phones", "none": ", --reading none"}
 
 
 class System(Protocol):
@@ -48,20 +50,37 @@ class ModelSystem:
         recognizer: the model.
         reading: of :data:`READINGS`: what its decoder knows about the order of phones. ``words``
             for everything, as the model is shipped; ``phones`` for n-grams of phones alone;
-            ``none`` for nothing, as ``--lm-scale 0``.
+            ``none`` for nothing.
+        lm_scale: as for :func:`speechattn.load_model`.
     """
 
-    def __init__(self, name: str, recognizer: Recognizer, reading: str) -> None:
+    def __init__(
+        self, name: str, recognizer: Recognizer, reading: str, lm_scale: float | None = None
+    ) -> None:
         self.name = name + READINGS[reading]
         checkpoint = recognizer.checkpoint
         decoding = decoding_of(checkpoint.decoding, reading)
+        if lm_scale is not None:
+            decoding = decoding.with_lm_scale(lm_scale)
+            self.name += f", --lm-scale {lm_scale:g}"
         self._recognizer = Recognizer(
             replace(checkpoint, decoding=decoding), recognizer.device, recognizer.precision
         )
+        model = checkpoint.phone_model
+        known = model.words is not None and model.words.names is not None
+        self._reader = WordReader(model, decoding) if known and decoding.word_scale else None
+        self._names = names_of_words(model, decoding) if self._reader else ()
 
     def recognise(self, samples: np.ndarray) -> tuple[list[FrameSegment], np.ndarray | None]:
         """See :class:`System`."""
         return recognise(self._recognizer, samples)
+
+    def words(self, segments: Sequence[FrameSegment]) -> list[str] | None:
+        """Return the words in what was recognised; None if the model knows none."""
+        if self._reader is None:
+            return None
+        found = self._reader.push(segments) + self._reader.finish()
+        return [UNKNOWN if one.word == NO_WORD else self._names[one.word] for one in found]
 
 
 def decoding_of(options: DecoderOptions, reading: str) -> DecoderOptions:
@@ -120,6 +139,7 @@ def load_systems(
     peers: Sequence[str],
     window: tuple[int, int] | None,
     precision: str,
+    lm_scales: Sequence[float] = (),
 ) -> tuple[list[System], PhoneSet]:
     """Load all that is scored.
 
@@ -141,6 +161,7 @@ def load_systems(
             raise UsageError(f"--model {model}: its phones are not those of {models[0]}")
         phones = recognizer.phones
         systems += [ModelSystem(name, recognizer, reading) for reading in readings]
+        systems += [ModelSystem(name, recognizer, "words", scale) for scale in lm_scales]
     phones = phones or arpabet()
     if peers and set(phones.names) != set(arpabet().names):
         raise UsageError(f"--peer: peers know ARPAbet, and {models[0]} does not; write --peer none")

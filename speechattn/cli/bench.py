@@ -185,6 +185,7 @@ def run_accuracy(arguments: argparse.Namespace) -> int:
     results = bench_accuracy(
         models=list(dict.fromkeys(arguments.model or [DEFAULT_MODEL])),
         readings=readings,
+        lm_scales=values.parse_scales(arguments.lm_scale),
         peers=peers,
         corpora=arguments.corpora,
         sets=sets,

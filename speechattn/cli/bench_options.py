@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import NamedTuple
 
-from speechattn.options import DEFAULT_MODEL, PRECISIONS
+from speechattn.options import DEFAULT_MODEL, PRECISIONS, READINGS
 
 PEERS = ("pocketsphinx", "hama")  # of speechattn.bench.peers; each needs the package of its name
 
@@ -34,7 +34,6 @@ CHUNKS = "100,200,400,1000"  # ms
 SETS = "kathleen/test,speechocean762/test,kokoro/test,asterisk/all"
 CONDITIONS = ("noise", "room", "8khz", "telephone")
 
-READINGS = ("words", "phones", "none")
 ACCURACY_SETS = "librispeech/test,commonvoice/test,speechocean762/test,kathleen/test,asterisk/all"
 
 SEEDS = 3  # trainings of each variant of encoder
@@ -174,7 +173,13 @@ def add_accuracy_options(parser: argparse.ArgumentParser) -> None:
         default=READINGS[0],
         metavar="LIST",
         help="what the models know of the order of phones, each measured: words (all that a model "
-        "has), phones (n-grams of phones alone), none (as --lm-scale 0) (default: words)",
+        "has), phones (n-grams of phones alone), none (what is heard alone) (default: words)",
+    )
+    add(
+        "--lm-scale",
+        default="",
+        metavar="LIST",
+        help="weights of words and n-grams that are measured as well, such as 0.5,1",
     )
     add(
         "--window",

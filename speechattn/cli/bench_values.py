@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,6 +117,21 @@ def parse_choices(option: str, text: str, choices: Sequence[str]) -> list[str]:
 def parse_readings(text: str) -> list[str]:
     """Names of :data:`READINGS` separated by commas; raises UsageError if one is unknown."""
     return parse_choices("reading", text, READINGS)
+
+
+def parse_scales(text: str) -> list[float]:
+    """Split a list of weights such as ``0.5,1``; the same one twice counts once.
+
+    Raises:
+        UsageError: if one is no number from 0 on.
+    """
+    try:
+        scales = [float(item) for item in text.split(",") if item.strip()]
+    except ValueError:
+        scales = [math.nan]
+    if not all(0 <= scale < math.inf for scale in scales):
+        raise UsageError(f"--lm-scale {text}: numbers from 0 on, such as 0.5,1")
+    return list(dict.fromkeys(scales))
 
 
 def parse_conditions(text: str) -> list[str]:
