@@ -1,0 +1,188 @@
+"""``speechattn show``: a page that shows recordings and plays them, and figures for papers."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechattn.cli.arguments import add_model_settings, int_argument
+from speechattn.cli.messages import report
+from speechattn.errors import UsageError
+from speechattn.options import DEFAULT_MODEL
+from speechattn.phones import LABELS
+
+if TYPE_CHECKING:
+    from speechattn.viewer.show import ShowOptions
+
+OK = 0
+SOUNDS = ("mp3", "opus", "flac", "none")  # as in viewer.sound, which takes long to import
+FIGURES = ("png", "svg", "pdf")
+MOST_CHANNELS = 1024
+
+
+def parse_span(text: str) -> tuple[float, float]:
+    """Parse ``START-END`` in seconds, such as ``12.5-20``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", text.strip(), re.ASCII)
+    start, end = (float(part) for part in match.groups()) if match else (0.0, 0.0)
+    if not 0 <= start < end < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no START-END in seconds, such as 12.5-20")
+    return start, end
+
+
+def parse_attention(text: str) -> tuple[float, float] | str:
+    """Parse ``none`` or ``START-END``."""
+    return text if text == "none" else parse_span(text)
+
+
+def add_show(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
+    """Add the command to those of ``speechattn``.
+
+    Args:
+        commands: of the parser.
+        devices: where a model may compute.
+    """
+    show = commands.add_parser(
+        "show",
+        allow_abbrev=False,
+        help="write a page that shows recordings and plays them",
+        description="Write one HTML page that needs neither network nor server: waveform, "
+        "spectrogram, phones, posteriors and attention of recordings, with their sound. Phones can "
+        "be corrected in it and saved as a TextGrid. Or write a figure for a paper.",
+        epilog="Exit status: 0 the page was written, 2 it was not, 130 interrupted.",
+    )
+    show.set_defaults(run=run_show)
+    show.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="FILE",
+        help="recording, folder of recordings, or folder that `speechattn transcribe` wrote",
+    )
+    show.add_argument(
+        "--output",
+        metavar="FILE",
+        help="the page (default: named after the first input, in the current folder)",
+    )
+    show.add_argument(
+        "--results",
+        metavar="WHERE",
+        help="show these phones and words instead of transcribing: a TextGrid, CTM or JSON, or a "
+        "folder of them with the folders of the recordings",
+    )
+    show.add_argument(
+        "--recordings",
+        metavar="DIR",
+        help="where the recordings of a folder of results are now",
+    )
+    show.add_argument(
+        "--reference",
+        metavar="WHERE",
+        help="phones to compare with: a TextGrid, CTM or JSON, or a folder of them",
+    )
+    show.add_argument(
+        "--span", type=parse_span, metavar="START-END", help="show only these seconds"
+    )
+    show.add_argument(
+        "--attention",
+        type=parse_attention,
+        metavar="START-END",
+        help="seconds whose attention is shown, or none (default: the first minute or so)",
+    )
+    show.add_argument(
+        "--sound",
+        choices=SOUNDS,
+        default="mp3",
+        help="how the sound is kept in the page: flac is exact, opus small but slow to make "
+        "(default: mp3)",
+    )
+    for suffix in FIGURES:
+        show.add_argument(
+            f"--{suffix}",
+            metavar="FILE",
+            help=f"write a figure of one recording as {suffix.upper()}; the page is then written "
+            "with --output only",
+        )
+    show.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL}, which comes with the package)",
+    )
+    add_model_settings(show)
+    show.add_argument(
+        "--phones",
+        choices=LABELS,
+        default="arpabet",
+        help="what phones are called: arpabet, the model's own labels, or ipa (default: arpabet)",
+    )
+    show.add_argument(
+        "--channel",
+        type=int_argument(0, MOST_CHANNELS - 1),
+        metavar="N",
+        help="channel to take from recordings with several, counted from 0 (default: their mean)",
+    )
+    show.add_argument(
+        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
+    )
+    show.add_argument("--open", action="store_true", help="open the page in the browser")
+    show.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Run ``show``; return the exit status."""
+    options = _options(arguments)
+    figures = [Path(p) for p in (getattr(arguments, name) for name in FIGURES) if p]
+
+    def status(line: str) -> None:
+        if not arguments.quiet:
+            report(line)
+
+    # Imported here: NumPy, PyTorch and what draws, which `speechattn --help` does without.
+    from speechattn.viewer.show import show_page
+
+    if figures:
+        from speechattn.viewer.figure import write_figures
+
+        write_figures(arguments.inputs, figures, options, status)
+        for path in figures:
+            status(f"wrote {path}")
+    if figures and not arguments.output:
+        return OK
+    output = Path(arguments.output or f"{Path(arguments.inputs[0]).resolve().stem}.html")
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--output {output}: a page is an .html file; name it so")
+    all_shown = show_page(arguments.inputs, output, options, status)
+    for shown in all_shown:
+        for warning in shown.warnings:
+            status(f"warning: {shown.file}: {warning}")
+    status(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB); open it in a browser")
+    if arguments.open:
+        import webbrowser
+
+        webbrowser.open(output.resolve().as_uri())
+    return OK
+
+
+def _options(arguments: argparse.Namespace) -> ShowOptions:
+    from speechattn.viewer.show import ShowOptions
+
+    def path(value: str | None) -> Path | None:
+        return None if value is None else Path(value)
+
+    return ShowOptions(
+        model=arguments.model,
+        device=arguments.device,
+        window=arguments.window,
+        lm_scale=arguments.lm_scale,
+        channel=arguments.channel,
+        labels=arguments.phones,
+        sound=arguments.sound,
+        attention=arguments.attention,
+        span=arguments.span,
+        reference=path(arguments.reference),
+        results=path(arguments.results),
+        recordings=path(arguments.recordings),
+    )

@@ -1,0 +1,107 @@
+// The waveform and the axis of time, drawn by uPlot: an envelope from afar, samples from nearby.
+"use strict";
+(function (V) {
+  // Steps between ticks in seconds, and how many digits of milliseconds their labels need.
+  const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
+
+  V.Waveform = class {
+    constructor(parent, view, envelope, player, { gutter, height, origin }) {
+      Object.assign(this, { view, player, gutter, origin });
+      const bytes = V.bytes(envelope.name);
+      this.high = new Int8Array(bytes.buffer, 0, envelope.points);
+      this.low = new Int8Array(bytes.buffer, envelope.points, envelope.points);
+      this.rate = envelope.rate;
+      const style = () => V.colour("wave");
+      const axis = { stroke: () => V.colour("text-soft"), font: "11px system-ui, sans-serif" };
+      this.plot = new uPlot({
+        width: gutter + view.width, height,
+        padding: [0, 0, 0, 0],
+        legend: { show: false },
+        cursor: { show: false },
+        select: { show: false },
+        scales: { x: { time: false, range: (u, min, max) => [min, max] }, y: { range: [-1, 1] } },
+        axes: [
+          {
+            ...axis, side: 0, size: 26, gap: 3,
+            grid: { stroke: () => V.colour("grid"), width: 1 },
+            ticks: { stroke: () => V.colour("line"), size: 5, width: 1 },
+            incrs: STEPS, space: 84,
+            values: (u, ticks, _, __, step) => ticks.map((t) => this.tick(t + this.origin, step)),
+          },
+          { ...axis, side: 3, size: gutter, splits: () => [], grid: { show: false }, ticks: { show: false } },
+        ],
+        series: [
+          {},
+          { stroke: style, width: 1, points: { show: false } },
+          { stroke: style, width: 1, points: { show: false } },
+        ],
+        bands: [{ series: [1, 2], fill: style }],
+      }, [[0, 1], [0, 0], [0, 0]], parent);
+    }
+    /** A time on the axis: milliseconds, in long recordings minutes and seconds. */
+    tick(time, step) {
+      if (!this.inMilliseconds) return V.clock(time, step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3);
+      return V.milliseconds(time, step < 0.001 ? 1 : 0).replace(" ms", "");
+    }
+    get inMilliseconds() { return this.origin + this.view.duration <= 300; }
+    resize(width, height) { this.plot.setSize({ width: this.gutter + width, height }); }
+    repaint() { this.plot.redraw(true, true); }
+    draw() {
+      const { view } = this;
+      const data = this._samples() || this._envelope();
+      this.plot.batch(() => {
+        this.plot.setData(data, false);
+        this.plot.setScale("x", { min: view.start, max: Math.max(view.end, view.start + 1e-6) });
+      });
+    }
+    _envelope() {
+      const { view, rate } = this;
+      const first = Math.max(0, Math.floor(view.start * rate) - 1);
+      const last = Math.min(this.high.length, Math.ceil(view.end * rate) + 2);
+      const step = Math.max(1, Math.round(rate / view.scale));
+      const xs = [], highs = [], lows = [];
+      for (let i = first - (first % step); i < last; i += step) {
+        let high = -128, low = 127;
+        const stop = Math.min(i + step, this.high.length);
+        for (let j = i; j < stop; j++) {
+          if (this.high[j] > high) high = this.high[j];
+          if (this.low[j] < low) low = this.low[j];
+        }
+        xs.push((i + step / 2) / rate);
+        highs.push(high / 127);
+        lows.push(low / 127);
+      }
+      return [xs, highs, lows];
+    }
+    /** Samples themselves, when a pixel stands for less than a point of the envelope. */
+    _samples() {
+      const { view, player, rate } = this;
+      if (view.scale <= rate || !player.info) return null;
+      const piece = player.at(view.start, () => view.changed());
+      if (!piece) return null;
+      const first = Math.max(0, Math.floor(view.start * player.info.rate) - 1 - piece.first);
+      const last = Math.ceil(view.end * player.info.rate) + 2 - piece.first;
+      const atEnd = piece.first + piece.samples.length >= player.info.samples;
+      if (last > piece.samples.length && !atEnd) return null; // it goes on in the next piece
+      if (!this.peak) this.peak = this._peak(piece);
+      const xs = [], ys = [];
+      for (let i = first; i < Math.min(last, piece.samples.length); i++) {
+        xs.push((piece.first + i) / player.info.rate);
+        ys.push(piece.samples[i] / this.peak);
+      }
+      return [xs, ys, ys];
+    }
+    /** What the envelope's 127 stands for, found where both are known. */
+    _peak(piece) {
+      let sample = 1e-6, point = 1;
+      const { rate } = this.player.info;
+      for (const value of piece.samples) sample = Math.max(sample, Math.abs(value));
+      const first = Math.floor(piece.first / rate * this.rate);
+      const last = Math.ceil((piece.first + piece.samples.length) / rate * this.rate);
+      for (let i = first; i < Math.min(last, this.high.length); i++) {
+        point = Math.max(point, this.high[i], -this.low[i]);
+      }
+      return sample / (point / 127);
+    }
+  };
+})(window.Viewer);

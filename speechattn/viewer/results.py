@@ -1,0 +1,210 @@
+"""Phones and words from files: results of an earlier run, and references to compare with."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from speechattn.corpora.readers.textgrid import read_textgrid
+from speechattn.errors import CorpusError, UsageError
+from speechattn.segments import Segment
+
+PHONES, WORDS = "phones", "words"
+SUFFIXES = (".json", ".ctm", ".TextGrid")  # of results, those that tell most first
+REFERENCE_SUFFIXES = (".TextGrid", ".textgrid", ".ctm", ".ctm.gz", ".json")
+SILENCES = frozenset(("", "sil", "sp", "spn", "pau", "h#", "<eps>", "#"))  # in any case
+TOLERANCE = 0.1  # seconds by which a reference may end before or after its recording
+Labelled = dict[str, list[Segment]]  # tier → its segments, sorted, without silence between them
+
+
+def read_labels(path: Path, utterance: str, duration: float, what: str) -> Labelled:
+    """Read the phones and words of a recording from a TextGrid, a CTM or a JSON of our own.
+
+    Args:
+        path: of the file.
+        utterance: path of the recording below its folder, with its suffix.
+        duration: of the recording, seconds.
+        what: what the file is to its reader, such as ``"reference"``, for messages.
+
+    Returns:
+        The tiers ``phones`` and ``words``, those that there are.
+
+    Raises:
+        UsageError: if the file cannot be read, has no such tier, lacks the utterance, or belongs
+            to a recording of another length.
+    """
+    try:
+        if path.suffix.lower() == ".textgrid":
+            tiers, end = _from_textgrid(path)
+        elif path.suffix.lower() == ".json":
+            tiers, end = _from_json(path)
+        else:
+            tiers, end = _from_ctm(path, utterance), None
+    except CorpusError as error:
+        raise UsageError(f"{what}: {error}") from None
+    except (OSError, UnicodeDecodeError, EOFError) as error:
+        raise UsageError(f"{what}: {path}: cannot be read ({error}); check the file") from None
+    last = max((tier[-1].end for tier in tiers.values() if tier), default=0.0)
+    if last > duration + TOLERANCE or (end is not None and abs(end - duration) > TOLERANCE):
+        raise UsageError(
+            f"{what}: {path} is of {end or last:.2f} s, and the recording {utterance} of "
+            f"{duration:.2f} s; it belongs to another recording, or one of them was cut"
+        )
+    if not any(tiers.values()):
+        raise UsageError(
+            f"{what}: {path}: no tier {PHONES!r} or {WORDS!r} with labels; name one so"
+        )
+    return {name: _checked(path, what, tier, duration) for name, tier in tiers.items()}
+
+
+def _checked(path: Path, what: str, tier: list[Segment], duration: float) -> list[Segment]:
+    """Return segments sorted and within the recording; refuse those that overlap."""
+    tier = sorted(tier, key=lambda segment: segment.start)
+    end, kept = 0.0, []
+    for segment in tier:
+        start, stop = max(segment.start, end), min(segment.end, duration)
+        if segment.start < end - 1e-3:
+            raise UsageError(
+                f"{what}: {path}: {segment.label!r} begins at {segment.start:g} s, before what "
+                f"comes before it ends ({end:g} s); correct the file"
+            )
+        if stop > start:
+            kept.append(Segment(segment.label, start, stop, segment.confidence))
+            end = stop
+    return kept
+
+
+def _from_textgrid(path: Path) -> tuple[Labelled, float]:
+    grid = read_textgrid(path)
+    found: Labelled = {}
+    for tier in grid.tiers:
+        name = tier.name.casefold().rsplit(" - ", 1)[-1]  # MFA: "speaker - phones"
+        kind = {"phones": PHONES, "phone": PHONES, "words": WORDS, "word": WORDS}.get(name)
+        if kind and not tier.points and kind not in found:
+            found[kind] = [Segment(i.label, i.start, i.end) for i in tier.intervals]
+    return found, grid.end
+
+
+def _from_json(path: Path) -> tuple[Labelled, float]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        tiers = {
+            name: [
+                Segment(str(r["label"]), float(r["start"]), float(r["end"]), r.get("confidence", 1))
+                for r in values[name]
+            ]
+            for name in (WORDS, PHONES)
+            if values.get(name) is not None
+        }
+        return tiers, float(values["duration"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(
+            f"{path}: not what `speechattn transcribe --format json` writes ({error!r})"
+        ) from None
+
+
+def _from_ctm(path: Path, utterance: str) -> Labelled:
+    name = str(PurePosixPath(utterance).with_suffix(""))
+    lines: dict[str, list[Segment]] = {}
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            columns = line.split()
+            if not columns or line.startswith(";;"):
+                continue
+            try:
+                start, length = float(columns[2]), float(columns[3])
+                label = unquote(columns[4])
+                confidence = float(columns[5]) if len(columns) > 5 else 1.0
+            except (IndexError, ValueError):
+                raise CorpusError(
+                    f"{path}:{number}: {line.strip()[:60]!r}; write: utterance channel start "
+                    "duration label"
+                ) from None
+            segment = Segment(label, start, round(start + length, 9), confidence)
+            lines.setdefault(unquote(columns[0]), []).append(segment)
+    for key in (name, PurePosixPath(name).name):
+        if key in lines:
+            return {PHONES: lines[key]}
+    if len(lines) == 1:
+        return {PHONES: next(iter(lines.values()))}
+    raise CorpusError(
+        f"{path}: none of its {len(lines)} utterances is {name!r}; name the recording as its "
+        "utterance, or give a file of this recording alone"
+    )
+
+
+def find_labels(where: Path, utterance: str, suffixes: Sequence[str], what: str) -> Path:
+    """Return the file of labels of a recording.
+
+    Args:
+        where: such a file, or a folder that mirrors that of the recordings.
+        utterance: path of the recording below its folder, with its suffix.
+        suffixes: that are looked for, the best first.
+        what: for messages.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    if where.is_file():
+        return where
+    if not where.exists():
+        raise UsageError(f"{what}: {where}: no such file or folder; check its name")
+    base = PurePosixPath(utterance).with_suffix("")
+    for stem in dict.fromkeys((base, PurePosixPath(base.name))):
+        for suffix in suffixes:
+            path = where / f"{stem}{suffix}"
+            if path.is_file():
+                return path
+    raise UsageError(
+        f"{what}: nothing for {utterance} in {where}; looked for {base.name} with "
+        f"{', '.join(suffixes)}"
+    )
+
+
+def is_results_folder(folder: Path) -> bool:
+    """Return whether a folder is one that ``speechattn transcribe`` wrote."""
+    return (folder / "run.json").is_file() and (folder / "transcripts.jsonl").is_file()
+
+
+def recordings_of_results(folder: Path, recordings: Path | None) -> list[tuple[Path, str]]:
+    """Return the recordings of a folder of results, with their paths below their folder.
+
+    Args:
+        folder: that ``speechattn transcribe`` wrote.
+        recordings: folder of the recordings; None for where they were when they were transcribed.
+
+    Raises:
+        UsageError: if the run's files cannot be understood, no recording succeeded, or one is no
+            longer there.
+    """
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        text = (folder / "transcripts.jsonl").read_text(encoding="utf-8")
+        lines = [json.loads(line) for line in text.splitlines()]
+        files = [str(line["file"]) for line in lines if line["status"] == "ok"]
+        inputs = [Path(item) for item in run["inputs"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{folder}: its run.json and transcripts.jsonl cannot be understood ({error}); give "
+            "the recordings, and this folder with --results"
+        ) from None
+    if not files:
+        raise UsageError(f"{folder}: no recording of this run succeeded; there is nothing to show")
+    places = [recordings] if recordings else [*inputs, *(folder.parent / item for item in inputs)]
+    return [(_find_recording(file, places, folder), file) for file in dict.fromkeys(files)]
+
+
+def _find_recording(file: str, places: Iterable[Path], results: Path) -> Path:
+    tried = []
+    for place in places:
+        path = place if place.is_file() and place.name == file else place / file
+        if path.is_file():
+            return path
+        tried.append(str(place))
+    raise UsageError(
+        f"{results}: the recording {file} is not in {', '.join(dict.fromkeys(tried))} (any more); "
+        "say where it is with --recordings DIR"
+    )
