@@ -26,8 +26,10 @@ Module = TypeVar("Module", bound="torch.nn.Module")
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
 MODELS = Path(__file__).parents[1] / "pretrained"  # models that come with the package
-FORMAT = "speechattn-model"
-FORMAT_VERSION = 7  # raised when an older program could not run what a newer one writes
+RUNS = Path("data/runs")  # of recipes, below the current folder
+FORMAT = "speechattn-model"  # of models of phones
+HEAD_FORMAT = "speechattn-head-model"  # of models of one label, or a string of labels
+FORMAT_VERSION = 8  # raised when an older program could not run what a newer one writes
 
 
 def find_model(name_or_dir: str | Path) -> Path:
@@ -43,16 +45,23 @@ def find_model(name_or_dir: str | Path) -> Path:
     path = Path(name_or_dir)
     folders = [path]
     if len(path.parts) == 1:
-        folders += [MODELS / path, Path("data/runs") / path / "model"]
+        folders += [MODELS / path, RUNS / path / "model"]
     for folder in folders:
         if (folder / CONFIG).is_file():
             return folder
     if (path / "model" / CONFIG).is_file():
         raise ModelError(f"{path}: not a model folder, but holds one; give {path / 'model'}")
     raise ModelError(
-        f"{path}: no model folder (one that holds {CONFIG} and {WEIGHTS}), nor the name of a "
-        "recipe that was run here; the recipe writes its model to work_dir/model"
+        f"{path}: no model folder (one that holds {CONFIG} and {WEIGHTS}), and none of the names "
+        f"that there are here: {', '.join(model_names())}"
     )
+
+
+def model_names() -> list[str]:
+    """Names that :func:`find_model` knows: those in the package, and of recipes that were run."""
+    packaged = {path.parent.name for path in MODELS.glob(f"*/{CONFIG}")}
+    trained = {path.parents[1].name for path in RUNS.glob(f"*/model/{CONFIG}")}
+    return sorted(packaged | trained)
 
 
 def model_digest(folder: Path) -> str:
@@ -115,7 +124,7 @@ def write_model(
     from safetensors.torch import save
 
     folder = Path(folder).resolve()  # a link to a model stays one
-    if folder.exists() and not _may_replace(folder):
+    if folder.exists() and not may_replace(folder):
         raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -123,7 +132,7 @@ def write_model(
     try:
         head = {"format": kind, "format_version": FORMAT_VERSION}
         head["speechattn"] = speechattn.__version__
-        (partial / CONFIG).write_text(_readable_json({**head, **config}), encoding="utf-8")
+        (partial / CONFIG).write_text(readable_json({**head, **config}), encoding="utf-8")
         trained = {name for name, _ in model.named_parameters()}
         plain = {
             k: (v.to(dtype) if dtype and k in trained else v).cpu().contiguous()
@@ -190,6 +199,11 @@ def load_shapes(build: Callable[[], torch.nn.Module]) -> dict[str, torch.Tensor]
     Returns:
         Tensors without values, by name; see :func:`read_weights`.
     """
+    return without_values(build).state_dict()
+
+
+def without_values(build: Callable[[], Module]) -> Module:
+    """Return a model that knows the shapes of its weights and has no memory for their values."""
     import torch
 
     with torch.device("meta"):
@@ -216,11 +230,6 @@ def with_values(
 def read_weights(
     path: Path, shapes: dict[str, torch.Tensor], beside: tuple[str, ...] = ()
 ) -> dict[str, torch.Tensor]:
-    return without_values(build).state_dict()
-
-
-def without_values(build: Callable[[], Module]) -> Module:
-    """Return a model that knows the shapes of its weights and has no memory for their values."""
     """Read weights, which must have the names and shapes that the configuration promises.
 
     Args:
@@ -253,12 +262,12 @@ def without_values(build: Callable[[], Module]) -> Module:
     return weights
 
 
-def _may_replace(folder: Path) -> bool:
+def may_replace(folder: Path) -> bool:
     """Whether a model may replace this folder: it holds a model, or nothing."""
     return folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))
 
 
-def _readable_json(config: dict[str, Any]) -> str:
+def readable_json(config: dict[str, Any]) -> str:
     """Return JSON with a line for every key, but not for every number of a matrix."""
     lines = []
     for key, value in config.items():
