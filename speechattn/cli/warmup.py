@@ -1,0 +1,65 @@
+"""``speechattn warmup``: prepare this machine, or an image of one, for the first recording."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from speechattn import cache
+from speechattn.cli.messages import print_line, report
+from speechattn.options import DEFAULT_MODEL, PRECISIONS
+
+OK = 0
+SECONDS = 2.0  # of noise that each model transcribes
+
+
+def add_warmup(commands: argparse._SubParsersAction) -> None:
+    """Add the command to those of ``speechattn``."""
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile and prepare models, so that the first recording does not wait for it",
+        description="Compile what transcription needs and lay models out in the cache folder, as "
+        "the first run would do. In an image, run it as the user who will transcribe, and set "
+        f"{cache.VARIABLE} to a folder of the image.",
+    )
+    warmup.set_defaults(run=run_warmup)
+    warmup.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help=f"names or folders of models (default: {DEFAULT_MODEL})",
+    )
+    warmup.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="as it will be given to transcribe (default: auto)",
+    )
+
+
+def run_warmup(arguments: argparse.Namespace) -> int:
+    """Run ``warmup``; return the exit status.
+
+    Raises:
+        SpeechattnError: if a model cannot be loaded.
+    """
+    from speechattn.transcription.transcriber import ModelSpec
+
+    for name in arguments.models or [DEFAULT_MODEL]:
+        began = time.perf_counter()
+        recognizer, facts = ModelSpec(name, "cpu", precision=arguments.precision).load()
+
+        import numpy as np
+
+        from speechattn.segments import SAMPLE_RATE
+
+        noise = np.random.default_rng(0).normal(0, 0.01, round(SECONDS * SAMPLE_RATE))
+        recognizer.transcribe(noise.astype(np.float32), sample_rate=SAMPLE_RATE)
+        seconds = time.perf_counter() - began
+        print_line(f"{name}: ready in {facts['precision']} ({seconds:.1f} s)")
+    folder = cache.folder()
+    if folder is None:
+        report(f"no cache: set {cache.VARIABLE} to a folder, or the next run starts anew")
+    else:
+        print_line(f"cache: {folder}")
+    return OK
