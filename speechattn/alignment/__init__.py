@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from speechattn.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from speechattn.alignment.network import SpokenWord as SpokenWord
-    from speechattn.alignment.network import TextAligner as TextAligner
-    from speechattn.alignment.network import TextAlignment as TextAlignment
     from speechattn.alignment.reductions import Reductions as Reductions
+    from speechattn.alignment.text_aligner import SpokenWord as SpokenWord
+    from speechattn.alignment.text_aligner import TextAligner as TextAligner
+    from speechattn.alignment.text_aligner import TextAlignment as TextAlignment
 
 __all__ = ["Reductions", "SpokenWord", "TextAligner", "TextAlignment"]
 
@@ -23,8 +23,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Reductions": "reductions",
-        "SpokenWord": "network",
-        "TextAligner": "network",
-        "TextAlignment": "network",
+        "SpokenWord": "text_aligner",
+        "TextAligner": "text_aligner",
+        "TextAlignment": "text_aligner",
     },
 )

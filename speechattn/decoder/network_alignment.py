@@ -1,22 +1,28 @@
-"""Forced alignment with a network: which of many ways to say a sentence was taken, and when.
+"""Forced alignment with a network: which of many ways to say a text was taken, and when.
 
 A network is a set of junctions and of arcs between them. An arc takes up frames with a phone, or
-none at all. :func:`align_network` finds the path from the first junction to the last that fits a
-recording best (Viterbi 1967). A known string without a choice is the special case of
+none at all. :func:`best_path` finds the path from the first junction to the last that fits a
+recording best (Viterbi 1967). Its memory does not grow with the square of the recording: the
+search is done once forwards, keeping its state now and then, and once more piece by piece from
+behind, keeping the way back of one piece. A known string without a choice is the special case of
 ``force_align``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from speechattn.decoder import network_search
 from speechattn.decoder.forced_alignment import LEAST_PHONE_FRAMES, LEAST_SILENCE_FRAMES
 
 NOTHING = -1  # the phone of an arc that takes up no frames
+BACK_BYTES = 48_000_000  # of the way back that is kept at a time
+PIECE = 2000  # frames of a long recording between two states that are kept
+LEAST_PIECE = 100  # frames of a piece that is not cut further
 
 
 class Arc(NamedTuple):
@@ -48,6 +54,31 @@ class Step(NamedTuple):
     end: int
 
 
+@dataclass(frozen=True)
+class Network:
+    """Arcs in columns, and their blocks: an arc leads to its own block or to the next one.
+
+    Attributes:
+        source: junction that each arc leaves.
+        target: junction that each leads to, greater than its source, or the same.
+        phone: class of the frames that each takes up; ``NOTHING`` for none.
+        cost: nats that each costs.
+        least: frames that each takes up at least; 0 for ``NOTHING``.
+        first_arc: first arc of each block, and the number of arcs.
+        first_junction: first junction of each block, and the number of junctions.
+        start: junction at which paths begin, in the first block. They end at the last one.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    phone: np.ndarray
+    cost: np.ndarray
+    least: np.ndarray
+    first_arc: np.ndarray
+    first_junction: np.ndarray
+    start: int = 0
+
+
 def align_network(
     log_posteriors: np.ndarray,
     arcs: Sequence[Arc],
@@ -56,7 +87,7 @@ def align_network(
     *,
     acoustic_scale: float = 1.0,
 ) -> list[Step] | None:
-    """Find the best path from junction 0 to the last one.
+    """Find the best path from junction 0 to the last one; see :func:`best_path`.
 
     A phone has at least ``LEAST_PHONE_FRAMES`` frames, a silence ``LEAST_SILENCE_FRAMES``.
 
@@ -80,44 +111,18 @@ def align_network(
         raise ValueError(f"acoustic_scale: {acoustic_scale}; above 0")
     for arc in arcs:
         _check(arc, junctions, frames.shape[1], silence)
-    loud = [number for number, arc in enumerate(arcs) if arc.phone != NOTHING]
-    quiet = [number for number, arc in enumerate(arcs) if arc.phone == NOTHING]
-    quiet.sort(key=lambda number: arcs[number].source)  # so that one may follow another
-    lengths = np.array(
-        [LEAST_SILENCE_FRAMES if arcs[n].phone == silence else LEAST_PHONE_FRAMES for n in loud],
-        dtype=np.int32,
+    phone = np.array([arc.phone for arc in arcs], dtype=np.int32)
+    least = np.where(phone == silence, LEAST_SILENCE_FRAMES, LEAST_PHONE_FRAMES)
+    network = Network(
+        np.array([arc.source for arc in arcs], dtype=np.int32),
+        np.array([arc.target for arc in arcs], dtype=np.int32),
+        phone,
+        np.array([arc.cost for arc in arcs], dtype=np.float32),
+        np.where(phone == NOTHING, 0, least).astype(np.int32),
+        np.array([0, len(arcs)]),
+        np.array([0, junctions]),
     )
-    last = np.cumsum(lengths).astype(np.int32) - 1  # state that ends each arc
-    owner = np.repeat(np.arange(len(loud), dtype=np.int32), lengths)
-    search = cast(Callable[..., tuple[np.ndarray, np.ndarray]], _best_path)
-    states, starts = search(
-        frames * np.float32(acoustic_scale),
-        owner,
-        last,
-        *_columns([arcs[number] for number in loud]),
-        *_columns([arcs[number] for number in quiet], with_phone=False),
-        junctions,
-    )
-    if not len(states):
-        return None
-    # Moves come last to first: an arc that takes frames by its number, others as ~number.
-    moves = states[::-1].tolist()
-    begins = starts[::-1].tolist()
-    ends = [*begins[1:], len(frames)]
-    return [
-        Step(loud[move] if move >= 0 else quiet[~move], begin, end)
-        for move, begin, end in zip(moves, begins, ends)
-    ]
-
-
-def bytes_needed(arcs: Sequence[Arc], junctions: int, silence: int, frames: int) -> int:
-    """Return the memory that :func:`align_network` takes for its way back, in bytes."""
-    lengths = (
-        LEAST_SILENCE_FRAMES if arc.phone == silence else LEAST_PHONE_FRAMES
-        for arc in arcs
-        if arc.phone != NOTHING
-    )
-    return frames * (sum(lengths) + 4 * junctions)
+    return best_path(frames * np.float32(acoustic_scale), network)
 
 
 def _check(arc: Arc, junctions: int, classes: int, silence: int) -> None:
@@ -131,93 +136,234 @@ def _check(arc: Arc, junctions: int, classes: int, silence: int) -> None:
         raise ValueError(f"{arc}: its cost is from 0 on")
 
 
-def _columns(arcs: Sequence[Arc], with_phone: bool = True) -> list[np.ndarray]:
-    """Sources, targets, phones if wanted, and costs."""
-    kinds = [("source", np.int32), ("target", np.int32), ("phone", np.int32), ("cost", np.float32)]
-    return [
-        np.array([getattr(arc, name) for arc in arcs], dtype=kind)
-        for name, kind in kinds
-        if with_phone or name != "phone"
-    ]
+class _Kept(NamedTuple):
+    """The state of the search before a piece of the frames."""
+
+    low: int
+    high: int
+    before: np.float32
+    alive: np.ndarray
+    score: np.ndarray
+    junction: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
-def _best_path(
-    frames: np.ndarray,
-    owner: np.ndarray,
-    last: np.ndarray,
-    source: np.ndarray,
-    target: np.ndarray,
-    phone: np.ndarray,
-    cost: np.ndarray,
-    quiet_source: np.ndarray,
-    quiet_target: np.ndarray,
-    quiet_cost: np.ndarray,
-    junctions: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Moves of the best path, last to first, and the frames at which they begin.
+class _Piece(NamedTuple):
+    """Some frames: the first, the one after the last, and the blocks that were alive in them.
 
-    An arc with frames is a chain of states, the last of which goes on for as long as needed.
-    ``owner`` is the arc of each state, ``last`` the last state of each arc. A move is the number
-    of an arc, or ``~number`` of one of the quiet ones. Empty where there is no path.
+    ``kept`` is the state of the search before them, ``back`` their way back where it is known.
     """
-    count, states, arcs = frames.shape[0], len(owner), len(last)
-    impossible = np.float32(-np.inf)
-    score = np.full(states, impossible)
-    fresh = np.empty(states, np.float32)
-    came = np.zeros((count, states), np.bool_)  # from the state before, or from the junction
-    arrived = np.full((count + 1, junctions), np.int32(0))  # move that led to a junction, plus 1
-    junction = np.full(junctions, impossible)
-    junction[0] = 0
-    for q in range(len(quiet_source)):
-        value = junction[quiet_source[q]] - quiet_cost[q]
-        if value > junction[quiet_target[q]]:
-            junction[quiet_target[q]] = value
-            arrived[0, quiet_target[q]] = -q - 1
-    for t in range(count):
-        first = 0
-        for a in range(arcs):
-            value = frames[t, phone[a]]
-            best, moved = junction[source[a]] - cost[a], True
-            for s in range(first, last[a] + 1):
-                if s == last[a] and score[s] >= best:
-                    best, moved = score[s], False
-                fresh[s] = best + value
-                came[t, s] = moved
-                best, moved = score[s], True
-            first = last[a] + 1
-        score[:] = fresh
-        junction[:] = impossible
-        for a in range(arcs):
-            value = score[last[a]]
-            if value > junction[target[a]]:
-                junction[target[a]] = value
-                arrived[t + 1, target[a]] = a + 1
-        for q in range(len(quiet_source)):
-            value = junction[quiet_source[q]] - quiet_cost[q]
-            if value > junction[quiet_target[q]]:
-                junction[quiet_target[q]] = value
-                arrived[t + 1, quiet_target[q]] = -q - 1
-    moves, starts = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
-    if np.isfinite(junction[junctions - 1]):
-        j, t = junctions - 1, count
-        while t > 0 or j > 0:
-            move = arrived[t, j]
-            if move < 0:
-                moves.append(np.int64(move))
-                starts.append(np.int64(t))
-                j = quiet_source[-move - 1]
-                continue
-            a = move - 1
-            s = last[a]
-            begin = last[a - 1] + 1 if a else 0
-            while True:
-                t -= 1
-                if came[t, s]:
-                    if s == begin:
-                        break
-                    s -= 1
-            moves.append(np.int64(a))
-            starts.append(np.int64(t))
-            j = source[a]
-    return np.array(moves), np.array(starts)
+
+    frame: int
+    end: int
+    blocks: tuple[int, int]
+    kept: _Kept | None
+    back: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def best_path(
+    scores: np.ndarray,
+    network: Network,
+    *,
+    beam: float = np.inf,
+    back_bytes: int = BACK_BYTES,
+) -> list[Step] | None:
+    """Find the best path through a network.
+
+    Args:
+        scores: of the classes in each frame, float32, shape (frames, classes).
+        network: whose arcs are all in order.
+        beam: paths that are worse than the best one by more are given up.
+        back_bytes: memory for the way back; a long recording is searched in pieces that need no
+            more, down to ``LEAST_PIECE`` frames.
+
+    Returns:
+        The arcs of the path in their order, or None if no path of so many frames is in the beam.
+    """
+    return _Search(scores, network, beam).path(back_bytes)
+
+
+class _Search:
+    """One search: the network as the compiled functions take it, and their state."""
+
+    def __init__(self, scores: np.ndarray, network: Network, beam: float) -> None:
+        self.scores, self.network, self.beam = scores, network, np.float32(beam)
+        loud = network.phone != NOTHING
+        self.loud, quiet = np.flatnonzero(loud), np.flatnonzero(~loud)
+        # So that one may follow another: by block, since blocks have the junctions in order.
+        self.quiet = quiet[np.argsort(network.source[quiet], kind="stable")]
+        self.last = (np.cumsum(network.least[self.loud]) - 1).astype(np.int64)
+        firsts = network.first_arc
+        self.first_arc = np.searchsorted(self.loud, firsts)
+        self.first_quiet = np.searchsorted(np.sort(quiet), firsts)
+        self.arcs = tuple(
+            np.ascontiguousarray(column[self.loud])
+            for column in (network.source, network.target, network.phone, network.cost)
+        )
+        self.quiets = tuple(
+            np.ascontiguousarray(column[self.quiet])
+            for column in (network.source, network.target, network.cost)
+        )
+        states = int(self.last[-1]) + 1 if len(self.last) else 0
+        self.first_state = np.append(0, np.append(-1, self.last)[self.first_arc[1:]] + 1)
+        self.score = np.full(states, -np.inf, np.float32)
+        self.junction = np.full(int(network.first_junction[-1]), -np.inf, np.float32)
+        self.alive = np.zeros(len(firsts) - 1, np.bool_)
+        self.arrived = np.zeros(len(self.junction), np.int32)  # at the first frame
+        self.low, self.before = 0, np.float32(0.0)
+        self.high = network_search.begin(
+            self.junction,
+            self.alive,
+            *self.quiets,
+            self.first_quiet,
+            network.first_junction,
+            network.start,
+            self.beam,
+            self.arrived,
+        )
+
+    def path(self, back_bytes: int) -> list[Step] | None:
+        """The best path; see :func:`best_path`."""
+        count, blocks = len(self.scores), (0, len(self.alive) - 1)
+        if count * self._bytes(*blocks) <= back_bytes:
+            back = self._advance(0, count, blocks)
+            return self._steps([_Piece(0, count, blocks, None, back)], 0) if self._found() else None
+        pieces = self._pieces(0, count, PIECE)
+        return self._steps(pieces, back_bytes) if self._found() else None
+
+    def _found(self) -> bool:
+        """Whether a path has come to the end."""
+        return bool(self.before > -np.inf and np.isfinite(self.junction[-1]))
+
+    def _pieces(self, frame: int, end: int, size: int) -> list[_Piece]:
+        """Search forwards without a way back; returns the pieces, with the state before each."""
+        pieces = []
+        while frame < end and self.before > -np.inf:
+            until = min(end, frame + size)
+            kept = self._keep()
+            _, least, most = self._advance(frame, until, None)
+            pieces.append(_Piece(frame, until, (least, most), kept))
+            frame = until
+        return pieces
+
+    def _bytes(self, low: int, high: int) -> int:
+        """Of the way back of one frame, for some blocks."""
+        junctions = self.network.first_junction
+        return int(
+            self.first_state[high + 1]
+            - self.first_state[low]
+            + 4 * (junctions[high + 1] - junctions[low])
+        )
+
+    def _keep(self) -> _Kept:
+        blocks = slice(self.low, self.high + 1)
+        return _Kept(
+            self.low,
+            self.high,
+            self.before,
+            self.alive[blocks].copy(),
+            self.score[self.first_state[self.low] : self.first_state[self.high + 1]].copy(),
+            self.junction[self._junctions(self.low, self.high)].copy(),
+        )
+
+    def _junctions(self, low: int, high: int) -> slice:
+        firsts = self.network.first_junction
+        return slice(int(firsts[low]), int(firsts[high + 1]))
+
+    def _restore(self, kept: _Kept) -> None:
+        self.score[:], self.junction[:], self.alive[:] = -np.inf, -np.inf, False
+        self.low, self.high, self.before = kept.low, kept.high, kept.before
+        self.alive[kept.low : kept.high + 1] = kept.alive
+        self.score[self.first_state[kept.low] : self.first_state[kept.high + 1]] = kept.score
+        self.junction[self._junctions(kept.low, kept.high)] = kept.junction
+
+    def _advance(self, frame: int, end: int, window: tuple[int, int] | None) -> Any:
+        """Search some frames.
+
+        Args:
+            frame: the first.
+            end: the one after the last.
+            window: first and last block whose way back is kept; None to keep none.
+
+        Returns:
+            The way back (two arrays), or None and the first and last block that was alive.
+        """
+        came, arrived = np.empty((0, 0), np.bool_), np.empty((0, 0), np.int32)
+        state, first = 0, 0
+        if window is not None:
+            low, high = window
+            state, first = int(self.first_state[low]), self._junctions(low, high).start
+            came = np.zeros((end - frame, int(self.first_state[high + 1]) - state), np.bool_)
+            size = self._junctions(low, high).stop - first
+            arrived = np.zeros((end - frame + 1, size), np.int32)
+            if frame == 0:
+                arrived[0] = self.arrived[self._junctions(low, high)]
+        self.low, self.high, self.before, least, most = network_search.advance(
+            self.scores[frame:end],
+            self.last,
+            *self.arcs,
+            *self.quiets,
+            self.first_arc,
+            self.first_quiet,
+            self.network.first_junction,
+            self.score,
+            self.junction,
+            self.alive,
+            self.low,
+            self.high,
+            self.before,
+            self.beam,
+            window is not None,
+            state,
+            first,
+            came,
+            arrived,
+        )
+        self.before = np.float32(self.before)
+        return (came, arrived) if window is not None else (None, least, most)
+
+    def _backwards(self, pieces: list[_Piece], back_bytes: int) -> Iterator[_Piece]:
+        """Pieces from the last to the first, with their ways back."""
+        while pieces:
+            piece = pieces.pop()
+            if piece.kept is not None:
+                self._restore(piece.kept)
+                frames = piece.end - piece.frame
+                if frames * self._bytes(*piece.blocks) > back_bytes and frames > LEAST_PIECE:
+                    pieces += self._pieces(piece.frame, piece.end, -(-frames // 2))
+                    continue
+                back = self._advance(piece.frame, piece.end, piece.blocks)
+                piece = piece._replace(back=back)
+            yield piece
+
+    def _steps(self, pieces: list[_Piece], back_bytes: int) -> list[Step]:
+        """The best path, from the last piece to the first."""
+        count = len(self.scores)
+        most = 2 * count + len(self.quiet) + len(self.junction)
+        moves, starts = np.empty(most, np.int64), np.empty(most, np.int64)
+        junction, arc, state, found = len(self.junction) - 1, -1, 0, 0
+        for piece in self._backwards(pieces, back_bytes):
+            assert piece.back is not None
+            junction, arc, state, found = network_search.trace(
+                *piece.back,
+                piece.frame,
+                int(self.first_state[piece.blocks[0]]),
+                self._junctions(*piece.blocks).start,
+                self.last,
+                self.arcs[0],
+                self.quiets[0],
+                piece.end,
+                junction,
+                arc,
+                state,
+                self.network.start,
+                moves,
+                starts,
+                found,
+            )
+        begins = starts[:found][::-1]
+        ends = np.append(begins[1:], count)
+        which = moves[:found][::-1]
+        named = self.loud[np.maximum(which, 0)]
+        if len(self.quiet):
+            named = np.where(which >= 0, named, self.quiet[np.maximum(~which, 0)])
+        return [Step(*step) for step in zip(named.tolist(), begins.tolist(), ends.tolist())]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechattn.decoder import network_alignment
 from speechattn.decoder.forced_alignment import (
     LEAST_PHONE_FRAMES,
     LEAST_SILENCE_FRAMES,
     force_align,
 )
-from speechattn.decoder.network_alignment import NOTHING, Arc, align_network
+from speechattn.decoder.network_alignment import (
+    NOTHING,
+    Arc,
+    Network,
+    Step,
+    align_network,
+    best_path,
+)
 
 SIL = 0
 
@@ -107,3 +117,73 @@ def test_impossible_arcs_are_refused(arc):
         align_network(np.zeros((4, 4)), [arc], 2, SIL)
     with pytest.raises(ValueError):
         align_network(np.zeros((4, 4)), [Arc(0, 1, 1)], 2, SIL, acoustic_scale=0.0)
+
+
+def line_of_words(words: int, seed: int) -> Network:
+    """Blocks of two or three ways to say a word, silence between them, and words passed over."""
+    random = np.random.default_rng(seed)
+    rows, first_arc, first_junction = [], [0], [0]
+    for _ in range(words):
+        base, inner = first_junction[-1], int(random.integers(1, 3))
+        start, end = base + 1, base + 2 + inner
+        rows.append((start, start, SIL, 0.3, LEAST_SILENCE_FRAMES))
+        for _ in range(2):
+            chain = [start, *range(base + 2, end), end + 1]
+            for source, target in zip(chain, chain[1:]):
+                rows.append((source, target, int(random.integers(1, 4)), random.random(), 2))
+        rows.append((base, start, NOTHING, 0.0, 0))
+        rows.append((start, end, NOTHING, 4.0, 0))
+        rows.append((base, end, NOTHING, 1.0, 0))
+        first_arc.append(len(rows))
+        first_junction.append(end)
+    base = first_junction[-1]
+    rows += [(base + 1, base + 1, SIL, 0.3, LEAST_SILENCE_FRAMES), (base, base + 1, NOTHING, 0, 0)]
+    kinds = (np.int32, np.int32, np.int32, np.float32, np.int32)
+    columns = [np.array(column, kind) for column, kind in zip(zip(*rows), kinds)]
+    firsts = np.array([*first_arc, len(rows)]), np.array([*first_junction, base + 2])
+    return Network(*columns, *firsts, start=1)
+
+
+def cost(logs: np.ndarray, network: Network, steps: list[Step]) -> float:
+    total = -sum(float(network.cost[s.arc]) for s in steps)
+    return total + sum(logs[s.start : s.end, network.phone[s.arc]].sum() for s in steps)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 1000), st.integers(12, 160))
+def test_blocks_and_pieces_change_nothing(words, seed, frames):
+    network = line_of_words(words, seed)
+    logs = np.log(np.random.default_rng(seed).dirichlet(np.full(4, 0.3), frames)).astype("f")
+    whole = best_path(logs, network)
+    assert whole is not None
+    place, frame = network.start, 0
+    for step in whole:
+        assert (network.source[step.arc], step.start) == (place, frame)
+        assert step.end - step.start >= network.least[step.arc]
+        place, frame = network.target[step.arc], step.end
+    assert (place, frame) == (network.first_junction[-1] - 1, frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network_alignment, "PIECE", 7)
+        patch.setattr(network_alignment, "LEAST_PIECE", 2)
+        assert best_path(logs, network, back_bytes=0) == whole
+        assert best_path(logs, network, beam=1000.0, back_bytes=200) == whole
+    ends = np.array([0, network.first_arc[-1]]), np.array([0, network.first_junction[-1]])
+    plain = replace(network, first_arc=ends[0], first_junction=ends[1])
+    same = best_path(logs, plain)
+    assert cost(logs, network, same) == pytest.approx(cost(logs, network, whole), abs=1e-3)
+
+
+def test_a_beam_gives_up_what_is_too_far_from_the_best():
+    arcs = [Arc(0, 1, 1), Arc(1, 2, 2)]
+    columns = [np.array(column) for column in zip(*arcs)]
+    network = Network(
+        *(column.astype(np.int32) for column in columns[:3]),
+        columns[3].astype(np.float32),
+        np.array([2, 2], np.int32),
+        np.array([0, 1, 2, 2]),
+        np.array([0, 1, 2, 3]),
+    )
+    logs = np.log(np.tile([0.01, 0.98, 0.01], (8, 1))).astype(np.float32)
+    steps = best_path(logs, network, beam=50.0)
+    assert [(step.start, step.end) for step in steps] == [(0, 6), (6, 8)]
+    assert best_path(logs, network, beam=1.0) is None

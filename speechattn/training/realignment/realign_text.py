@@ -20,8 +20,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from speechattn.alignment.network import Pronunciations, TextAligner, TextAlignment, rule_counts
 from speechattn.alignment.reductions import Reductions
+from speechattn.alignment.text_aligner import (
+    Pronunciations,
+    TextAligner,
+    TextAlignment,
+    rule_counts,
+)
 from speechattn.alignment.vowels import VowelEvidence, vowel_frames
 from speechattn.audio.features import FrontEnd
 from speechattn.audio.load import AudioFile

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from speechattn.alignment.network import TextAligner, rule_counts
 from speechattn.alignment.reductions import Reductions
+from speechattn.alignment.text_aligner import TextAligner, rule_counts
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.errors import CorpusError
 from speechattn.phones import arpabet
