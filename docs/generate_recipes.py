@@ -3,28 +3,28 @@
     python docs/generate_recipes.py           # write the page
     python docs/generate_recipes.py --check   # exit 1 if the page is out of date
 
-Keys, types, ranges and defaults are those of the fields of the dataclasses. Descriptions are the
-``Attributes:`` sections of their docstrings. A test fails if the page is out of date or a key has
-no description.
+The keys are those of :mod:`speechattn.cli.recipe_keys`. A test fails if the page is out of date or
+a key has no description.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import importlib
 import inspect
 import re
 import sys
-import types
-import typing
 from pathlib import Path
 
-from speechattn.studies import STUDIES
-from speechattn.training.config import RecipeConfig
+from speechattn.cli.recipe_keys import (
+    Table,
+    all_tables,
+    allowed,
+    attribute_descriptions,
+    fields_of,
+    yaml_value,
+)
 
 PAGE = Path(__file__).parent / "recipes.md"
-TYPE_NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", tuple: "list"}
 
 HEAD = """\
 # Recipe keys
@@ -53,117 +53,11 @@ sections `front_end`, `encoder`, `augmentation` and, where noted, `training` are
 """
 
 
-def attribute_descriptions(cls: type) -> dict[str, str]:
-    """Return the descriptions in the ``Attributes:`` sections of a class and its bases, by name.
-
-    One description may stand for several names, separated by commas. A line that holds names and
-    nothing else shares the description of the next one.
-    """
-    descriptions: dict[str, str] = {}
-    for base in reversed(cls.__mro__[:-1]):
-        if dataclasses.is_dataclass(base) and base.__doc__:
-            descriptions |= _attributes_section(inspect.cleandoc(base.__doc__))
-    return descriptions
-
-
-def _attributes_section(docstring: str) -> dict[str, str]:
-    _, _, section = docstring.partition("\nAttributes:\n")
-    descriptions: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.splitlines():
-        if line and not line.startswith("    "):
-            break  # the next section
-        entry = re.match(r"^ {4}(\w+(?:, \w+)*)(?:: ?(.*)|,)$", line)
-        if entry:
-            shared = [name for name in names if not descriptions[name]]
-            names = [*shared, *entry[1].split(", ")]
-            descriptions |= dict.fromkeys(names, entry[2] or "")
-        elif line.strip():
-            for name in names:
-                descriptions[name] = f"{descriptions[name]} {line.strip()}".strip()
-    return descriptions
-
-
 def as_markdown(text: str) -> str:
     """Turn the reStructuredText of a docstring into Markdown for a table cell."""
     text = re.sub(r":(?:mod|class|func|meth|data|attr):`~?([^`]*)`", r"`\1`", text)
     text = text.replace("``", "`").replace("|", "\\|")
     return text[:1].upper() + text[1:]
-
-
-def type_name(hint: object) -> str:
-    """Return the type of a key in words."""
-    options = typing.get_args(hint)
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        names = [type_name(option) for option in options if option is not type(None)]
-        return " or ".join([*names, *(["null"] if type(None) in options else [])])
-    return TYPE_NAMES[typing.get_origin(hint) or hint]
-
-
-def allowed(field: dataclasses.Field, hint: object) -> str:
-    """Return the type of a key, and the range of its values if the field has one."""
-    ranges = [rule.text for rule in field.metadata.values() if "empty" not in rule.text]
-    return ", ".join([type_name(hint), *ranges])
-
-
-def yaml_value(value: object) -> str:
-    """Return a default as it would be written in YAML."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(yaml_value, value))}]"
-    return str(value)
-
-
-def section_classes(hint: object) -> list[type]:
-    """Return the dataclasses that the value of a key may be; none if it is a plain value."""
-    options = typing.get_args(hint) or (hint,)
-    return [option for option in options if dataclasses.is_dataclass(option)]
-
-
-def fields_of(cls: type, *, sections: bool) -> list[tuple[dataclasses.Field, object]]:
-    """Return the keys of a dataclass with their type hints: plain values, or sections."""
-    hints = typing.get_type_hints(cls)
-    return [
-        (field, hints[field.name])
-        for field in dataclasses.fields(cls)
-        if field.init and bool(section_classes(hints[field.name])) == sections
-    ]
-
-
-class Table(typing.NamedTuple):
-    """A table of the page: its title, the dataclass, and an instance that holds the defaults."""
-
-    title: str
-    cls: type
-    defaults: object
-
-    @property
-    def is_study(self) -> bool:
-        """Whether it is the recipe of a study, whose module says what it is about."""
-        return self.cls.__name__ == "Config"
-
-
-def all_tables() -> list[Table]:
-    """Return the tables of the page, in order."""
-    tables = [Table("Top level", RecipeConfig, RecipeConfig)]
-    for field, hint in fields_of(RecipeConfig, sections=True):
-        classes = section_classes(hint)
-        for cls in classes:
-            kind = f", kind `{cls.kind}`" if len(classes) > 1 else ""
-            tables.append(Table(f"`{field.name}`{kind}", cls, cls()))
-    documented = {table.cls for table in tables}
-    for task, module in STUDIES.items():
-        config = importlib.import_module(module).Config
-        tables.append(Table(f"Task `{task}`", config, config()))
-        for field, hint in fields_of(config, sections=True):
-            for cls in section_classes(hint):
-                if cls not in documented:
-                    title = f"Task `{task}`, section `{field.name}`"
-                    tables.append(Table(title, cls, getattr(config(), field.name)))
-    return tables
 
 
 def missing_descriptions() -> list[str]:

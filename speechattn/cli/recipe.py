@@ -1,4 +1,4 @@
-"""``python -m speechattn.recipe``: its arguments, messages and exit status."""
+"""What ``speechattn train`` and ``python -m speechattn.recipe`` do."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import sys
 from collections.abc import Callable, Sequence
 
 from speechattn.cli.messages import print_line, report
+from speechattn.cli.train import DESCRIPTION, EPILOG, add_arguments
 from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.studies import STUDIES, StudyConfigs
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe import STAGES, Recipe, first_passes
-from speechattn.training.recipe_file import read_config
+from speechattn.training.recipe_check import check_recipe
+from speechattn.training.recipe_file import packaged_recipes, read_config, recipe_problems
 
 PROGRAM = "speechattn.recipe"
+DONE, FAILED, NOT_USABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+    """Run the command under the name ``python -m speechattn.recipe``.
 
     Args:
         argv: arguments without the program's name; those of the process if None.
@@ -27,46 +30,100 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 a stage failed, 2 wrong usage, 130 interrupted.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m speechattn.recipe",
-        description="Prepare, train, evaluate, transcribe and report, as a recipe says. Recipes "
-        f"that name a task ({', '.join(STUDIES)}) train and compare models of other things.",
-        epilog="Everything a recipe holds can be overridden: training.steps=500, seed=1 …",
+        prog="python -m speechattn.recipe", description=DESCRIPTION, epilog=EPILOG
     )
-    parser.add_argument(
-        "config",
-        nargs="?",
-        help="a YAML file, or the name of a recipe that comes with the package (default: default)",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="see the recipe's keys")
-    arguments = parser.parse_args(argv)
-    config, overrides = arguments.config, list(arguments.overrides)
+    add_arguments(parser)
+    return run(parser.parse_intermixed_args(argv), PROGRAM)
+
+
+def run(arguments: argparse.Namespace, program: str = "speechattn") -> int:
+    """Run the command.
+
+    Args:
+        arguments: as :func:`speechattn.cli.train.add_arguments` has them.
+        program: name that messages begin with.
+
+    Returns:
+        Exit status.
+    """
+    try:
+        work = _chosen_work(arguments)
+    except SpeechattnError as error:
+        report(f"error: {error}", program)
+        return NOT_USABLE
+    try:
+        return work() or DONE
+    except UsageError as error:
+        report(f"error: {error}", program)
+        return NOT_USABLE
+    except (SpeechattnError, OSError) as error:
+        report(f"error: {error}", program)
+        return FAILED
+    except KeyboardInterrupt:
+        report("interrupted; the same command goes on from here", program)
+        return INTERRUPTED
+
+
+def _chosen_work(arguments: argparse.Namespace) -> Callable[[], int | None]:
+    """Return the function that does what is asked for and returns the exit status.
+
+    Raises:
+        SpeechattnError: if the arguments or the recipe cannot be used.
+    """
+    config, overrides = arguments.recipe, list(arguments.overrides)
     if config and "=" in config:
         config, overrides = None, [config, *overrides]
-    try:
-        names, force, overrides = _stage_arguments(overrides)
-        recipe = read_config(config, overrides, kinds=StudyConfigs())
-        if isinstance(recipe, RecipeConfig):
-            run = _phone_recipe(config, recipe, names or STAGES, force)
-        elif names:
-            raise ConfigError("stages: for recipes of phones, this one has a task; leave it out")
-        else:
-            study = sys.modules[type(recipe).__module__]
-            run = functools.partial(study.run, recipe, force, print_line)
-    except SpeechattnError as error:
-        report(f"error: {error}", PROGRAM)
-        return 2
-    try:
-        run()
-    except UsageError as error:
-        report(f"error: {error}", PROGRAM)
-        return 2
-    except (SpeechattnError, OSError) as error:
-        report(f"error: {error}", PROGRAM)
-        return 1
-    except KeyboardInterrupt:
-        report("interrupted; the same command goes on from here", PROGRAM)
-        return 130
-    return 0
+    if arguments.list:
+        return _list_recipes
+    if arguments.keys is not None:
+        return functools.partial(_list_keys, arguments.keys or None)
+    names, force, overrides = _stage_arguments(overrides)
+    if arguments.check:
+        return functools.partial(_check, config, overrides)
+    recipe = read_config(config, overrides, kinds=StudyConfigs())
+    if isinstance(recipe, RecipeConfig):
+        return _phone_recipe(config, recipe, names or STAGES, force)
+    if names:
+        raise ConfigError("stages: for recipes of phones, this one has a task; leave it out")
+    study = sys.modules[type(recipe).__module__]
+    return functools.partial(study.run, recipe, force, print_line)
+
+
+def _list_recipes() -> None:
+    """Print the recipes that come with the package, one a line."""
+    recipes = packaged_recipes()
+    width = max(map(len, recipes))
+    for name, summary in recipes.items():
+        print_line(f"{name:{width}}  {summary}")
+
+
+def _list_keys(section: str | None) -> None:
+    """Print the keys of all sections, or of one."""
+    from speechattn.cli.recipe_keys import keys_text
+
+    print_line(keys_text(section))
+
+
+def _check(source: str | None, overrides: Sequence[str]) -> int:
+    """Print everything that is wrong with a recipe and its corpora, one line each."""
+    problems = recipe_problems(source, overrides, StudyConfigs())
+    for problem in problems:
+        print_line(problem)
+    if problems:
+        report(f"{len(problems)} problems in the recipe; its corpora were not looked at")
+        return NOT_USABLE
+    recipe = read_config(source, overrides, kinds=StudyConfigs())
+    if not isinstance(recipe, RecipeConfig):
+        report(f"a recipe with a task ({', '.join(STUDIES)}), whose keys are in order")
+        return DONE
+    first_passes(source, recipe)
+    found = check_recipe(recipe)
+    for problem in found.problems:
+        print_line(problem)
+    for line in found.summary:
+        report(line)
+    report(f"{len(found.problems)} problems")
+    return FAILED if found.problems else DONE
 
 
 def _phone_recipe(

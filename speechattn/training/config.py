@@ -45,6 +45,9 @@ class RecipeConfig:
         name: name of the trained model.
         work_dir: folder for everything the recipe writes; the model is in ``work_dir/model``.
         corpora: folder that holds the corpus folders.
+        corpus: one corpus folder, in place of ``corpora``, ``train``, ``dev`` and ``test``: its
+            splits of these names, or all of it. Where it has no dev or no test split, a tenth of
+            the sentences is held out for it.
         train, dev, test: parts of corpora, as ``corpus/split``; ``corpus/all`` is a whole corpus.
             Nothing may be listed twice, or be in both train and test.
         noise: folder of noise recordings among the corpora, for augmentation; null for none.
@@ -53,6 +56,16 @@ class RecipeConfig:
             each ``key=value`` or ``section.key=value``; in place of ``first_pass``.
         start_from: model whose weights training begins with, a folder or a name; null for random
             weights. Their shapes must be those of the recipe's encoder.
+        init: model to fine-tune, a folder or a name; null for none. Unlike ``start_from``, front
+            end, phones and the shape of the encoder are its own where the recipe says nothing else,
+            and its decoder stays (see ``decoding.keep``). With another phone set in ``phones`` its
+            classifier begins anew but for the phones of the same name.
+        align: how corpora without phone alignments get theirs from their texts: a model that aligns
+            them, a name or a folder, or ``flat`` to begin with no model at all. Null for the model
+            of ``init``; without one, such corpora are refused.
+        lexicon: pronouncing dictionaries for ``align``, in the form of CMU or MFA; a word is taken
+            from the first that lists it, and behind them is that of US English if the phones are
+            ARPAbet.
         realign: parts of ``train`` whose phones the model of ``start_from`` places anew, see
             :mod:`speechattn.training.realignment.realign`.
         grammar: JSGF grammar of what may have been said, a file or the name of one in the package.
@@ -61,8 +74,10 @@ class RecipeConfig:
         reductions: table of what people say for what the dictionary says, with which ``realign``
             aligns the words of the corpora's texts, see
             :mod:`speechattn.training.realignment.realign_text`; ``english`` for
-            ``data/reductions.tsv``, null to keep the phones of the alignments.
+            ``data/reductions.tsv``, null to keep the phones of the alignments. ``align`` uses it
+            too.
         hold_out: share of the training sentences kept back for dev, chosen by their text.
+        hold_out_test: share of the training sentences kept back for test, likewise.
         phones: phone set: a name (see :func:`speechattn.phones.phone_sets`) or a table in the form
             of ``data/phones.tsv``; null for that table.
         release: folder that the release stage writes the model to, for distribution. Weights are
@@ -79,6 +94,7 @@ class RecipeConfig:
     name: str = field(default="default", metadata=not_empty())
     work_dir: str = field(default="data/runs/default", metadata=not_empty())
     corpora: str = field(default="data/corpora", metadata=not_empty())
+    corpus: str | None = field(default=None, metadata=not_empty())
     train: tuple = ()
     dev: tuple = ()
     test: tuple = ()
@@ -86,10 +102,14 @@ class RecipeConfig:
     first_pass: str | None = field(default=None, metadata=not_empty())
     first_pass_changes: tuple = ()
     start_from: str | None = field(default=None, metadata=not_empty())
+    init: str | None = field(default=None, metadata=not_empty())
+    align: str | None = field(default=None, metadata=not_empty())
+    lexicon: tuple = ()
     realign: tuple = ()
     grammar: str | None = field(default=None, metadata=not_empty())
     reductions: str | None = field(default=None, metadata=not_empty())
     hold_out: float = field(default=0.0, metadata=SHARE)
+    hold_out_test: float = field(default=0.0, metadata=SHARE)
     phones: str | None = field(default=None, metadata=not_empty())
     release: str | None = field(default=None, metadata=not_empty())
     card: str | None = field(default=None, metadata=not_empty())
@@ -120,9 +140,19 @@ class RecipeConfig:
     def _check_sets(self) -> None:
         """Check which parts of corpora are in ``train``, ``dev`` and ``test``."""
         for name, splits in (("train", self.train), ("test", self.test), ("dev", self.dev)):
-            if not splits and name != "dev":
-                raise ConfigError(f"{name}: empty; list at least one corpus/split")
+            if not splits and name == "train":
+                raise ConfigError(
+                    "train: empty; list at least one corpus/split, or give one corpus folder: "
+                    "corpus=FOLDER"
+                )
             check_splits(name, splits)
+        if not self.test and not self.hold_out_test:
+            raise ConfigError("test: empty and hold_out_test: 0; list at least one corpus/split")
+        if self.hold_out + self.hold_out_test >= 1:
+            both = self.hold_out + self.hold_out_test
+            raise ConfigError(
+                f"hold_out: with hold_out_test {both:g}; below 1 together, or none is left to train"
+            )
         for split in self.test:
             if overlap := _overlap(split, self.train):
                 raise ConfigError(f"test: {split!r}; train has {overlap!r}: nothing may be in both")
@@ -139,11 +169,14 @@ class RecipeConfig:
         for split in self.realign:
             if split not in self.train:
                 raise ConfigError(f"realign: {split!r} is not in train; list it there too")
+        for path in self.lexicon:
+            if not isinstance(path, str):
+                raise ConfigError(f"lexicon: {path!r}; a list of files")
         share = self.training.start_share
         if self.realign and not self.start_from:
-            raise ConfigError("realign: needs the model that aligns; name it in start_from")
+            raise ConfigError("realign: needs the model that aligns; name it in start_from or init")
         if share and not self.start_from:
-            missing = "needs the model that training begins with; name it in start_from"
+            missing = "needs the model that training begins with; name it in start_from or init"
             raise ConfigError(f"training.start_share: {share}; {missing}")
 
     def to_dict(self) -> dict:

@@ -76,6 +76,11 @@ class TrainingConfig:
             share every matrix product, which is slower.
         precision: ``"fp32"``, or ``"bf16"`` for matrix products in 16 bits (weights and sums stay
             in 32). It is faster only on processors with instructions for it.
+        accumulate: batches whose gradients are added up for each update, for batches that do not
+            fit into memory.
+        patience: evaluations on dev without a better result after which training ends. The best
+            weights on dev are kept, those that training began with included. 0 trains to the end
+            and keeps the last.
         evaluate_every: updates between two evaluations on dev.
         checkpoint_every: updates between two checkpoints.
     """
@@ -97,6 +102,8 @@ class TrainingConfig:
     clip_norm: float = field(default=1.0, metadata=above(0))
     replicas: int = field(default=1, metadata=at_least(1))
     precision: str = field(default="fp32", metadata=one_of("fp32", "bf16"))
+    accumulate: int = field(default=1, metadata=at_least(1))
+    patience: int = field(default=0, metadata=at_least(0))
     evaluate_every: int = field(default=250, metadata=at_least(1))
     checkpoint_every: int = field(default=250, metadata=at_least(1))
 
@@ -163,6 +170,8 @@ class DecodingConfig:
     """The decoder: what is learned for it, and the values that are tried on dev.
 
     Attributes:
+        keep: with ``init`` and its phones, keep its decoder: words, n-grams, weights and
+            confidences. If false, all of it is estimated from the training labels and tuned.
         bigram_scale: candidates for the weight of the phone bigram or n-grams. Of all combinations
             of candidates in this section, the one with the lowest PER on dev goes into the model.
         prior_scale: candidates for the share of the log prior that is subtracted from log
@@ -186,6 +195,7 @@ class DecodingConfig:
         beam: beam of the decoder in nats; null for none.
     """
 
+    keep: bool = True
     bigram_scale: tuple = (0.5, 1.0, 1.5, 2.0)
     prior_scale: tuple = (0.0, 0.3, 0.6)
     insertion_penalty: tuple = (0.0, 1.0, 2.0)

@@ -1,4 +1,4 @@
-"""The recipe: ``python -m speechattn.recipe [CONFIG] [key=value …]``.
+"""The recipe: ``speechattn train [RECIPE] [key=value …]``.
 
 These are the stages, in the order of the data:
 
@@ -34,6 +34,7 @@ from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.model_files import WEIGHTS
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import decode_set, decoder_grid
+from speechattn.training.process_group import ProcessGroup
 from speechattn.training.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.training.recipe_file import find_config, read_config
 from speechattn.training.report import release, transcribe_examples, write_pictures, write_report
@@ -41,7 +42,7 @@ from speechattn.training.stages import Stage, StageRunner, files_fingerprint
 from speechattn.training.train_stage import TrainStage
 
 STAGES = ("prepare", "train", "evaluate", "transcribe", "report", "release")
-TRAINED_FROM = ("name", "encoder", "training", "augmentation", "decoding", "seed")
+TRAINED_FROM = ("name", "init", "encoder", "training", "augmentation", "decoding", "seed")
 
 
 def print_line(line: str) -> None:
@@ -58,9 +59,15 @@ class Recipe:
     Args:
         config: all settings of the recipe.
         report: takes one line for the user.
+        group: processes that train together; None for this one alone.
     """
 
-    def __init__(self, config: RecipeConfig, report: Callable[[str], None] = print_line) -> None:
+    def __init__(
+        self,
+        config: RecipeConfig,
+        report: Callable[[str], None] = print_line,
+        group: ProcessGroup | None = None,
+    ) -> None:
         self.config = config
         self._report = report
         self.work = Path(config.work_dir)
@@ -73,6 +80,7 @@ class Recipe:
             self.device,
             lambda: self.runner.fingerprint("prepare"),
             report,
+            group,
         )
         decoder_grid(config.decoding)  # refuses an impossible value now, not after training
         if config.threads:

@@ -14,7 +14,7 @@ import numpy as np
 
 from speechattn.alignment.reductions import Reductions, table_path
 from speechattn.alignment.spoken import SPOKEN, read_spoken, spoken_lexicon, write_spoken
-from speechattn.corpora.corpus import Corpus, read_entry
+from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.prepared import (
     PreparedSet,
     held_out,
@@ -22,17 +22,18 @@ from speechattn.corpora.prepared import (
     prepare_set,
     read_noises,
 )
-from speechattn.corpora.tables import CTM_NAMES
 from speechattn.decoder.lm.jsgf import Grammar
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import CorpusError
 from speechattn.files import atomic_write_text, resource
 from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
-from speechattn.phones import phone_set
+from speechattn.phones import PhoneSet, phone_set
 from speechattn.training.config import RecipeConfig
+from speechattn.training.corpus_reader import FLAT, CorpusReader
 from speechattn.training.realignment.realign import INTENTS, SentenceHypotheses, realign
 from speechattn.training.realignment.realign_text import TextRealigner
+from speechattn.training.shorthand import model_config
 from speechattn.training.stages import content_fingerprint, files_fingerprint
 from speechattn.training.warm_start import load_initial_model, weights_digest
 
@@ -54,7 +55,8 @@ class RecipeData:
         self.config = config
         self.work = work
         self.report = report
-        self.phones = phone_set(config.phones or "arpabet")
+        self.phones = recipe_phones(config)
+        self._reader = CorpusReader(config, self.corpora, work, self.phones, report)
 
     @property
     def corpora(self) -> Path:
@@ -80,6 +82,9 @@ class RecipeData:
             aligner.append(content_fingerprint(self._grammar))
         if config.reductions:
             aligner.append(content_fingerprint(table_path(config.reductions)))
+        aligner += [content_fingerprint(Path(path)) for path in config.lexicon]
+        if self._reader.aligner_name not in (None, FLAT):
+            aligner.append(weights_digest(self._reader.aligner_name or ""))
         return [self.phones.to_dict(), files_fingerprint(files) if folders else None, *aligner]
 
     @cached_property
@@ -114,15 +119,14 @@ class RecipeData:
         config = self.config
         if config.synth:
             self._synthesise()
-        share = config.hold_out
         train = self._training_corpora()
         sets = {
-            "train": [_part(corpus, share, kept_back=False) for corpus in train],
+            "train": train,
             "dev": [self._corpus(entry) for entry in config.dev],
             "test": [self._corpus(entry) for entry in config.test],
         }
-        if share:
-            sets["dev"] += [_part(corpus, share, kept_back=True) for corpus in train]
+        self._reader.align(sets)
+        split_off(sets, config.hold_out, config.hold_out_test)
         sets["train"] = self._without_test_sentences(sets["train"], sets["test"])
         if config.noise:
             prepare_noises(self._noises, self._noise_folder, config.front_end)
@@ -139,9 +143,30 @@ class RecipeData:
             for problem in problems:
                 self.report(f"  left out of {name}: {problem}")
 
-    def _corpus(self, entry: str, alignments: bool = True) -> Corpus:
-        """Read one entry of ``train``, ``dev`` or ``test``."""
-        return read_entry(self.corpora, entry, phones=self.phones, alignments=alignments)
+    def corpus(self, entry: str) -> Corpus:
+        """Read one entry of ``train``, ``dev`` or ``test``, before anything is aligned."""
+        if entry in self.config.realign and not self.config.reductions:
+            return self._corpus(entry, self._reader.has_phones(entry))
+        return self._corpus(entry)
+
+    def _corpus(self, entry: str, alignments: bool | None = None) -> Corpus:
+        """Read one entry; ``alignments`` as for :meth:`CorpusReader.read`."""
+        return self._reader.read(entry, alignments=alignments)
+
+    def text_problems(self, corpus: Corpus) -> list[str]:
+        """Return what is wrong with the texts of a corpus that is to be aligned, one line each."""
+        return self._reader.text_problems(corpus)
+
+    def check_sources(self) -> None:
+        """Read the grammar and the table of reductions, if the recipe has them.
+
+        Raises:
+            SpeechattnError: if one cannot be read.
+        """
+        if self.config.grammar:
+            Grammar(self._grammar)
+        if self.config.reductions:
+            Reductions.read(self.config.reductions, self.phones)
 
     def _training_corpora(self) -> list[Corpus]:
         """Read the entries of ``train``, realigned as the recipe says."""
@@ -181,12 +206,12 @@ class RecipeData:
         if entry not in self.config.realign:
             return self._corpus(entry)
         folder = self.corpora / entry.split("/")[0]
-        aligned = any((folder / name).is_file() for name in CTM_NAMES)
+        aligned = self._reader.has_phones(entry)
         sentences = None
         if self.config.grammar and not aligned and (folder / INTENTS).is_file():
             lexicon = Lexicon([POCKETSPHINX], self.phones)
             sentences = SentenceHypotheses(Grammar(self._grammar), lexicon, folder)
-        return realign(self._corpus(entry, alignments=aligned), self._aligner, sentences)
+        return realign(self.corpus(entry), self._aligner, sentences)
 
     @property
     def _grammar(self) -> Path:
@@ -246,9 +271,34 @@ def _words(text: str) -> str:
     return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in text.upper()).split())
 
 
-def _part(corpus: Corpus, share: float, *, kept_back: bool) -> Corpus:
-    """Return the utterances of a training corpus that are held out for dev, or all others."""
-    chosen = [u for u in corpus.utterances if held_out(u, share) == kept_back]
-    corpus = dataclasses.replace(corpus, utterances=tuple(chosen))
-    # Its problems and notes are reported once, for train.
-    return dataclasses.replace(corpus, problems=(), notes=()) if kept_back else corpus
+def split_off(sets: dict[str, list[Corpus]], dev: float, test: float) -> None:
+    """Move a share of the training sentences to dev, and another to test, in place.
+
+    If a share is so small that no sentence falls to a set that is empty otherwise, it gets one.
+
+    Args:
+        sets: the corpora of ``train``, ``dev`` and ``test``.
+        dev, test: shares, together below 1; with 0, a set stays as it is.
+    """
+    for name, low, high in (("dev", 0.0, dev), ("test", dev, dev + test)):
+        if low == high:
+            continue
+        train = sets["train"]
+        utterances = [utterance for corpus in train for utterance in corpus]
+        chosen = {u.text or u.id for u in utterances if held_out(u, high) and not held_out(u, low)}
+        sentences = list(dict.fromkeys(u.text or u.id for u in utterances))
+        if not chosen and not sets[name] and len(sentences) > 1:
+            chosen = {sentences[0]}
+        for number, corpus in enumerate(train):
+            kept = tuple(u for u in corpus if (u.text or u.id) not in chosen)
+            moved = tuple(u for u in corpus if (u.text or u.id) in chosen)
+            train[number] = dataclasses.replace(corpus, utterances=kept)
+            # Its problems and notes are reported once, for train.
+            sets[name].append(dataclasses.replace(corpus, utterances=moved, problems=(), notes=()))
+
+
+def recipe_phones(config: RecipeConfig) -> PhoneSet:
+    """Return the phone set of a recipe: its table, else that of ``init``, else ARPAbet."""
+    if config.init and not config.phones:
+        return PhoneSet.from_dict(model_config(config.init)["phones"])
+    return phone_set(config.phones or "arpabet")

@@ -5,6 +5,7 @@ The sections and the values they allow are in :mod:`speechattn.training.config`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from speechattn.files import resource
 from speechattn.schema import build
 from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
+from speechattn.training.shorthand import spelled_out
 
 PHONES = "phones"  # task of recipes that name none
+MOST_PROBLEMS = 50  # that are listed of one recipe
 
 # PyYAML converts scalars that look like a date or carry a tag without checking them first:
 # "2020-13-45" is a ValueError, "!!bool x" a KeyError, "!!timestamp x" an AttributeError.
@@ -48,6 +51,70 @@ def read_config(
     """
     path = find_config(source)
     shown = one_line(path)
+    values = _overridden_values(path, overrides)
+    try:
+        return _built(values, kinds)
+    except ConfigError as error:
+        raise ConfigError(f"{shown}: {one_line(str(error))}") from None
+
+
+def recipe_problems(
+    source: str | Path | None,
+    overrides: Sequence[str] = (),
+    kinds: Mapping[str, type] | None = None,
+) -> list[str]:
+    """Return everything that is wrong with a recipe, one line each, with file and line.
+
+    Args:
+        source, overrides, kinds: as for :func:`read_config`.
+
+    Raises:
+        ConfigError: if it cannot be read at all.
+    """
+    path = find_config(source)
+    values = _overridden_values(path, overrides)
+    given = {override.partition("=")[0] for override in overrides}
+    problems: list[str] = []
+    removed: set[str] = set()
+    for _ in range(MOST_PROBLEMS):
+        try:
+            _built(values, kinds)
+        except ConfigError as error:
+            problem = one_line(str(error))
+            key = problem.partition(": ")[0]
+            if key in removed:
+                break  # it is missed only because it was taken out
+            removed.add(key)
+            where = f"{one_line(path)}"
+            if key in given:
+                where = "command line"
+            elif line := _line_of(path, key.split(".")):
+                where = f"{where}:{line}"
+            problems.append(f"{where}: {problem}")
+            if not _remove(values, key.split(".")):
+                break  # what is left may depend on this key
+        else:
+            break
+    return problems
+
+
+def packaged_recipes() -> dict[str, str]:
+    """Return the names of the recipes that come with the package, and the first line of each."""
+    recipes = {}
+    for path in sorted(resource("recipes", "").glob("*.yaml")):
+        words: list[str] = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("#") or any(word.endswith((".", ":")) for word in words):
+                break
+            words += line.lstrip("# ").split()
+        sentence = " ".join(words)
+        recipes[path.stem] = re.split(r"(?<=[.])\s|:\s", sentence)[0].rstrip(".:")
+    return recipes
+
+
+def _overridden_values(path: Path, overrides: Sequence[str]) -> dict:
+    """Read the values of a recipe file, with overrides."""
+    shown = one_line(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -65,14 +132,49 @@ def read_config(
         raise ConfigError(f"{shown}: holds no keys; a recipe is a list of key: value lines")
     for override in overrides:
         _override(values, override)
+    return values
+
+
+def _built(values: dict, kinds: Mapping[str, type] | None) -> Any:
+    """Make the config of a recipe's values, which stay as they are."""
+    values = dict(values)
     try:
-        return build(_config_class(values, kinds), values)
-    except ConfigError as error:
-        raise ConfigError(f"{shown}: {one_line(str(error))}") from None
+        kind = _config_class(values, kinds)
+        return build(kind, spelled_out(values) if kind is RecipeConfig else values)
     except RecursionError:  # by an alias to the list it stands in
-        raise ConfigError(f"{shown}: a value holds itself; write it without aliases") from None
+        raise ConfigError("a value holds itself; write it without aliases") from None
+    except ConfigError:
+        raise
     except ValueError as error:  # Python does not print numbers of thousands of digits
-        raise ConfigError(f"{shown}: {one_line(str(error))}; give a smaller number") from None
+        raise ConfigError(f"{one_line(str(error))}; give a smaller number") from None
+
+
+def _remove(values: dict, keys: Sequence[str]) -> bool:
+    """Take a key out of the values of a recipe; False if it is not there."""
+    *sections, last = keys
+    for section in sections:
+        inner = values.get(section)
+        if not isinstance(inner, dict):
+            return False
+        values[section] = values = dict(inner)  # a copy: two keys may be aliases of one mapping
+    return values.pop(last, values) is not values
+
+
+def _line_of(path: Path, keys: Sequence[str]) -> int | None:
+    """Return the line of a recipe file on which a key stands; None if it has none."""
+    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    line = None
+    for key in keys:
+        found = [pair for pair in getattr(node, "value", ()) if _names(pair, key)]
+        if not found:
+            return None
+        line, node = found[0][0].start_mark.line + 1, found[0][1]
+    return line
+
+
+def _names(pair: object, key: str) -> bool:
+    """Whether a pair of YAML nodes is of this key."""
+    return isinstance(pair, tuple) and getattr(pair[0], "value", None) == key
 
 
 def find_config(source: str | Path | None) -> Path:

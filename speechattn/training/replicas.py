@@ -53,7 +53,15 @@ class Replicas:
                     layer.generator = generator
         self.threads = single_core_threads(len(self.models)) if len(self.models) > 1 else None
 
-    def backward(self, batch: Batch, seed: int, windows: Sequence[tuple] = ()) -> float:
+    def backward(
+        self,
+        batch: Batch,
+        seed: int,
+        windows: Sequence[tuple] = (),
+        *,
+        count: float | None = None,
+        add: bool = False,
+    ) -> float:
         """Compute the gradients of the mean loss over a batch's labels.
 
         Args:
@@ -61,15 +69,21 @@ class Replicas:
             seed: seed of dropout.
             windows: attention windows, each for a part of the batch; at least as many as replicas,
                 or none for the model's own window.
+            count: labels that the loss is divided by; None for those of the batch.
+            add: add to the gradients of the batch before.
 
         Returns:
             The loss.
         """
-        count = (batch.labels != PADDING).sum()
+        if count is None:
+            count = int((batch.labels != PADDING).sum())
         parts = list(batch.parts(len(windows) or len(self.models)))
         for number, generator in enumerate(self._generators):
             generator.manual_seed(seed * len(self.models) + number)
         shares = [range(number, len(parts), len(self.models)) for number in range(len(self.models))]
+        for number, model in enumerate(self.models):
+            if number or not add:
+                model.zero_grad(set_to_none=True)
         work = [
             (model, [(parts[i], windows[i] if windows else None) for i in share], count)
             for model, share in zip(self.models, shares)
@@ -101,9 +115,12 @@ class Replicas:
         finally:
             torch.set_num_threads(cores)
 
-    def _backward(self, model: Encoder, parts: list, count: Tensor) -> float:
+    def gradients(self) -> list[Tensor]:
+        """Return the gradients of the weights, after :meth:`backward`."""
+        return _gradients(self.models[0])
+
+    def _backward(self, model: Encoder, parts: list, count: float) -> float:
         model.train()
-        model.zero_grad(set_to_none=True)
         total = 0.0
         for batch, window in parts:
             if window is not None:

@@ -20,10 +20,12 @@ from speechattn.segments import FRAMES_PER_SECOND
 from speechattn.training.batches import TrainingBatches
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import estimate_phone_model, tune_decoder
+from speechattn.training.process_group import ProcessGroup
 from speechattn.training.recipe_data import RecipeData
 from speechattn.training.stages import fingerprint
-from speechattn.training.trainer import WITHOUT_EFFECT, Trainer
-from speechattn.training.warm_start import interpolate_weights, load_initial_model
+from speechattn.training.trainer import Trainer
+from speechattn.training.trainer_state import WITHOUT_EFFECT
+from speechattn.training.warm_start import InitialModel, initial_model, interpolate_weights
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
 RANGE_BATCHES = 16  # batches that the ranges of 8-bit layers are measured on
@@ -52,12 +54,36 @@ def check_reach(limit: int | None, name: str, prepared: PreparedSet) -> None:
         )
 
 
+def make_trainer(
+    config: RecipeConfig,
+    data: RecipeData,
+    checkpoint: Path,
+    device: torch.device,
+    start: InitialModel | None,
+    group: ProcessGroup | None = None,
+) -> Trainer:
+    """Make the trainer of a recipe; see :func:`train_model`."""
+    return Trainer(
+        config,
+        data.prepared("train"),
+        data.prepared("dev"),
+        num_phones=len(data.phones),
+        silence=data.phones.silence_index,
+        checkpoint=checkpoint,
+        device=device,
+        noises=data.noises(),
+        start=start.classifier if start else None,
+        group=group,
+    )
+
+
 def train_model(
     config: RecipeConfig,
     data: RecipeData,
     checkpoint: Path,
     device: torch.device,
-    start: PhoneClassifier | None = None,
+    start: InitialModel | None = None,
+    group: ProcessGroup | None = None,
 ) -> tuple[Checkpoint, dict]:
     """Train a classifier, estimate the phone model, tune the decoder.
 
@@ -66,33 +92,32 @@ def train_model(
         data: prepared sets of the recipe.
         checkpoint: file with the state of the training, which goes on from it if it exists.
         device: where to compute.
-        start: model whose weights training begins with; None for random ones.
+        start: model that training begins with; None for random weights.
+        group: processes that train together; None for this one alone.
 
     Returns:
         The model, and its history: ``steps``, ``seconds``, ``frames``, ``history`` and
         ``decoding``, the decoder options that were tried.
     """
     train, dev, phones = data.prepared("train"), data.prepared("dev"), data.phones
-    trainer = Trainer(
-        config,
-        train,
-        dev,
-        num_phones=len(phones),
-        silence=phones.silence_index,
-        checkpoint=checkpoint,
-        device=device,
-        noises=data.noises(),
-        start=start,
-    )
+    trainer = make_trainer(config, data, checkpoint, device, start, group)
+    kept = start.decoder if start else None
     # Before the training, so that an error here does not cost hours.
-    phone_model = estimate_phone_model(train, phones, config.decoding, data.heard_lexicon())
+    if kept is not None:
+        phone_model = kept.phone_model
+    else:
+        phone_model = estimate_phone_model(train, phones, config.decoding, data.heard_lexicon())
     classifier = trainer.run()
     assert isinstance(classifier, PhoneClassifier)
     if start is not None:
-        classifier = interpolate_weights(start, classifier, config.training.start_share)
-    decoding, tried = tune_decoder(
-        classifier, phone_model, dev, config.decoding, phones.silence_index, device
-    )
+        classifier = interpolate_weights(start.classifier, classifier, config.training.start_share)
+    tried: list[dict] = []
+    if kept is not None:
+        decoding = kept.decoding
+    else:
+        decoding, tried = tune_decoder(
+            classifier, phone_model, dev, config.decoding, phones.silence_index, device
+        )
     history = {
         "steps": trainer.step,
         "seconds": round(trainer.seconds, 1),
@@ -100,6 +125,9 @@ def train_model(
         "history": trainer.history,
         "decoding": tried,
     }
+    if config.training.patience:
+        history["best_step"] = trainer.stopping.best_step
+        history["results"] = trainer.stopping.results
     model = Checkpoint(
         *(config.name, classifier, config.front_end, phones, phone_model, decoding),
         ranges=input_ranges(classifier, augmented_utterances(trainer.batches)),
@@ -129,6 +157,7 @@ class TrainStage:
         device: where to compute.
         prepared: returns a fingerprint of the inputs of the prepared sets.
         report: takes one line for the user.
+        group: processes that train together; None for this one alone.
     """
 
     def __init__(
@@ -139,7 +168,9 @@ class TrainStage:
         device: torch.device,
         prepared: Callable[[], str],
         report: Callable[[str], None],
+        group: ProcessGroup | None = None,
     ) -> None:
+        self.group = group or ProcessGroup()
         self.config, self.work, self.data = config, work, data
         self.device, self.report = device, report
         self._prepared = prepared
@@ -163,20 +194,31 @@ class TrainStage:
                 "  training.precision: bf16, which this processor has no instructions for: "
                 "training.precision=fp32 is several times as fast here"
             )
-        start = (
-            load_initial_model(config, self.data.phones, self.device) if config.start_from else None
-        )
+        start = self._start()
+        for note in start.notes if start else ():
+            self.report(f"  {note}")
         model, history = train_model(
-            config,
-            self.data,
-            self.work / CHECKPOINT,
-            self.device,
-            start.classifier if start else None,
+            config, self.data, self.work / CHECKPOINT, self.device, start, self.group
         )
+        if start and config.training.patience and history["best_step"] == 0:
+            self.report("  dev did not improve: the weights are those that training began with")
         atomic_write_text(self.work / "train/history.json", json.dumps(history, indent=1) + "\n")
         facts = {key: history[key] for key in ("steps", "seconds", "frames")}
         facts |= {"train": config.train, "seed": config.seed}
         replace(model, training=facts).save(self.work / "model")
+
+    def _start(self) -> InitialModel | None:
+        """The model that training begins with, if there is one."""
+        if not self.config.start_from:
+            return None
+        return initial_model(self.config, self.data.phones, self.device)
+
+    def help_out(self) -> None:
+        """Train beside process 0, which does everything else; the data are prepared."""
+        checkpoint = self.work / CHECKPOINT
+        make_trainer(
+            self.config, self.data, checkpoint, self.device, self._start(), self.group
+        ).run()
 
     def forget(self) -> None:
         """Delete the checkpoint, so that training begins at step 0."""

@@ -8,19 +8,17 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechattn.audio.features import FrontEndConfig
-from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.progress import Progress
 from speechattn.training.batches import (
+    PADDING,
     Batch,
     LabelledSet,
     TrainingBatches,
@@ -29,13 +27,15 @@ from speechattn.training.batches import (
     dev_batches,
     draw_window,
 )
-from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
+from speechattn.training.early_stopping import EarlyStopping
 from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers, schedule
+from speechattn.training.process_group import ProcessGroup
 from speechattn.training.replicas import Replicas, single_core_threads
 from speechattn.training.trainer_state import (
     TrainingFacts,
     check_tensors,
+    comparable_settings,
     damaged,
     nonfinite_tensor,
     read_state,
@@ -43,8 +43,6 @@ from speechattn.training.trainer_state import (
 )
 
 MIN_WINDOWS = 4  # windows in each batch of a model for any window; a multiple of the replicas
-# Training settings that do not change the weights in a checkpoint.
-WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every", "start_share")
 
 
 class Trainer:
@@ -68,6 +66,7 @@ class Trainer:
         device: where to compute.
         noises: recorded noises, see :class:`speechattn.training.augmentation.Augmenter`.
         start: model whose weights training begins with; None for random ones.
+        group: processes that share the batches of an update; None for this one alone.
 
     Attributes:
         step: number of updates done.
@@ -75,9 +74,11 @@ class Trainer:
         history: rows of step, mean loss since the row before, and the result of :meth:`evaluate`
             under the name in :attr:`measured`.
         losses: losses of the updates since the last row.
+        stopping: results on dev and the best weights, with ``patience``.
     """
 
     measured = "dev_frame_accuracy"
+    lower_is_better = False
 
     def __init__(
         self,
@@ -91,8 +92,11 @@ class Trainer:
         device: torch.device,
         noises: Sequence[np.ndarray] = (),
         start: PhoneClassifier | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
+        self.group = group or ProcessGroup()
+        self.group.check(config.training.accumulate)
         self._names, self._num_labels = train.phones, num_phones
         self.batches = self.make_batches(train, silence, noises)
         torch.manual_seed(config.seed)
@@ -108,11 +112,12 @@ class Trainer:
         self.replicas = Replicas(self.model, config.training, self.make_loss(train))
         self.optimizers = Optimizers(self.model, config.training, self.replicas.threads)
         self._draft_thread = single_core_threads(1)
-        self._draft: tuple[int, Future[UnmaskedBatch]] | None = None
+        self._drafts: tuple[int, dict[int, Future[UnmaskedBatch]]] | None = None
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
         self.losses: list[float] = []
+        self.stopping = EarlyStopping(config.training.patience, self.lower_is_better)
 
     def make_batches(
         self, train: LabelledSet, silence: int, noises: Sequence[np.ndarray]
@@ -145,30 +150,40 @@ class Trainer:
         settings = self.config.training
         if self.checkpoint.exists():
             self.load()
+        if settings.patience and not self.step:
+            self.stopping.take(0, self.group.from_first(self.evaluate), self.average)
         clock = time.monotonic()
-        with Progress("train", settings.steps, unit="step", done=self.step) as progress:
-            while self.step < settings.steps:
+        first = self.group.is_first
+        bar = Progress("train", settings.steps, unit="step", done=self.step, shown=first)
+        with bar as progress:
+            while self.step < settings.steps and not self.stopping.is_exhausted:
                 self.losses.append(self.update())
                 progress.note(f"loss {self.losses[-1]:.3f}")
                 progress.update()
                 done = self.step == settings.steps
                 if done or self.step % settings.evaluate_every == 0:
-                    progress.write(self._add_row())
+                    line = self._add_row()
+                    if first:
+                        progress.write(line)
+                    done = done or self.stopping.is_exhausted
                 if done or self.step % settings.checkpoint_every == 0:
                     now = time.monotonic()
                     self.seconds, clock = self.seconds + now - clock, now
-                    self.save()
-        return self.averaged()
+                    self.group.from_first(self.save)
+        model = self.averaged()
+        self.stopping.kept_in(model)
+        return model
 
     def _add_row(self) -> str:
         """Evaluate on dev and add a row to the history; return it as a line for the user."""
         row = {
             "step": self.step,
             "loss": sum(self.losses) / len(self.losses),
-            self.measured: self.evaluate(),
+            self.measured: self.group.from_first(self.evaluate),
         }
         self.history.append(row)
         self.losses = []
+        self.stopping.take(self.step, row[self.measured], self.average)
         return (
             f"step {row['step']}: loss {row['loss']:.3f}, "
             f"{self.measured.replace('_', ' ')} {100 * row[self.measured]:.1f} %"
@@ -176,8 +191,15 @@ class Trainer:
 
     def update(self) -> float:
         """Update the weights once and return the loss."""
-        batch = self._next_batch().to(self.device)
-        loss = self.replicas.backward(batch, self.config.seed + self.step, self._windows())
+        batches = self._next_batches()
+        labels = sum(int((batch.labels != PADDING).sum()) for batch in batches.values())
+        count, loss = self.group.total(labels), 0.0
+        for place, (number, batch) in enumerate(batches.items()):
+            seed, windows = self.config.seed + number, self._windows(number)
+            on_device = batch.to(self.device)
+            loss += self.replicas.backward(on_device, seed, windows, count=count, add=place > 0)
+        self.group.add_up(self.replicas.gradients())
+        loss = self.group.total(loss)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
         with self.replicas.one_core():
@@ -197,24 +219,28 @@ class Trainer:
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
 
-    def _windows(self) -> list[tuple]:
-        """Draw windows for the parts of this update's batch; none if the encoder has its own."""
+    def _windows(self, number: int) -> list[tuple]:
+        """Draw windows for the parts of a batch; none if the encoder has its own."""
         encoder, settings = self.config.encoder, self.config.training
         if not encoder.any_window:
             return []
         count = -(-MIN_WINDOWS // settings.replicas) * settings.replicas
-        return [draw_window(encoder, self.config.seed, count * self.step + i) for i in range(count)]
+        return [draw_window(encoder, self.config.seed, count * number + i) for i in range(count)]
 
-    def _next_batch(self) -> Batch:
-        """Return the batch of this update; another thread begins with the next one."""
-        if self._draft is None or self._draft[0] != self.step:
-            self._draft = self._submit_draft(self.step)
-        batch = self.batches.masked(self._draft[1].result())
-        self._draft = self._submit_draft(self.step + 1)
-        return batch
+    def _next_batches(self) -> dict[int, Batch]:
+        """Return this process' batches of this update; a thread begins with the next ones."""
+        if self._drafts is None or self._drafts[0] != self.step:
+            self._drafts = self._submit_drafts(self.step)
+        drafts = {number: future.result() for number, future in self._drafts[1].items()}
+        batches = {number: self.batches.masked(draft) for number, draft in drafts.items()}
+        self._drafts = self._submit_drafts(self.step + 1)
+        return batches
 
-    def _submit_draft(self, step: int) -> tuple[int, Future[UnmaskedBatch]]:
-        return step, self._draft_thread.submit(self.batches.draft, step)
+    def _submit_drafts(self, step: int) -> tuple[int, dict[int, Future[UnmaskedBatch]]]:
+        many = self.config.training.accumulate
+        numbers = range(many * step + self.group.rank, many * (step + 1), self.group.size)
+        submit = self._draft_thread.submit
+        return step, {number: submit(self.batches.draft, number) for number in numbers}
 
     def averaged(self) -> Encoder:
         """Return a model with the running mean of the weights, in evaluation mode."""
@@ -246,12 +272,14 @@ class Trainer:
         """
         tensors = {f"weights.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        tensors |= {f"best.{k}": v for k, v in self.stopping.weights.items()}
         tensors |= self.optimizers.tensors()
         if name := nonfinite_tensor(tensors):
             raise self._diverged(f"{name} holds NaN or Inf")
         facts = TrainingFacts(
-            self.step, self.seconds, self.history, self._fingerprint(), self._data(), self.losses
-        )
+            self.step, self.seconds, self.history, self._fingerprint(), self._data(), self.losses,
+            self.stopping.results.get(0),
+        )  # fmt: skip
         write_state(self.checkpoint, facts, tensors)
 
     def load(self) -> None:
@@ -261,8 +289,8 @@ class Trainer:
             ModelError: if the checkpoint is damaged or belongs to another training.
         """
         facts, tensors = read_state(self.checkpoint)
-        known, known_steps = _comparable(facts.config)
-        own, own_steps = _comparable(self._fingerprint())
+        known, known_steps = comparable_settings(facts.config)
+        own, own_steps = comparable_settings(self._fingerprint())
         for what, same in (
             ("configuration", known == own and known_steps <= own_steps),
             ("training set or phone set", facts.data in (None, self._data())),
@@ -285,11 +313,15 @@ class Trainer:
         self.optimizers.load(tensors)
         self.step, self.seconds = facts.step, facts.seconds
         self.history, self.losses = facts.history, facts.losses
+        rows = {row["step"]: row[self.measured] for row in self.history}
+        self.stopping.restore(facts.start_result, rows, part("best."))
 
     def _shapes(self, step: int) -> dict[str, torch.Size]:
         """Return names and shapes of all tensors in a checkpoint after ``step`` updates."""
         shapes = {f"weights.{k}": v.shape for k, v in self.model.state_dict().items()}
         shapes |= {f"average.{k}": v.shape for k, v in self.average.items()}
+        if self.config.training.patience:
+            shapes |= {f"best.{k}": v.shape for k, v in self.average.items()}
         return shapes | (self.optimizers.shapes() if step else {})
 
     def _fingerprint(self) -> list:
@@ -302,21 +334,3 @@ class Trainer:
         """Return a digest of the training frames, their labels and the names of the labels."""
         facts = [self.batches.digest, self._num_labels, self._names]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _comparable(fingerprint: list) -> tuple[list, int]:
-    """Split a fingerprint into what must agree and the number of steps.
-
-    Settings that do not change the weights are left out. A setting that the checkpoint does not
-    know, because it is of an earlier version, has its default there.
-    """
-    kinds = (None, FrontEndConfig, EncoderConfig, AugmentationConfig, TrainingConfig, None)
-    parts, steps = [], 0
-    for kind, part in zip(kinds, fingerprint):
-        if kind is not None and isinstance(part, dict):
-            defaults = json.loads(json.dumps(asdict(kind())))
-            part = {k: v for k, v in {**defaults, **part}.items() if k not in WITHOUT_EFFECT}
-            if kind is TrainingConfig:
-                steps = part.pop("steps")
-        parts.append(part)
-    return [*parts, *fingerprint[len(kinds) :]], steps

@@ -16,9 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from speechattn.audio.features import FrontEndConfig
+from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ModelError
 from speechattn.files import atomic_path
 from speechattn.text import one_line
+from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
+
+# Training settings that do not change the weights in a checkpoint.
+WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every", "start_share")
 
 
 @dataclass
@@ -32,6 +38,7 @@ class TrainingFacts:
         config: settings that the weights depend on, as JSON values.
         data: digest of the training set and its phones; None in files of an early version.
         losses: losses of the updates since the last row of the history.
+        start_result: result on dev before the first update; None if it was not measured.
     """
 
     step: int
@@ -40,6 +47,7 @@ class TrainingFacts:
     config: list
     data: str | None = None
     losses: list[float] = field(default_factory=list)
+    start_result: float | None = None
 
 
 def write_state(path: Path, facts: TrainingFacts, tensors: dict[str, Tensor]) -> None:
@@ -118,6 +126,7 @@ def _facts(values: object) -> TrainingFacts:
         **{name: values[name] for name in required},
         data=values.get("data"),
         losses=values.get("losses", []),
+        start_result=values.get("start_result"),
     )
     valid = {
         "step": _is_count(facts.step),
@@ -125,6 +134,7 @@ def _facts(values: object) -> TrainingFacts:
         "history": isinstance(facts.history, list) and all(map(_is_row, facts.history)),
         "config": isinstance(facts.config, list),
         "data": facts.data is None or isinstance(facts.data, str),
+        "start_result": facts.start_result is None or _is_number(facts.start_result),
         "losses": isinstance(facts.losses, list) and all(map(_is_number, facts.losses)),
     }
     for name, is_valid in valid.items():
@@ -153,3 +163,24 @@ def _is_row(row: object) -> bool:
         and len(row) == 3
         and all(map(_is_number, row.values()))
     )
+
+
+def comparable_settings(fingerprint: list) -> tuple[list, int]:
+    """Split a fingerprint into what must agree and the number of steps.
+
+    Args:
+        fingerprint: seed, front end, encoder, augmentation, training, and the number of frames.
+
+    Settings that do not change the weights are left out. A setting that the checkpoint does not
+    know, because it is of an earlier version, has its default there.
+    """
+    kinds = (None, FrontEndConfig, EncoderConfig, AugmentationConfig, TrainingConfig, None)
+    parts, steps = [], 0
+    for kind, part in zip(kinds, fingerprint):
+        if kind is not None and isinstance(part, dict):
+            defaults = json.loads(json.dumps(asdict(kind())))
+            part = {k: v for k, v in {**defaults, **part}.items() if k not in WITHOUT_EFFECT}
+            if kind is TrainingConfig:
+                steps = part.pop("steps")
+        parts.append(part)
+    return [*parts, *fingerprint[len(kinds) :]], steps

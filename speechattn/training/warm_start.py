@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from dataclasses import dataclass
 
 import torch
 
@@ -29,10 +30,7 @@ def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.dev
     """
     name = config.start_from
     assert name is not None
-    try:
-        model = Checkpoint.load(find_model(name), device)
-    except ModelError as error:
-        raise ModelError(f"start_from: {error}") from None
+    model = _load(config, device)
     way_out = "make them agree, or name another model in start_from (null begins at random)"
     for key, same in (
         ("front_end", model.front_end == config.front_end),
@@ -56,6 +54,112 @@ def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.dev
                 f"has {shapes[1]}; {way_out}"
             )
     return model
+
+
+def _load(config: RecipeConfig, device: torch.device) -> Checkpoint:
+    try:
+        return Checkpoint.load(find_model(config.start_from or ""), device)
+    except ModelError as error:
+        raise ModelError(f"{'init' if config.init else 'start_from'}: {error}") from None
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """What a training begins with.
+
+    Attributes:
+        classifier: with the shape of the recipe's encoder and its phones.
+        decoder: model whose phone model, decoder options and confidences stay; None if all of that
+            is estimated anew.
+        notes: what stays of the model that was named and what is lost, one line each.
+    """
+
+    classifier: PhoneClassifier
+    decoder: Checkpoint | None
+    notes: tuple[str, ...]
+
+
+def initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> InitialModel:
+    """Load the model that a training begins with, and say what stays of it.
+
+    Args:
+        config: recipe with ``init`` or ``start_from``.
+        phones: phones of the recipe.
+        device: where the model will compute.
+
+    Raises:
+        ModelError, ConfigError: as :func:`load_initial_model`.
+    """
+    name = config.start_from
+    if not config.init:
+        model = load_initial_model(config, phones, device)
+        lost = _decoder_parts(model)
+        notes = (f"{name}: its weights are taken; {lost} are not (init={name} keeps them)",)
+        return InitialModel(model.classifier, None, notes)
+    model = _load(config, device)
+    if (model.phones.names, model.phones.silence) == (phones.names, phones.silence):
+        model = load_initial_model(config, phones, device)
+        if config.decoding.keep:
+            notes = (f"{name}: its encoder, phones, {_decoder_parts(model)} stay",)
+            return InitialModel(model.classifier, model, notes)
+        notes = (
+            f"{name}: its encoder and phones stay; {_decoder_parts(model)} are lost and estimated "
+            "anew (decoding.keep=true keeps them)",
+        )
+        return InitialModel(model.classifier, None, notes)
+    classifier, known = with_phones(model, phones, config)
+    classifier = classifier.to(device)
+    notes = (
+        f"{name}: its encoder stays; its classifier begins anew but for {known} of {len(phones)} "
+        "phones, whose names it has too",
+        f"{name}: {_decoder_parts(model)} are of other phones and are lost; a decoder of the new "
+        "phones is estimated from the training labels",
+    )
+    return InitialModel(classifier, None, notes)
+
+
+def _decoder_parts(model: Checkpoint) -> str:
+    """The parts of a model beside its encoder, in words."""
+    parts = ["decoder weights", "confidences"]
+    if model.phone_model.ngrams is not None:
+        parts.insert(0, "phone n-grams")
+    if model.phone_model.words is not None:
+        parts.insert(0, "word decoder")
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def with_phones(
+    model: Checkpoint, phones: PhoneSet, config: RecipeConfig
+) -> tuple[PhoneClassifier, int]:
+    """Return the classifier of a model for other phones, and how many of them it knows.
+
+    Weights of phones with a name that the model has too are taken over, those of others are random.
+
+    Args:
+        model: with any phones.
+        phones: of the new classifier.
+        config: its encoder, which has the shapes of the model's, and the seed.
+
+    Raises:
+        ConfigError: if a shape differs.
+    """
+    torch.manual_seed(config.seed)
+    classifier = PhoneClassifier(model.front_end.dim, len(phones), config.encoder)
+    own, found = classifier.state_dict(), model.classifier.state_dict()
+    head = [key for key in own if key.startswith("classify.")]
+    for key in own:
+        if key not in head and (key not in found or found[key].shape != own[key].shape):
+            raise ConfigError(f"init: {config.init}: its {key} does not fit the recipe's encoder")
+        if key not in head:
+            own[key] = found[key]
+    shared = [label for label in phones.names if label in model.phones.index]
+    here = [phones.index[label] for label in shared]
+    there = [model.phones.index[label] for label in shared]
+    for key in head:  # one row for each phone of each frame of a stack
+        rows = own[key].unflatten(0, (config.encoder.stack, -1))
+        rows[:, here] = found[key].unflatten(0, (config.encoder.stack, -1))[:, there].to(rows)
+    classifier.load_state_dict(own)
+    return classifier, len(shared)
 
 
 def weights_digest(name: str) -> str | None:

@@ -14,7 +14,12 @@ from speechattn.errors import ConfigError
 from speechattn.files import resource
 from speechattn.studies import StudyConfigs
 from speechattn.training.config_sections import DecodingConfig, SynthConfig, TrainingConfig
-from speechattn.training.recipe_file import find_config, read_config
+from speechattn.training.recipe_file import (
+    find_config,
+    packaged_recipes,
+    read_config,
+    recipe_problems,
+)
 
 RECIPES = sorted(resource("recipes", "").glob("*.yaml"))
 
@@ -35,9 +40,10 @@ def test_there_are_recipes():
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_of_the_package_builds_and_holds_what_it_says(path):
-    config = read_config(path.stem, kinds=StudyConfigs())
-    assert config == read_config(path, kinds=StudyConfigs())
+def test_every_recipe_of_the_package_builds_and_holds_what_it_says(path, tmp_path):
+    needed = [f"corpus={tmp_path}"] if path.stem == "finetune" else []
+    config = read_config(path.stem, needed, kinds=StudyConfigs())
+    assert config == read_config(path, needed, kinds=StudyConfigs())
     assert config.name == path.stem
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert values.pop("task", "phones") in ("phones", path.stem)
@@ -45,6 +51,31 @@ def test_every_recipe_of_the_package_builds_and_holds_what_it_says(path):
         window = values["encoder"].pop("window")
         assert json.loads(json.dumps(config.encoder.window)) == window
     assert_holds(config, values)
+
+
+def test_all_problems_of_a_recipe_are_listed_with_their_lines(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "name: 3\ntrain: [a/b]\ntest: [a/b]\nhold_out: 0.1\ntraining:\n  steps: x\n  stepz: 4\n"
+    )
+    problems = recipe_problems(path, ["seed=-1"])
+    assert sorted(problems) == sorted(
+        [
+            f"{path}:1: name: 3; it takes text",
+            f"{path}:6: training.steps: 'x'; it takes a whole number",
+            f"{path}:7: training.stepz: no such key; did you mean training.steps?",
+            "command line: seed: -1; from 0 on",
+            f"{path}:3: test: 'a/b'; train has 'a/b': nothing may be in both",
+        ]
+    )
+    path.write_text("train: [a/b]\ntest: [c/d]\nhold_out: 0.1\n")
+    assert recipe_problems(path) == []
+
+
+def test_each_recipe_of_the_package_has_a_line_that_says_what_it_does():
+    summaries = packaged_recipes()
+    assert set(summaries) == {path.stem for path in RECIPES}
+    assert all(20 < len(summary) < 120 for summary in summaries.values()), summaries
 
 
 def test_no_source_stands_for_the_default_recipe():

@@ -1,0 +1,65 @@
+"""``speechattn train``: its lists, its check and its exit statuses; ``recipe`` is the same."""
+
+from __future__ import annotations
+
+import pytest
+from support.recipes import make_corpora, write_recipe
+
+from speechattn.cli import recipe
+from speechattn.cli.main import main
+
+
+def test_recipes_are_listed(capsys):
+    assert main(["train", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {"english", "finetune", "kathleen"} <= {line.split()[0] for line in lines}
+
+
+def test_keys_are_listed_with_type_default_and_meaning(capsys):
+    assert main(["train", "--keys", "training"]) == 0
+    out = capsys.readouterr().out
+    assert "  training.steps (integer, from 1 on; default 1000)\n      number of updates." in out
+    assert main(["train", "--keys"]) == 0
+    every = capsys.readouterr().out
+    assert out in every and "  corpora (text; default data/corpora)" in every
+    assert main(["train", "--keys", "tagging"]) == 0
+    assert "tagging:" in capsys.readouterr().out
+    assert main(["train", "--keys", "nothing"]) == 2
+    assert "--keys nothing: no such section; one of top; " in capsys.readouterr().err
+
+
+def test_everything_wrong_is_listed_and_nothing_is_trained(tmp_path, capsys):
+    make_corpora(tmp_path)
+    path = write_recipe(tmp_path)
+    tones = tmp_path / "corpora" / "tones"
+    assert main(["train", str(path), "--check"]) == 0
+    assert "0 problems" in capsys.readouterr().err
+    (tones / "audio" / "u00.wav").write_bytes(b"RIFF")
+    scp = (tones / "wav.scp").read_text().replace("audio/u01.wav", "audio/no.wav")
+    (tones / "wav.scp").write_text(scp)
+    ctm = (tones / "phones.ctm").read_text().splitlines()
+    number = next(n for n, line in enumerate(ctm) if line.startswith("u02 "))
+    ctm[number] = ctm[number].replace("SIL", "XX")
+    (tones / "phones.ctm").write_text("\n".join(ctm) + "\n")
+    assert main(["train", str(path), "noise=none", "--check"]) == 1
+    out = capsys.readouterr().out
+    for said in (
+        "noise: ",
+        "u00.wav",
+        "wav.scp: u01: no file",
+        f"phones.ctm:{number + 1}: u02: unknown phone 'XX'",
+    ):
+        assert said in out, out
+    assert not (tmp_path / "work").exists()
+    assert recipe.main([str(path), "training.stepz=1", "--check"]) == 2
+    assert "training.stepz: no such key" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such-recipe"], ["kathleen", "stages=no"], ["kathleen", "force=3"]]
+)
+def test_wrong_usage(arguments, capsys):
+    assert main(["train", *arguments]) == 2
+    assert recipe.main(arguments) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == second.replace("speechattn.recipe: ", "speechattn: ")
