@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -111,13 +111,19 @@ def torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_process(arguments: Sequence[str], cores: Sequence[int], name: str) -> Usage:
+def run_process(
+    arguments: Sequence[str],
+    cores: Sequence[int],
+    name: str,
+    variables: Mapping[str, str] | None = None,
+) -> Usage:
     """Run a program to its end on some cores; it reads nothing and its output is dropped.
 
     Args:
         arguments: the program and its arguments; no shell is involved.
         cores: numbers of the cores; ignored where processes cannot be pinned.
         name: what to call the program in messages.
+        variables: of its environment, beside those of this process.
 
     Raises:
         SpeechattnError: if it cannot be started or fails; with the last line of its messages.
@@ -131,6 +137,7 @@ def run_process(arguments: Sequence[str], cores: Sequence[int], name: str) -> Us
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=messages,
+                    env={**os.environ, **(variables or {})},
                 )
         except OSError as error:
             raise SpeechattnError(

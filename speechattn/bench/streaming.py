@@ -147,11 +147,23 @@ def _rows(found: Sequence[Measurement], seconds: float) -> list[dict[str, Any]]:
 
 def markdown_report(found: Sequence[Measurement], seconds: float, facts: dict[str, str]) -> str:
     """The whole report; ``seconds``: of sound, ``facts``: what it ran on."""
-    header = ("", "chunk (ms)", "ms a frame", "x whole", "x real time", "difference", "same phones")
+    header = (
+        "",
+        "chunk (ms)",
+        "ms a chunk",
+        "ms a frame",
+        "x whole",
+        "x real time",
+        "difference",
+        "same phones",
+    )
     lines = [
         (
             row["part"],
             "whole" if row["chunk_ms"] is None else str(row["chunk_ms"]),
+            ""
+            if row["chunk_ms"] is None
+            else f"{row['chunk_ms'] / SHIFT_MS * row['ms_a_frame']:.2f}",
             f"{row['ms_a_frame']:.4f}",
             f"{row['to_whole']:.2f}",
             f"{row['times_real_time']:.0f}",

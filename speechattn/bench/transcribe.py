@@ -7,10 +7,13 @@ decoding the audio, recognising, writing TextGrids. Every process is pinned to t
    through the encoder alone (:mod:`~speechattn.bench.transcribe_model`: frames made before, in
    memory), in turn (A B C A B C ...), so that a machine that slows down or speeds up does so for
    all. Each runs once before that, uncounted, to fill the disk cache and the cache of compiled
-   functions. This is done for each number of cores.
+   functions. This is done for each number of cores. Beside them, a few of the files alone, for
+   which starting up matters most, and a recording of one second, which is the time to the first
+   result.
 2. Where the time goes: one process on one core with a stopwatch inside
    (:mod:`~speechattn.bench.transcribe_parts`).
-3. Long files: the recordings repeated to 6, 20 and 60 minutes; time should grow with the length
+3. The first run after installation: one process with empty caches.
+4. Long files: the recordings repeated to 6, 20 and 60 minutes; time should grow with the length
    and memory should not. A recording of one second gives the time of starting up. Peers take the
    shortest.
 """
@@ -23,10 +26,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from speechattn import cache
 from speechattn.audio.load import audio_info
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.process import Usage, can_pin, machine_facts, pick_cores, run_process
@@ -39,6 +43,7 @@ from speechattn.transcription.inputs import collect
 
 LONG_MINUTES = (6.0, 20.0, 60.0)
 START_SECONDS = 1.0  # of the recording that gives the time of starting up
+FEW = 6  # of the files, as many as somebody may want to try
 PACKAGES = ("torch", "numba", "numpy", "soundfile")
 
 
@@ -98,6 +103,7 @@ class TranscribeBench:
         for count in cores:
             runs += self._short(repeats, count)
         runs += [self._parts(repeat) for repeat in range(1, repeats + 1)]
+        runs.append(self._first(max(cores)))
         for count in cores if long_minutes else ():
             runs += self._long(repeats, count, long_minutes)
         return runs
@@ -105,7 +111,12 @@ class TranscribeBench:
     def _short(self, repeats: int, cores: int) -> Iterable[Run]:
         what = f"{len(self.paths)} files, {cores} cores"
         runs: list[Run] = []
-        second = self._long_file(START_SECONDS)
+        second, few = self._long_file(START_SECONDS), self.paths[:FEW]
+        labels = {
+            "short": (what, self.audio_seconds),
+            "start": ("1 second", START_SECONDS),
+            "few": (f"{len(few)} files, {cores} cores", sum(self.lengths[:FEW])),
+        }
         picked = pick_cores(cores)
         with ModelAlone(self.paths, self.lengths, self._model, picked, self._folder) as model:
             for repeat in range(repeats + 1):  # 0 is the warm-up
@@ -116,13 +127,25 @@ class TranscribeBench:
                     ("short", peer, self.transcribe(peer, self.inputs, self.paths, cores))
                     for peer in self.peers
                 ]
+                usages += [
+                    ("few", system, self.transcribe(system, [*map(str, few)], few, cores))
+                    for system in (OURS, *self.peers)
+                ]
                 for part, system, usage in usages:
-                    seconds = START_SECONDS if part == "start" else self.audio_seconds
-                    label = "1 second" if part == "start" else what
+                    label, seconds = labels[part]
                     self._tell(f"{system}, {label}", repeat, repeats, usage)
                     if repeat:
                         runs.append(Run(part, system, cores, repeat, seconds, usage))
         return runs
+
+    def _first(self, cores: int) -> Run:
+        """One process with empty caches, as after installation."""
+        path, empty = self._long_file(START_SECONDS), self._folder / "empty"
+        variables = {cache.VARIABLE: str(empty / "ours"), "NUMBA_CACHE_DIR": str(empty / "numba")}
+        usage = self.transcribe(OURS, [str(path)], [path], cores, variables)
+        shutil.rmtree(empty, ignore_errors=True)
+        self._tell(f"{OURS}, the first run, {cores} cores", 1, 1, usage)
+        return Run("first", OURS, cores, 1, START_SECONDS, usage)
 
     def _parts(self, repeat: int) -> Run:
         """Seconds by part of one process on one core."""
@@ -164,7 +187,12 @@ class TranscribeBench:
         return path
 
     def transcribe(
-        self, system: str, inputs: Sequence[str], paths: Sequence[Path], cores: int = 1
+        self,
+        system: str,
+        inputs: Sequence[str],
+        paths: Sequence[Path],
+        cores: int = 1,
+        variables: Mapping[str, str] | None = None,
     ) -> Usage:
         """One process: recordings in, TextGrids out; they are counted and removed.
 
@@ -173,6 +201,7 @@ class TranscribeBench:
             inputs: audio files and folders, as given to ours.
             paths: the recordings in them, as given to a peer.
             cores: to how many it is pinned.
+            variables: of its environment, in place of those of this process.
 
         Raises:
             SpeechattnError: if it fails or leaves another number of TextGrids.
@@ -183,7 +212,8 @@ class TranscribeBench:
             command = self._our_command(inputs, out, cores)
         else:
             command = self._peer_command(system, paths, out)
-        usage = run_process([sys.executable, "-m", *command], pick_cores(cores), system)
+        command = [sys.executable, "-m", *command]
+        usage = run_process(command, pick_cores(cores), system, variables)
         written = sum(1 for _ in out.rglob("*.TextGrid"))
         if written != len(paths):
             raise SpeechattnError(

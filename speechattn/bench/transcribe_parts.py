@@ -28,7 +28,7 @@ PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
     "decode audio": (("speechattn.audio.load", "AudioFile", ("__init__", "blocks", "close")),),
     "look for suspicious sound": (
         ("speechattn.audio.quality", "QualityMonitor", ("__init__", "add", "warnings")),
-        ("speechattn.transcription.transcriber", None, ("low_confidence",)),
+        ("speechattn.inference.reading", None, ("low_confidence",)),
     ),
     "front end": (
         ("speechattn.audio.features", "FrontEnd", ("__call__",)),
@@ -36,11 +36,11 @@ PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
     ),
     "encoder": (
         ("speechattn.inference.recognizer", "Recognizer", ("encode",)),
-        ("speechattn.inference.streaming", "PosteriorStream", ("__init__", "push")),
+        ("speechattn.inference.streaming", "PosteriorStream", ("__init__", "encode")),
     ),
     "decoder": (
         ("speechattn.inference.collector", "SegmentCollector", ("__init__", "push", "finish")),
-        ("speechattn.inference.recognizer", None, ("segments_from_frames",)),
+        ("speechattn.inference.collector", None, ("segments_from_frames",)),
     ),
     "write files": (
         ("speechattn.transcription.outputs", "RecordingOutputs", ("__init__", "write", "__exit__")),
@@ -48,7 +48,7 @@ PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
         (
             "speechattn.transcription.batch",
             None,
-            ("write_record", "sync_folder", "_begin", "_finish"),
+            ("write_record", "sync_folder", "_finish"),
         ),
     ),
 }

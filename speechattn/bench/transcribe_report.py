@@ -29,8 +29,9 @@ class Run:
     """One measured process.
 
     Attributes:
-        part: ``"short"``, ``"start"`` (one second, beside the short files), ``"parts"`` (with a
-            stopwatch inside), ``"long"`` or ``"long start"`` (one second, beside the long files).
+        part: ``"short"``, ``"start"`` (one second, beside the short files), ``"few"`` (of the short
+            files), ``"parts"`` (with a stopwatch inside), ``"first"`` (one second, with empty
+            caches), ``"long"`` or ``"long start"`` (one second, beside the long files).
         system: what ran.
         cores: on how many it was kept.
         repeat: from 1.
@@ -75,8 +76,14 @@ def markdown_report(runs: Sequence[Run], facts: dict[str, str]) -> str:
         facts: what they ran on.
     """
     sections = ["# Transcription benchmark", table(("", ""), facts.items())]
-    for cores, group in _grouped(_of(runs, "short", "start"), lambda run: run.cores).items():
+    for cores, group in _grouped(_of(runs, "short", "start", "few"), lambda run: run.cores).items():
         sections += short_section(group, cores)
+        sections += start_section(group)
+    for run in _of(runs, "first"):
+        sections.append(
+            f"The first run after installation, with empty caches, on {_cores(run.cores)}: "
+            f"{run.usage.wall:.1f} s for a recording of {run.audio_seconds:g} s."
+        )
     if parts := _of(runs, "parts"):
         sections += parts_section(parts)
     for cores, group in _grouped(_of(runs, "long", "long start"), lambda run: run.cores).items():
@@ -120,6 +127,24 @@ def short_section(runs: Sequence[Run], cores: int) -> list[str]:
             ]
             parts.append(table(("", "median", "times as fast", "pairs"), shares))
     return parts
+
+
+def start_section(runs: Sequence[Run]) -> list[str]:
+    """What one second of sound and a few files take, where starting up matters most."""
+    rows = []
+    starts = _of(runs, "start")
+    if starts:
+        wall, cpu, peak = _medians(starts)
+        rows.append((OURS, f"{starts[0].audio_seconds:g} s of sound", f"{wall:.2f}", "", cpu, peak))
+    by_system = _grouped(_of(runs, "few"), lambda run: run.system)
+    for system, group in by_system.items():
+        wall, cpu, peak = _medians(group)
+        ratio = _ratio(wall, _medians(by_system[OURS])[0])
+        rows.append((system, "a few files", f"{wall:.2f}", ratio, cpu, peak))
+    if not rows:
+        return []
+    header = ("system", "input", "wall (s)", f"to {OURS}", "CPU (s)", "peak memory (MiB)")
+    return ["Start to end, medians:", table(header, rows)]
 
 
 def model_share(own: Sequence[Run], model: Sequence[Run], starts: Sequence[Run]) -> list[str]:

@@ -200,6 +200,20 @@ def run_accuracy(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if results.failures else OK
 
 
+def run_cuda(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench cuda``; 1 if numbers differ."""
+    from speechattn.bench.cuda import bench_cuda
+
+    right = bench_cuda(
+        model=arguments.model,
+        dry=arguments.dry,
+        output_dir=arguments.output_dir,
+        publish=lambda text: print(text, end=""),
+        report=report,
+    )
+    return OK if right else SOME_FAILED
+
+
 def run_windows(arguments: argparse.Namespace) -> int:
     """Run ``speechattn bench windows``."""
     seeds = arguments.seeds or (1 if arguments.quick else options.SEEDS)
@@ -251,6 +265,15 @@ BENCHMARKS = (
         "whole, in turn in one process, with the largest difference beside each time.",
         options.add_streaming_options,
         run_streaming,
+    ),
+    Benchmark(
+        "cuda",
+        "check the CUDA path against the CPU, and time it",
+        "Check attention and the encoder on CUDA against the CPU, time attention beside other ways "
+        "to compute it, transcribe an hour and train 200 steps, in at most eight minutes. Exit "
+        "status 1 if numbers differ. The report goes to standard output.",
+        options.add_cuda_options,
+        run_cuda,
     ),
     Benchmark(
         "accuracy",

@@ -39,6 +39,20 @@ ACCURACY_SETS = "librispeech/test,commonvoice/test,speechocean762/test,kathleen/
 SEEDS = 3  # trainings of each variant of encoder
 
 
+def add_cuda_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench cuda``."""
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
+    )
+    parser.add_argument(
+        "--dry", action="store_true", help="run everything small and on the CPU, as a trial"
+    )
+    parser.add_argument("--output-dir", metavar="DIR", help="folder for cuda.md")
+
+
 def add_transcribe_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``speechattn bench transcribe``."""
     parser.add_argument("inputs", nargs="*", metavar="AUDIO", help="audio file or folder")

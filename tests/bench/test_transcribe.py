@@ -57,7 +57,9 @@ class FakeProcesses:
         monkeypatch.setattr(bench_module, "ModelAlone", FakeModel)
         monkeypatch.setattr(bench_module.importlib.util, "find_spec", lambda name: object())
 
-    def __call__(self, arguments: list[str], cores: list[int], name: str) -> Usage:
+    def __call__(
+        self, arguments: list[str], cores: list[int], name: str, variables: dict | None = None
+    ) -> Usage:
         assert arguments[:2] == [sys.executable, "-m"] and cores == CORE
         wall = 1.0
         if name == "the parts":
@@ -114,11 +116,13 @@ def test_order_lengths_and_report(rec, tmp_path, monkeypatch):
     )
     (report,) = reports
     names, _, seconds = zip(*fake.calls)
-    # One warm-up each and two rounds, the parts twice, then start-up and both lengths twice.
+    # One warm-up each and two rounds, the parts twice, the first run, then start-up and both
+    # lengths twice.
     ours, peers = ("speechattn",), ("pocketsphinx", "hama")
-    rounds = (ours * 2 + peers) * 3
-    assert names == rounds + ("the parts",) * 2 + (ours * 2 + peers + ours) * 2
-    assert seconds == (0.75, 1.0, 0.75, 0.75) * 3 + (0.0, 0.0) + (1.0, 6.0, 6.0, 6.0, 18.0) * 2
+    rounds = (ours * 2 + peers + ours + peers) * 3
+    assert names == rounds + ("the parts",) * 2 + ours + (ours * 2 + peers + ours) * 2
+    short = (0.75, 1.0, *(0.75,) * 5) * 3
+    assert seconds == short + (0.0, 0.0, 1.0) + (1.0, 6.0, 6.0, 6.0, 18.0) * 2
     assert len(said) == len(fake.calls) + 3 and "warm-up" in said[1] and "2 of 2" in said[-1]
     assert (tmp_path / "out" / "deep" / "transcribe.md").read_text() == report
     rows = list(csv.DictReader((tmp_path / "out" / "deep" / "transcribe.csv").open()))
@@ -138,6 +142,9 @@ def test_order_lengths_and_report(rec, tmp_path, monkeypatch):
     assert "without start-up" not in report
     assert cells(report, "decoder") == ["decoder", "0.25", f"{100 / len(NAMES):.1f} %"]
     assert "Peers, 0.1 minutes" in report
+    # Peers take 4.0075 s for a few files, ours 1.0075 s.
+    assert "| hama | a few files | 4.01 | 3.978 | 2.00 | 1 |" in report
+    assert "on 1 core: 1.0 s for a recording of 1 s." in report
     assert sorted(p.name for p in (tmp_path / "out" / "deep").iterdir()) == [
         "transcribe.csv",
         "transcribe.md",
@@ -149,7 +156,9 @@ def test_no_peer_no_long_files_no_output(rec, monkeypatch):
     reports = []
     bench_transcribe([str(rec)], model="m", repeats=1, long_minutes=[], publish=reports.append)
     (report,) = reports
-    assert [name for name, _, _ in fake.calls] == ["speechattn"] * 4 + ["the parts"]
+    assert [name for name, _, _ in fake.calls] == ["speechattn"] * 6 + [
+        *("the parts", "speechattn")
+    ]
     assert "Long files" not in report and "pocketsphinx" not in report
 
 
