@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from speechattn.bench.conditions_measure import recognise
 from speechattn.bench.peers import HAMA_PHONES, PEERS, Peer
+from speechattn.decoder.decoder import decode
 from speechattn.decoder.options import DecoderOptions
 from speechattn.decoder.words import NO_WORD, UNKNOWN, WordReader, names_of_words
 from speechattn.errors import UsageError
@@ -42,12 +42,35 @@ class System(Protocol):
         """
 
 
+class Hearing:
+    """The encoder of a model, which hears every recording once for all ways to read it.
+
+    Args:
+        recognizer: the model.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.checkpoint, self._recognizer = recognizer.checkpoint, recognizer
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def log_posteriors(self, samples: np.ndarray) -> np.ndarray:
+        """Log posteriors of a recording, shape (frames, phones).
+
+        Args:
+            samples: 16 kHz, float32, shape (samples,); those of the last call are not heard again.
+        """
+        if self._last is None or self._last[0] is not samples:
+            pieces = self._recognizer.log_posteriors(iter([samples]))
+            self._last = samples, np.concatenate(list(pieces))
+        return self._last[1]
+
+
 class ModelSystem:
     """A model of ours.
 
     Args:
         name: in the report.
-        recognizer: the model.
+        hearing: the model.
         reading: of :data:`READINGS`: what its decoder knows about the order of phones. ``words``
             for everything, as the model is shipped; ``phones`` for n-grams of phones alone;
             ``none`` for nothing.
@@ -55,17 +78,15 @@ class ModelSystem:
     """
 
     def __init__(
-        self, name: str, recognizer: Recognizer, reading: str, lm_scale: float | None = None
+        self, name: str, hearing: Hearing, reading: str, lm_scale: float | None = None
     ) -> None:
         self.name = name + READINGS[reading]
-        checkpoint = recognizer.checkpoint
+        checkpoint = hearing.checkpoint
         decoding = decoding_of(checkpoint.decoding, reading)
         if lm_scale is not None:
             decoding = decoding.with_lm_scale(lm_scale)
             self.name += f", --lm-scale {lm_scale:g}"
-        self._recognizer = Recognizer(
-            replace(checkpoint, decoding=decoding), recognizer.device, recognizer.precision
-        )
+        self._hearing, self._decoding = hearing, decoding
         model = checkpoint.phone_model
         known = model.words is not None and model.words.names is not None
         self._reader = WordReader(model, decoding) if known and decoding.word_scale else None
@@ -73,7 +94,9 @@ class ModelSystem:
 
     def recognise(self, samples: np.ndarray) -> tuple[list[FrameSegment], np.ndarray | None]:
         """See :class:`System`."""
-        return recognise(self._recognizer, samples)
+        frames = self._hearing.log_posteriors(samples)
+        found = decode(frames, self._hearing.checkpoint.phone_model, self._decoding)
+        return found, frames.argmax(1)
 
     def words(self, segments: Sequence[FrameSegment]) -> list[str] | None:
         """Return the words in what was recognised; None if the model knows none."""
@@ -160,8 +183,9 @@ def load_systems(
         if phones is not None and recognizer.phones.names != phones.names:
             raise UsageError(f"--model {model}: its phones are not those of {models[0]}")
         phones = recognizer.phones
-        systems += [ModelSystem(name, recognizer, reading) for reading in readings]
-        systems += [ModelSystem(name, recognizer, "words", scale) for scale in lm_scales]
+        hearing = Hearing(recognizer)
+        systems += [ModelSystem(name, hearing, reading) for reading in readings]
+        systems += [ModelSystem(name, hearing, "words", scale) for scale in lm_scales]
     phones = phones or arpabet()
     if peers and set(phones.names) != set(arpabet().names):
         raise UsageError(f"--peer: peers know ARPAbet, and {models[0]} does not; write --peer none")

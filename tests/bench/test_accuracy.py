@@ -201,7 +201,7 @@ def test_the_command(corpora, tiny_model_dir, tmp_path, capsys, monkeypatch):
     assert (out / "accuracy.md").read_text() == printed and messages == ""
     rows = list(csv.DictReader((out / "accuracy.csv").open()))
     assert list(dict.fromkeys(row["system"] for row in rows)) == [
-        *("tiny", "tiny, --lm-scale 0", "hama"),
+        *("tiny", "tiny, --reading none", "hama"),
     ]
     # What the model gives is what its recognizer gives.
     model = load_model(tiny_model_dir, "cpu")

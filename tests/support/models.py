@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.lm.word_names import WordNames
 from speechattn.decoder.options import DecoderOptions
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.recognizer import load_model
 from speechattn.phones import arpabet
+from support.references.decoder import with_ngrams
+from support.word_lms import random_words
 
 
 def save_tiny_model(folder: Path) -> None:
@@ -37,5 +42,20 @@ def save_sure_model(tiny: Path, folder: Path) -> Path:
     """The tiny model with larger weights: random ones are rarely sure enough to change phones."""
     checkpoint = load_model(tiny, "cpu").checkpoint
     checkpoint.classifier.classify.weight.data.mul_(5)
+    checkpoint.save(folder)
+    return folder
+
+
+def save_worded_model(tiny: Path, folder: Path) -> Path:
+    """The sure model with n-grams and random words of one to three phones, and their names."""
+    checkpoint = load_model(save_sure_model(tiny, folder), "cpu").checkpoint
+    random, num_phones = np.random.default_rng(1), len(checkpoint.phones)
+    model = with_ngrams(random, checkpoint.phone_model)
+    words = random_words(random, num_phones, 60)
+    names = WordNames.of([f"word{k}" for k in range(60)], np.ones(60, int))
+    checkpoint.phone_model = replace(model, words=replace(words, names=names))
+    checkpoint.decoding = replace(
+        checkpoint.decoding, word_scale=0.3, unknown_word=3.0, bigram_scale=0.3, beam=16.0
+    )
     checkpoint.save(folder)
     return folder
