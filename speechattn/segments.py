@@ -31,6 +31,7 @@ class Segment:
         confidence: between 0 and 1; 1 for reference alignments.
         alternatives: other labels and their probabilities, the most probable first; none unless
             they were asked for.
+        spoken: what a word was read as, if that is not as it is written; "5" may be "fifth".
     """
 
     label: str
@@ -38,6 +39,7 @@ class Segment:
     end: float
     confidence: float = 1.0
     alternatives: tuple[tuple[str, float], ...] = ()
+    spoken: str = ""
 
     @property
     def duration(self) -> float:

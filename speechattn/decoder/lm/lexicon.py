@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from speechattn.decoder.lm.lexicon_phones import OWN, LexiconLabels
 from speechattn.errors import ConfigError, CorpusError, UsageError
+from speechattn.files import resource
 from speechattn.phones import PhoneSet
 from speechattn.text import one_line
+from speechattn.text_files import read_text
 
+ENGLISH = "english"  # stands for the dictionary that comes with this package
 POCKETSPHINX = "pocketsphinx"  # stands for the dictionary that its wheel carries
 DICTIONARY = "cmudict-en-us.dict"  # its file there
 _VARIANT = re.compile(r"\(\d+\)$")  # "read(2)": another pronunciation of "read"
-_PROBABILITY = re.compile(r"\d*\.\d+|[01]")  # MFA has up to four of them after the word
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+MFA_NUMBERS = 4  # at most, after a word: of the pronunciation, and three of silence
 NOISE = "spn"  # MFA's phone for what is no word
 _MOST_NAMED = 5  # words in a message
+
+
+class Line(NamedTuple):
+    """A pronunciation as a lexicon lists it.
+
+    Attributes:
+        word: in upper case.
+        labels: as they are written.
+        probability: of this pronunciation of the word; None if the lexicon has none.
+        place: file and line.
+    """
+
+    word: str
+    labels: tuple[str, ...]
+    probability: float | None
+    place: str
 
 
 class Lexicon:
@@ -26,53 +49,116 @@ class Lexicon:
 
     Args:
         paths: files with a line for each pronunciation, the word first and then its phones,
-            separated by spaces or tabs; stress digits are dropped, case does not count, and lines
-            that begin with ``;;;`` or ``#`` are comments, as is what follows `` #``. The
-            probabilities that MFA writes after the word are left out, and so are its lines for
-            noises, whose phone is ``spn``. A word has its pronunciations from the
-            first file that lists it. ``pocketsphinx`` stands for the US English dictionary of that
-            package.
+            separated by spaces or tabs; lines that begin with ``;;;`` or ``#`` are comments, as is
+            what follows `` #``. Phones are those of the set, in either case and with or without
+            stress digits, or all of a file are labels of another set, see
+            :mod:`speechattn.decoder.lm.lexicon_phones`. MFA writes probabilities after the word:
+            that of the pronunciation counts, those of silence are left out, and so are its lines
+            for noises, whose phone is ``spn``. A word has its pronunciations from the first file
+            that lists it. ``english`` stands for the dictionary of US English that comes with this
+            package, ``pocketsphinx`` for that of the package of that name.
         phones: the labels that may occur.
+        strict: refuse a file with a line that is not understood; else such lines are left out.
 
     Attributes:
         words: the first pronunciation of each.
         variants: all of each that its file lists, in their order.
+        costs: of the words with probabilities: for each variant, how many nats less probable it is
+            than the most probable one.
+        problems: one line for each line that was left out.
+        notes: what else is worth saying of the files.
 
     Raises:
-        ConfigError: if a file cannot be read or holds no words, or a line is not understood.
+        ConfigError: if a file cannot be read or holds no words, or, if strict, lines are not
+            understood; the message names the first of them.
         UsageError: if pocketsphinx is asked for and not installed.
     """
 
-    def __init__(self, paths: Sequence[str | Path], phones: PhoneSet) -> None:
+    def __init__(
+        self, paths: Sequence[str | Path], phones: PhoneSet, *, strict: bool = True
+    ) -> None:
         self.phones = phones
         self.variants: dict[str, list[tuple[int, ...]]] = {}
+        self.costs: dict[str, list[float]] = {}
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        known = LexiconLabels(phones)
         for path in paths:
-            packaged = str(path) == POCKETSPHINX
-            path = packaged_file(DICTIONARY, "dictionary") if packaged else Path(path)
-            found: dict[str, list[tuple[int, ...]]] = {}
-            for number, line in enumerate(_lines(path), 1):
-                if line.strip() and not line.startswith((";;;", "#")):
-                    word, labels = self._parse(line, f"{path}:{number}")
-                    if labels:
-                        found.setdefault(word, []).append(labels)
+            found, costs = self._read(lexicon_path(path), known)
+            if strict and self.problems:
+                more = len(self.problems) - 1
+                raise ConfigError(self.problems[0] + (f" (and {more} more lines)" if more else ""))
             if not found:
-                raise ConfigError(f"lexicon: {path}: no words in it; give another file")
+                first = f"; the first problem: {self.problems[0]}" if self.problems else ""
+                raise ConfigError(f"lexicon: {path}: no words in it; give another file{first}")
+            self.costs.update((w, each) for w, each in costs.items() if w not in self.variants)
             self.variants = {**found, **self.variants}
         self.words = {word: variants[0] for word, variants in self.variants.items()}
 
-    def _parse(self, line: str, where: str) -> tuple[str, tuple[int, ...]]:
-        word, *names = line.partition(" #")[0].split()
-        while names and _PROBABILITY.fullmatch(names[0]):
-            del names[0]
-        if [name.lower() for name in names] == [NOISE]:
-            return word, ()
-        names = [name.rstrip("012").upper() for name in names]
-        for name in names:
-            if name not in self.phones.index or name == self.phones.silence:
-                raise ConfigError(f"{where}: {one_line(name)} is no phone; use those of the set")
-        if not names:
-            raise ConfigError(f"{where}: {one_line(word)} has no phones; write: WORD P1 P2 ...")
-        return _VARIANT.sub("", word).upper(), tuple(self.phones.index[name] for name in names)
+    def _read(
+        self, path: Path, known: LexiconLabels
+    ) -> tuple[dict[str, list[tuple[int, ...]]], dict[str, list[float]]]:
+        """The pronunciations of a file, and the costs of those that have probabilities."""
+        lines = list(self._lines(path))
+        labels: set[str] = set()
+        for line in lines:
+            labels.update(line.labels)
+        name, table = known.choose(labels)
+        if name != OWN:
+            self.notes.append(f"lexicon: {path}: its phones are taken as those of {name}")
+        single = {label: classes[0] for label, classes in table.items() if classes}
+        found: dict[str, list[tuple[int, ...]]] = {}
+        shares: dict[str, list[float]] = {}
+        for line in lines:
+            try:
+                way = tuple(map(single.__getitem__, line.labels))
+            except KeyError:  # a label that is unknown, or part of its neighbour
+                way = tuple(single[label] for label in line.labels if table.get(label))
+                unknown = [label for label in line.labels if label not in table]
+                if unknown or not way:
+                    label = one_line((unknown or line.labels)[0])
+                    sets = "the set" if name == OWN else f"{name}, which knows most of this file's"
+                    self.problems.append(f"{line.place}: {label} is no phone; use those of {sets}")
+                    continue
+            ways = found.setdefault(line.word, [])
+            ways.append(way)
+            if line.probability is not None or line.word in shares:
+                earlier = shares.setdefault(line.word, [1.0] * (len(ways) - 1))
+                earlier.append(1.0 if line.probability is None else line.probability)
+        costs = {
+            word: [math.log(max(each) / share) for share in each] for word, each in shares.items()
+        }
+        return found, costs
+
+    def _lines(self, path: Path) -> Iterator[Line]:
+        """The pronunciations of a file as they are written; notes the lines that are none."""
+        silences = False
+        for number, line in enumerate(lexicon_lines(path), 1):
+            if not line.strip() or line.startswith((";;;", "#")):
+                continue
+            word, *names = (line.partition(" #")[0] if "#" in line else line).split()
+            numbers = _numbers(names) if names and not names[0][0].isalpha() else 0
+            labels = tuple(names[numbers:])
+            place = f"{path}:{number}"
+            probability = float(names[0]) if numbers else None
+            silences = silences or numbers > 1
+            if not labels:
+                self.problems.append(
+                    f"{place}: {one_line(word)} has no phones; write: WORD P1 P2 ..."
+                )
+            elif probability is not None and not 0 < probability <= 1:
+                self.problems.append(
+                    f"{place}: {one_line(word)}: {names[0]} is no probability of a pronunciation; "
+                    "write a number above 0, at most 1"
+                )
+            elif len(labels) > 1 or labels[0].lower() != NOISE:
+                word = _VARIANT.sub("", word) if word.endswith(")") else word
+                yield Line(word.upper(), labels, probability, place)
+        if silences:
+            self.notes.append(
+                f"lexicon: {path}: the probabilities of pronunciations are used, those of silence "
+                "around words are not"
+            )
 
     def __len__(self) -> int:
         return len(self.words)
@@ -103,6 +189,14 @@ class Lexicon:
         return tuple(label for word in text.upper().split() for label in self.words[word])
 
 
+def _numbers(names: Sequence[str]) -> int:
+    """How many of the fields behind a word are MFA's numbers."""
+    count = 0
+    while count < min(len(names), MFA_NUMBERS) and _NUMBER.fullmatch(names[count]):
+        count += 1
+    return count
+
+
 def named(words: Iterable[str]) -> str:
     """Return some of the words, and how many more there are."""
     words = list(words)
@@ -129,11 +223,26 @@ def packaged_file(name: str, what: str) -> Path:
     return Path(found.origin).parent / "model/en-us" / name
 
 
-def _lines(path: Path) -> list[str]:
+def lexicon_path(name: str | Path) -> Path:
+    """Where a lexicon lies: a file, or the dictionary that a name stands for.
+
+    Raises:
+        UsageError: if pocketsphinx is asked for and not installed.
+    """
+    if str(name) == ENGLISH:
+        return resource("data", "english.dict.gz")
+    if str(name) == POCKETSPHINX:
+        return packaged_file(DICTIONARY, "dictionary")
+    return Path(name)
+
+
+def lexicon_lines(path: Path) -> list[str]:
+    """The lines of a lexicon.
+
+    Raises:
+        ConfigError: if it cannot be read, unpacked or decoded.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"lexicon: {one_line(path)}: cannot be read ({reason}); give a UTF-8 dictionary"
-        ) from None
+        return read_text(path).split("\n")
+    except CorpusError as error:
+        raise ConfigError(f"lexicon: {error}") from None

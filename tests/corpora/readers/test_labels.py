@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from speechattn.corpora.readers.labels import LabelMap, read_rules
+from speechattn.corpora.readers.labels import LabelMap
 from speechattn.corpora.readers.textgrid import Interval
 from speechattn.errors import ConfigError, CorpusError
+from speechattn.phone_tables import read_rules
 from speechattn.phones import phone_set, phone_sets, phone_table
 
 SIZES = {

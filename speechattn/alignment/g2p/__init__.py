@@ -1,0 +1,1 @@
+"""How words are pronounced that no dictionary has."""
