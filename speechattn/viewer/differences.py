@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kaldialign import align
+import numpy as np
 
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
 from speechattn.viewer.results import SILENCES
 
-_NONE = "\0"  # stands for no phone in an alignment
 LEAST_PAUSE = 0.03  # seconds that are silent in both, where the alignment may be cut
+FARTHEST = 0.2  # seconds between two segments that stand for each other
+NEARNESS = 1e-4  # edits that a second between the middles of a pair costs: it breaks ties
+_DELETED, _PAIRED, _INSERTED = 0, 1, 2
 LONGEST_BLOCK = 120.0  # seconds that are aligned at once; time and memory grow with its square
 
 
@@ -58,6 +60,8 @@ def compare(
 ) -> Comparison:
     """Compare two sequences of segments by their edit distance, silence left out.
 
+    Of alignments with as few edits, that which pairs segments closest in time counts.
+
     Args:
         reference: segments in seconds, sorted.
         recognised: likewise.
@@ -70,15 +74,51 @@ def compare(
     for cut in pairwise(_cuts(sides, keys)):
         ranges = [[bisect_left(middle, time) for time in cut] for middle in middles]
         parts = [[i for i in range(*ranges[n]) if keys[n][i]] for n in (0, 1)]
-        texts = [[keys[n][i] for i in part] for n, part in enumerate(parts)]
-        at = [0, 0]
-        for one, other in align(texts[0], texts[1], _NONE):
-            if one != _NONE and other != _NONE:
-                i, j = parts[0][at[0]], parts[1][at[1]]
-                partners[0][i], partners[1][j] = j, i
-            at[0] += one != _NONE
-            at[1] += other != _NONE
+        for i, j in _pairs(sides, keys, parts):
+            partners[0][i], partners[1][j] = j, i
     return Comparison(partners[1], partners[0], _differences(sides, keys, partners))
+
+
+def _pairs(
+    sides: Sequence[Sequence[Segment]], keys: Sequence[Sequence[str]], parts: Sequence[list[int]]
+) -> list[tuple[int, int]]:
+    """Align some segments of both sides; return the numbers of those that stand for each other.
+
+    Levenshtein's distance, with two additions: of alignments with as few edits the one whose
+    pairs lie closest in time is taken, and pairs lie ``FARTHEST`` apart at most. Row by row; the
+    cost of insertions, which are all alike, is a running minimum.
+    """
+    starts, ends = (
+        [np.array([getattr(sides[n][i], name) for i in parts[n]]) for n in (0, 1)]
+        for name in ("start", "end")
+    )
+    names = [np.array([keys[n][i] for i in parts[n]], dtype=object) for n in (0, 1)]
+    columns = np.arange(len(parts[1]) + 1)
+    row = columns.astype(float)  # all inserted
+    steps = np.zeros((len(parts[0]) + 1, len(columns)), np.int8)
+    for i in range(len(parts[0])):
+        gap = np.maximum(starts[1] - ends[0][i], starts[0][i] - ends[1])
+        shift = np.abs((starts[1] + ends[1]) - (starts[0][i] + ends[0][i])) / 2
+        paired = (names[1] != names[0][i]) + np.minimum(shift, 1.0) * NEARNESS
+        paired[gap > FARTHEST] = 3.0  # more than to delete one and insert the other
+        best = row + 1  # deleted
+        diagonal = row[:-1] + paired
+        is_paired = diagonal < best[1:]
+        best[1:] = np.where(is_paired, diagonal, best[1:])
+        row = np.minimum.accumulate(best - columns) + columns
+        steps[i + 1, 1:] = np.where(row[1:] < best[1:] - 1e-9, _INSERTED, is_paired * _PAIRED)
+        steps[i + 1, 0] = _DELETED
+    pairs = []
+    i, j = len(parts[0]), len(parts[1])
+    while i and j:
+        if steps[i, j] == _PAIRED:
+            i, j = i - 1, j - 1
+            pairs.append((parts[0][i], parts[1][j]))
+        elif steps[i, j] == _INSERTED:
+            j -= 1
+        else:
+            i -= 1
+    return pairs[::-1]
 
 
 def _cuts(sides: Sequence[Sequence[Segment]], keys: Sequence[Sequence[str]]) -> list[float]:

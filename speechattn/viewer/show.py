@@ -17,8 +17,8 @@ import numpy as np
 from speechattn.audio.load import audio_info, read_audio
 from speechattn.errors import UsageError, cannot_write
 from speechattn.files import atomic_path
-from speechattn.options import DEFAULT_MODEL
 from speechattn.machine import num_usable_cores
+from speechattn.options import DEFAULT_MODEL
 from speechattn.segments import SAMPLE_RATE, Segment
 from speechattn.viewer import pictures, results
 from speechattn.viewer.attention import attention_part
