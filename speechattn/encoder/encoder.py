@@ -1,6 +1,6 @@
 """The encoder, from frames to vectors, and the classifier of frames on it, with their streams.
 
-Other heads on the same encoder are in :mod:`speechattn.studies.heads`.
+Other heads on the same encoder are in :mod:`speechattn.heads.models`.
 
 An encoder of attention may work with any window (``any_window``): truncation only takes keys away,
 and no weight depends on the window. A model that was trained with many windows works with each, as

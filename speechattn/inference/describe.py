@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from speechattn.audio.features import FrontEndConfig
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
@@ -109,7 +110,6 @@ def describe_costs(config: AnyEncoderConfig, input_dim: int, num_phones: int) ->
 def model_summary(checkpoint: Checkpoint, device: torch.device) -> dict[str, Any]:
     """Return shape, window, look-ahead, phones, training and card of a model, as JSON values."""
     encoder = checkpoint.classifier.config
-    windows = [[_ms(side) for side in window] for window in encoder.windows]
     ngrams = checkpoint.phone_model.ngrams
     order = 2 if ngrams is None else ngrams.order
     words = checkpoint.phone_model.words
@@ -121,16 +121,24 @@ def model_summary(checkpoint: Checkpoint, device: torch.device) -> dict[str, Any
         "name": checkpoint.name,
         "weights": checkpoint.classifier.num_weights,
         "phones": " ".join(checkpoint.phones.names),
-        "front_end": f"{checkpoint.front_end.dim} {checkpoint.front_end.kind}, 100 frames/s",
-        "encoder": {"kind": encoder.kind, **encoder.to_dict()},
-        **({"window_ms": windows} if windows else {}),
-        "receptive_field_ms": encoder.receptive_field_ms,
+        **encoder_summary(encoder, checkpoint.front_end),
         "look_ahead_ms": look_ahead_ms(encoder),
         **describe_costs(encoder, checkpoint.front_end.dim, len(checkpoint.phones)),
         "decoding": {**grammar, **checkpoint.decoding.to_dict()},
         "training": checkpoint.training,
         "device": str(device),
         "card": checkpoint.card,
+    }
+
+
+def encoder_summary(encoder: AnyEncoderConfig, front_end: FrontEndConfig) -> dict[str, Any]:
+    """Return front end, shape and windows of an encoder, as JSON values."""
+    windows = [[_ms(side) for side in window] for window in encoder.windows]
+    return {
+        "front_end": f"{front_end.dim} {front_end.kind}, 100 frames/s",
+        "encoder": {"kind": encoder.kind, **encoder.to_dict()},
+        **({"window_ms": windows} if windows else {}),
+        "receptive_field_ms": encoder.receptive_field_ms,
     }
 
 

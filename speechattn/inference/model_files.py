@@ -174,6 +174,15 @@ def read_model_config(folder: Path, kind: str) -> dict[str, Any]:
     return config
 
 
+def model_format(folder: Path) -> str | None:
+    """Return the kind of a model folder, such as :data:`FORMAT`; None if it cannot be read."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return config.get("format")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+
+
 def read_card(path: Path) -> str | None:
     """Read a model card, a text for people; None if there is none.
 

@@ -7,11 +7,13 @@ number. A call of two channels takes twice the time of one.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
+import torch
 
 from speechattn.audio.load import AudioFile, array_blocks, num_channels
 from speechattn.audio.quality import QualityMonitor
@@ -25,8 +27,7 @@ from speechattn.inference.transcription import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
+    from speechattn.audio.features import FrontEnd
     from speechattn.audio.sndfile import AudioInfo
     from speechattn.inference.recognizer import Recognizer
 
@@ -131,6 +132,29 @@ def open_recording(
     file = AudioFile(source, channel=channel, on_samples=on_samples)
     blocks, info = file.blocks(BLOCK_SECONDS), file.info
     return Prepared(options, names, info.duration, info.sample_rate, None, blocks, file)
+
+
+def with_frames(prepared: Prepared, front_end: FrontEnd) -> Prepared:
+    """Read the first two blocks, and compute the frames of a recording that has only one.
+
+    Args:
+        prepared: from :func:`open_recording`; its file is closed if this fails.
+        front_end: of the model.
+
+    Raises:
+        AudioError: if the audio cannot be read or trusted, as far as it has been read.
+    """
+    try:
+        first = list(itertools.islice(prepared.blocks, 2))
+        if len(first) == 1:
+            prepared.frames = front_end(torch.from_numpy(first[0]))
+            prepared.close()
+        else:
+            prepared.blocks = itertools.chain(first, prepared.blocks)
+    except BaseException:
+        prepared.close()
+        raise
+    return prepared
 
 
 def prepare_each(

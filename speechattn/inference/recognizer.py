@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.collector import SegmentCollector
 from speechattn.inference.describe import model_summary
 from speechattn.inference.host import check_numba, use_one_thread_after_fork
-from speechattn.inference.model_files import find_model
+from speechattn.inference.model_files import HEAD_FORMAT, find_model, model_format
 from speechattn.inference.reading import (
     Audio,
     OnPosteriors,
@@ -32,13 +31,10 @@ from speechattn.inference.reading import (
     PassMonitor,
     open_recording,
     transcribe_each,
+    with_frames,
 )
 from speechattn.inference.streaming import PosteriorStream, RecognizerStream, look_ahead_ms
-from speechattn.inference.transcription import (
-    Prepared,
-    TranscribeOptions,
-    Transcription,
-)
+from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import PhoneSet
 from speechattn.segments import SAMPLE_RATE
@@ -167,11 +163,7 @@ class Recognizer:
         self.check(options)
         names = self.phones.labels(options.labels)
         prepared = open_recording(audio, options, names, sample_rate, on_samples)
-        try:
-            return self._framed(prepared)
-        except BaseException:
-            prepared.close()
-            raise
+        return with_frames(prepared, self._front_end)
 
     def check(self, options: TranscribeOptions) -> None:
         """Check that the model can do what is asked.
@@ -182,16 +174,6 @@ class Recognizer:
         self.phones.labels(options.labels)
         if options.needs_words:
             names_of_words(self.checkpoint.phone_model, self.checkpoint.decoding)
-
-    def _framed(self, prepared: Prepared) -> Prepared:
-        """Read the first two blocks, and compute the frames of a recording that has only one."""
-        first = list(itertools.islice(prepared.blocks, 2))
-        if len(first) == 1:
-            prepared.frames = self._front_end(torch.from_numpy(first[0]))
-            prepared.close()
-        else:
-            prepared.blocks = itertools.chain(first, prepared.blocks)
-        return prepared
 
     def encode_short(self, prepared: Prepared) -> np.ndarray | None:
         """Log posteriors of one short recording, as of :meth:`encode`; None of a long one."""
@@ -329,6 +311,9 @@ def load_model(
 ) -> Recognizer:
     """Load a model.
 
+    A model of one label or a string of labels for each recording is a
+    :class:`~speechattn.inference.sequence.SequenceRecognizer`, which transcribes alike.
+
     Args:
         name_or_dir: a model folder, or the name of a model that comes with the package; by default
             the English one.
@@ -352,7 +337,13 @@ def load_model(
     check_numba()
     use_one_thread_after_fork()
     picked = pick_device(device)
-    checkpoint = Checkpoint.load(find_model(name_or_dir), picked)
+    folder = find_model(name_or_dir)
+    if model_format(folder) == HEAD_FORMAT:
+        from speechattn.inference.sequence import load_sequence
+
+        sequence = load_sequence(folder, picked, precision, window, lm_scale, reading)
+        return cast(Recognizer, sequence)  # which has the same methods
+    checkpoint = Checkpoint.load(folder, picked)
     if window is not None:
         checkpoint.classifier.config.check_window(window)
         checkpoint.classifier.set_window(window)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ from speechattn.decoder.lm.lexicon import POCKETSPHINX
 from speechattn.errors import ConfigError
 from speechattn.evaluation.metrics import bootstrap, phone_errors, resampling_units
 from speechattn.files import atomic_write_text
+from speechattn.heads.config import AnyHead, CtcHead, DecoderHead
+from speechattn.heads.ctc import Hypothesis
+from speechattn.heads.models import StringModel
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.studies.ctc import Hypothesis
-from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead
-from speechattn.studies.heads import StringModel
+from speechattn.inference.head_checkpoint import SearchOptions
 from speechattn.studies.sequence_data import SequenceSet, TextData
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
 from speechattn.studies.trials import StudyConfig, run_trials
@@ -47,6 +49,8 @@ class Config(StudyConfig):
 
     Attributes:
         frames: recipe of the frame classifier; its data, front end, encoder and device are used.
+        frames_changes: changes to that recipe, each ``key=value`` or ``section.key=value``. With
+            some, its ``work_dir`` is a folder in that of this recipe.
         corpora: folder that holds the corpus folders; null for that of ``frames``.
         lexicon: dictionary files, in the folder of the corpora or elsewhere, or ``pocketsphinx``;
             the first one that lists a word is used for it.
@@ -66,6 +70,7 @@ class Config(StudyConfig):
     work_dir: str = "data/runs/phone_strings"
     seeds: int = 1
     frames: str = "kathleen"
+    frames_changes: tuple = ()
     corpora: str | None = None
     lexicon: tuple = (POCKETSPHINX,)
     decoder: DecoderHead = field(default_factory=DecoderHead)
@@ -83,6 +88,9 @@ class Config(StudyConfig):
         check("", self, ("ctc_beam", "beam"), lambda v: is_int(v, 1), "from 1 on")
         check("", self, ("length_power",), lambda v: v >= 0, "from 0 on")
         check("", self, ("ctc_share",), lambda v: 0 <= v < 1, "from 0 to below 1")
+        for change in self.frames_changes:
+            if not isinstance(change, str) or "=" not in change:
+                raise ConfigError(f"frames_changes: {change!r}; each is key=value, as text")
         if not self.lexicon:
             raise ConfigError("lexicon: empty; list a dictionary file, or pocketsphinx")
         if self.ctc_share and not self.decoder.ctc_weight:
@@ -104,7 +112,10 @@ class PhoneStrings:
     def __init__(self, config: Config, force: bool, report: Callable[[str], None]) -> None:
         self.config, self.force, self.report = config, force, report
         self.work = Path(config.work_dir)
-        frames = read_config(config.frames)
+        changes = config.frames_changes
+        if changes:  # not to replace the model of the recipe as it is
+            changes = (f"work_dir={json.dumps(str(self.work / 'frames'))}", *changes)
+        frames = read_config(config.frames, changes)
         corpora = config.corpora or frames.corpora
         frames = dataclasses.replace(frames, corpora=corpora, threads=config.threads)
         self.frames = Recipe(frames)
@@ -117,6 +128,9 @@ class PhoneStrings:
             augmentation=config.augmentation,
         )
         self.data = TextData(self.recipe, self.work, config.lexicon, report)
+        self._search = SearchOptions(
+            config.ctc_beam, config.beam, config.length_power, config.ctc_share
+        )
         self._models: dict[tuple[str, int], tuple[StringModel, float]] = {}
 
     def prepare(self) -> list:
@@ -239,7 +253,12 @@ class PhoneStrings:
                 )
 
             model, seconds = train_head(
-                f"{name}-{seed}", self.work, trainer, force=self.force, report=self.report
+                f"{name}-{seed}",
+                self.work,
+                trainer,
+                force=self.force,
+                report=self.report,
+                search=self._search,
             )
             assert isinstance(model, StringModel)
             self._models[name, seed] = model, before + seconds

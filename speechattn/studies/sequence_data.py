@@ -22,7 +22,7 @@ from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import ConfigError, CorpusError
-from speechattn.studies.ctc import vectors_needed
+from speechattn.heads.ctc import vectors_needed
 from speechattn.training.augmentation import Augmenter
 from speechattn.training.batches import LabelledSet, TrainingBatches, TrainingSections
 from speechattn.training.config import RecipeConfig

@@ -1,7 +1,6 @@
-"""Training of heads that label whole sequences, and their models on disk.
+"""Training of heads that label whole sequences.
 
-Only the head, its loss and its labels differ from the training of a frame classifier, whose models
-are in :mod:`speechattn.inference.checkpoint`.
+Only the head, its loss and its labels differ from the training of a frame classifier.
 """
 
 from __future__ import annotations
@@ -9,36 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechattn.audio.features import FrontEndConfig
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.encoder import Encoder
 from speechattn.evaluation.metrics import phone_errors
-from speechattn.inference.model_files import (
-    WEIGHTS,
-    damage_named,
-    load_shapes,
-    read_model_config,
-    read_weights,
-    write_model,
-)
-from speechattn.schema import build
-from speechattn.studies.head_config import AnyHead
-from speechattn.studies.heads import HeadModel, LabelModel, StringModel, head_model
+from speechattn.heads.config import AnyHead
+from speechattn.heads.models import HeadModel, LabelModel, StringModel, head_model
+from speechattn.inference.head_checkpoint import HeadCheckpoint, SearchOptions
 from speechattn.studies.sequence_data import NO_CLASS, SequenceBatches
 from speechattn.training.batches import Batch, LabelledSet, TrainingSections, dev_batches
 from speechattn.training.config_sections import TrainingConfig
-from speechattn.training.losses import Loss
+from speechattn.training.losses import Loss, autocast_for
 from speechattn.training.train_stage import set_aside_foreign
 from speechattn.training.trainer import Trainer
-
-FORMAT = "speechattn-head-model"
 
 
 class SequenceTrainer(Trainer):
@@ -61,6 +47,7 @@ class SequenceTrainer(Trainer):
     """
 
     measured = "dev_error_rate"
+    lower_is_better = True
 
     def __init__(
         self,
@@ -155,6 +142,7 @@ def train_head(
     *,
     force: bool,
     report: Callable[[str], None],
+    search: SearchOptions | None = None,
 ) -> tuple[HeadModel, float]:
     """Train a model and write it; continue a training that was interrupted on the same inputs.
 
@@ -164,6 +152,7 @@ def train_head(
         trainer: makes the trainer, given its checkpoint file.
         force: begin at the first step.
         report: takes one line for the user.
+        search: how the written model searches for strings.
 
     Returns:
         The model, in evaluation mode, and the seconds of its training.
@@ -175,7 +164,9 @@ def train_head(
     set_aside_foreign(checkpoint, run.inputs, report)
     model = run.run()
     facts = {"seconds": round(run.seconds, 1), "steps": run.step, "history": run.history}
-    saved = HeadCheckpoint(name, model, run.config.front_end, run.dev.phones, facts)
+    saved = HeadCheckpoint(
+        name, model, run.config.front_end, run.dev.phones, facts, search or SearchOptions()
+    )
     saved.save(work / "models" / name)
     return model, run.seconds
 
@@ -206,63 +197,8 @@ def quick_labels(model: HeadModel, frames: Tensor, lengths: Tensor) -> Iterator[
         yield found[0].labels
 
 
-@dataclass
-class HeadCheckpoint:
-    """Everything that labelling a recording takes.
-
-    Attributes:
-        name: name of the model.
-        model: encoder and head.
-        front_end: front end of its frames.
-        labels: names of its classes.
-        training: facts about its training, for information.
-    """
-
-    name: str
-    model: HeadModel
-    front_end: FrontEndConfig
-    labels: tuple[str, ...]
-    training: dict = field(default_factory=dict)
-
-    def save(self, folder: str | Path) -> None:
-        """Write the folder, completely or not at all; replace an older model.
-
-        Raises:
-            ModelError: if ``folder`` exists and is no model folder.
-        """
-        config = {
-            "name": self.name,
-            "front_end": self.front_end.to_dict(),
-            "encoder": self.model.config.to_dict(),
-            "head": self.model.head.to_dict(),
-            "labels": list(self.labels),
-            "training": self.training,
-        }
-        write_model(folder, FORMAT, config, self.model)
-
-    @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> HeadCheckpoint:
-        """Read a model folder.
-
-        Raises:
-            ModelError: if something is missing, damaged, or written by a newer program.
-        """
-        folder = Path(folder)
-        config = read_model_config(folder, FORMAT)
-        with damage_named(folder, "train the model again"):
-            front_end = build(FrontEndConfig, config["front_end"], "front_end.")
-            labels = tuple(map(str, config["labels"]))
-            encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
-            head = build(AnyHead, config["head"], "head.")
-            shapes = load_shapes(lambda: head_model(front_end.dim, len(labels), encoder, head))
-        weights = read_weights(folder / WEIGHTS, shapes)
-        model = head_model(front_end.dim, len(labels), encoder, head)
-        model.load_state_dict(weights)
-        model.eval().requires_grad_(False).to(device)
-        name, training = config.get("name", folder.name), config.get("training", {})
-        return cls(name, model, front_end, labels, training)
-
-
 def head_loss(model: HeadModel, batch: Batch, settings: TrainingConfig) -> Tensor:
     """Return the loss of a model's head; a :data:`speechattn.training.losses.Loss`."""
-    return model.loss(batch, settings)
+    with autocast_for(batch, settings):
+        outputs = model.outputs(batch.frames, batch.lengths)
+    return model.loss(outputs, batch.labels, batch.lengths, settings.label_smoothing)

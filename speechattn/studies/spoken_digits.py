@@ -22,9 +22,9 @@ from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError, CorpusError
 from speechattn.evaluation.metrics import bootstrap
 from speechattn.files import atomic_write_text
+from speechattn.heads.config import POOLINGS, LabelHead, check_head
 from speechattn.inference.checkpoint import pick_device
 from speechattn.phones import arpabet
-from speechattn.studies.head_config import POOLINGS, LabelHead, check_head
 from speechattn.studies.sequence_data import SequenceSet, unaligned
 from speechattn.studies.sequence_training import SequenceTrainer, train_head
 from speechattn.studies.trials import StudyConfig, run_trials

@@ -12,7 +12,7 @@ from support.commands import make_prepared, message_of
 from speechattn.audio.features import FrontEndConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError, CorpusError, ModelError
-from speechattn.studies.head_config import CtcHead, DecoderHead, LabelHead
+from speechattn.heads.config import CtcHead, DecoderHead, LabelHead
 from speechattn.studies.sequence_data import SequenceBatches, SequenceSet
 from speechattn.studies.sequence_training import SequenceTrainer, quick_labels, train_head
 from speechattn.training.batches import PADDING

@@ -14,7 +14,7 @@ from support.commands import cells, make_corpus
 from support.recipes import make_corpora, write_recipe
 
 from speechattn.cli.recipe import main
-from speechattn.studies.sequence_training import HeadCheckpoint
+from speechattn.inference.head_checkpoint import HeadCheckpoint
 
 pytestmark = pytest.mark.studies
 

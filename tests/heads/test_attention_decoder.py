@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.studies.attention_decoder import AttentionPooling, MeanPooling
+from speechattn.heads.attention_decoder import AttentionPooling, MeanPooling
 
 pytestmark = pytest.mark.studies
 

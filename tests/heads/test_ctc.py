@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.studies.ctc import ctc_beam_search, ctc_greedy, ctc_loss, vectors_needed
+from speechattn.heads.ctc import ctc_beam_search, ctc_greedy, ctc_loss, vectors_needed
 
 pytestmark = pytest.mark.studies
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.studies.ctc import beam_search
+from speechattn.heads.ctc import beam_search
 
 pytestmark = pytest.mark.studies
 

@@ -30,7 +30,7 @@ class HeadShape:
 
 @dataclass(frozen=True)
 class LabelHead(HeadShape):
-    """One label for each sequence; see :mod:`speechattn.studies.attention_decoder`.
+    """One label for each sequence; see :mod:`speechattn.heads.attention_decoder`.
 
     Attributes:
         pooling: ``"attention"`` or ``"mean"``.
@@ -49,7 +49,7 @@ class LabelHead(HeadShape):
 
 @dataclass(frozen=True)
 class CtcHead(HeadShape):
-    """A label or a blank for every vector; see :mod:`speechattn.studies.ctc`."""
+    """A label or a blank for every vector; see :mod:`speechattn.heads.ctc`."""
 
     ctc_weight = 1.0
     kind: str = field(default="ctc", init=False)
@@ -57,7 +57,7 @@ class CtcHead(HeadShape):
 
 @dataclass(frozen=True)
 class DecoderHead(HeadShape):
-    """A decoder of one label after another; see :mod:`speechattn.studies.attention_decoder`.
+    """A decoder of one label after another; see :mod:`speechattn.heads.attention_decoder`.
 
     Attributes:
         width: width of the decoder's state and of its label embeddings.

@@ -25,7 +25,7 @@ from speechattn.attention.masks import valid_frames, without_padding
 from speechattn.checks import as_int, check_lengths
 from speechattn.encoder.encoder import log_posteriors
 from speechattn.encoder.layers import SequenceDropout
-from speechattn.studies.head_config import DecoderHead
+from speechattn.heads.config import DecoderHead
 
 
 class State(NamedTuple):
@@ -158,7 +158,7 @@ class DecoderSession:
 
     @torch.inference_mode()
     def advance(self, labels: Tensor, origin: Tensor) -> Tensor:
-        """Return log probabilities of the next labels, for ``beam_search`` in ``studies.ctc``."""
+        """Return log probabilities of the next labels, for ``beam_search`` in ``heads.ctc``."""
         decoder, device = self._decoder, self._vectors.device
         before = State(*(part[origin.to(device)] for part in self.state))
         self.state = self.step(decoder.embed(labels.to(device)), before)

@@ -8,17 +8,14 @@ from torch import Tensor, nn
 
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.encoder import Encoder, log_posteriors
-from speechattn.studies.attention_decoder import (
+from speechattn.heads.attention_decoder import (
     AttentionDecoder,
     AttentionPooling,
     DecoderSession,
     MeanPooling,
 )
-from speechattn.studies.ctc import Hypothesis, beam_search, ctc_beam_search, ctc_greedy, ctc_loss
-from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelHead, check_head
-from speechattn.training.batches import Batch
-from speechattn.training.config_sections import TrainingConfig
-from speechattn.training.losses import autocast_for
+from speechattn.heads.config import AnyHead, CtcHead, DecoderHead, LabelHead, check_head
+from speechattn.heads.ctc import Hypothesis, beam_search, ctc_beam_search, ctc_greedy, ctc_loss
 
 
 class LabelModel(Encoder):
@@ -63,15 +60,23 @@ class LabelModel(Encoder):
             self.pool(vectors, None if lengths is None else self.vector_lengths(lengths))
         )
 
-    def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
-        """Return the cross-entropy, summed over a batch; its labels have shape (batch, 1)."""
-        with autocast_for(batch, settings):
-            scores = self(batch.frames, batch.lengths)
+    def outputs(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return what :meth:`loss` takes: the scores of :meth:`forward`."""
+        return self(frames, lengths)
+
+    def loss(
+        self, outputs: Tensor, labels: Tensor, lengths: Tensor, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Return the cross-entropy, summed over a batch.
+
+        Args:
+            outputs: scores of :meth:`forward`, shape (batch, num_labels).
+            labels: shape (batch, 1).
+            lengths: frames of each sequence, shape (batch,); not used.
+            label_smoothing: share of the target that is spread over all labels.
+        """
         return F.cross_entropy(
-            scores.float(),
-            batch.labels[:, 0],
-            label_smoothing=settings.label_smoothing,
-            reduction="sum",
+            outputs.float(), labels[:, 0], label_smoothing=label_smoothing, reduction="sum"
         )
 
 
@@ -105,19 +110,29 @@ class StringModel(Encoder):
             raise ValueError("head.ctc_weight: 0; this model has no CTC to decode")
         return log_posteriors(self.classify(vectors))
 
-    def loss(self, batch: Batch, settings: TrainingConfig) -> Tensor:
-        """Return the loss, summed over a batch; its labels have shape (batch, longest string)."""
-        lengths, share = self.vector_lengths(batch.lengths), self.head.ctc_weight
+    def outputs(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return what :meth:`loss` takes: the encoder's vectors, shape (batch, vectors, width)."""
+        return self.vectors(frames, lengths)
+
+    def loss(
+        self, outputs: Tensor, labels: Tensor, lengths: Tensor, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Return the loss, summed over a batch.
+
+        Args:
+            outputs: vectors of the encoder, shape (batch, vectors, width).
+            labels: shape (batch, longest string).
+            lengths: frames of each sequence, shape (batch,).
+            label_smoothing: share of the decoder's target that is spread over all labels.
+        """
+        counts, share = self.vector_lengths(lengths), self.head.ctc_weight
+        vectors = outputs.float()  # the heads are small, so 16 bits would gain nothing
         losses: list[Tensor] = []
-        with autocast_for(batch, settings):
-            vectors = self.vectors(batch.frames, batch.lengths)
-        vectors = vectors.float()  # the heads are small, so 16 bits would gain nothing
         if share:
             log_probs = self.ctc_log_probs(vectors)
-            losses.append(share * ctc_loss(log_probs, batch.labels, lengths).sum())
+            losses.append(share * ctc_loss(log_probs, labels, counts).sum())
         if self.decoder is not None:
-            smoothing = settings.label_smoothing
-            by_decoder = self.decoder.loss(vectors, batch.labels, lengths, smoothing)
+            by_decoder = self.decoder.loss(vectors, labels, counts, label_smoothing)
             losses.append((1 - share) * by_decoder)
         return torch.stack(losses).sum()
 
@@ -156,7 +171,7 @@ class StringModel(Encoder):
         Args:
             vectors: vectors of the encoder, shape (vectors, width).
             beam: number of strings kept at every step; 1 takes the best label each time.
-            length_power: see :func:`speechattn.studies.ctc.beam_search`.
+            length_power: see :func:`speechattn.heads.ctc.beam_search`.
             ctc_share: share of CTC in the scores that rank the strings found (rescoring: Watanabe
                 et al., 2017); 0 for no rescoring.
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from speechattn.audio.features import FrontEndConfig
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.errors import ConfigError, ModelError
+from speechattn.heads.attention_decoder import AttentionDecoder, DecoderSession
+from speechattn.heads.config import AnyHead, CtcHead, DecoderHead, LabelHead
+from speechattn.heads.ctc import Hypothesis, ctc_greedy, ctc_loss
+from speechattn.heads.models import LabelModel, StringModel, head_model
+from speechattn.inference.head_checkpoint import HeadCheckpoint
 from speechattn.schema import build
-from speechattn.studies.attention_decoder import AttentionDecoder, DecoderSession
-from speechattn.studies.ctc import Hypothesis, ctc_greedy, ctc_loss
-from speechattn.studies.head_config import AnyHead, CtcHead, DecoderHead, LabelHead
-from speechattn.studies.heads import LabelModel, StringModel, head_model
-from speechattn.studies.sequence_training import HeadCheckpoint, head_loss
+from speechattn.studies.sequence_training import head_loss
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config_sections import TrainingConfig
 
