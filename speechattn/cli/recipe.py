@@ -13,8 +13,8 @@ from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.studies import STUDIES, StudyConfigs
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe import STAGES, Recipe, first_passes
-from speechattn.training.recipe_check import check_recipe
 from speechattn.training.recipe_file import packaged_recipes, read_config, recipe_problems
+from speechattn.training.sources.recipe_check import check_recipe
 
 PROGRAM = "speechattn.recipe"
 DONE, FAILED, NOT_USABLE, INTERRUPTED = 0, 1, 2, 130

@@ -72,6 +72,7 @@ class PreparedSet:
         entries: the utterances.
         problems: one line for each utterance that was left out.
         phones: names of the classes; empty in a set of an early version.
+        digest: of all frames and labels; None in a set of an early version.
 
     Raises:
         CorpusError: if something is missing or damaged, or the files do not belong together.
@@ -84,8 +85,9 @@ class PreparedSet:
             self.entries = [PreparedUtterance(**entry) for entry in index["utterances"]]
             self.problems: list[str] = list(index["problems"])
             self.phones: tuple[str, ...] = tuple(index.get("phones", ()))
+            self.digest: str | None = index.get("digest")
             self._frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
-            self._runs = np.load(folder / "runs.npy", allow_pickle=False)
+            self._runs = np.load(folder / "runs.npy", mmap_mode="r", allow_pickle=False)
             self._check()
         except KeyError as error:
             raise _damaged(folder, f"no key {error} in index.json") from None
@@ -167,11 +169,14 @@ def prepare_set(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        entries, runs = _compute(partial, corpora, phones, FrontEnd(front_end), progress, problems)
+        digest = hashlib.blake2b(digest_size=16)
+        entries, runs = _compute(
+            partial, corpora, phones, FrontEnd(front_end), progress, problems, digest
+        )
         if not entries:
             why = problems[0] if problems else "no utterance was chosen"
             raise CorpusError(f"{folder.name}: no usable utterance; the first problem: {why}")
-        _finish(partial, front_end.dim, runs, entries, problems, phones)
+        _finish(partial, front_end.dim, runs, entries, problems, phones, digest)
         replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -185,8 +190,12 @@ def _compute(
     front_end: FrontEnd,
     progress: str | None,
     problems: list[str],
+    digest: hashlib.blake2b,
 ) -> tuple[list[PreparedUtterance], list[tuple[int, int, int]]]:
-    """Write ``frames.raw``; return entries and the rows of ``runs.npy``; add to ``problems``."""
+    """Write ``frames.raw``; return entries and the rows of ``runs.npy``.
+
+    Adds to ``problems``, and the frames to ``digest``.
+    """
 
     def work(group: list[Item]) -> list[LabelledFrames]:
         return group_frames(group, phones, front_end)
@@ -206,7 +215,9 @@ def _compute(
                 if frames is None or runs is None:
                     problems.append(result.problem or utterance.id)
                     continue
-                raw.write(frames.numpy().astype(np.float16).tobytes())
+                data = frames.numpy().astype(np.float16).tobytes()
+                raw.write(data)
+                digest.update(data)
                 where = str(Path(utterance.path).resolve())
                 entries.append(
                     PreparedUtterance(
@@ -230,6 +241,7 @@ def _finish(
     entries: list[PreparedUtterance],
     problems: list[str],
     phones: PhoneSet,
+    digest: hashlib.blake2b,
 ) -> None:
     """Turn ``frames.raw`` into the files of a set."""
     raw = partial / "frames.raw"
@@ -237,10 +249,13 @@ def _finish(
     stored = np.memmap(raw, np.float16, "r", shape=(frames, dim))
     np.save(partial / "frames.npy", stored)
     raw.unlink()
-    np.save(partial / "runs.npy", np.array(runs, dtype=np.int32).reshape(-1, 3))
+    rows = np.array(runs, dtype=np.int32).reshape(-1, 3)
+    np.save(partial / "runs.npy", rows)
+    digest.update(rows.tobytes())
     index = {
         "phones": list(phones.names),
         "problems": problems,
+        "digest": digest.hexdigest(),
         "utterances": [asdict(entry) for entry in entries],
     }
     (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 
 STUDIES = {  # name → module, imported on first use
+    "adaptation": "speechattn.studies.adaptation",
     "molecules": "speechattn.studies.molecules",
     "phone_strings": "speechattn.studies.phone_strings",
     "pixels": "speechattn.studies.pixels",

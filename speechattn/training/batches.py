@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,64 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from speechattn.audio.features import FrontEndConfig
 from speechattn.corpora.prepared import PreparedUtterance
-from speechattn.encoder.baselines import AnyEncoderConfig
-from speechattn.encoder.config import EncoderConfig
 from speechattn.training.augmentation import Augmenter
-from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.speaker_balance import turns_in_epoch
+from speechattn.training.updates.inputs import LabelledSet, TrainingSections
 
 DEV_BATCH_FRAMES = 40_000  # 10 ms frames
 PADDING = -100  # label of frames that do not count, as in torch's cross-entropy
+STATISTICS_FRAMES = 50_000_000  # 10 ms frames, 139 hours
 POOL_BATCHES = 40  # utterances of so many batches are sorted by length together
-OWN_WINDOW_SHARE = 0.5  # share of training windows that are the encoder's own
-EQUAL_SIDES_SHARE = 0.5  # share of the others with both sides alike
-
-
-class LabelledSet(Protocol):
-    """Utterances with frames and labels, such as a prepared set.
-
-    Attributes:
-        entries: the utterances.
-        phones: names of the classes.
-    """
-
-    entries: list[PreparedUtterance]
-    phones: tuple[str, ...]
-
-    def frames(self, entry: PreparedUtterance) -> np.ndarray:
-        """Return the frames of an utterance, float32, shape (frames, dim)."""
-
-    def labels(self, entry: PreparedUtterance) -> np.ndarray:
-        """Return the classes of an utterance, int64, shape (labels,)."""
-
-
-class TrainingSections(Protocol):
-    """The parts of a recipe that training depends on; the recipe of a study may have them too."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of everything random."""
-
-    @property
-    def front_end(self) -> FrontEndConfig:
-        """Front end of the frames."""
-
-    @property
-    def encoder(self) -> AnyEncoderConfig:
-        """Shape of the encoder."""
-
-    @property
-    def training(self) -> TrainingConfig:
-        """Settings of the training."""
-
-    @property
-    def augmentation(self) -> AugmentationConfig:
-        """Augmentation of the frames."""
-
-    def to_dict(self) -> dict:
-        """Return plain values, one key for each part."""
 
 
 @dataclass(frozen=True)
@@ -160,14 +111,12 @@ class TrainingBatches:
         noises: Sequence[np.ndarray] = (),
     ) -> None:
         self.config, self.silence, self.noises = config, silence, noises
-        self._items: list[tuple[np.ndarray, np.ndarray]] = []
-        for entry in prepared.entries:
-            frames, labels = self._item(prepared, entry)
-            self._items.append((frames.astype(np.float16), labels))
+        self._prepared = prepared
+        self._lengths = np.array([self._length(prepared, entry) for entry in prepared.entries])
         self._turns = turns_in_epoch(
             [entry.corpus for entry in prepared.entries],
             [entry.speaker for entry in prepared.entries],
-            [len(frames) for frames, _ in self._items],
+            self._lengths.tolist(),
             config.training.speaker_balance,
         )
         self._plans: dict[int, list[list[int]]] = {}
@@ -180,27 +129,52 @@ class TrainingBatches:
         used = shortened_silences(labels, self.silence, self.config.training.max_silence_frames)
         return prepared.frames(entry)[used], labels[used]
 
+    def _length(self, prepared: LabelledSet, entry: PreparedUtterance) -> int:
+        """Return the number of frames that :meth:`_item` returns, without reading them."""
+        longest = self.config.training.max_silence_frames
+        return len(shortened_silences(prepared.labels(entry), self.silence, longest))
+
+    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return frames and labels of an utterance; frames come from the disk, in float16."""
+        frames, labels = self._item(self._prepared, self._prepared.entries[number])
+        return frames.astype(np.float16), labels
+
+    def _all_items(self, every: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Read all utterances in their order, or one of so many."""
+        return (self._read(number) for number in range(0, len(self._lengths), every))
+
     @property
     def num_frames(self) -> int:
         """Number of 10 ms frames after silences were shortened."""
-        return sum(len(frames) for frames, _ in self._items)
+        return int(self._lengths.sum())
 
     @cached_property
     def digest(self) -> str:
-        """Digest of all frames and labels, which tells training sets of equal size apart."""
+        """Digest of all frames and labels, which tells training sets of equal size apart.
+
+        A prepared set brings its own; it was computed when the set was written.
+        """
+        stored = getattr(self._prepared, "digest", None)
+        if stored is not None:
+            return stored
         digest = hashlib.blake2b(digest_size=16)
-        for frames, labels in self._items:
+        for frames, labels in self._all_items():
             digest.update(f"{frames.shape}".encode())
             digest.update(frames.tobytes())
             digest.update(labels.tobytes())
         return digest.hexdigest()
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Compute mean and standard deviation of the frames, each of shape (dim,)."""
-        total = sum(frames.sum(0, dtype=np.float64) for frames, _ in self._items)
-        mean = total / self.num_frames
-        squares = sum(np.square(f.astype(np.float32) - mean).sum(0) for f, _ in self._items)
-        return mean, np.sqrt(squares / self.num_frames).clip(1e-3)
+        """Compute mean and standard deviation of the frames, each of shape (dim,).
+
+        In sets of more than ``STATISTICS_FRAMES``, some of the utterances are enough.
+        """
+        every = max(1, self.num_frames // STATISTICS_FRAMES)
+        count = int(self._lengths[::every].sum())
+        mean = sum(frames.sum(0, dtype=np.float64) for frames, _ in self._all_items(every)) / count
+        items = self._all_items(every)
+        squares = sum(np.square(frames.astype(np.float32) - mean).sum(0) for frames, _ in items)
+        return mean, np.sqrt(squares / count).clip(1e-3)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of an update; it depends on the number of the update alone."""
@@ -231,7 +205,7 @@ class TrainingBatches:
             settings = self.config.training
             max_frames = settings.batch_frames // (2 if settings.consistency_weight else 1)
             random = np.random.default_rng(_seed(self.config.seed, 2, epoch))
-            lengths = np.array([min(len(x), settings.crop_frames) for x, _ in self._items])
+            lengths = self._lengths.clip(max=settings.crop_frames)
             items = np.arange(len(lengths))
             if settings.speaker_balance:  # a share of an utterance is taken in some of the epochs
                 items = np.repeat(items, (self._turns + random.random(len(items))).astype(int))
@@ -270,7 +244,7 @@ class TrainingBatches:
     def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
         """Return the frames of an utterance, cropped and at another tempo, and their labels."""
         crop = self.config.training.crop_frames
-        frames, labels = (torch.from_numpy(a) for a in self._items[item])
+        frames, labels = (torch.from_numpy(a) for a in self._read(item))
         if len(frames) > crop:
             spare = len(frames) - crop + 1
             start = int(torch.randint(spare, (1,), generator=augmenter.generator))
@@ -330,34 +304,6 @@ def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.nda
             if end - start > longest:
                 keep[start + longest // 2 : end - (longest - longest // 2)] = False
     return np.flatnonzero(keep)
-
-
-def draw_window(config: AnyEncoderConfig, seed: int, number: int) -> tuple:
-    """Draw an attention window to train with.
-
-    Half of the windows are the encoder's own, which most will use. Of the others, half have both
-    sides alike. Sides are spread evenly in their logarithm.
-
-    Args:
-        config: encoder with ``any_window``.
-        seed: seed of the training.
-        number: number of the draw.
-
-    Returns:
-        Frames (10 ms) to the left and to the right, or one such pair for each block.
-    """
-    assert isinstance(config, EncoderConfig) and config.any_window is not None
-    random = np.random.default_rng((seed, 3, number))  # 1 and 2 are used in TrainingBatches
-    least, most = (side // config.stack for side in config.any_window)
-
-    def side(least: int) -> int:
-        drawn = math.exp(random.uniform(math.log(1 + least), math.log(2 + most))) - 1
-        return min(most, int(drawn)) * config.stack
-
-    if random.random() < OWN_WINDOW_SHARE:
-        return config.window
-    left = side(max(1, least))
-    return left, left if random.random() < EQUAL_SIDES_SHARE else side(least)
 
 
 def delay_second_view(x: Tensor, delay: int, padding: float) -> Tensor:

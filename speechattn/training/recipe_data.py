@@ -30,10 +30,10 @@ from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import PhoneSet, phone_set
 from speechattn.training.config import RecipeConfig
-from speechattn.training.corpus_reader import FLAT, CorpusReader
 from speechattn.training.realignment.realign import INTENTS, SentenceHypotheses, realign
 from speechattn.training.realignment.realign_text import TextRealigner
-from speechattn.training.shorthand import model_config
+from speechattn.training.sources.corpus_reader import FLAT, CorpusReader
+from speechattn.training.sources.shorthand import model_config
 from speechattn.training.stages import content_fingerprint, files_fingerprint
 from speechattn.training.warm_start import load_initial_model, weights_digest
 

@@ -17,7 +17,7 @@ from speechattn.files import resource
 from speechattn.schema import build
 from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
-from speechattn.training.shorthand import spelled_out
+from speechattn.training.sources.shorthand import spelled_out
 
 PHONES = "phones"  # task of recipes that name none
 MOST_PROBLEMS = 50  # that are listed of one recipe

@@ -20,11 +20,11 @@ from speechattn.segments import FRAMES_PER_SECOND
 from speechattn.training.batches import TrainingBatches
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import estimate_phone_model, tune_decoder
-from speechattn.training.process_group import ProcessGroup
 from speechattn.training.recipe_data import RecipeData
 from speechattn.training.stages import fingerprint
 from speechattn.training.trainer import Trainer
 from speechattn.training.trainer_state import WITHOUT_EFFECT
+from speechattn.training.updates.process_group import ProcessGroup
 from speechattn.training.warm_start import InitialModel, initial_model, interpolate_weights
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder

@@ -20,17 +20,12 @@ from speechattn.progress import Progress
 from speechattn.training.batches import (
     PADDING,
     Batch,
-    LabelledSet,
     TrainingBatches,
-    TrainingSections,
     UnmaskedBatch,
     dev_batches,
-    draw_window,
 )
-from speechattn.training.early_stopping import EarlyStopping
 from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers, schedule
-from speechattn.training.process_group import ProcessGroup
 from speechattn.training.replicas import Replicas, single_core_threads
 from speechattn.training.trainer_state import (
     TrainingFacts,
@@ -41,6 +36,10 @@ from speechattn.training.trainer_state import (
     read_state,
     write_state,
 )
+from speechattn.training.updates.early_stopping import EarlyStopping
+from speechattn.training.updates.inputs import LabelledSet, TrainingSections
+from speechattn.training.updates.process_group import ProcessGroup
+from speechattn.training.updates.window_draws import draw_window
 
 MIN_WINDOWS = 4  # windows in each batch of a model for any window; a multiple of the replicas
 

@@ -19,7 +19,7 @@ from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import CLAMP, PhoneClassifier
 from speechattn.errors import ConfigError
-from speechattn.training.batches import draw_window
+from speechattn.training.updates.window_draws import draw_window
 
 DIM, PHONES = 6, 5
 SMALL = {"width": 8, "heads": 2, "feedforward": 12, "dropout": 0.3}

@@ -20,11 +20,11 @@ from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.training import trainer as trainer_module
-from speechattn.training.batches import draw_window
 from speechattn.training.config import RecipeConfig
 from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.optim import schedule
 from speechattn.training.trainer import Trainer
+from speechattn.training.updates.window_draws import draw_window
 
 BINS = 8
 PHONES = 4
@@ -530,7 +530,7 @@ def test_the_average_of_the_weights_is_the_running_mean(sets, tmp_path):
     for name, value in run.average.items():
         torch.testing.assert_close(value.double(), mean[name], rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(run.averaged().mean, run.model.mean)
-    stay = np.concatenate([frames for frames, _ in run.batches._items]).astype(np.float64)
+    stay = np.concatenate([frames for frames, _ in run.batches._all_items()]).astype(np.float64)
     np.testing.assert_allclose(run.model.mean, stay.mean(0), rtol=1e-5)
     np.testing.assert_allclose(run.model.std, stay.std(0), rtol=1e-5)
 

@@ -20,7 +20,7 @@ from speechattn.inference.recognizer import load_model
 from speechattn.phones import PhoneSet
 from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
-from speechattn.training.text_corpus import is_text_corpus, read_text_corpus
+from speechattn.training.sources.text_corpus import is_text_corpus, read_text_corpus
 
 FLAT = "flat"  # value of the key align
 
@@ -126,11 +126,10 @@ class CorpusReader:
         Raises:
             SpeechattnError: if it has none, or some that have no pronunciation.
         """
-        words = self.dictionary.words(utterance.text or "")
+        words = self.dictionary.read(utterance.text or "").words
         if not words:
             raise CorpusError("has no text; write its words, or leave it out")
-        self.dictionary.assumed(words)
-        return words
+        return [word.written for word in words]
 
     def align(self, sets: dict[str, list[Corpus]]) -> None:
         """Align the corpora that have no phones, in place.

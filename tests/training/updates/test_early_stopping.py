@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from speechattn.training.early_stopping import EarlyStopping
+from speechattn.training.updates.early_stopping import EarlyStopping
 
 
 def weights(value: float) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from support.commands import message_of
 
 from speechattn.errors import ConfigError
 from speechattn.training.recipe_file import read_config
-from speechattn.training.shorthand import HELD_OUT, spelled_out
+from speechattn.training.sources.shorthand import HELD_OUT, spelled_out
 
 
 def write_splits(folder, *names):

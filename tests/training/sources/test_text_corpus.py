@@ -8,7 +8,7 @@ import soundfile
 from support.commands import message_of
 
 from speechattn.errors import CorpusError
-from speechattn.training.text_corpus import is_text_corpus, read_text_corpus
+from speechattn.training.sources.text_corpus import is_text_corpus, read_text_corpus
 
 
 def recording(path, seconds=0.5):
