@@ -73,7 +73,7 @@ def digest(kind: str, arrays: Mapping[str, np.ndarray], sources: Sequence[str]) 
             found.update(Path(source).read_bytes())
     for name, values in sorted(arrays.items()):
         found.update(f"{name} {values.dtype.str} {values.shape} ".encode())
-        found.update(memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b"")
+        found.update(values.tobytes())
     return f"{kind}-{found.hexdigest()[:32]}"
 
 

@@ -74,7 +74,7 @@ class Compiled:
     @property
     def lock(self) -> str:
         """Name of the lock that a process holds while it compiles this function."""
-        return f"compile.{self.__module__}.{self.__qualname__}"
+        return f"compile.{self._function.__module__}.{self._function.__qualname__}"
 
     def _compiled_for(self, arguments: Sequence[Any]) -> Callable:
         """Return the function, compiled at least for the one signature that fits."""

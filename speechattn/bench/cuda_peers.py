@@ -44,13 +44,14 @@ def _flex(device: str) -> Callable[..., Any]:
     from torch.nn.attention.flex_attention import flex_attention
 
     # On a CPU this is a trial of the script: compiling would take most of its time.
-    return torch.compile(flex_attention) if device == "cuda" else flex_attention
+    compute: Any = torch.compile(flex_attention) if device == "cuda" else flex_attention
+    return compute
 
 
 def flash(case: Case) -> Compute:
     """FlashAttention's sliding window (package flash-attn)."""
     try:
-        from flash_attn import flash_attn_func  # type: ignore[import-not-found]
+        from flash_attn import flash_attn_func
     except ImportError:
         raise NotOfferedError("not installed") from None
 

@@ -61,7 +61,7 @@ def computed(
 
 def _plain(model: Any) -> dict[str, np.ndarray]:
     """Return the fields of a model as arrays; those of a part have its name before theirs."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for field in fields(model):
         value = getattr(model, field.name)
         if is_dataclass(value):
