@@ -24,10 +24,11 @@ from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import ConfigError, CorpusError
 from speechattn.heads.ctc import vectors_needed
 from speechattn.training.augmentation import Augmenter
-from speechattn.training.batches import LabelledSet, TrainingBatches, TrainingSections
+from speechattn.training.batches import TrainingBatches
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.training.stages import Stage
+from speechattn.training.updates.inputs import LabelledSet, TrainingSections
 
 NO_CLASS = -1  # given as the class of silence, which strings do not have
 
@@ -41,7 +42,7 @@ def unaligned(corpus: Corpus) -> Corpus:
 class SequenceSet:
     """The utterances of a prepared set with other labels: strings without times.
 
-    It is a :class:`speechattn.training.batches.LabelledSet`.
+    It is a :class:`speechattn.training.updates.inputs.LabelledSet`.
 
     Args:
         prepared: set with the frames; its own labels are not used.
@@ -131,7 +132,7 @@ class SequenceBatches(TrainingBatches):
     @cached_property
     def digest(self) -> str:
         """Digest of all frames and labels, and of where each utterance's labels end."""
-        ends = [len(labels) for _, labels in self._items]
+        ends = [len(labels) for _, labels in self._all_items()]
         return hashlib.sha256(f"{super().digest} {ends}".encode()).hexdigest()
 
     def _item(
@@ -139,8 +140,11 @@ class SequenceBatches(TrainingBatches):
     ) -> tuple[np.ndarray, np.ndarray]:
         return prepared.frames(entry), prepared.labels(entry)
 
+    def _length(self, prepared: LabelledSet, entry: PreparedUtterance) -> int:
+        return entry.frames
+
     def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
-        frames, labels = (torch.from_numpy(a) for a in self._items[item])
+        frames, labels = (torch.from_numpy(a) for a in self._read(item))
         return self._other_tempo(frames.float(), augmenter)[0], labels
 
 
@@ -228,7 +232,7 @@ class TextData(RecipeData):
                 f"{vectors}; correct its text, or lower encoder.stack or augmentation.speed"
             )
 
-    def _corpus(self, entry: str, alignments: bool = False) -> Corpus:
+    def _corpus(self, entry: str, alignments: bool | None = False) -> Corpus:
         return unaligned(super()._corpus(entry, alignments=False))
 
     def _training_corpus(self, entry: str) -> Corpus:

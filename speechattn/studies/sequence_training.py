@@ -20,11 +20,12 @@ from speechattn.heads.config import AnyHead
 from speechattn.heads.models import HeadModel, LabelModel, StringModel, head_model
 from speechattn.inference.head_checkpoint import HeadCheckpoint, SearchOptions
 from speechattn.studies.sequence_data import NO_CLASS, SequenceBatches
-from speechattn.training.batches import Batch, LabelledSet, TrainingSections, dev_batches
+from speechattn.training.batches import Batch, dev_batches
 from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.losses import Loss, autocast_for
 from speechattn.training.train_stage import set_aside_foreign
 from speechattn.training.trainer import Trainer
+from speechattn.training.updates.inputs import LabelledSet, TrainingSections
 
 
 class SequenceTrainer(Trainer):

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from speechattn.alignment.pronunciations import PronouncingDictionary, Ways
+from speechattn.alignment.pronunciations import AGAIN, PronouncingDictionary, Ways
 from speechattn.alignment.text_aligner import TextAligner, TextAlignment
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.corpora.corpus import Corpus, Utterance
@@ -149,10 +149,10 @@ class FlatStart:
 
     def _read_one(self, utterance: Utterance) -> _Heard | Exception:
         try:
-            words = self.dictionary.words(utterance.text or "")
-            if not words:
+            read = self.dictionary.read(utterance.text or "")
+            if not read.words:
                 raise CorpusError("has no text; write its words, or leave it out")
-            ways = self.dictionary.assumed(words)
+            words, ways = [word.key for word in read.words], read.ways
             frames = self._front_end(torch.from_numpy(utterance_audio(utterance))).numpy()
         except (SpeechattnError, OSError) as error:
             return error
@@ -234,7 +234,9 @@ class FlatStart:
         seconds = frame_to_seconds(len(heard.frames))
         phones = segments_from_frames(found.runs, self._phones.names, seconds)
         words = [
-            Segment(word.word, frame_to_seconds(word.start), frame_to_seconds(word.end))
+            Segment(
+                word.word.rstrip(AGAIN), frame_to_seconds(word.start), frame_to_seconds(word.end)
+            )
             for word in found.words
         ]
         return dataclasses.replace(heard.utterance, alignment=tuple(phones), words=tuple(words))
