@@ -262,7 +262,8 @@ def test_without_posteriors_memory_does_not_grow_with_the_recording(recognizer):
             tracemalloc.stop()
 
     short, long = peak(10), peak(60)
-    assert long - short < 0.2 * (50 * 100 * 40 * 4)  # bytes of 50 s of posteriors
+    # Of the bytes of 50 s of posteriors; stages that run side by side need some room.
+    assert long - short < 0.4 * (50 * 100 * 40 * 4)
 
 
 def test_labels_alternatives_and_posteriors_on_request(recognizer):
