@@ -10,12 +10,36 @@ word and each spelled phone. What all of them share is final.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from speechattn.decoder.lm.word_lm import ANY_CONTEXT, SENTENCE, Followers
 from speechattn.decoder.records import Automaton, WordScores
+from speechattn.decoder.word_history import copy_row
+from speechattn.decoder.word_records import (
+    AFTER,
+    BEGIN,
+    BEYOND,
+    DEPTH,
+    ENTRY,
+    FIRST,
+    HIGH,
+    LAST,
+    LEAST,
+    LOW,
+    NODE,
+    NODE_COLUMNS,
+    NONE,
+    PARENT,
+    PLACE,
+    RANGE_COLUMNS,
+    ROOT,
+    SOURCE,
+    STATE,
+    WORD,
+    Dictionary,
+    FallBack,
+    State,
+)
 from speechattn.jit import (
     F32_ARRAY,
     F64_ARRAY,
@@ -28,76 +52,6 @@ from speechattn.jit import (
     record,
 )
 
-NONE = -1  # no word, no node, no slot
-LEAST = -1e4  # nats; what is impossible counts as this, so that some token is always left
-# Columns of nodes: the word (NONE for a spelled phone), its first phone, the phone after its last,
-# the node before it.
-WORD, FIRST, AFTER, PARENT = 0, 1, 2, 3
-NODE_COLUMNS = 4
-STATE, NODE = 0, 1  # columns of tokens: states of the n-grams are numbered after the roots
-# Columns of ranges: pronunciations from LOW to before HIGH have had DEPTH phones since the place
-# BEGIN, where the entries from ENTRY to before BEYOND lead to them.
-LOW, HIGH, DEPTH, BEGIN, ENTRY, BEYOND = 0, 1, 2, 3, 4, 5
-RANGE_COLUMNS = 6
-ROOT, SOURCE = 0, 1  # columns of entries: a root, and the node of the token that is there
-PLACE, LAST = 0, 1  # counters: phones so far, the last of them
-COUNTERS = 2
-
-
-class Dictionary(NamedTuple):
-    """Q pronunciations in the order of their phones, shorter ones first.
-
-    Attributes:
-        phones: of all, one after the other, int32.
-        begin: the first phone of each, and last their number, int32, shape (Q + 1,).
-        word: whose each is, int32, shape (Q,).
-    """
-
-    phones: np.ndarray
-    begin: np.ndarray
-    word: np.ndarray
-
-
-class FallBack(NamedTuple):
-    """What is known of words without those before, for R roots and V words.
-
-    Attributes:
-        log_unigram: log probability of each word at the root ``ANY_CONTEXT``, shape (V,).
-        after_word: root behind each word there, and one more, int32, shape (V + 1,).
-        back: the root that each falls back to, int32, shape (R,).
-        back_score: log weight of that, shape (R,).
-    """
-
-    log_unigram: np.ndarray
-    after_word: np.ndarray
-    back: np.ndarray
-    back_score: np.ndarray
-
-
-class State(NamedTuple):
-    """Where the search is: its counters and what is left after the last phone.
-
-    Attributes:
-        nodes: int64, shape (nodes, 4).
-        tokens: int64, shape (tokens, 2).
-        score: log score of each token, shape (tokens,).
-        ranges: int64, shape (ranges, 6).
-        entries: int64, shape (entries, 2).
-        value: log score of each entry, shape (entries,).
-        slot: for each state, roots first, the arrival or entry there; all ``NONE`` between phones.
-        counters: int64, shape (2,).
-    """
-
-    nodes: np.ndarray
-    tokens: np.ndarray
-    score: np.ndarray
-    ranges: np.ndarray
-    entries: np.ndarray
-    value: np.ndarray
-    slot: np.ndarray
-    counters: np.ndarray
-
-
 _AUTOMATON = record(Automaton, "float32[:,::1]", I32_MATRIX, F64_ARRAY, "float64")
 _DICTIONARY = record(Dictionary, I32_ARRAY, I32_ARRAY, I32_ARRAY)
 _FOLLOWERS = record(Followers, I32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY)
@@ -107,13 +61,6 @@ _STATE = record(
     State,
     *(I64_MATRIX, I64_MATRIX, F64_ARRAY, I64_MATRIX, I64_MATRIX, F64_ARRAY, I32_ARRAY, I64_ARRAY),
 )
-
-
-@jit_inline
-def copy_row(source, k, target, to_k):
-    """Copy a row of one table to a row of another, or of the same."""
-    for column in range(source.shape[1]):  # slices would take long to compile
-        target[to_k, column] = source[k, column]
 
 
 @jit_inline
@@ -366,52 +313,3 @@ def read_on(phones, dictionary, followers, fall_back, automaton, words, initial,
         counters[PLACE], counters[LAST] = place + 1, phone
         state = State(nodes, tokens, score, all_ranges, all_entries, all_values, slot, counters)
     return state
-
-
-@jit(I64_MATRIX, I64_MATRIX, I64_MATRIX, I64_MATRIX)
-def take_final(nodes, tokens, entries):
-    """Take out the nodes that all hypotheses share, and those that none of them reaches.
-
-    Args:
-        nodes: of :class:`State`.
-        tokens, entries: of :class:`State`; changed in place, for the new numbers of the nodes.
-
-    Returns:
-        A row whose first number says how many nodes are final, these in order of time, and then
-        the nodes that are left; int64, shape (rows, 4).
-    """
-    used = len(nodes)
-    # Node k is at k + 1; index 0 stands for none, the root of the tree.
-    held = np.zeros(used + 1, np.int64)  # by tokens and entries
-    uses = np.zeros(used + 1, np.int64)  # these and the reachable nodes behind it
-    child = np.zeros(used + 1, np.int64)  # one of those nodes
-    for k in range(len(tokens)):
-        held[tokens[k, NODE] + 1] += 1
-    for k in range(len(entries)):
-        held[entries[k, SOURCE] + 1] += 1
-    for k in range(used + 1):
-        uses[k] = held[k]
-    for k in range(used - 1, -1, -1):  # parents are older, hence before their children
-        if uses[k + 1] > 0:
-            uses[nodes[k, PARENT] + 1] += 1
-            child[nodes[k, PARENT] + 1] = k
-    result = np.empty((used + 1, NODE_COLUMNS), np.int64)
-    final, root = 0, NONE
-    while held[root + 1] == 0 and uses[root + 1] == 1:
-        root = child[root + 1]
-        final += 1
-        copy_row(nodes, root, result, final)
-    result[0, 0] = final
-    moved = np.full(used + 1, NONE, np.int64)  # where each node is now
-    left = 0
-    for k in range(root + 1, used):
-        if uses[k + 1] > 0:
-            copy_row(nodes, k, result, 1 + final + left)
-            result[1 + final + left, PARENT] = moved[nodes[k, PARENT] + 1]
-            moved[k + 1] = left
-            left += 1
-    for k in range(len(tokens)):
-        tokens[k, NODE] = moved[tokens[k, NODE] + 1]
-    for k in range(len(entries)):
-        entries[k, SOURCE] = moved[entries[k, SOURCE] + 1]
-    return result[: 1 + final + left]

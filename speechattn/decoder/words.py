@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -33,12 +33,22 @@ from speechattn.decoder.lm.word_lm import (
 )
 from speechattn.decoder.options import DecoderOptions
 from speechattn.decoder.records import Automaton, WordScores
+from speechattn.decoder.word_records import (
+    COUNTERS,
+    LEAST,
+    NODE,
+    NODE_COLUMNS,
+    NONE,
+    PARENT,
+    Dictionary,
+    FallBack,
+    State,
+)
 from speechattn.errors import ConfigError
 from speechattn.segments import FrameSegment, Segment, frame_to_seconds
 
 if TYPE_CHECKING:
     from speechattn.decoder.lm.phone_model import PhoneModel
-    from speechattn.decoder.word_search import Dictionary, FallBack
 
 UNKNOWN = "<unk>"  # what stands for phones that are none of the words
 PIECE = 64  # phones that are searched at a time
@@ -133,10 +143,10 @@ class WordReader:
 
     def __init__(self, model: PhoneModel, options: DecoderOptions) -> None:
         # Here and not above: it imports Numba.
-        from speechattn.decoder import word_search
+        from speechattn.decoder import word_history, word_search
 
         assert model.words is not None and model.ngrams is not None
-        self._search = word_search
+        self._read_on, self._take_final = word_search.read_on, word_history.take_final
         if model.words not in _TABLES:
             _TABLES[model.words] = _tables(model.words)
         self._tables = _TABLES[model.words]
@@ -144,12 +154,14 @@ class WordReader:
         scale, silence = float(options.word_scale), model.words.silence
         self._scores = WordScores(scale, scale * options.unknown_word, silence, 0, 0)
         impossible = np.isneginf(model.log_initial)
-        initial = np.where(impossible, word_search.LEAST, model.log_initial)
+        initial = np.where(impossible, LEAST, model.log_initial)
         self._initial = options.bigram_scale * initial.astype(np.float64)
         self._beam = math.inf if options.beam is None else float(options.beam)
         states = len(self._tables[2].back) + len(self._automaton.best)
-        self._slot = np.full(states, word_search.NONE, np.int32)
-        self._reset()
+        self._slot = np.full(states, NONE, np.int32)
+        self._waiting: list[FrameSegment] = []  # phones of no final word yet
+        self._unknown: list[FrameSegment] = []  # final, but more may belong to them
+        self._state: State = self._reset()
 
     def push(self, segments: Sequence[FrameSegment]) -> list[FrameWord]:
         """Take in the next phones, pauses among them.
@@ -168,7 +180,7 @@ class WordReader:
     def finish(self) -> list[FrameWord]:
         """End the string; return the words that are left. Another string may follow."""
         found = self._words(self._best_path(), ended=True)
-        self._reset()
+        self._state = self._reset()
         return found
 
     def partial(self, segments: Sequence[FrameSegment]) -> list[FrameWord]:
@@ -186,25 +198,25 @@ class WordReader:
         self._state, self._unknown, self._waiting = state, unknown, waiting
         return found
 
-    def _reset(self) -> None:
-        search, many = self._search, len(self._tables[0].word)
-        none = np.empty((0, search.NODE_COLUMNS), np.int64)
-        self._state = search.State(
+    def _reset(self) -> State:
+        """Forget the string; return the state before one."""
+        many = len(self._tables[0].word)
+        none = np.empty((0, NODE_COLUMNS), np.int64)
+        self._waiting, self._unknown = [], []
+        return State(
             none,
             np.empty((0, 2), np.int64),
             np.empty(0),
             np.array([[0, many, 0, 0, 0, 2]]),
-            np.array([[ANY_CONTEXT, search.NONE], [SENTENCE, search.NONE]]),
+            np.array([[ANY_CONTEXT, NONE], [SENTENCE, NONE]]),
             np.zeros(2),
             self._slot,
-            np.zeros(search.COUNTERS, np.int64),
+            np.zeros(COUNTERS, np.int64),
         )
-        self._waiting: list[FrameSegment] = []  # phones of no final word yet, and of self._unknown
-        self._unknown: list[FrameSegment] = []  # final, but more may belong to them
 
     def _read(self, phones: list[int]) -> None:
         if phones:
-            self._state = self._search.read_on(
+            self._state = self._read_on(
                 np.array(phones, np.int64),
                 *(*self._tables, self._automaton, self._scores, self._initial, self._beam),
                 self._state,
@@ -213,21 +225,21 @@ class WordReader:
     def _final_nodes(self) -> np.ndarray:
         """Take out what all readings share: word, first phone and phone after the last of each."""
         state = self._state
-        rows = self._search.take_final(state.nodes, state.tokens, state.entries)
+        rows = self._take_final(state.nodes, state.tokens, state.entries)
         final = int(rows[0, 0])
         self._state = state._replace(nodes=np.ascontiguousarray(rows[1 + final :]))
         return rows[1 : 1 + final]
 
     def _best_path(self) -> np.ndarray:
         """The nodes of the best reading that are not final."""
-        state, search = self._state, self._search
+        state = self._state
         path: list[np.ndarray] = []
         if len(state.tokens):
-            k = int(state.tokens[np.argmax(state.score), search.NODE])
-            while k != search.NONE:
+            k = int(state.tokens[np.argmax(state.score), NODE])
+            while k != NONE:
                 path.append(state.nodes[k])
-                k = int(state.nodes[k, search.PARENT])
-        return np.array(path[::-1]).reshape(-1, search.NODE_COLUMNS)
+                k = int(state.nodes[k, PARENT])
+        return np.array(path[::-1]).reshape(-1, NODE_COLUMNS)
 
     def _words(self, nodes: np.ndarray, *, ended: bool) -> list[FrameWord]:
         """Turn nodes into words; what is unknown waits until something else follows, or the end."""
@@ -257,21 +269,20 @@ class WordReader:
 
 def _tables(words: WordNgrams) -> tuple[Dictionary, Followers, FallBack]:
     """What the search reads of some words."""
-    from speechattn.decoder import word_search
-
-    records = word_search.Dictionary, Followers, word_search.FallBack
     arrays = computed(words, "word_search", lambda: _computed(words))
-    dictionary, followers, fall_back = (
-        record(**{name: arrays[f"{record.__name__}.{name}"] for name in record._fields})
-        for record in records
+
+    def fields_of(record: type[Any]) -> dict[str, np.ndarray]:
+        return {name: arrays[f"{record.__name__}.{name}"] for name in record._fields}
+
+    return (
+        Dictionary(**fields_of(Dictionary)),
+        Followers(**fields_of(Followers)),
+        FallBack(**fields_of(FallBack)),
     )
-    return dictionary, followers, fall_back
 
 
 def _computed(words: WordNgrams) -> dict[str, np.ndarray]:
     """The same as arrays, named by record and field."""
-    from speechattn.decoder import word_search
-
     order, roots = in_order(words), roots_of(words)
     lengths = words.lengths[order]
     begin = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -279,11 +290,9 @@ def _computed(words: WordNgrams) -> dict[str, np.ndarray]:
     places = np.repeat(first - begin[:-1], lengths) + np.arange(begin[-1])
     owner = np.repeat(np.arange(words.num_words, dtype=np.int32), words.ways)
     records = (
-        word_search.Dictionary(words.phones[places], begin, owner[order]),
+        Dictionary(words.phones[places], begin, owner[order]),
         followers_of_roots(words, roots),
-        word_search.FallBack(
-            np.array(words.log_unigram), roots.after_word, roots.back, roots.back_score
-        ),
+        FallBack(np.array(words.log_unigram), roots.after_word, roots.back, roots.back_score),
     )
     return {
         f"{type(record).__name__}.{name}": values

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from support.word_lms import Follow, pairs_of, said_as, small_lexicon, small_trigram, triples_of
 
 from speechattn.decoder.lm.english import WordTrigram
-from speechattn.decoder.lm.pruning import choose_words
-from speechattn.errors import ConfigError, CorpusError
+from speechattn.decoder.lm.pruning import choose_words, with_names
+from speechattn.decoder.lm.word_names import WordNames
+from speechattn.errors import ConfigError, CorpusError, ModelError
 
 LEXICON = small_lexicon(SimpleNamespace(silence_index=0))
 A, D, B, C, SENTENCE = range(5)  # in the order of how they are said; E is no word of the trigram
@@ -123,3 +124,44 @@ def test_nothing_in_common_is_an_error():
     )
     with pytest.raises(CorpusError, match="words: none"):
         choose_words(other, LEXICON, 5)
+
+
+def test_names_come_along_and_are_found_again():
+    chosen = choose_words(small_trigram(), LEXICON, 6, 4)
+    names = chosen.names.names
+    assert sorted(names) == ["a", "b", "c", "d"]
+    for name, ways in zip(names, said_as(chosen)):
+        assert ways == LEXICON.variants[name.upper()]
+    assert chosen.names.listed.tolist() == chosen.ways.tolist()
+    bare = dataclasses.replace(chosen, names=None)
+    found = with_names(bare, small_trigram(), LEXICON)
+    assert found.names.names == names
+    assert found.names.listed.tolist() == chosen.names.listed.tolist()
+
+
+def test_forms_that_were_heard_are_told_from_those_of_the_dictionary():
+    variants = {word: [*ways, (5, 5)] for word, ways in LEXICON.variants.items()}
+    spoken = SimpleNamespace(phones=LEXICON.phones, variants=variants)
+    chosen = choose_words(small_trigram(), spoken, 6, 4, LEXICON)
+    assert (chosen.ways - chosen.names.listed).tolist() == [1] * 4
+    found = with_names(dataclasses.replace(chosen, names=None), small_trigram(), LEXICON)
+    assert found.names.names == chosen.names.names
+    assert found.names.listed.tolist() == chosen.names.listed.tolist()
+
+
+def test_words_of_another_dictionary_have_no_names():
+    bare = dataclasses.replace(choose_words(small_trigram(), LEXICON, 6), names=None)
+    other = SimpleNamespace(phones=LEXICON.phones, variants={w: [(7, 7)] for w in LEXICON.variants})
+    with pytest.raises(CorpusError, match="train the model again"):
+        with_names(bare, small_trigram(), other)
+
+
+def test_damaged_names_are_refused():
+    names = WordNames.of(["a", "b"], [1, 1])
+    assert names.names == ("a", "b")
+    for damaged in (names.packed[:-3], names.packed[3:], WordNames.of(["a", "b", "c"], [1]).packed):
+        with pytest.raises(ModelError, match="not 2 words"):
+            _ = WordNames(damaged, names.listed).names
+    bomb = WordNames.of(["a" * 10**6, "b"], [1, 1])
+    with pytest.raises(ModelError, match="not 2 words"):
+        _ = bomb.names

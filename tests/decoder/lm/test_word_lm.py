@@ -21,6 +21,7 @@ from speechattn.decoder.lm.word_lm import (
     as_saved,
     word_network,
 )
+from speechattn.decoder.lm.word_names import WordNames
 from speechattn.errors import ModelError
 
 
@@ -28,9 +29,15 @@ from speechattn.errors import ModelError
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300))
 def test_files_hold_them_as_they_are(seed, num_words):
     words = random_words(np.random.default_rng(seed), 9, num_words)
+    names = WordNames.of([f"w{k}" for k in range(num_words)], words.ways)
+    words = dataclasses.replace(words, names=names)
     once = WordNgrams.from_tensors(words.tensors())
     twice = WordNgrams.from_tensors(once.tensors())
+    assert twice.names.names == names.names
+    assert np.array_equal(twice.names.listed, words.ways)
     for field in dataclasses.fields(WordNgrams):
+        if field.name == "names":
+            continue
         one, two = getattr(once, field.name), getattr(twice, field.name)
         assert np.array_equal(one, two)
         step = STEP / 2 if field.name in COARSE else 0.0
@@ -119,6 +126,22 @@ DAMAGED = {
     ),
     "triples out of order": (lambda t: t.update(third=t["third"][::-1]), "a triple is there"),
     "NaN": (_change("log_unigram", 0, np.nan), "log_unigram has the value nan"),
+    "a name too many": (
+        lambda t: t.update(
+            {f"names.{k}": v for k, v in WordNames.of(["a"] * 13, [1] * 13).tensors().items()}
+        ),
+        "there are 13 names, not 12",
+    ),
+    "half of the names": (
+        lambda t: t.update({"names.listed": np.ones(12)}),
+        "missing or unknown packed",
+    ),
+    "too many listed": (
+        lambda t: t.update(
+            {f"names.{k}": v for k, v in WordNames.of(["a"] * 12, [9] * 12).tensors().items()}
+        ),
+        "more pronunciations listed",
+    ),
     "order": (lambda t: t.update(second=t["second"][::-1]), "a pair is there twice"),
 }
 

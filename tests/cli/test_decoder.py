@@ -1,0 +1,45 @@
+"""``speechattn decoder``: another decoder, the same encoder to the last bit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from safetensors.numpy import load_file
+from support.models import save_sure_model, save_worded_model
+
+from speechattn.cli.main import main
+from speechattn.inference.model_files import CONFIG, WEIGHTS
+from speechattn.inference.recognizer import load_model
+
+
+@pytest.fixture(scope="module")
+def models(tiny_model_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    save_sure_model(tiny_model_dir, folder / "plain")
+    return save_worded_model(tiny_model_dir, folder / "worded").parent
+
+
+def test_a_model_gets_the_words_of_another(models, tmp_path):
+    plain, worded, out = models / "plain", models / "worded", tmp_path / "out"
+    assert main(["decoder", str(plain), "--output-dir", str(out), "--like", str(worded)]) == 0
+    before, after = load_file(plain / WEIGHTS), load_file(out / WEIGHTS)
+    assert all((after[name] == values).all() for name, values in before.items())
+    added = {name for name in after if name not in before}
+    assert added == {n for n in load_file(worded / WEIGHTS) if n.startswith(("words.", "grammar."))}
+    found, like = load_model(out, "cpu").checkpoint, load_model(worded, "cpu").checkpoint
+    assert found.decoding == like.decoding and found.name == "tiny"
+    assert found.phone_model.words.names.names == like.phone_model.words.names.names
+    config = json.loads((out / CONFIG).read_text())
+    assert config["encoder"] == json.loads((plain / CONFIG).read_text())["encoder"]
+    # In its own place, and again.
+    again = (out / WEIGHTS).read_bytes()
+    assert main(["decoder", str(out), "--output-dir", str(out)]) == 0
+    assert (out / WEIGHTS).read_bytes() == again
+
+
+def test_what_is_no_model_is_not_replaced(models, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["decoder", str(models / "plain"), "--output-dir", str(tmp_path)]) == 2
+    assert "is there and no model" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
