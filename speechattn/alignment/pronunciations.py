@@ -17,6 +17,7 @@ from pathlib import Path
 
 from speechattn.alignment.english.reader import EnglishReader, core_of
 from speechattn.alignment.guesses import WordGuesser, without_accents
+from speechattn.alignment.transcript_files import Transcript, Utterance
 from speechattn.alignment.transcripts import AlignmentError
 from speechattn.decoder.lm.lexicon import ENGLISH, Lexicon, named
 from speechattn.errors import UsageError
@@ -51,18 +52,41 @@ class TextWord:
     readings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class TimedWords:
+    """Words of a text that lie in a stretch of the recording.
+
+    Attributes:
+        first: number of the first word.
+        last: number of the word after the last.
+        start: seconds.
+        end: seconds; infinite for the end of the recording.
+        source: file and line of the text.
+    """
+
+    first: int
+    last: int
+    start: float
+    end: float
+    source: str
+
+
 @dataclass
 class ReadText:
     """The words of a text and all that is not in the lexicon about them.
 
     Attributes:
         words: in their order.
+        speaker: who says them; "" if there is only one.
+        parts: stretches of the recording in which the words lie; none for the whole of it.
         ways: key of a word in upper case → its pronunciations, for words that the lexicon lacks and
             for those that have readings.
         assumed: words that the lexicon lacks, in upper case → what was assumed.
     """
 
     words: list[TextWord] = field(default_factory=list)
+    speaker: str = ""
+    parts: tuple[TimedWords, ...] = ()
     ways: Ways = field(default_factory=dict)
     assumed: dict[str, str] = field(default_factory=dict)
     _spoken: dict[tuple[str, tuple[int, ...]], str] = field(default_factory=dict)
@@ -121,7 +145,34 @@ class PronouncingDictionary:
         Raises:
             AlignmentError: if a word has no pronunciation; all such words are named.
         """
-        found = ReadText(self._text_words(text))
+        return self._with_ways(ReadText(self._text_words(text, {})))
+
+    def read_speakers(self, transcript: Transcript) -> list[ReadText]:
+        """Read a transcript whose utterances have times.
+
+        Returns:
+            The text of each speaker, in the order in which they begin.
+
+        Raises:
+            AlignmentError: if a word has no pronunciation; all such words of a speaker are named.
+        """
+        speakers = dict.fromkeys(each.speaker for each in transcript.utterances)
+        return [self._read_speaker(name, transcript.utterances) for name in speakers]
+
+    def _read_speaker(self, speaker: str, utterances: Iterable[Utterance]) -> ReadText:
+        words: list[TextWord] = []
+        parts = []
+        known: dict[str, tuple[str, ...]] = {}
+        own = (each for each in utterances if each.speaker == speaker)
+        for each in sorted(own, key=lambda utterance: utterance.start):
+            first = len(words)
+            words += self._text_words(each.text, known)
+            if len(words) > first:
+                parts.append(TimedWords(first, len(words), each.start, each.end, each.source))
+        return self._with_ways(ReadText(words, speaker, tuple(parts)))
+
+    def _with_ways(self, found: ReadText) -> ReadText:
+        """Find the pronunciations of the words that the lexicon lacks, and of readings."""
         missing: list[str] = []
         for word in found.words:
             key = word.key.upper()
@@ -147,15 +198,15 @@ class PronouncingDictionary:
 
         A word with a hyphen that the lexicon has stays one word, others become several.
         """
-        return [word.written for word in self._text_words(text)]
+        return [word.written for word in self._text_words(text, {})]
 
-    def _text_words(self, text: str) -> list[TextWord]:
+    def _text_words(self, text: str, known: dict[str, tuple[str, ...]]) -> list[TextWord]:
+        """The words of a text; ``known`` has the readings of the keys so far."""
         normal = unicodedata.normalize("NFKC", _VULGAR.sub(" ", text.replace("\u2026", "...")))
         tokens = normal.translate(_APOSTROPHES).split()
         letters = [c for token in tokens for c in token if c.isalpha()]
         capitals = sum(c.isupper() for c in letters) > CAPITALS_SHARE * len(letters)
         words: list[TextWord] = []
-        known: dict[str, tuple[str, ...]] = {}
         for place, token in enumerate(tokens):
             before = tokens[place - 1] if place else ""
             after = tokens[place + 1] if place + 1 < len(tokens) else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from speechattn.alignment.transcripts import find_transcripts, read_text
+from speechattn.alignment.transcripts import find_transcripts
 from speechattn.errors import CorpusError
 
 FILES = ("a/one.wav", "b/two.flac")
@@ -120,11 +120,6 @@ def test_other_encodings_are_refused(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(CorpusError, match=message):
         find_transcripts(path, FILES)
-
-
-def test_utf_16_with_its_mark_is_read(tmp_path):
-    (tmp_path / "a.txt").write_bytes("caf\xe9\r\nnow".encode("utf-16"))
-    assert read_text(tmp_path / "a.txt") == "caf\xe9\nnow"
 
 
 def test_no_such_place(tmp_path):
