@@ -6,6 +6,7 @@ import json
 
 import pytest
 from safetensors.numpy import load_file
+from support.commands import make_corpus
 from support.models import save_sure_model, save_worded_model
 
 from speechattn.cli.main import main
@@ -43,3 +44,18 @@ def test_what_is_no_model_is_not_replaced(models, tmp_path, capsys):
     assert main(["decoder", str(models / "plain"), "--output-dir", str(tmp_path)]) == 2
     assert "is there and no model" in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_weights_are_tuned_anew(models, tmp_path, capsys):
+    words = [("SIL", 10), ("AA", 12), ("B", 8), ("SH", 15), ("SIL", 9)]
+    people = make_corpus(tmp_path / "people", {f"u{n}": words[n % 3 :] for n in range(4)})
+    recipe = tmp_path / "recipe.yaml"
+    values = {"bigram_scale": [0.2, 0.4], "insertion_penalty": [0.0, 1.0], "beam": 12.0}
+    sets = {"train": ["a/all"], "dev": ["people/all"], "test": ["b/all"]}
+    recipe.write_text(json.dumps({"name": "tuned", **sets, "decoding": values}))
+    command = ["decoder", str(models / "worded"), "--output-dir", str(tmp_path / "out")]
+    options = ["--tune", "people/all", "--corpora", str(people.parent), "--recipe", str(recipe)]
+    assert main([*command, *options]) == 0
+    tuned = load_model(tmp_path / "out", "cpu").checkpoint.decoding
+    assert tuned.bigram_scale in (0.2, 0.4) and tuned.beam == 12.0
+    assert "% on dev" in capsys.readouterr().err
