@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from speechattn.audio.resample import check_channel, check_length, chunk_frames, mono_blocks
-from speechattn.audio.sndfile import AudioInfo, Sound, decode, open_sound
+from speechattn.audio.sndfile import AudioInfo, JoinedSound, Sound, decode, open_sound
 from speechattn.audio.source import AudioSource, LocalSource, is_audio_source
 from speechattn.errors import CHANGED, AudioError
 
@@ -105,7 +105,7 @@ class AudioFile:
             self.close()
             raise
 
-    def _open(self) -> tuple[Sound, AudioInfo]:
+    def _open(self) -> tuple[Sound | JoinedSound, AudioInfo]:
         sound, info = open_sound(self._source.path, self._name)
         return sound, replace(info, path=Path(self._name)) if self._source.is_copy else info
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from speechattn.audio.plausible import Plausibility
 from speechattn.segments import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class QualityMonitor:
         self._loudest = 0.0  # power of the loudest frame of the loudest channel
         self._sums = np.zeros(0)  # of samples, by channel
         self._products = np.zeros((0, 0))  # of samples, by pair of channels
+        self._plausibility = Plausibility()
         self._spectrum = np.zeros(2)  # power in the speech band and in the upper band
 
     def add(self, info: AudioInfo, samples: np.ndarray) -> None:
@@ -69,6 +71,7 @@ class QualityMonitor:
         """
         self._rate = info.sample_rate
         self._contradictions = info.contradictions
+        self._plausibility.add(samples)
         if self._channel is not None:
             samples = samples[:, self._channel : self._channel + 1]
         samples = samples[:, :MOST_CHANNELS]
@@ -119,6 +122,7 @@ class QualityMonitor:
         if not self._frames:
             return []
         warnings = [f"header and data disagree: {each}" for each in self._contradictions]
+        warnings += self._plausibility.warnings()
         if self._loudest < SILENT_LEVEL**2:
             level = _decibels(self._loudest)
             return [*warnings, f"silent: never louder than {level} dB of full scale"]

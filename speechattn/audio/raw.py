@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from speechattn.audio.containers.compressed import mpeg_frame
 from speechattn.audio.containers.detect import FOREIGN
+from speechattn.audio.containers.mpeg import mpeg_frame
 from speechattn.errors import TRUNCATED, UNREADABLE, UNSUITABLE, AudioError
 
 PROBE_BYTES = 4096  # of what may be MP3

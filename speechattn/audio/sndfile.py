@@ -7,6 +7,7 @@ and decoding must end there.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ import soundfile
 
 from speechattn.audio.containers.base import Header
 from speechattn.audio.containers.detect import check_container
+from speechattn.audio.containers.pieces import PiecedFile, Pieces
 from speechattn.audio.resample import check_length, chunk_frames
 from speechattn.errors import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE, AudioError
 
 # Name of a container in libsndfile → name that detect.py has checked it under. Containers that do
 # not say how long they are (VOC, IRCAM, AVR ...) are refused: a cut-off one would go unnoticed.
+PIECES_BUFFER = 1 << 16  # bytes that are read at a time of a file in pieces
 _CHECKED = {"WAVEX": "WAV", "RF64": "WAV", "HTK": ""}  # libsndfile itself checks HTK's length
 
 
@@ -65,7 +68,63 @@ class Sound(soundfile.SoundFile):
         return False
 
 
-def open_sound(path: Path, name: str) -> tuple[Sound, AudioInfo]:
+class PiecedSound(Sound):
+    """A sound file that is read from pieces of a file."""
+
+    def __init__(self, path: Path, pieces: Pieces) -> None:
+        self._pieces = io.BufferedReader(PiecedFile(path, pieces), PIECES_BUFFER)
+        try:
+            super().__init__(self._pieces)
+        except BaseException:
+            self._pieces.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self._pieces.close()
+
+
+class JoinedSound:
+    """Sound files of one rate and number of channels, read as one.
+
+    Raises:
+        AudioError: if they are of different rates or numbers of channels.
+    """
+
+    def __init__(self, sounds: list[Sound]) -> None:
+        self._sounds, self._number = sounds, 0
+        first = sounds[0]
+        self.samplerate, self.channels = first.samplerate, first.channels
+        self.format, self.subtype = first.format, first.subtype
+        self.frames = sum(sound.frames for sound in sounds)
+        self.different = next(
+            (s for s in sounds if (s.samplerate, s.channels) != (self.samplerate, self.channels)),
+            None,
+        )
+
+    def __enter__(self) -> JoinedSound:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, *, out: np.ndarray) -> np.ndarray:
+        """Read the next samples into an array; see :meth:`soundfile.SoundFile.read`."""
+        while self._number < len(self._sounds):
+            found = self._sounds[self._number].read(out=out)
+            if len(found):
+                return found
+            self._number += 1
+        return out[:0]
+
+    def close(self) -> None:
+        """Close all files."""
+        for sound in self._sounds:
+            sound.close()
+
+
+def open_sound(path: Path, name: str) -> tuple[Sound | JoinedSound, AudioInfo]:
     """Open a sound file and check everything that can be checked without decoding.
 
     Args:
@@ -80,7 +139,7 @@ def open_sound(path: Path, name: str) -> tuple[Sound, AudioInfo]:
     """
     header = check_container(path, name)
     try:
-        sound = _open(path)
+        sound = _open(path, header.parts)
     except OSError as error:  # deleted or locked since it was checked
         message = f"{name}: cannot be opened ({error.strerror}); check the path"
         raise AudioError(message, NO_ACCESS) from None
@@ -94,6 +153,12 @@ def open_sound(path: Path, name: str) -> tuple[Sound, AudioInfo]:
         kind = DAMAGED if header.kind else UNREADABLE
         raise AudioError(f"{name}: {problem}; convert it to WAV or FLAC", kind) from None
     try:
+        if isinstance(sound, JoinedSound) and sound.different is not None:
+            other = sound.different
+            raise AudioError(
+                f"{name}: recordings of {sound.samplerate} Hz with {sound.channels} channels and "
+                f"{other.samplerate} Hz with {other.channels} follow each other; split the file"
+            )
         if _CHECKED.get(sound.format, sound.format) != header.kind:
             raise AudioError(
                 f"{name}: is {sound.format} {sound.subtype}, of which it cannot be told whether "
@@ -118,12 +183,22 @@ def open_sound(path: Path, name: str) -> tuple[Sound, AudioInfo]:
     )
 
 
-def _open(path: Path) -> Sound:
-    """Open a file by its descriptor, because libsndfile takes no path above 1,023 bytes."""
-    return Sound(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), closefd=True)
+def _open(path: Path, parts: tuple[Pieces, ...] = ()) -> Sound | JoinedSound:
+    """Open a file, or the parts of it that are read one after the other."""
+    if not parts:
+        # By its descriptor, because libsndfile takes no path above 1,023 bytes.
+        return Sound(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), closefd=True)
+    sounds: list[Sound] = []
+    try:
+        sounds.extend(PiecedSound(path, pieces) for pieces in parts)
+    except BaseException:
+        for sound in sounds:
+            sound.close()
+        raise
+    return sounds[0] if len(sounds) == 1 else JoinedSound(sounds)
 
 
-def _frames(sound: Sound, path: Path, header: Header, name: str) -> int:
+def _frames(sound: Sound | JoinedSound, path: Path, header: Header, name: str) -> int:
     """Return the samples per channel that decoding must give."""
     frames = sound.frames
     if frames >= 1 << 60:  # the header of a FLAC that was written to a pipe has no number
@@ -150,7 +225,7 @@ def _count_frames(path: Path, name: str) -> int:
     return frames
 
 
-def decode(sound: Sound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
+def decode(sound: Sound | JoinedSound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
     """Decode a sound file to its end.
 
     Args:
@@ -180,7 +255,7 @@ def decode(sound: Sound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
         yield chunk
 
 
-def _read(sound: Sound, buffer: np.ndarray, done: int, name: str) -> np.ndarray:
+def _read(sound: Sound | JoinedSound, buffer: np.ndarray, done: int, name: str) -> np.ndarray:
     try:
         return sound.read(out=buffer)
     except soundfile.SoundFileError as error:

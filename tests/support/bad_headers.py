@@ -85,7 +85,8 @@ def _wav_sizes() -> Iterator[Lie]:
         yield Lie(f"wav_data_size_plus_{extra}.wav", wav(pcm, len(pcm) + extra), "error")
     yield Lie("wav_data_size_plus_1.wav", wav(pcm, len(pcm) + 1), "ok", whole)
     yield Lie("wav_data_size_half.wav", wav(pcm, len(pcm) // 2), "ok", whole / 2)
-    for size in (0, 1, 2, 100, 0xFFFFFFFE, 0x80000000):
+    yield Lie("wav_data_size_0.wav", wav(pcm, 0), "ok", whole)  # as a crashed recorder leaves it
+    for size in (1, 2, 100, 0xFFFFFFFE, 0x80000000):
         yield Lie(f"wav_data_size_{size:x}.wav", wav(pcm, size), "error")
     for size in (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000):  # what recorders to a pipe write
         yield Lie(f"wav_data_size_streamed_{size:x}.wav", wav(pcm, size), "ok", whole)
@@ -96,9 +97,10 @@ def _wav_sizes() -> Iterator[Lie]:
     yield Lie("rifx_double.wav", patched(big, b"data", 4, ">I", 2 * len(pcm)), "error")
     long = encode("RF64", "PCM_16", voice())
     ds64 = long.index(b"ds64") + 8
-    for size, verdict in ((0, "error"), (2 * len(pcm), "error"), (1 << 62, "error")):
+    for size, verdict in ((0, "ok"), (2 * len(pcm), "error"), (1 << 62, "error")):
         name = f"rf64_data_size_{size:x}.wav"
-        yield Lie(name, long[: ds64 + 8] + struct.pack("<Q", size) + long[ds64 + 16 :], verdict)
+        changed = long[: ds64 + 8] + struct.pack("<Q", size) + long[ds64 + 16 :]
+        yield Lie(name, changed, verdict, whole if verdict == "ok" else None)
 
 
 def _wav_formats() -> Iterator[Lie]:
@@ -147,24 +149,29 @@ def _other_sizes() -> Iterator[Lie]:
     aiff, au = encode("AIFF", "PCM_16", voice()), encode("AU", "PCM_16", voice())
     caf, w64 = encode("CAF", "PCM_16", voice()), encode("W64", "PCM_16", voice())
     for lie in (0, size + 10, 0x7FFFFFFF, 0xFFFFFFFF):
-        yield Lie(f"aiff_sound_{lie:x}.aiff", patched(aiff, b"SSND", 4, ">I", lie), "error")
+        changed = patched(aiff, b"SSND", 4, ">I", lie)
+        verdict = ("error", None) if lie else ("ok", whole)
+        yield Lie(f"aiff_sound_{lie:x}.aiff", changed, *verdict)
         yield Lie(f"aiff_offset_{lie:x}.aiff", patched(aiff, b"SSND", 8, ">I", lie or 1 << 20),
                   "error")  # fmt: skip
     yield Lie("aiff_channels_0.aiff", patched(aiff, b"COMM", 8, ">H", 0), "error")
     yield Lie("aiff_channels_ffff.aiff", patched(aiff, b"COMM", 8, ">H", 0xFFFF), "error")
     yield Lie("aiff_bits_0.aiff", patched(aiff, b"COMM", 14, ">H", 0), "error")
     yield Lie("aiff_rate_exponent.aiff", patched(aiff, b"COMM", 16, ">H", 0x7FFF), "error")
-    for lie in (0, size + 2, 0xFFFFFFFE):
+    yield Lie("au_size_0.au", patched(au, b".snd", 8, ">I", 0), "ok", whole)
+    for lie in (size + 2, 0xFFFFFFFE):
         yield Lie(f"au_size_{lie:x}.au", patched(au, b".snd", 8, ">I", lie), "error")
     yield Lie("au_size_unknown.au", patched(au, b".snd", 8, ">I", 0xFFFFFFFF), "ok", whole)
     for lie in (size * 2, 0x7FFFFFFF, 0xFFFFFFFF):
         yield Lie(f"au_offset_{lie:x}.au", patched(au, b".snd", 4, ">I", lie), "error")
     yield Lie("au_coding_99.au", patched(au, b".snd", 12, ">I", 99), "error")
-    for lie in (0, -1, size + 100, 1 << 62):
-        yield Lie(f"caf_data_{lie:x}.caf", patched(caf, b"data", 4, ">q", lie), "error")
+    for lie, verdict in ((0, "ok"), (-1, "ok"), (size + 100, "error"), (1 << 62, "error")):
+        changed = patched(caf, b"data", 4, ">q", lie)
+        yield Lie(f"caf_data_{lie:x}.caf", changed, verdict, whole if verdict == "ok" else None)
     yield Lie("caf_channels_0.caf", patched(caf, b"desc", 36, ">I", 0), "error")
-    for lie in (0, 24, size + 200, 1 << 62):
-        yield Lie(f"w64_data_{lie:x}.w64", patched(w64, b"data", 16, "<Q", lie), "error")
+    for lie, verdict in ((0, "ok"), (24, "ok"), (size + 200, "error"), (1 << 62, "error")):
+        changed = patched(w64, b"data", 16, "<Q", lie)
+        yield Lie(f"w64_data_{lie:x}.w64", changed, verdict, whole if verdict == "ok" else None)
     sphere = encode("NIST", "PCM_16", voice())
     for old, new in ((b" 8000\n", b" 9000\n"), (b" 8000\n", b" -800\n"), (b"   1024", b" 999999"),
                      (b"sample_count", b"sample_kount"), (b" 16000\n", b" 00000\n"),

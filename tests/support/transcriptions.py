@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
@@ -21,6 +21,10 @@ class FakeTranscription:
     words: list[Segment] | None = None
     confidence: float | None = None
     channel: int | None = None
+    assumed: dict[str, str] = field(default_factory=dict)
+    more: dict[str, object] = field(default_factory=dict)
+    speaker: str = ""
+    speakers: tuple[FakeTranscription, ...] = ()
 
 
 # Labels as a phone table can hold them: no tabs, no line breaks, no space around them.

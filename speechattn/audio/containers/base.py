@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from speechattn.audio.containers.pieces import Pieces
 from speechattn.errors import DAMAGED, TRUNCATED, AudioError
 
 MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
 ANY = 1 << 62  # more samples than any file
 COPY_AGAIN = "copy or download it again"
 ENDLESS = "the header does not say how long it is: if it was cut off, nothing tells"
-UNFINISHED = "the recording was not finished: repair the header or record it again"
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Header:
         shortfall: how many samples fewer than ``frames`` the decoder may promise.
         contradictions: between the header and the file, each a part of a sentence. The samples can
             be read all the same.
+        parts: what is decoded, one after the other; empty for the file as it is.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Header:
     surplus: int = 0
     shortfall: int = 0
     contradictions: tuple[str, ...] = ()
+    parts: tuple[Pieces, ...] = ()
 
 
 class BoundedReader:
@@ -51,11 +53,13 @@ class BoundedReader:
 
     Attributes:
         contradictions: found so far; see :class:`Header`.
+        patches: bytes of the header as they should be, by the position of the first.
     """
 
     def __init__(self, file: BinaryIO, name: str, size: int) -> None:
         self.file, self.name, self.size = file, name, size
         self.contradictions: list[str] = []
+        self.patches: dict[int, bytes] = {}
 
     def contradicts(self, header: str, actual: str) -> None:
         """Note that the header says one thing and the file holds another."""
@@ -95,10 +99,18 @@ class BoundedReader:
         """Return an error that names the file; ``kind`` is one of :mod:`~speechattn.errors`."""
         return AudioError(f"{self.name}: {problem}", kind)
 
-    def unfinished(self, present: int) -> AudioError:
-        """Return the error for a header that was written before the samples and never completed."""
-        problem = f"the header says 0 bytes of samples but {present} follow; {UNFINISHED}"
-        return self.error(problem, TRUNCATED)
+    def mend(self, position: int, layout: str, value: int, present: int) -> None:
+        """Complete a header that was written before the samples and never after them.
+
+        Args:
+            position: of the number that says how many bytes of samples there are.
+            layout: of that number; see :func:`struct.pack`.
+            value: that it should have.
+            present: bytes of samples in the file.
+        """
+        largest = (1 << 8 * struct.calcsize(layout)) - 1
+        self.patches[position] = struct.pack(layout, min(value, largest))
+        self.contradicts("0 bytes of samples", f"{present} follow; all are read")
 
     def compare(self, declared: int, begin: int, block: int = 1) -> None:
         """Raise if fewer whole blocks follow ``begin`` than ``declared`` bytes would hold.

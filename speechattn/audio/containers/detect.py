@@ -4,32 +4,23 @@ A decoder that meets the end of a file early returns what there is without an er
 download would become a shorter utterance. The headers are therefore read here first, without
 decoding, in small bounded reads. No size in a file is trusted before it is compared with the file.
 
-This module recognises the containers and checks AIFF, AU, NIST SPHERE and CAF. WAV and its
-relatives are checked in :mod:`~speechattn.audio.containers.riff`, Ogg and MP3 in
-:mod:`~speechattn.audio.containers.compressed`. The length of a FLAC is known only to its decoder,
-so :mod:`~speechattn.audio.sndfile` checks it.
+This module recognises the containers and checks AU and NIST SPHERE; the others have modules of
+their own beside it.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import struct
 from dataclasses import replace
 from pathlib import Path
 
-from speechattn.audio.containers.base import (
-    ANY,
-    COPY_AGAIN,
-    ENDLESS,
-    MAX_CHUNKS,
-    UNFINISHED,
-    BoundedReader,
-    Header,
-    chunks,
-    is_chunk,
-)
-from speechattn.audio.containers.compressed import check_mp3, check_ogg, mpeg_frame
+from speechattn.audio.containers.apple import check_aiff, check_caf
+from speechattn.audio.containers.base import ANY, COPY_AGAIN, ENDLESS, BoundedReader, Header
+from speechattn.audio.containers.flac import check_flac
+from speechattn.audio.containers.mpeg import check_mp3, mpeg_frame
+from speechattn.audio.containers.ogg import check_ogg
+from speechattn.audio.containers.pieces import patched
 from speechattn.audio.containers.riff import check_w64, check_wav
 from speechattn.errors import EMPTY, MISSING, NO_ACCESS, UNREADABLE, AudioError
 from speechattn.text import one_line
@@ -82,6 +73,8 @@ def check_container(path: str | os.PathLike, name: str | None = None) -> Header:
             data = BoundedReader(file, name, status.st_size)
             header = _check(data)
             _check_suffix(data, path.suffix.lower(), header.kind)
+            if data.patches and not header.parts:
+                header = replace(header, parts=(patched(status.st_size, data.patches),))
             return replace(header, contradictions=tuple(data.contradictions))
     except FileNotFoundError:
         raise AudioError(f"{name}: not found; check the path", MISSING) from None
@@ -100,17 +93,17 @@ def _check(data: BoundedReader) -> Header:
     if magic[:4] == b"riff":
         return check_w64(data, start)
     if magic[:4] == b"FORM" and magic[8:12] in (b"AIFF", b"AIFC"):
-        return _check_aiff(data, start)
+        return check_aiff(data, start)
     if magic[:4] in (b".snd", b"dns."):
         return _check_au(data, start, ">" if magic[:4] == b".snd" else "<")
     if magic[:8] == b"NIST_1A\n":
         return _check_nist(data, start)
     if magic[:4] == b"caff":
-        return _check_caf(data, start)
+        return check_caf(data, start)
     if magic[:4] == b"OggS":
         return check_ogg(data, start)
     if magic[:4] == b"fLaC":
-        return Header("FLAC")
+        return check_flac(data, start)
     if mpeg_frame(magic[:4]):
         return check_mp3(data, start)
     for offset, mark, kind in FOREIGN:
@@ -137,31 +130,6 @@ def _after_id3(data: BoundedReader) -> int:
     return position
 
 
-def _check_aiff(data: BoundedReader, start: int) -> Header:
-    channels, frames, bits, compressed, sound = 0, 0, 0, False, None
-    for name, content, size in chunks(data, start + 12, ">"):
-        if name == b"COMM":
-            channels, frames, bits = data.unpack(">HIH", content)
-            compressed = size >= 22 and data.exactly(content + 18, 4) not in (b"NONE", b"sowt")
-            if channels == 0:
-                raise data.error("the header says 0 channels; convert it again from its source")
-        elif name == b"SSND":
-            offset = data.unpack(">I", content)[0]
-            sound = content + 8 + offset, size - 8 - offset
-            if size in (0, 8) and data.size > content + 8 and not is_chunk(data, content + 8, ">"):
-                raise data.unfinished(data.size - content - 8)
-    if sound is None:
-        raise data.error(f"has no SSND chunk: the header is damaged or cut off; {COPY_AGAIN}")
-    if channels == 0:
-        raise data.error(f"has no COMM chunk: the header is damaged or cut off; {COPY_AGAIN}")
-    block = 1 if compressed else channels * max(1, (bits + 7) // 8)
-    data.compare(sound[1], sound[0], block)
-    if not compressed and frames != sound[1] // block:
-        data.contradicts(f"{frames} samples", f"{sound[1] // block} are there")
-    data.check_end(start + 8 + data.unpack(">I", start + 4)[0], block)
-    return Header("AIFF")
-
-
 def _check_au(data: BoundedReader, start: int, order: str) -> Header:
     offset, size, encoding, rate, channels = data.unpack(f"{order}5I", start + 4)
     if channels == 0 or rate == 0:
@@ -170,8 +138,8 @@ def _check_au(data: BoundedReader, start: int, order: str) -> Header:
         )
     begin = start + offset
     if size == 0 and data.size > begin:
-        raise data.unfinished(data.size - begin)
-    if size == 0xFFFFFFFF:
+        data.mend(start + 8, f"{order}I", data.size - begin, data.size - begin)
+    elif size == 0xFFFFFFFF:
         data.contradictions.append(ENDLESS)
     else:
         width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding)
@@ -186,7 +154,7 @@ def _check_nist(data: BoundedReader, start: int) -> Header:
         length = int(data.exactly(start + 8, 8))
     except ValueError:
         length = 0
-    if not 16 < length <= 1 << 20:
+    if not 16 < length <= 1 << 20 or length % 1024:
         raise data.error(f"a NIST SPHERE header of {length} bytes is damaged; {COPY_AGAIN}")
     fields = {}
     for line in data.exactly(start, length).decode("latin-1").split("\n")[2:]:
@@ -211,32 +179,3 @@ def _check_nist(data: BoundedReader, start: int) -> Header:
     data.compare(frames * channels * width, start + length, channels * width)
     data.check_end(start + length + frames * channels * width, channels * width)
     return Header("NIST", frames, surplus=ANY)
-
-
-def _check_caf(data: BoundedReader, start: int) -> Header:
-    """Check a Core Audio file: 64-bit chunk sizes; libsndfile cannot read -1 (to the end)."""
-    position = start + 8
-    for _ in range(MAX_CHUNKS):
-        if position + 12 > data.size:
-            break
-        name, size = data.unpack(">4sq", position)
-        begin = position + 12
-        if name == b"data":
-            if size in (0, 4) and data.size > begin + 4 and not _is_caf_chunk(data, begin + size):
-                raise data.unfinished(data.size - begin - 4)
-            if size < 0:
-                raise data.error(f"a CAF of unknown length; {UNFINISHED}", UNREADABLE)
-            data.compare(size, begin)
-            return Header("CAF")
-        if size < 0:
-            break
-        position = begin + size
-    raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
-
-
-def _is_caf_chunk(data: BoundedReader, position: int) -> bool:
-    head = data.upto(position, 12)
-    if len(head) < 12:
-        return False
-    name, size = struct.unpack(">4sq", head)
-    return all(32 <= byte < 127 for byte in name) and 0 <= size <= data.size - position - 12

@@ -17,15 +17,19 @@ from speechattn.audio.containers.base import (
     chunks,
     is_chunk,
 )
-from speechattn.audio.containers.compressed import count_mpeg_frames
+from speechattn.audio.containers.mpeg import count_mpeg_frames
 
 # "As long as the file": sizes that programs write into a header that they cannot complete.
 STREAMED = {0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x7FFFF000}
 UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
 
+LEAST_UNKNOWN = 1 << 40  # samples; numbers from here on stand for an unknown number
+
 MPEG_TAGS = {0x50, 0x55}  # WAVE formats that hold MPEG audio, such as MP3
 BLOCK_TAGS = {0x02, 0x11, 0x31}  # ADPCM and GSM 6.10: the header says the samples of a block
-PCM_TAGS = {1, 3, 6, 7, 0xFFFE}  # WAVE formats with a fixed number of bytes a sample
+EXTENSIBLE = 0xFFFE  # the format stands in an extension
+LAW_TAGS = {6, 7}  # A-law and mu-law
+PCM_TAGS = {1, 3, *LAW_TAGS, EXTENSIBLE}  # WAVE formats with a fixed number of bytes a sample
 
 
 def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
@@ -40,10 +44,11 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
         AudioError: if the file is damaged, cut off or was never finished.
     """
     order = ">" if magic == b"RIFX" else "<"
-    layout = fact = long_size = None
+    layout = fact = long_size = long_at = None
     for name, content, size in chunks(data, start + 12, order):
         if name == b"ds64":
-            long_size = data.unpack("<Q", content + 8)[0]
+            long_at = content + 8
+            long_size = data.unpack("<Q", long_at)[0]
         elif name == b"fmt ":
             layout = _wave_format(data, content, size, order)
         elif name == b"fact" and size >= 4:
@@ -60,15 +65,26 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
         if content + size != data.size:  # a recording may happen to be as long as that
             data.contradictions.append(ENDLESS)
         return Header("WAV")
-    _check_after(data, content + size, layout[1], order)
     if size == 0 and content < data.size and not is_chunk(data, content, order):
-        raise data.unfinished(data.size - content)
+        size = data.size - content  # the recorder was ended before it could write the size
+        if long_at is not None and magic == b"RF64":
+            data.mend(long_at, "<Q", size, size)
+        else:
+            data.mend(content - 4, f"{order}I", size, size)
+    else:
+        _check_after(data, content + size, layout[1], order)
     return _wave_header(data, "WAV", layout, fact, size, content)
 
 
 def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
     """Note bytes after the samples that are no chunk."""
-    end += end % 2
+    if end % 2:
+        if data.upto(end, 1).strip(b"\0"):
+            data.contradicts(
+                "that the samples end at an odd byte",
+                "but what follows is not the 0 of an even end",
+            )
+        end += 1
     for _ in range(MAX_CHUNKS):
         if not is_chunk(data, end, order):
             break
@@ -84,8 +100,12 @@ def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tu
         raise data.error("the header says 0 channels; convert it again from its source")
     if rate == 0:
         raise data.error("the header says 0 Hz; convert it again from its source")
+    bits = data.unpack(f"{order}H", content + 14)[0] if size >= 16 else 0
+    if tag == EXTENSIBLE and size >= 26:  # the coding stands in the extension
+        coding = data.unpack(f"{order}H", content + 24)[0]
+    else:
+        coding = tag
     if tag in PCM_TAGS and size >= 16:
-        bits = data.unpack(f"{order}H", content + 14)[0]
         width = channels * ((bits + 7) // 8)
         if block != width:
             data.contradicts(
@@ -96,9 +116,19 @@ def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tu
             data.contradicts(
                 f"{rate} Hz", f"but {rate_bytes} and not {rate * block} bytes a second"
             )
+    if coding in LAW_TAGS and size >= 16 and bits != 8:
+        raise data.error(
+            f"the header says A-law or mu-law of {bits} bits, which does not exist; "
+            "convert it again from its source"
+        )
     per_block = 0
     if tag in BLOCK_TAGS and size >= 20:
         per_block = data.unpack(f"{order}H", content + 18)[0]
+        expected = rate * block / max(1, per_block)
+        if abs(rate_bytes - expected) > 0.05 * expected + 1:
+            data.contradicts(
+                f"{rate} Hz", f"but {rate_bytes} and not {expected:.0f} bytes a second"
+            )
     return tag, max(block, 1), per_block
 
 
@@ -125,6 +155,9 @@ def _wave_header(
     most = -(-size // block) * per_block
     if fact and (not most or most - surplus <= fact <= most):
         return Header(kind, fact, surplus=surplus, shortfall=0 if most else ANY)
+    halved = fact is not None and abs(2 * fact - most) < 2 * surplus  # stereo, by some programs
+    if fact is not None and most and not halved and fact < LEAST_UNKNOWN:
+        data.contradicts(f"{fact} samples", f"{most} are there")
     return Header(kind, most or None, surplus=ANY, shortfall=ANY)
 
 
@@ -144,16 +177,35 @@ def check_w64(data: BoundedReader, start: int) -> Header:
             break
         name, size = data.unpack("<4s12xQ", position)
         if size < 24:
-            if name == b"data" and data.size > position + 24:
-                raise data.unfinished(data.size - position - 24)
-            break
+            if name != b"data" or size or layout is None or data.size <= position + 24:
+                break
+            size = data.size - position
+            data.mend(position + 16, "<Q", size, size - 24)
         if name == b"fmt ":
             layout = _wave_format(data, position + 24, min(size - 24, 64), "<")
         elif name == b"fact":
             fact = data.unpack("<Q", position + 24)[0]
         elif name == b"data" and layout is not None:
             if size == 24 and data.size >= position + 24 + layout[1]:
-                raise data.unfinished(data.size - position - 24)
+                data.mend(position + 16, "<Q", data.size - position, data.size - position - 24)
+                size = data.size - position
+            _check_after_w64(data, position + size, layout[1])
             return _wave_header(data, "W64", layout, fact, size - 24, position + 24)
         position += size + -size % 8
     raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
+
+
+def _check_after_w64(data: BoundedReader, end: int, block: int) -> None:
+    """Note bytes after the samples that are no chunk; chunks begin at multiples of 8."""
+    for _ in range(MAX_CHUNKS):
+        begin = end + -end % 8
+        if begin + 24 > data.size:
+            break
+        name, size = data.unpack("<4s12xQ", begin)
+        if not all(32 <= byte < 127 for byte in name) or not 24 <= size <= data.size - begin:
+            break
+        end = begin + size
+    else:
+        return
+    padding = data.upto(end, -end % 8)
+    data.check_end(end if padding.strip(b"\0") else end + len(padding), block)

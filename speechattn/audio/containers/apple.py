@@ -1,0 +1,150 @@
+"""AIFF and Core Audio files, of Apple: big-endian chunks.
+
+The header says the number of samples or of packets besides the size of the chunk, so that each can
+be held against the other.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from speechattn.audio.containers.base import (
+    ANY,
+    COPY_AGAIN,
+    MAX_CHUNKS,
+    BoundedReader,
+    Header,
+    chunks,
+    is_chunk,
+)
+
+_AIFF_WIDTHS = {  # bytes of a sample by coding, where it is not that of the bits in the header
+    b"raw ": 1, b"ulaw": 1, b"alaw": 1, b"ULAW": 1, b"ALAW": 1, b"fl32": 4, b"FL32": 4,
+    b"fl64": 8, b"FL64": 8, b"in24": 3, b"in32": 4, b"42ni": 3, b"23ni": 4,
+}  # fmt: skip
+_AIFF_PCM = (b"NONE", b"sowt", b"twos")
+_AIFF_PACKETS = {b"GSM ": (33, 160), b"agsm": (33, 160)}  # bytes and samples of a packet
+_CAF_PCM = (b"lpcm", b"ulaw", b"alaw")
+_CAF_UNKNOWN = -1  # size of a chunk that lasts to the end of the file
+
+
+def check_aiff(data: BoundedReader, start: int) -> Header:
+    """Check an AIFF or AIFF-C file.
+
+    Args:
+        data: the file.
+        start: position of the container in it.
+
+    Raises:
+        AudioError: if the file is damaged or cut off.
+    """
+    channels, frames, bits, coding, common = 0, 0, 0, b"NONE", 0
+    sound: tuple[int, int] | None = None
+    for name, content, size in chunks(data, start + 12, ">"):
+        if name == b"COMM":
+            common = content
+            channels, frames, bits = data.unpack(">HIH", content)
+            coding = data.exactly(content + 18, 4) if size >= 22 else b"NONE"
+            if channels == 0:
+                raise data.error("the header says 0 channels; convert it again from its source")
+        elif name == b"SSND" and sound is None:
+            offset = data.unpack(">I", content)[0]
+            if size in (0, 8) and data.size > content + 8 and not is_chunk(data, content + 8, ">"):
+                size = data.size - content
+                data.mend(content - 4, ">I", size, size - 8)
+                data.patches[start + 4] = struct.pack(">I", min(data.size - start - 8, 0xFFFFFFFF))
+                sound = content + 8 + offset, size - 8 - offset
+                break
+            sound = content + 8 + offset, size - 8 - offset
+    if sound is None:
+        raise data.error(f"has no SSND chunk: the header is damaged or cut off; {COPY_AGAIN}")
+    if channels == 0:
+        raise data.error(f"has no COMM chunk: the header is damaged or cut off; {COPY_AGAIN}")
+    width = _AIFF_WIDTHS.get(coding, (bits + 7) // 8 if coding in _AIFF_PCM else 0)
+    block = channels * max(1, width) if width else 1
+    if sound[1] < 0 or sound[0] > data.size:
+        raise data.error(f"an SSND chunk whose samples begin at byte {sound[0]}; {COPY_AGAIN}")
+    data.compare(sound[1], sound[0], block)
+    there = sound[1] // block if width else 0
+    if coding in _AIFF_PACKETS:
+        size, samples = _AIFF_PACKETS[coding]
+        there = sound[1] // (size * channels) * samples
+        if not there - samples < frames <= there:
+            data.contradicts(f"{frames} samples", f"{there} are there")
+            data.patches[common + 2] = struct.pack(">I", there)
+    elif coding == b"ima4":  # counts packets or samples
+        there = sound[1] // (34 * channels)
+        if frames not in range(there, there + 2) and not 0 <= 64 * there - frames < 64:
+            data.contradicts(f"{frames} packets", f"{there} are there")
+    elif width and frames != there:
+        data.contradicts(f"{frames} samples", f"{there} are there")
+        data.patches[common + 2] = struct.pack(">I", there)
+    if start + 4 not in data.patches:
+        data.check_end(start + 8 + data.unpack(">I", start + 4)[0], block)
+    return Header("AIFF")
+
+
+def check_caf(data: BoundedReader, start: int) -> Header:
+    """Check a Core Audio file, whose chunks have sizes of 64 bits.
+
+    Args:
+        data: the file.
+        start: position of the container in it.
+
+    Raises:
+        AudioError: if the file is damaged or cut off.
+    """
+    position, block = start + 8, 1
+    packets: tuple[int, ...] = ()
+    frames_a_packet, sound = 0, None
+    for _ in range(MAX_CHUNKS):
+        if position + 12 > data.size:
+            break
+        name, size = data.unpack(">4sq", position)
+        begin = position + 12
+        if name == b"desc":
+            coding, _, packet, frames_a_packet, channels, bits = data.unpack(">4s5I", begin + 8)
+            if coding in _CAF_PCM:
+                block = channels * ((bits + 7) // 8)
+                if packet != block or frames_a_packet != 1:
+                    data.contradicts(
+                        f"{channels} x {bits} bits a sample",
+                        f"but packets of {packet} and not {block} bytes",
+                    )
+        elif name == b"pakt":
+            packets = data.unpack(">qqii", begin)
+        elif name == b"data":
+            unknown = size == _CAF_UNKNOWN or (size in (0, 4) and data.size > begin + 4)
+            if unknown and (size < 0 or not _is_caf_chunk(data, begin + size)):
+                size = data.size - begin
+                data.mend(position + 4, ">q", size, size - 4)
+            data.compare(size, begin)
+            sound = begin + size
+        elif not all(32 <= byte < 127 for byte in name):
+            break
+        if size < 0 or begin + size > data.size:
+            break
+        position = begin + size
+        if name == b"data" and size % 2 and data.upto(position, 1) == b"\0":
+            position += 1  # some programs let all chunks begin at an even byte
+    if sound is None:
+        raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
+    data.check_end(position, max(1, block))
+    if packets and frames_a_packet:
+        count, valid, priming, remainder = packets
+        there = count * frames_a_packet - priming - remainder
+        if valid != there:
+            raise data.error(
+                f"the header says {valid} samples, its packets hold {there}; convert it again "
+                "from its source"
+            )
+        return Header("CAF", valid, surplus=ANY)
+    return Header("CAF")
+
+
+def _is_caf_chunk(data: BoundedReader, position: int) -> bool:
+    head = data.upto(position, 12)
+    if len(head) < 12:
+        return False
+    name, size = struct.unpack(">4sq", head)
+    return all(32 <= byte < 127 for byte in name) and 0 <= size <= data.size - position - 12

@@ -1,0 +1,117 @@
+"""Signs that samples are not what the header of a recording says that they are.
+
+Some fields of headers are nowhere written twice: the coding of an AU file, its number of channels.
+If such a field is wrong, sound becomes noise, or two channels become one at half the speed, and no
+comparison of sizes tells. The samples do:
+
+- Neighbours in time are alike in any recording at more than 4 kHz. Bytes that are taken for another
+  coding or byte order give samples near full scale that are unrelated to their neighbours, all of
+  nearly one level, or far from 0 on average.
+- With ``c`` channels, a sample is like the one ``c`` places later. If it is more like one at
+  another distance, the number of channels is another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PIECE_FRAMES = 4096  # of a block that are looked at, so that it costs next to nothing
+MOST_CHANNELS = 8  # that are told apart
+LOUD = 0.2  # root mean square; recordings of speech stay below it
+AUDIBLE = 0.01  # root mean square; the noise of quiet recordings is not like speech
+LOUDEST = 0.5  # root mean square; no recording of speech has it
+UNRELATED = 0.3  # correlation of neighbours in time; any speech is above it
+ONE_LEVEL = 0.95  # mean of absolute values over root mean square; 1 for a square wave, speech 0.7
+FAR_OFFSET = 0.2  # mean of the samples
+CLEARLY = 0.25  # a distance at which samples differ by less than this share differs clearly less
+NEARER = 0.4  # the same for fewer channels; 0.25 where sounds are slow
+EQUAL = 1.05  # ratio of the differences from each channel, where there is only one
+LEAST_FRAMES = 2000  # fewer tell nothing
+
+
+class Plausibility:
+    """Measures whether samples look like a recording with that many channels."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._sums = np.zeros(4)  # of x, |x|, x * x and x times its neighbour in time
+        self._differences: np.ndarray | None = None  # squares, by distance and by channel
+
+    def add(self, samples: np.ndarray) -> None:
+        """Add samples, float32, shape (samples, channels)."""
+        count, channels = samples.shape
+        size = min(count, PIECE_FRAMES)
+        if size < 64 or channels > MOST_CHANNELS:
+            return
+        starts = range(0, count - size + 1, max(1, (count - size) // 4))[:5]
+        levels = [float(np.abs(samples[at : at + 64 : 4]).max()) for at in starts]
+        begin = starts[int(np.argmax(levels))]
+        piece = np.ascontiguousarray(samples[begin : begin + size], np.float64)
+        self._frames += size
+        self._sums += (
+            piece.mean(1).sum(),
+            np.abs(piece).mean(1).sum(),
+            (piece**2).mean(1).sum(),
+            (piece[1:] * piece[:-1]).mean(1).sum(),
+        )
+        distances = 2 * channels
+        if self._differences is None:
+            self._differences = np.zeros((distances, channels))
+        flat, whole = piece.ravel(), (size - 2) * channels
+        for distance in range(1, distances + 1):
+            squares = (flat[distance : distance + whole] - flat[:whole]) ** 2
+            self._differences[distance - 1] += squares.reshape(-1, channels).sum(0)
+
+    def warnings(self) -> list[str]:
+        """Return the warnings."""
+        if self._frames < LEAST_FRAMES or not np.isfinite(self._sums).all():
+            return []
+        if noise := self._noise():
+            return [
+                f"implausible samples: {noise}; the header may name the wrong coding, width or "
+                "byte order"
+            ]
+        count = self._other_channels()
+        if count is None or self._differences is None:
+            return []
+        given = self._differences.shape[1]
+        return [
+            f"implausible channels: the samples look like {count} channel{'s' * (count > 1)}, but "
+            f"the header says {given}"
+        ]
+
+    def _noise(self) -> str:
+        mean, level, power, product = self._sums / self._frames
+        spread = power - mean**2
+        if power < LOUD**2:
+            return ""
+        if power > LOUDEST**2:
+            return "louder than any recording"
+        if abs(mean) > FAR_OFFSET:
+            return f"their mean is {mean:.2f}"
+        if level > ONE_LEVEL * np.sqrt(power):
+            return "nearly all have one level"
+        if product - mean**2 < UNRELATED * spread:
+            return "loud, and unrelated to their neighbours"
+        return ""
+
+    def _other_channels(self) -> int | None:
+        """Return the number of channels that the samples look like, if it is another."""
+        if self._differences is None:
+            return None
+        given = self._differences.shape[1]
+        by_distance = self._differences.mean(1)
+        own = by_distance[given - 1]
+        if not own > 0 or self._sums[2] < AUDIBLE**2 * self._frames:
+            return None
+        for distance in range(1, 2 * given + 1):
+            if distance == given:
+                continue
+            parts = self._differences[distance - 1]
+            share = by_distance[distance - 1] / own
+            # Two microphones at one voice are alike too, but not from R to L as from L to R.
+            if distance < given and share < NEARER and parts.max() <= EQUAL * parts.min():
+                return distance
+            if distance > given and share < CLEARLY:
+                return distance
+        return None
