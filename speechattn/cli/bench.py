@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from speechattn.cli import bench_options as options
@@ -20,6 +21,7 @@ MOST_REPEATS = 1000
 MOST_SECONDS = 3600  # of sound
 MOST_SEEDS = 1000
 MOST_UTTERANCES = 10_000_000
+MOST_SHARE = 0.9  # of words that are left out
 
 
 class Benchmark(NamedTuple):
@@ -239,6 +241,28 @@ def run_windows(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def run_g2p(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench g2p``."""
+    check_number("words", arguments.words, 1, MOST_UTTERANCES)
+    check_number("seed", arguments.seed, 0, MOST_UTTERANCES)
+    if not 0 <= arguments.share <= MOST_SHARE:
+        raise UsageError(f"--share {arguments.share}: give a number from 0 to {MOST_SHARE}")
+
+    from speechattn.bench.g2p import bench_g2p
+
+    output = None if arguments.output is None else Path(arguments.output)
+    print_report(
+        bench_g2p(
+            arguments.dictionary,
+            share=arguments.share,
+            most=arguments.words,
+            seed=arguments.seed,
+            output=output,
+        )
+    )
+    return OK
+
+
 BENCHMARKS = (
     Benchmark(
         "transcribe",
@@ -301,5 +325,14 @@ BENCHMARKS = (
         "interrupted. The report goes to standard output and into a folder.",
         options.add_windows_options,
         run_windows,
+    ),
+    Benchmark(
+        "g2p",
+        "score guessed pronunciations on words that were left out",
+        "Make a model of pronunciations from a part of a dictionary, and score what it guesses of "
+        "the other words. With --share 0 and --output this makes the model that comes with the "
+        "package. The report goes to standard output.",
+        options.add_g2p_options,
+        run_g2p,
     ),
 )

@@ -259,3 +259,31 @@ def add_windows_options(parser: argparse.ArgumentParser) -> None:
         help="folder for the trainings, windows.md, .csv and pictures (default: windows in the "
         "recipe's work_dir)",
     )
+
+
+def add_g2p_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench g2p``."""
+    add = parser.add_argument
+    add(
+        "--dictionary",
+        default="english",
+        metavar="FILE",
+        help="pronouncing dictionary in ARPAbet (default: english, which comes with the package)",
+    )
+    add(
+        "--share",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of its words that is left out of the training; 0 for a model of all words "
+        "(default: 0.1)",
+    )
+    add(
+        "--words",
+        type=int,
+        default=3000,
+        metavar="N",
+        help="how many of the words left out are guessed (default: 3000)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="draws the words (default: 0)")
+    add("--output", metavar="FILE", help="write the model to this file, *.npz")
