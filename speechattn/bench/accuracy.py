@@ -233,9 +233,9 @@ def _score(
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text as they are compared: letters, digits and apostrophes."""
+    """Return the words of a text as they are compared: letters, digits, apostrophes within."""
     kept = "".join(c if c.isalnum() or c in "'<>" else " " for c in text.lower().replace("’", "'"))
-    return [word for word in kept.split() if word.strip("'")]
+    return [word for word in (part.strip("'") for part in kept.split()) if word]
 
 
 def numbered(*strings: Sequence[str]) -> list[list[int]]:

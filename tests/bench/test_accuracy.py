@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.commands import make_corpus
+from support.models import save_worded_model
 
 from speechattn.bench import accuracy, peers
-from speechattn.bench.accuracy import Results, Row, measure
+from speechattn.bench.accuracy import Results, Row, measure, numbered, words_of
 from speechattn.bench.accuracy_report import METRICS, csv_report, markdown_report, picture, rate_of
-from speechattn.bench.accuracy_systems import PeerSystem, decoding_of, frame_segments
+from speechattn.bench.accuracy_systems import (
+    Hearing,
+    ModelSystem,
+    PeerSystem,
+    decoding_of,
+    frame_segments,
+)
 from speechattn.cli.main import main
 from speechattn.corpora.alignment import reference_runs
 from speechattn.corpora.corpus import read_corpus
@@ -245,3 +252,25 @@ def test_what_is_refused(options, words, corpora, tiny_model_dir, tmp_path, caps
     assert main([*base, *model, *peer, *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("speechattn: error: ") and all(word in line for word in words), line
+
+
+def test_words_are_compared_as_letters_digits_and_apostrophes():
+    assert words_of("“It’s 5 o'clock,” – 'he' SAID.") == ["it's", "5", "o'clock", "he", "said"]
+    assert words_of("<unk> '") == ["<unk>"]
+    assert numbered(["a", "b", "a"], ["b", "c"]) == [[0, 1, 0], [1, 2]]
+
+
+def test_word_errors_against_the_text(corpora, tiny_model_dir, tmp_path):
+    model = load_model(save_worded_model(tiny_model_dir, tmp_path / "model"), "cpu")
+    hearing = Hearing(model)
+    systems = [ModelSystem("m", hearing, "words"), ModelSystem("m", hearing, "none")]
+    results = measure(systems, PHONES, corpora, ["people/test"])
+    said = [row for row in results.rows if row.system == "m"]
+    assert [row.words for row in said] == [2, 2, 2]  # SENTENCE and a digit
+    for row, utterance in zip(said, read_corpus(corpora / "people", phones=PHONES, split="test")):
+        found = model.transcribe(utterance.path, words=True).words
+        # None of the model's words is in the text, so each place of both is an error.
+        assert row.word_errors == max(2, len(found))
+    assert all(row.words == 0 for row in results.rows if row.system != "m")
+    assert rate_of(said, METRICS["wer"]).rate >= 1
+    assert rate_of([row for row in results.rows if row.system != "m"], METRICS["wer"]) is None
