@@ -38,6 +38,14 @@ def parse_attention(text: str) -> tuple[float, float] | str:
     return text if text == "none" else parse_span(text)
 
 
+def parse_head(text: str) -> tuple[int, int]:
+    """Parse ``LAYER/HEAD``, both counted from 1; returns them counted from 0."""
+    match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", text.strip(), re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no LAYER/HEAD counted from 1, such as 2/1")
+    return int(match[1]) - 1, int(match[2]) - 1
+
+
 def add_show(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
     """Add the command to those of ``speechattn``.
 
@@ -90,6 +98,12 @@ def add_show(commands: argparse._SubParsersAction, devices: Iterable[str]) -> No
         type=parse_attention,
         metavar="START-END",
         help="seconds whose attention is shown, or none (default: the first minute or so)",
+    )
+    show.add_argument(
+        "--head",
+        type=parse_head,
+        metavar="LAYER/HEAD",
+        help="attention that the page shows first, and that a figure shows at all, such as 2/1",
     )
     show.add_argument(
         "--sound",
@@ -181,6 +195,7 @@ def _options(arguments: argparse.Namespace) -> ShowOptions:
         labels=arguments.phones,
         sound=arguments.sound,
         attention=arguments.attention,
+        head=arguments.head,
         span=arguments.span,
         reference=path(arguments.reference),
         results=path(arguments.results),

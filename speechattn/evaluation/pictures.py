@@ -1,4 +1,4 @@
-"""Pictures of utterances as PNG: spectrogram, phones and posteriors.
+"""Pictures of utterances: spectrogram, phones and posteriors.
 
 Nothing is drawn through pyplot, so that pictures may be made in any thread and leave no state.
 """
@@ -12,6 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
@@ -85,17 +86,17 @@ def utterance_picture(
     if posteriors is not None:
         heights.append(0.118 * len(names))
     head = _HEAD_INCHES[0 if title else 1]
-    figure, axes = _panels(width, heights, head)
-    _draw_spectrogram(axes[0], samples, start, end)
+    figure, axes = panels(width, heights, head)
+    draw_spectrogram(axes[0], samples, start, end)
     points = (width - 1.05) * 72 / (end - start)  # width of a second
     hidden = 0
     for axis, (name, segments) in zip(axes[1:], strips):
         wrong = [False] * len(segments)
         if reference and name == "recognised":
             wrong = [_majority(reference, s) not in (s.label, None) for s in segments]
-        hidden += _draw_strip(axis, name, segments, wrong, (start, end), points, silence)
+        hidden += draw_strip(axis, name, segments, wrong, (start, end), points, silence)
     if posteriors is not None:
-        _draw_posteriors(axes[-1], np.asarray(posteriors), names, start, end)
+        draw_posteriors(axes[-1], np.asarray(posteriors), names, start, end)
     axes[-1].set_xlabel("time (s)")
     axes[-1].xaxis.set_major_locator(MaxNLocator(max(4, int(width)), steps=[1, 2, 5, 10]))
     axes[0].set_xlim(start, end)
@@ -105,14 +106,25 @@ def utterance_picture(
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:
-    """Write a figure as PNG, completely or not at all; missing folders are made.
+    """Write a figure, completely or not at all; missing folders are made.
+
+    Args:
+        path: of a PNG, SVG or PDF. The same figure gives the same bytes on every day.
+        figure: to write.
 
     Raises:
         UsageError: if the file cannot be written.
     """
+    kind = Path(path).suffix.lower().lstrip(".")
+    # TrueType in a PDF, as publishers want it; names in an SVG that do not change.
+    settings = {"pdf.fonttype": 42, "svg.hashsalt": "speechattn"}
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     try:
-        with atomic_path(path) as temporary:
-            FigureCanvasAgg(figure).print_png(temporary)
+        with atomic_path(path) as temporary, rc_context(settings):
+            if kind in dates:
+                figure.savefig(temporary, format=kind, metadata=dates[kind])
+            else:
+                FigureCanvasAgg(figure).print_png(temporary)
     except OSError as error:
         raise UsageError(
             f"{path}: the picture cannot be written ({error.strerror or error}); "
@@ -146,7 +158,7 @@ def spectrogram(samples: np.ndarray, columns: int) -> np.ndarray:
     return 10 * np.log10(np.maximum(power.T / loudest, 1e-30))
 
 
-def _panels(width: float, heights: Sequence[float], head: float) -> tuple[Figure, np.ndarray]:
+def panels(width: float, heights: Sequence[float], head: float) -> tuple[Figure, np.ndarray]:
     """Make a figure with panels below a head, and return it with them; sizes in inches."""
     height = sum(heights) + 0.63 + head
     figure = Figure(figsize=(width, height), dpi=DPI)
@@ -163,7 +175,8 @@ def _panels(width: float, heights: Sequence[float], head: float) -> tuple[Figure
     return figure, axes[:, 0]
 
 
-def _draw_spectrogram(axis: Axes, samples: np.ndarray, start: float, end: float) -> None:
+def draw_spectrogram(axis: Axes, samples: np.ndarray, start: float, end: float) -> None:
+    """Draw the spectrogram of a stretch of 16 kHz samples, shape (samples,); times in seconds."""
     part = samples[int(start * SAMPLE_RATE) : max(int(end * SAMPLE_RATE), 1)]
     axis.imshow(
         spectrogram(part, columns=8000),
@@ -180,7 +193,7 @@ def _draw_spectrogram(axis: Axes, samples: np.ndarray, start: float, end: float)
     axis.tick_params(bottom=False)
 
 
-def _draw_strip(
+def draw_strip(
     axis: Axes,
     name: str,
     segments: Sequence[Segment],
@@ -189,7 +202,17 @@ def _draw_strip(
     points: float,
     silence: str,
 ) -> int:
-    """Draw a row of phones; return how many labels were too narrow to draw."""
+    """Draw a row of phones; return how many labels were too narrow to draw.
+
+    Args:
+        axis: of the row.
+        name: of the row.
+        segments: in seconds.
+        wrong: which of them differ from a reference.
+        span: start and end of the axis, seconds.
+        points: width of a second, in points of 1/72 inch.
+        silence: label that is drawn empty.
+    """
     hidden = 0
     spans, colours = [], []
     for segment, mistaken in zip(segments, wrong):
@@ -230,9 +253,10 @@ def _draw_strip(
     return hidden
 
 
-def _draw_posteriors(
+def draw_posteriors(
     axis: Axes, posteriors: np.ndarray, names: Sequence[str], start: float, end: float
 ) -> None:
+    """Draw posteriors, shape (frames, phones), from ``start`` to ``end`` seconds."""
     axis.imshow(
         posteriors.T,
         aspect="auto",

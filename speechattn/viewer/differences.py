@@ -29,11 +29,13 @@ class Comparison:
             inserted, -2 if it is silence, which is not compared.
         reference: for each reference segment the number of its recognised one; -1 if it was
             deleted, -2 for silence.
+        wrong: numbers of the recognised segments that differ.
         differences: time in seconds, and what differs, for people.
     """
 
     recognised: list[int]
     reference: list[int]
+    wrong: frozenset[int]
     differences: list[tuple[float, str]]
 
 
@@ -76,7 +78,10 @@ def compare(
         parts = [[i for i in range(*ranges[n]) if keys[n][i]] for n in (0, 1)]
         for i, j in _pairs(sides, keys, parts):
             partners[0][i], partners[1][j] = j, i
-    return Comparison(partners[1], partners[0], _differences(sides, keys, partners))
+    wrong = frozenset(
+        j for j, i in enumerate(partners[1]) if i == -1 or (i >= 0 and keys[0][i] != keys[1][j])
+    )
+    return Comparison(partners[1], partners[0], wrong, _differences(sides, keys, partners))
 
 
 def _pairs(

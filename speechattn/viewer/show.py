@@ -53,6 +53,8 @@ class ShowOptions:
         sound: a key of :data:`speechattn.viewer.sound.FORMATS`, or ``"none"``.
         attention: stretch whose attention is shown, seconds; ``"none"`` for none; None for the
             first minute.
+        head: layer and head, from 0, whose attention is shown first; None for the last layer's
+            first.
         span: stretch of a recording that is shown, seconds; None for all of it.
         reference: file or folder of references; None for none.
         results: file or folder of results; None to transcribe.
@@ -67,6 +69,7 @@ class ShowOptions:
     labels: str = "arpabet"
     sound: str = "mp3"
     attention: Span | str | None = None
+    head: tuple[int, int] | None = None
     span: Span | None = None
     reference: Path | None = None
     results: Path | None = None
@@ -86,6 +89,7 @@ class Shown:
         tiers: segments of the tiers that may be edited.
         reference: segments to compare with.
         comparison: of the phones with those of the reference.
+        keys: what each label is compared as.
         posteriors: shape (frames, phones); None without.
         labels: of the posteriors.
         silence: label of the silence.
@@ -100,6 +104,7 @@ class Shown:
     tiers: Labelled = field(default_factory=dict)
     reference: Labelled = field(default_factory=dict)
     comparison: Comparison | None = None
+    keys: dict[str, str] = field(default_factory=dict)
     posteriors: np.ndarray | None = None
     labels: tuple[str, ...] = ()
     silence: str = "SIL"
@@ -223,7 +228,10 @@ class Shower:
             reference, recognised = (
                 side.get(PHONES, []) for side in (shown.reference, shown.tiers)
             )
-            shown.comparison = compare(reference, recognised, phone_key(wanted))
+            key = phone_key(wanted)
+            shown.comparison = compare(reference, recognised, key)
+            shown.keys = {s.label: key(s.label) for s in (*reference, *recognised)}
+            shown.keys |= {label: key(label) for label in found.labels}
         return shown
 
     def _labels(self, where: Path, shown: Shown, suffixes: Sequence[str], what: str) -> Labelled:
@@ -354,6 +362,7 @@ def _add(
         attention = attention_part(shower.recognizer, shown, shower.options.attention, executor)
     if attention is not None:
         values["attention"], tiles["attention"] = attention
+        values["attention"]["first"] = shower.options.head
     values["tiles"] = {}
     for name, each in tiles.items():
         values["tiles"][name] = each.describe(f"{key}-{name}")
@@ -425,4 +434,5 @@ def _add_partners(values: dict[str, Any], shown: Shown) -> None:
                     -2 if n < 0 else places[other].get(partners[n], partners[n])
                     for n in tier["numbers"]
                 ]
+    values["keys"] = shown.keys
     values["differences"] = [[time, text] for time, text in comparison.differences]

@@ -47,7 +47,9 @@ def test_of_equal_phones_those_at_the_same_time_are_a_pair():
 
 
 @settings(max_examples=60)
-@given(st.lists(st.sampled_from("ABCD"), max_size=12), st.lists(st.sampled_from("ABCD"), max_size=12))
+@given(
+    st.lists(st.sampled_from("ABCD"), max_size=12), st.lists(st.sampled_from("ABCD"), max_size=12)
+)
 def test_no_alignment_has_fewer_edits(one, other):
     # Within 0.2 s everything may be paired, so the number of edits is Levenshtein's.
     sides = [sequence(" ".join(labels), step=0.01) for labels in (one, other)]

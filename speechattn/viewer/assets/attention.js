@@ -9,8 +9,9 @@
     constructor(info, strip) {
       Object.assign(this, { info, strip });
       this.layers = info.left.length;
-      this.layer = this.layers - 1;
-      this.head = 0;
+      const [layer, head] = info.first || [this.layers - 1, 0];
+      this.layer = V.clamp(layer, 0, this.layers - 1);
+      this.head = V.clamp(head, 0, info.heads - 1);
       this.firstRows = [];
       let row = 0;
       for (let l = 0; l < this.layers; l++) {
@@ -75,20 +76,21 @@
       context.fillText(text, right + wide < view.width ? right : inside, 3);
     }
     /** Draw the weights of all frames in sight: time across, keys from past to future upwards. */
-    drawMap(canvas, view, height) {
-      const context = V.fit(canvas, view.width, height);
-      context.clearRect(0, 0, view.width, height);
-      const rows = this.keys(this.layer);
-      context.save(); // future above past, as on the axis
-      context.translate(0, height);
-      context.scale(1, -1);
-      this.strip.draw(context, view, 0, height, {
-        row: this.row(this.layer, this.head), rows, smooth: false,
+    drawMap(canvas, view, height, palette) {
+      const rows = this.keys(this.layer), row = this.row(this.layer, this.head);
+      if (palette !== this.palette) this.version = (this.version || 0) + 1;
+      this.palette = palette;
+      V.drawMoving(canvas, view, height, `${row} ${this.version}`, (context, part) => {
+        context.save(); // future above past, as on the axis
+        context.translate(0, height);
+        context.scale(1, -1);
+        const complete = this.strip.draw(context, part, 0, height, { row, rows, smooth: false });
+        context.restore();
+        const middle = height * (1 - (this.info.left[this.layer] + 0.5) / rows);
+        context.fillStyle = palette.line;
+        context.fillRect(part.x(part.start), middle, part.x(part.end) - part.x(part.start), 0.5);
+        return complete;
       });
-      context.restore();
-      const middle = height * (1 - (this.info.left[this.layer] + 0.5) / rows);
-      context.fillStyle = V.colour("line");
-      context.fillRect(0, middle, view.width, 0.5);
     }
     /** Draw all layers and heads at a time as a row of cells each, into small canvases. */
     drawGrid(buttons, time, table) {

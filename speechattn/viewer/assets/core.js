@@ -109,7 +109,10 @@ window.Viewer = window.Viewer || {};
     time(x) { return this.start + x / this.scale; }
     set(start, scale) {
       this.scale = V.clamp(scale, this.least, Math.max(this.most, this.least));
-      this.start = V.clamp(start, 0, Math.max(0, this.duration - this.seconds));
+      // On whole pixels of the screen, so that what has been drawn can be moved as it is.
+      const pixel = 1 / (this.scale * (window.devicePixelRatio || 1));
+      const last = Math.max(0, this.duration - this.seconds);
+      this.start = V.clamp(Math.round(start / pixel) * pixel, 0, Math.floor(last / pixel) * pixel);
       this.changed();
     }
     resize(width) {

@@ -59,6 +59,7 @@
       this.editor = new V.Editor(this.tiers, () => this.edited());
       this.buildTiers();
       const again = () => this.view.changed();
+      this.version = (this.version || 0) + 1;
       this.strips = {};
       for (const [name, info] of Object.entries(data.tiles)) this.strips[name] = new V.Strip(info, null, again);
       this.attention = data.attention ? new V.Attention(data.attention, this.strips.attention) : null;
@@ -125,6 +126,7 @@
           this.attention ? this.attention.info.levels : 255),
       };
       for (const [name, strip] of Object.entries(this.strips)) strip.setTable(this.tables[name]);
+      this.version = (this.version || 0) + 1; // what was drawn before has other colours
       this.palette = {
         font: "13px system-ui, 'Noto Sans', 'DejaVu Sans', 'Noto Color Emoji', sans-serif",
         confidence: V.confidenceColours(),
@@ -151,16 +153,14 @@
     draw() {
       const { view, parts, palette } = this;
       this.waveform.draw();
-      const context = V.fit(parts.spectrogram, view.width, HEIGHTS.spectrogram);
-      context.fillStyle = `rgb(${V.colour("paper-rgb")})`;
-      context.fillRect(0, 0, view.width, HEIGHTS.spectrogram);
-      this.strips.spectrogram.draw(context, view, 0, HEIGHTS.spectrogram);
+      V.drawMoving(parts.spectrogram, view, HEIGHTS.spectrogram, this.version, (context, part) =>
+        this.strips.spectrogram.draw(context, part, 0, HEIGHTS.spectrogram));
       for (const row of this.rows) {
         const selected = this.selected && this.selected.tier === row.tier ? this.selected.i : -1;
         V.drawTier(row.canvas, row.tier, view, row.tier.name === "words" ? HEIGHTS.words : HEIGHTS.phones,
           palette, { selected, differs: (i) => this.differs(row.tier, i), reference: row.reference });
       }
-      if (this.attention) this.attention.drawMap(parts.map, view, HEIGHTS.map);
+      if (this.attention) this.attention.drawMap(parts.map, view, HEIGHTS.map, palette);
       this.drawPosteriors();
       this.drawMarks();
       this.drawFrame();
@@ -174,12 +174,9 @@
       }
     }
     drawPosteriors() {
-      const { view, parts, palette, data } = this;
-      const height = data.labels.length * ROW;
-      const context = V.fit(parts.posteriors, view.width, height);
-      context.fillStyle = `rgb(${V.colour("paper-rgb")})`;
-      context.fillRect(0, 0, view.width, height);
-      this.strips.posteriors.draw(context, view, 0, height, { smooth: false });
+      const height = this.data.labels.length * ROW;
+      V.drawMoving(this.parts.posteriors, this.view, height, this.version, (context, part) =>
+        this.strips.posteriors.draw(context, part, 0, height, { smooth: false }));
     }
     /** The scales in the gutter: they change with colours, sizes and the head of the attention only. */
     drawScales() {
@@ -264,32 +261,35 @@
       return V.clamp(time, 0, this.view.duration - 1e-6);
     }
     drawFrame() {
-      const time = this.frameTime(), { parts, data } = this;
-      if (this.attention) {
-        this.attention.drawBars(parts.bars, this.view, HEIGHTS.bars, time, this.palette);
-        this.attention.drawGrid(this.heads, time, this.tables.attention);
-        for (const { node, layer, head } of this.heads) {
-          const chosen = layer === this.attention.layer && head === this.attention.head;
-          node.setAttribute("aria-pressed", String(chosen));
-        }
-        const span = this.attention.window(time);
-        parts.look.textContent = `Frame at ${V.milliseconds(time + data.origin)}; ${this.attention.describe(time)}. ` +
-          `Window: ${V.milliseconds(time - span[0])} before to ${V.milliseconds(span[1] - time)} after.`;
-      }
+      const time = this.frameTime(), { parts, attention } = this;
+      if (attention) attention.drawBars(parts.bars, this.view, HEIGHTS.bars, time, this.palette);
+      // The texts change with the time, not with the view: a scroll leaves them alone.
+      const weights = attention && attention.covers(time) ? attention.strip.column(time) : null;
       const column = this.strips.posteriors.column(time);
-      const listed = column ? [...column].map((v, i) => [(v / 255) ** 2, data.labels[i]])
+      const key = [time, this.version, this.editor.count, this.number, weights !== null, column !== null,
+        attention && attention.layer, attention && attention.head].join();
+      if (key === this.frameDrawn) return;
+      this.frameDrawn = key;
+      if (attention) this.drawAttentionTexts(time);
+      const listed = column ? [...column].map((v, i) => [(v / 255) ** 2, this.data.labels[i]])
         .filter(([p]) => p >= SURE).sort((a, b) => b[0] - a[0]).slice(0, 6) : [];
-      const text = listed.map(([p, label]) => label + p.toFixed(2)).join();
-      if (text !== this.frameDrawn) {
-        this.frameDrawn = text;
-        parts.frame.replaceChildren(...listed.map(([p, label]) => {
-          const bar = V.element("span", { class: "bar", role: "presentation" });
-          bar.style.width = (p * 100).toFixed(1) + "%";
-          return V.element("div", { class: "probability" }, V.element("bdi", { class: "phone" }, V.visible(label)),
-            V.element("span", { class: "track" }, bar), V.element("span", { class: "number" }, (p * 100).toFixed(0) + " %"));
-        }));
-      }
+      parts.frame.replaceChildren(...listed.map(([p, label]) => {
+        const bar = V.element("span", { class: "bar", role: "presentation" });
+        bar.style.width = (p * 100).toFixed(1) + "%";
+        return V.element("div", { class: "probability" }, V.element("bdi", { class: "phone" }, V.visible(label)),
+          V.element("span", { class: "track" }, bar), V.element("span", { class: "number" }, (p * 100).toFixed(0) + " %"));
+      }));
       parts.segment.replaceChildren(...this.describeAt(time));
+    }
+    drawAttentionTexts(time) {
+      const { attention } = this;
+      attention.drawGrid(this.heads, time, this.tables.attention);
+      for (const { node, layer, head } of this.heads) {
+        node.setAttribute("aria-pressed", String(layer === attention.layer && head === attention.head));
+      }
+      const span = attention.window(time);
+      this.parts.look.textContent = `Frame at ${V.milliseconds(time + this.data.origin)}; ${attention.describe(time)}. ` +
+        `Window: ${V.milliseconds(time - span[0])} before to ${V.milliseconds(span[1] - time)} after.`;
     }
 
     // ---- words about segments ----

@@ -17,6 +17,39 @@
     return table;
   };
 
+  /**
+   * Draw what moves with the view: what is still in sight is moved, and only the rest drawn.
+   * @param key what else the picture depends on; another one draws all of it.
+   * @param draw called with a context and the part of the view to draw; returns whether all was there.
+   */
+  V.drawMoving = function (canvas, view, height, key, draw) {
+    const ratio = window.devicePixelRatio || 1, before = canvas.drawn;
+    const context = V.fit(canvas, view.width, height);
+    let from = 0, to = view.width;
+    const step = before ? Math.round((view.start - before.start) * view.scale * ratio) : 0;
+    const same = before && before.complete && before.scale === view.scale && before.key === key &&
+      before.width === canvas.width && before.height === canvas.height && Math.abs(step) < canvas.width;
+    if (same && step === 0) return;
+    if (same) {
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.globalCompositeOperation = "copy";
+      context.drawImage(canvas, -step, 0);
+      context.globalCompositeOperation = "source-over";
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      if (step > 0) from = (canvas.width - step) / ratio;
+      else to = -step / ratio;
+    }
+    context.save();
+    context.beginPath();
+    context.rect(from, 0, to - from, height);
+    context.clip();
+    context.clearRect(from, 0, to - from, height);
+    const part = { start: view.time(from), end: view.time(to), scale: view.scale, whole: view.seconds, x: (t) => view.x(t) };
+    const complete = draw(context, part);
+    context.restore();
+    canvas.drawn = { start: view.start, scale: view.scale, key, complete, width: canvas.width, height: canvas.height };
+  };
+
   V.Strip = class {
     /**
      * @param info what the page says about the tiles.
@@ -85,10 +118,11 @@
       context.imageSmoothingEnabled = smooth;
       const from = Math.max(view.start, start), to = Math.min(view.end, this.end);
       if (to <= from) return true;
+      const inSight = Math.ceil((view.whole || to - from) / tileSeconds);
       const perPixel = columnsPerSecond / view.scale;
       const first = Math.floor((from - start) / tileSeconds);
       const last = Math.min(tiles - 1, Math.floor((to - start) / tileSeconds));
-      const far = overviewColumns && (last - first >= mostInSight ||
+      const far = overviewColumns && (inSight > mostInSight ||
         overviewColumns / (this.end - start) >= 0.8 * view.scale);
       const whole = overviewColumns ? this._tile(OVERVIEW) : null;
       if (far) {

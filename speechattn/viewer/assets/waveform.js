@@ -4,6 +4,16 @@
   // Steps between ticks in seconds, and how many digits of milliseconds their labels need.
   const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
+  /** The outline from the high values and back along the low ones; a line at least one pixel high. */
+  function polygon(u, series, first, last) {
+    const [xs, highs, lows] = u.data, path = new Path2D();
+    const x = (i) => u.valToPos(xs[i], "x", true), y = (value) => u.valToPos(value, "y", true);
+    for (let i = first; i <= last; i++) path.lineTo(x(i), y(highs[i]) - 0.5);
+    for (let i = last; i >= first; i--) path.lineTo(x(i), y(lows[i]) + 0.5);
+    path.closePath();
+    return { fill: path, stroke: null };
+  }
+
   V.Waveform = class {
     constructor(parent, view, envelope, player, { gutter, height, origin }) {
       Object.assign(this, { view, player, gutter, origin });
@@ -32,10 +42,10 @@
         ],
         series: [
           {},
-          { stroke: style, width: 1, points: { show: false } },
-          { stroke: style, width: 1, points: { show: false } },
+          // One polygon, filled: two stroked lines would take three times as long to draw.
+          { fill: style, stroke: style, width: 0, points: { show: false }, paths: polygon },
+          { show: false },
         ],
-        bands: [{ series: [1, 2], fill: style }],
       }, [[0, 1], [0, 0], [0, 0]], parent);
     }
     /** A time on the axis: milliseconds, in long recordings minutes and seconds. */

@@ -1,0 +1,96 @@
+"""Measure pages in a real browser: time to the first picture, frames a second, size.
+
+Usage: ``python tests/viewer/measure.py PAGE.html …``
+
+On a machine that has other work to do, frames a second say little. The processor time of a frame,
+of the page's own thread and of all threads of the browser, is therefore measured as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import psutil
+from support.browser import Opened, chromium
+
+FRAMES = 120  # two seconds at 60 frames a second
+KINDS = ("steady", "scroll", "zoom")
+RATES = """async ([kind, frames]) => {
+    const { view } = Viewer.app, times = [];
+    const pause = () => new Promise((resolve) => requestAnimationFrame(resolve));
+    view.set(0, 100);
+    await pause(); await pause();
+    for (let n = 0; n <= frames; n++) {
+        times.push(await pause());
+        if (kind === "scroll") view.set((view.duration - view.seconds) * n / frames, view.scale);
+        if (kind === "steady") view.set(n * 0.15, 100);
+        if (kind === "zoom") view.zoom(n < frames / 2 ? 0.96 : 1 / 0.96, view.duration / 2);
+    }
+    return 1000 * frames / (times[frames] - times[0]);
+}"""
+
+
+def browser_seconds() -> float:
+    """Processor time of all processes that this one has started, seconds."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times = process.cpu_times()
+        except psutil.Error:  # it has ended
+            continue
+        total += times.user + times.system
+    return total
+
+
+def measure(browser, file: Path, width: int = 1920) -> dict[str, float]:
+    """Measure one page.
+
+    Returns:
+        ``megabytes``; ``first_picture`` in seconds from the beginning of the navigation; then, while the view scrolls by 15
+        pixels a frame (``steady``), over the whole recording (``scroll``) and zooms (``zoom``):
+        frames a second, ``…_thread`` and ``…_all``, milliseconds of processor time of a frame.
+    """
+    opened = Opened(browser, file, viewport={"width": width, "height": 1080})
+    page = opened.page
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def metrics() -> float:
+        values = session.send("Performance.getMetrics")["metrics"]
+        return next(m["value"] for m in values if m["name"] == "TaskDuration")
+
+    first = page.evaluate("performance.getEntriesByName('first-picture')[0].startTime")
+    found = {"megabytes": file.stat().st_size / 1e6, "first_picture": first / 1000}
+    for kind in KINDS:
+        before = metrics(), browser_seconds()
+        found[kind] = page.evaluate(RATES, [kind, FRAMES])
+        after = metrics(), browser_seconds()
+        for name, start, end in zip(("thread", "all"), before, after):
+            found[f"{kind}_{name}"] = (end - start) * 1000 / FRAMES
+    assert opened.complaints == []
+    opened.close()
+    return found
+
+
+def report(file: Path, found: dict[str, float]) -> str:
+    """One line about a page."""
+    rates = ", ".join(
+        f"{kind} {found[kind]:.0f} frames/s ({found[f'{kind}_thread']:.1f} ms of processor time, "
+        f"{found[f'{kind}_all']:.1f} ms in all threads)"
+        for kind in KINDS
+    )
+    return (
+        f"{file.name}: {found['megabytes']:.1f} MB, first picture after "
+        f"{found['first_picture']:.2f} s; {rates}"
+    )
+
+
+if __name__ == "__main__":
+    with chromium() as browser:
+        for name in sys.argv[1:]:
+            path = Path(name).resolve()
+            print(report(path, measure(browser, path)), flush=True)
