@@ -87,10 +87,13 @@ class EnglishReader:
         parts = re.fullmatch(r"(\d+)[/\u2044](\d+)", core)
         if parts and before.isdecimal():  # "2 1/2"
             return [f"and {reading}" for reading in fraction(int(parts[1]), int(parts[2]))]
-        found = read_date(core) or read_amount(core, self._table, after.rstrip(_CLOSING))
+        found = read_date(core)
+        if found:
+            return found
+        found = read_amount(core, self._table, after.rstrip(_CLOSING))
         if found and is_month(before) and core[-1].isalpha():  # "May 5th"
             return [*found, *(f"the {reading}" for reading in found)]
-        if found and core[-1].isalpha() and core[-2].isdecimal() and core[-1] in _LETTER_UNITS:
+        if found and core[-1] in _LETTER_UNITS and core[-2].isdecimal():
             return [*self._mixed(core)[:4], *found[:4]]  # "5G", "747s"
         return found or self._mixed(core)
 
@@ -178,9 +181,9 @@ class EnglishReader:
             if ending and "'" not in core:
                 letters = letters[:-1]
             return [spell("".join(letters)) + ending]
-        if "&" in core.strip("&"):
-            sides = [self._run(side)[0] for side in core.split("&") if side]
-            return [" and ".join(sides)]
+        sides = core.split("&")
+        if len(sides) > 1 and all(side.isalpha() for side in sides):
+            return [" and ".join(self._run(side)[0] for side in sides)]
         if match := _CAPITALS.fullmatch(core):
             return self._capitals(match[1], match[2] or "", core, capitals)
         return []
