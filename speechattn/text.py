@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
@@ -33,8 +33,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def length_of_time(seconds: float) -> str:
-    """Return a duration in the unit that suits it: ``0.8 s``, ``4.2 minutes``, ``1.52 h``."""
-    if seconds < 59.95:
+    """Return a duration in the unit that suits it: ``60.0 s``, ``4.2 minutes``, ``1.52 h``."""
+    if seconds < 99.95:
         return f"{seconds:.1f} s"
     if seconds < 3597:
         return f"{seconds / 60:.1f} minutes"
@@ -54,7 +54,9 @@ def figure(value: float, digits: int = 2) -> str:
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
 
 
-def json_line(value: Any, indent: int | None = None) -> str:
+def json_line(
+    value: Any, indent: int | None = None, default: Callable[[Any], Any] | None = None
+) -> str:
     r"""Return JSON in which letters of all alphabets are themselves, and which is valid UTF-8.
 
     Bytes of a file name that are not UTF-8 are written as ``\udc80`` to ``\udcff``
@@ -64,11 +66,12 @@ def json_line(value: Any, indent: int | None = None) -> str:
     Args:
         value: of numbers, texts, lists and dictionaries.
         indent: spaces for each level; None for one line.
+        default: makes what JSON can hold of a value that it cannot.
 
     Raises:
         ValueError: for a number that is NaN or infinite.
     """
-    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(value, indent=indent, default=default, allow_nan=False, ensure_ascii=False)
     return _NOT_IN_A_LINE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

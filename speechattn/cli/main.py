@@ -9,21 +9,25 @@ everything else to standard error.
 from __future__ import annotations
 
 import argparse
-import json
+import difflib
+import importlib
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from speechattn import process
-from speechattn.cli.align import add_align
-from speechattn.cli.bench import add_bench
-from speechattn.cli.corpus import add_corpus
 from speechattn.cli.messages import report
-from speechattn.cli.stream import add_stream
-from speechattn.cli.transcribe import add_transcribe
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.options import DEFAULT_MODEL, DEVICES
+from speechattn.text import json_line
 
 OK, NOT_DONE, INTERRUPTED = 0, 2, 130
+# In the order of the help. Each but info is a module beside this one, imported when it is used.
+COMMANDS = (
+    *("transcribe", "align", "stream", "show", "info", "warmup"),
+    *("train", "decoder", "corpus", "bench"),
+)
+WITH_DEVICES = ("transcribe", "align", "stream", "show")  # commands that choose a device
 MANY = ("inputs", "overrides")  # arguments that may stand several times
 
 
@@ -32,6 +36,25 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As that of argparse; the namespace gets ``parser``, that of the innermost command."""
+        namespace, rest = super().parse_known_args(args, namespace)
+        if not hasattr(namespace, "parser"):
+            namespace.parser = self
+        return namespace, rest
+
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """Report words that are no arguments of this command, with options that look like them.
+
+        Raises:
+            UsageError: always.
+        """
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        given = [word.partition("=")[0] for word in words if word.startswith("-")]
+        near = [name for word in given for name in difflib.get_close_matches(word, known, n=1)]
+        hint = f", did you mean {' and '.join(dict.fromkeys(near))}?" if near else ""
+        self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
 
 
 class _Version(argparse.Action):
@@ -44,17 +67,28 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser.
+
+    Args:
+        command: one of :data:`COMMANDS`, which alone is imported then; None for all of them.
+    """
     parser: argparse.ArgumentParser = _Parser(
         prog="speechattn", description="Turn speech recordings into time-aligned phone labels."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    add_transcribe(commands, DEVICES)
-    add_align(commands, DEVICES)
-    add_stream(commands, DEVICES)
+    for name in COMMANDS if command is None else [command]:
+        if name == "info":
+            _add_info(commands)
+            continue
+        module = importlib.import_module(f"speechattn.cli.{name}")
+        devices = [DEVICES] if name in WITH_DEVICES else []
+        getattr(module, f"add_{name}")(commands, *devices)
+    return parser
 
+
+def _add_info(commands: argparse._SubParsersAction) -> None:
     info = commands.add_parser(
         "info", help="describe a model", description="Describe a model: phones, context, size."
     )
@@ -67,10 +101,6 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"name or folder of a model (default: {DEFAULT_MODEL})",
     )
 
-    add_corpus(commands)
-    add_bench(commands)
-    return parser
-
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line, in which inputs and overrides may stand on both sides of the options.
@@ -81,13 +111,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     Raises:
         UsageError: if they are not those of any command.
     """
-    parser = build_parser()
-    arguments, rest = parser.parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    only = words[0] if words and words[0] in COMMANDS else None
+    arguments, rest = build_parser(only).parse_known_args(words)
     # argparse fills INPUT... from the first place where inputs stand and gives the others back.
     many = next((name for name in MANY if hasattr(arguments, name)), None)
     if many is None or any(word.startswith("-") for word in rest):
         if rest:
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            arguments.parser.refuse(rest)
     else:
         setattr(arguments, many, [*getattr(arguments, many), *rest])
     return arguments
@@ -100,7 +131,7 @@ def run_info(arguments: argparse.Namespace) -> int:
     facts = load_model(arguments.model, device="cpu").describe()
     card = facts.pop("card", None)
     for key, value in facts.items():
-        print(f"{key}: {value if isinstance(value, str) else json.dumps(value, default=str)}")
+        print(f"{key}: {value if isinstance(value, str) else json_line(value, default=str)}")
     if card:
         print(f"\n{card.strip()}")
     return OK

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import BinaryIO
 
+from speechattn.errors import UsageError
 from speechattn.text import one_line
 
 
@@ -20,3 +22,25 @@ def report(message: str, program: str = "speechattn") -> None:
 def print_line(text: str) -> None:
     """Print a line of results on standard output at once, for a reader that waits for it."""
     print(text, flush=True)
+
+
+def print_text(text: str) -> None:
+    """Print a text of results as it is, at once."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # replaced by a program that has no bytes
+        sys.stdout.write(text)
+    else:  # as in a file, whatever the terminal's encoding is
+        buffer.write(text.encode())
+    sys.stdout.flush()
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input, for bytes.
+
+    Raises:
+        UsageError: if it is a terminal or closed.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("standard input: a terminal, or closed; pipe something into the command")
+    return sys.stdin.buffer

@@ -7,7 +7,8 @@ A run writes into its output folder:
 - For a recording that failed, no file. What an earlier run wrote for it in the same formats is
   removed, so that it cannot be taken for a result of this run. Other formats are not touched.
 - ``transcripts.jsonl``, one line for each recording in input order. It exists only if the run came
-  to its end.
+  to its end. Recordings of earlier runs with other inputs and the same settings stay listed
+  (:mod:`~speechattn.transcription.earlier_runs`); then the list is in the order of names.
 - ``run.json``, what the run was made with and its summary
   (:mod:`~speechattn.transcription.run_record`), and ``journal.jsonl``, what it has done
   (:mod:`~speechattn.transcription.journal`). A resumed run continues from them.
@@ -17,33 +18,33 @@ number of processes, the order in which they finish, or interruptions. A shard
 (:mod:`~speechattn.transcription.inputs`) adds its number to the names of the run's own files. A run
 of all recordings that is resumed in the same folder takes over what shards have done.
 
-Names are as the system gives them. In ``transcripts.jsonl``, which is ASCII, the bytes of a name
-that are not UTF-8 appear as ``\udc80`` to ``\udcff`` (``os.fsencode`` gives the name back).
+Names are as the system gives them. In ``transcripts.jsonl`` the bytes of a name that are not UTF-8
+appear as ``\udc80`` to ``\udcff`` (:func:`~speechattn.text.json_line`).
 In messages these bytes, line breaks and control characters are shown as Python escapes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from speechattn.errors import SpeechattnError, cannot_write
 from speechattn.files import atomic_path, atomic_write_text
 from speechattn.inference.transcription import TranscribeOptions
-from speechattn.machine import num_usable_cores
+from speechattn.machine import available_memory, num_usable_cores
 from speechattn.process import environment, may_have_cuda
-from speechattn.transcription.inputs import Recording
+from speechattn.text import json_line
+from speechattn.transcription.earlier_runs import EarlierRuns
+from speechattn.transcription.inputs import Recording, is_small_job
 from speechattn.transcription.journal import (
     Journal,
     JournalEntry,
     death_line,
     discard_temporaries,
     is_done,
-    read_journal,
     read_records,
 )
 from speechattn.transcription.outputs import OutputOptions
@@ -51,20 +52,21 @@ from speechattn.transcription.progress import ProgressBar
 from speechattn.transcription.run_record import (
     RunFiles,
     Summary,
-    check_same,
-    read_record,
     sync_disks,
     sync_folder,
     write_record,
 )
-from speechattn.transcription.transcriber import GROUPING, Transcriber, TranscriberSpec
+from speechattn.transcription.transcriber import GROUPING, Transcriber
 from speechattn.transcription.workers.pool import InProcessPool, Pool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
+    from speechattn.transcription.transcriber import TaskSpec
+    from speechattn.transcription.workers.grouping import Grouping
 
 WORKERS_ON_CUDA = 4  # at most, of one GPU
+WORKER_BYTES = 600_000_000  # of memory that a worker needs
 
 
 def transcribe_files(
@@ -127,57 +129,28 @@ def run_batch(
     began = time.perf_counter()
     try:
         with files.locked():
-            before = _before(files, record) if resume else []
-            entries = _read_entries(part for part, _ in before)
+            before = EarlierRuns(files, record, {each.file for each in recordings}, resume)
+            entries = before.entries
             todo = [each for each in recordings if not is_done(each, entries.get(each.file))]
             done_before = {each.file for each in recordings}.difference(each.file for each in todo)
             if todo:
                 with _running(pool):
                     began = time.perf_counter()
                     record |= pool.facts
-                    for part, old in before:
-                        check_same(part.run, old, record)
-                    _begin(files, record, anew=not entries)
+                    before.check(record)
+                    before.begin(record)
                     entries |= _transcribe(todo, pool, files, summary, fail_fast, progress)
             elif not entries:
-                _begin(files, record, anew=True)
-            listed = [entries[each.file] for each in recordings if each.file in entries]
-            _finish(listed, files, done_before, summary)
+                before.begin(record)
+            summary.listed, summary.unlisted = len(before.others), before.num_lost
+            own = {each.file for each in recordings}
+            _finish(before.listed(recordings), own, files, done_before, summary)
             summary.wall_seconds = time.perf_counter() - began
-            write_record(files.run, {**record, "summary": summary.to_dict()})
+            write_record(files.run, {**record, **before.facts, "summary": summary.to_dict()})
             sync_folder(files.folder)
     except OSError as error:  # of the run's own files; one of a recording is in its record
         raise SpeechattnError(cannot_write(Path(error.filename or files.folder), error)) from error
     return summary
-
-
-def _before(files: RunFiles, record: dict[str, Any]) -> list[tuple[RunFiles, dict[str, Any]]]:
-    """Return the run that is to be resumed, and its shards if it has some, with their records.
-
-    The device and precision of the new run are known when its workers have started; until then
-    those of the earlier run stand in ``record``.
-
-    Raises:
-        UsageError: if one was made with other settings.
-    """
-    found = []
-    for part in (*([] if files.shard else files.shards()), files):
-        old = read_record(part.run)
-        if old is not None:
-            check_same(part.run, old, record)
-            found.append((part, old))
-    if found:
-        last = found[-1][1]
-        record |= {key: last[key] for key in ("device", "precision") if key in last}
-    return found
-
-
-def _read_entries(parts: Iterable[RunFiles]) -> dict[str, JournalEntry]:
-    """Return the entry of each recording in these journals, the last one counts."""
-    entries: dict[str, JournalEntry] = {}
-    for part in parts:
-        entries |= read_journal(part.journal)[0]
-    return entries
 
 
 @contextlib.contextmanager
@@ -189,14 +162,6 @@ def _running(pool: Pool) -> Iterator[None]:
     finally:
         for recording in pool.running.values():
             discard_temporaries(recording)
-
-
-def _begin(files: RunFiles, record: dict[str, Any], *, anew: bool) -> None:
-    """Write ``run.json``; a run that starts anew first removes the files of earlier ones."""
-    if anew:
-        files.remove()
-    files.transcripts.unlink(missing_ok=True)
-    write_record(files.run, {**record, "summary": None})
 
 
 def _transcribe(
@@ -226,18 +191,32 @@ def _transcribe(
 
 
 def _finish(
-    entries: list[JournalEntry], files: RunFiles, done_before: set[str], summary: Summary
+    entries: dict[str, JournalEntry],
+    own: set[str],
+    files: RunFiles,
+    done: set[str],
+    summary: Summary,
 ) -> None:
-    """Fill the summary, and write ``transcripts.jsonl`` if all recordings have been done."""
-    if not summary.complete:
-        for record in read_records(entries):
-            summary.add(record, kept=record["file"] in done_before)
-        return
-    sync_disks()  # the outputs must be there before transcripts.jsonl
-    with atomic_path(files.transcripts) as temporary, temporary.open("wb") as file:
-        for record in read_records(entries):
-            summary.add(record, kept=record["file"] in done_before)
-            file.write(json.dumps(record, allow_nan=False).encode("ascii") + b"\n")
+    """Fill the summary, and write ``transcripts.jsonl`` if all recordings have been done.
+
+    Args:
+        entries: of the recordings to be listed, by their files.
+        own: files of those that are this run's.
+        files: the run's own files.
+        done: files of those that were done before.
+        summary: of this run.
+    """
+    with contextlib.ExitStack() as stack:
+        listing: BinaryIO | None = None
+        if summary.complete:
+            sync_disks()  # the outputs must be there before transcripts.jsonl
+            temporary = stack.enter_context(atomic_path(files.transcripts))
+            listing = stack.enter_context(temporary.open("wb"))
+        for record in read_records(entries.values()):
+            if record["file"] in own:
+                summary.add(record, kept=record["file"] in done)
+            if listing is not None:
+                listing.write(json_line(record).encode() + b"\n")
 
 
 def write_errors(path: str | Path, summary: Summary) -> None:
@@ -247,7 +226,7 @@ def write_errors(path: str | Path, summary: Summary) -> None:
         SpeechattnError: if it cannot be written.
     """
     lines = [
-        json.dumps({"file": file, "kind": kind, "error": message}) + "\n"
+        json_line({"file": file, "kind": kind, "error": message}) + "\n"
         for file, kind, message in summary.failures
     ]
     try:
@@ -257,7 +236,11 @@ def write_errors(path: str | Path, summary: Summary) -> None:
 
 
 def choose_pool(
-    spec: TranscriberSpec, workers: int, recordings: int, resume: bool = False
+    spec: TaskSpec,
+    workers: int,
+    recordings: Sequence[Recording],
+    resume: bool = False,
+    grouping: Grouping | None = GROUPING,
 ) -> InProcessPool | ProcessPool:
     """Choose what transcribes: this process, or worker processes.
 
@@ -266,19 +249,27 @@ def choose_pool(
 
     Args:
         spec: what each process needs.
-        workers: their number; 0 for what suits the machine.
-        recordings: number of recordings; there are at most as many workers.
+        workers: their number; 0 for what suits the machine and the recordings: one for each core,
+            fewer where memory is short, and this process alone for a small job.
+        recordings: to transcribe; there are at most as many workers.
         resume: whether the run continues an earlier one.
+        grouping: which recordings are transcribed together.
     """
     threads = spec.model.threads
     if not workers:
         # On CUDA the other workers decode and write while one computes.
         most = WORKERS_ON_CUDA if _on_cuda(spec.model.device) else num_usable_cores()
-        workers = max(1, min(most, num_usable_cores() // max(1, threads)))
-    workers = min(workers, recordings)
+        most = min(most, num_usable_cores() // max(1, threads))
+        memory = available_memory()
+        if memory is not None:
+            most = min(most, memory // WORKER_BYTES)
+        workers = 1 if most > 1 and is_small_job(recordings) else max(1, most)
+    workers = min(workers, len(recordings))
     if workers <= 1 and not resume:
-        return InProcessPool(spec, GROUPING)
-    return ProcessPool(spec, max(1, workers), environment(threads), GROUPING)
+        return InProcessPool(spec, grouping)
+    # Threads of a library, and a GPU, do not survive a fork.
+    share = threads == 1 and not _on_cuda(spec.model.device)
+    return ProcessPool(spec, max(1, workers), environment(threads), grouping, share=share)
 
 
 def _on_cuda(device: str) -> bool:

@@ -18,9 +18,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import TypeAlias
 
 from speechattn.errors import UsageError
 from speechattn.text import one_line
+from speechattn.transcription.formats.names import RecordingName, media_path
 from speechattn.transcription.formats.registry import output_suffixes
 from speechattn.transcription.remote import UNREAD_SUFFIXES, Remote, find_remote, is_url
 
@@ -28,6 +30,14 @@ from speechattn.transcription.remote import UNREAD_SUFFIXES, Remote, find_remote
 _RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
 MOST_SHARDS = 100_000
 MOST_NAMED = 20  # recordings that a message names
+
+# Below a minute of audio, one process is done before several have started.
+SMALL_SECONDS = 60.0
+_SMALL_BYTES = round(SMALL_SECONDS) * 192_000  # two channels of 16 bits at 48 kHz
+_SMALL_COUNT = 64  # recordings whose headers are looked at
+_REMOTE_BYTES = 16_000  # a second, of a recording that is not at hand
+
+Input: TypeAlias = "str | Path | Remote"  # a file or folder, a URL, or one recording elsewhere
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,36 @@ class Recording:
         file: its path below the input folder, parts separated by ``/``; its name if it is itself
             an input.
         outputs: file to write for each format and kind of posteriors.
+        keep_suffix: whether outputs, and the utterance in them, are named after the whole file
+            name.
+        text: what is known about it, for a task that needs that; can be pickled.
+        key: what else its outputs depend on, such as a digest of ``text``: a recording is done
+            again where it differs.
     """
 
     path: Path | Remote
     file: str
     outputs: dict[str, Path]
+    keep_suffix: bool = False
+    text: object = None
+    key: str = ""
+
+    @property
+    def name(self) -> RecordingName:
+        """What its outputs call it."""
+        media = None
+        if self.outputs and isinstance(self.path, Path):
+            media = media_path(self.path, next(iter(self.outputs.values())).parent)
+        return RecordingName(self.file, keep_suffix=self.keep_suffix, media=media)
 
 
 def collect(
-    inputs: Sequence[str | Path],
+    inputs: Sequence[Input],
     output_dir: str | Path,
     formats: Sequence[str],
     left_out: list[str] | None = None,
+    *,
+    keep_suffix: bool = False,
 ) -> list[Recording]:
     """Find the recordings and name their outputs, before anything is transcribed.
 
@@ -66,6 +94,7 @@ def collect(
             :attr:`speechattn.transcription.outputs.OutputOptions.kinds`.
         left_out: list to which the recordings in folders are added whose names say that they are
             of a kind that is not read.
+        keep_suffix: whether to name outputs after the whole file name, ``a.wav.TextGrid``.
 
     Raises:
         UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
@@ -84,18 +113,29 @@ def collect(
     found: dict[str, Recording] = {}
     for path, file in find_recordings(inputs, left_out):
         target = Path(output_dir, file)
-        outputs = {kind: target.with_name(target.stem + end) for kind, end in suffixes.items()}
-        recording = Recording(path, file, outputs)
-        first = found.setdefault(os.path.normcase(target.with_name(target.stem)), recording)
+        stem = target.name if keep_suffix else target.stem
+        outputs = {kind: target.with_name(stem + end) for kind, end in suffixes.items()}
+        recording = Recording(path, file, outputs, keep_suffix)
+        first = found.setdefault(os.path.normcase(target.with_name(stem)), recording)
         if first.path != path and not _same_file(first.path, path):
+            way_out = "give the folder above them as the input, or transcribe them into different "
+            if os.path.normcase(first.file) != os.path.normcase(file):
+                way_out = "add --keep-suffix to name outputs after the whole file name, or use two "
             raise _usage_error(
                 f"{first.path} and {path} would both be written to {outputs[formats[0]]}; "
-                "rename one or transcribe them into different folders"
+                f"{way_out}folders"
             )
     recordings = list(found.values())
     local = {os.path.realpath(each.path) for each in recordings if isinstance(each.path, Path)}
+    owners: dict[str, Recording] = {}
     for recording in recordings:
         for output in recording.outputs.values():
+            owner = owners.setdefault(os.path.normcase(output), recording)
+            if owner is not recording:  # the words of a.wav, and a.words.wav
+                raise _usage_error(
+                    f"{owner.path} and {recording.path} would both be written to {output}; rename "
+                    "one or use two folders"
+                )
             if os.path.realpath(output) in local:
                 raise _usage_error(
                     f"{output}: the output for {recording.path} would replace a recording; "
@@ -111,7 +151,7 @@ def collect(
 
 
 def find_recordings(
-    inputs: Sequence[str | Path], left_out: list[str] | None = None
+    inputs: Sequence[Input], left_out: list[str] | None = None
 ) -> Iterator[tuple[Path | Remote, str]]:
     """Yield the recordings of inputs, as :func:`collect` finds them, with their relative paths.
 
@@ -138,9 +178,13 @@ def left_out_message(left_out: Sequence[str]) -> str:
     names = ", ".join(left_out[:MOST_NAMED])
     more = len(left_out) - MOST_NAMED
     names += f" and {more} more" if more > 0 else ""
+    from speechattn.audio.media import INSTALL, MEDIA_SUFFIXES, has_media
+
+    extra = not has_media() and not MEDIA_SUFFIXES.isdisjoint(counts)
+    way_out = f"run `{INSTALL}` to read them, or " if extra else ""
     return one_line(
-        f"left out: {len(left_out)} of kinds that are not read ({kinds}): {names}; convert them to "
-        "WAV or FLAC, for instance with ffmpeg"
+        f"left out: {len(left_out)} of kinds that are not read ({kinds}): {names}; {way_out}"
+        "convert them to WAV or FLAC, for instance with ffmpeg"
     )
 
 
@@ -148,8 +192,11 @@ def _usage_error(message: str) -> UsageError:
     return UsageError(one_line(message))
 
 
-def _recordings(item: str | Path, left_out: list[str]) -> Iterator[tuple[Path | Remote, str]]:
+def _recordings(item: Input, left_out: list[str]) -> Iterator[tuple[Path | Remote, str]]:
     """Yield the recordings of one input with their relative paths."""
+    if isinstance(item, Remote):
+        yield item, item.name
+        return
     if is_url(item):
         yield from find_remote(str(item), _audio_suffixes(), left_out)
         return
@@ -210,9 +257,9 @@ def _search(
 
 def _audio_suffixes() -> frozenset[str]:
     # Imported here: it needs audio libraries, which `speechattn --help` does without.
-    from speechattn.audio.load import AUDIO_SUFFIXES
+    from speechattn.audio.load import audio_suffixes
 
-    return AUDIO_SUFFIXES
+    return audio_suffixes()
 
 
 def _same_file(one: Path | Remote, other: Path | Remote) -> bool:
@@ -287,3 +334,29 @@ def size_of(recording: Recording) -> int:
     if isinstance(recording.path, Remote):
         return recording.path.size
     return (input_state(recording.path) or (0, 0))[0]
+
+
+def is_small_job(recordings: Sequence[Recording]) -> bool:
+    """Whether recordings are less than :data:`SMALL_SECONDS` long together, by their headers."""
+    if len(recordings) > _SMALL_COUNT or sum(map(size_of, recordings)) > _SMALL_BYTES:
+        return False
+    seconds = 0.0
+    for recording in recordings:
+        seconds += _seconds_of(recording)
+        if seconds >= SMALL_SECONDS:
+            return False
+    return True
+
+
+def _seconds_of(recording: Recording) -> float:
+    """Return what the header says of the length of a recording; 0 if it cannot be read."""
+    import soundfile
+
+    if isinstance(recording.path, Remote):
+        return size_of(recording) / _REMOTE_BYTES
+    try:
+        if not recording.path.is_file():  # reading a pipe may never end
+            return 0.0
+        return soundfile.info(recording.path).duration
+    except (OSError, RuntimeError, TypeError):  # it will fail by name
+        return 0.0

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from speechattn.errors import CRASH, LASTING, WAYS_OUT, SpeechattnError
-from speechattn.files import temporary_path
+from speechattn.files import atomic_path, temporary_path
 from speechattn.inference.transcription import by_channel
 from speechattn.text import one_line
 from speechattn.transcription.formats.tables import phone_records, word_records
@@ -48,6 +48,8 @@ class JournalEntry:
             read; None if they could not be read.
         outputs: size in bytes and checksum of each output file, by kind; None if it failed.
         kind: kind of its failure; None if it succeeded.
+        key: what else its outputs depend on; see
+            :class:`~speechattn.transcription.inputs.Recording`.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class JournalEntry:
     input: tuple[int, int] | None
     outputs: dict[str, tuple[int, int]] | None
     kind: str | None
+    key: str = ""
 
 
 class Journal:
@@ -169,18 +172,39 @@ def _journal_entry(path: Path, offset: int, line: dict[str, Any]) -> JournalEntr
     state, outputs = line["input"], line["outputs"]
     if outputs is not None:
         outputs = {kind: tuple(value) for kind, value in outputs.items()}
-    return JournalEntry(path, offset, state and tuple(state), outputs, line["record"]["kind"])
+    kind, key = line["record"]["kind"], line.get("key", "")
+    return JournalEntry(path, offset, state and tuple(state), outputs, kind, key)
+
+
+def keep_entries(path: Path, entries: Iterable[JournalEntry]) -> None:
+    """Make a journal of the lines of these entries alone, in one step.
+
+    Args:
+        path: of the journal; it may be one of those that the entries are of.
+        entries: whose lines are copied.
+
+    Raises:
+        OSError: if a file cannot be read or written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for line in _lines(entries):
+            file.write(line)
 
 
 def read_records(entries: Iterable[JournalEntry]) -> Iterator[dict[str, Any]]:
     """Yield the lines of ``transcripts.jsonl`` of entries."""
+    return (json.loads(line)["record"] for line in _lines(entries))
+
+
+def _lines(entries: Iterable[JournalEntry]) -> Iterator[bytes]:
+    """Yield the lines of the journals that entries are of."""
     files: dict[Path, BinaryIO] = {}
     try:
         for entry in entries:
             if entry.path not in files:
                 files[entry.path] = entry.path.open("rb")
             files[entry.path].seek(entry.offset)
-            yield json.loads(files[entry.path].readline())["record"]
+            yield files[entry.path].readline()
     finally:
         for file in files.values():
             file.close()
@@ -193,6 +217,8 @@ def is_done(recording: Recording, entry: JournalEntry | None) -> bool:
     were written; or if it failed for a reason that lies in the recording.
     """
     if entry is None or entry.input is None or entry.input != input_state(recording.path):
+        return False
+    if entry.key != recording.key:
         return False
     if entry.outputs is None:
         return entry.kind in LASTING
@@ -249,9 +275,16 @@ def success_record(
 
 
 def _contents(found: Transcription) -> dict[str, Any]:
-    """The words, where there are some to be given, and the phones of one channel."""
+    """The words, where there are some to be given, and the phones of one channel.
+
+    Of several speakers, those of each are in the list ``speakers``.
+    """
     words = {} if found.words is None else {"words": word_records(found)}
-    return {**words, "phones": phone_records(found)}
+    assumed = {"assumed": dict(found.assumed)} if found.assumed else {}
+    if found.speakers:
+        speakers = [{"speaker": one.speaker, **_contents(one)} for one in found.speakers]
+        return {**assumed, **found.more, "speakers": speakers}
+    return {**assumed, **found.more, **words, "phones": phone_records(found)}
 
 
 def failure_line(
@@ -275,7 +308,25 @@ def failure_line(
         "warnings": [],
         "phones": [],
     }
-    return {"file": recording.file, "input": state, "outputs": None, "record": record}
+    return journal_line(recording, state, None, record)
+
+
+def journal_line(
+    recording: Recording,
+    state: tuple[int, int] | None,
+    outputs: dict[str, tuple[int, int]] | None,
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the journal's line of a recording.
+
+    Args:
+        recording: that is done.
+        state: from :func:`~speechattn.transcription.inputs.input_state`.
+        outputs: from :func:`output_state`, by kind; None if it failed.
+        record: its line of ``transcripts.jsonl``.
+    """
+    line = {"file": recording.file, "input": state, "outputs": outputs, "record": record}
+    return {**line, "key": recording.key} if recording.key else line
 
 
 def death_line(recording: Recording, died: WorkerDied) -> dict[str, Any]:

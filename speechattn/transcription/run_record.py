@@ -14,19 +14,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from speechattn.errors import UsageError
 from speechattn.files import atomic_write_text, temporary_path
-from speechattn.text import one_line
+from speechattn.text import counted, json_line, length_of_time, one_line
 from speechattn.transcription.inputs import Shard
-
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock
-    fcntl = None
+from speechattn.transcription.locks import locked
 
 LOCK = ".lock"
 _ANEW = "run without --resume to start anew, or choose another output folder"
@@ -77,10 +71,15 @@ class RunFiles:
                 numbers.append((int(count), int(index)))
         return [RunFiles(self.folder, Shard(index, count)) for count, index in sorted(numbers)]
 
-    def remove(self) -> None:
-        """Remove the files, and for a run of all recordings those of all shards."""
+    def remove(self, *, but_listed: bool = False) -> None:
+        """Remove the files, and for a run of all recordings those of all shards.
+
+        Args:
+            but_listed: leave this run's own journal and its list of recordings.
+        """
         for files in (self, *([] if self.shard else self.shards())):
-            for path in (files.transcripts, files.run, files.journal):
+            listed = [] if but_listed and files is self else [files.transcripts, files.journal]
+            for path in (*listed, files.run):
                 path.unlink(missing_ok=True)
             if files.shard and not self.shard:  # it is free: this run has locked the folder
                 files._lock.unlink(missing_ok=True)
@@ -97,28 +96,18 @@ class RunFiles:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as locks:
-            locks.enter_context(_lock(self.folder / LOCK, shared=self.shard is not None))
-            if self.shard:
-                locks.enter_context(_lock(self._lock))
+            try:
+                locks.enter_context(locked(self.folder / LOCK, shared=self.shard is not None))
+                if self.shard:
+                    locks.enter_context(locked(self._lock))
+            except BlockingIOError:
+                raise UsageError(
+                    f"{one_line(self.folder)}: another run is at work in this folder; "
+                    "wait for its end, or choose another output folder"
+                ) from None
             for path in (self.run, self.transcripts):  # left by a killed run
                 temporary_path(path).unlink(missing_ok=True)
             yield
-
-
-@contextlib.contextmanager
-def _lock(path: Path, *, shared: bool = False) -> Iterator[None]:
-    with path.open("ab") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"{one_line(path.parent)}: another run is at work in this folder; "
-                    "wait for its end, or choose another output folder"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
-        yield
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -127,7 +116,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    atomic_write_text(path, json.dumps(record, indent=2) + "\n")
+    atomic_write_text(path, json_line(record, indent=2) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -168,6 +157,15 @@ def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
                 f"{one_line(path)}: cannot go on with this run: its {key} was "
                 f"{json.dumps(before.get(key))} and is now {json.dumps(now.get(key))}; {_ANEW}"
             )
+
+
+def differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a run was made with other settings; see :func:`check_same`."""
+    try:
+        check_same(Path(), old, new)
+    except UsageError:
+        return True
+    return False
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -211,6 +209,8 @@ class Summary:
         new_audio_seconds: length of those that this run transcribed.
         wall_seconds: time that the run took, without loading the model.
         complete: whether every recording was processed.
+        listed: number of recordings of earlier runs in the same folder that stay listed.
+        unlisted: number of those that do not, because they were made with other settings.
     """
 
     succeeded: int = 0
@@ -222,6 +222,8 @@ class Summary:
     new_audio_seconds: float = 0.0
     wall_seconds: float = 0.0
     complete: bool = True
+    listed: int = 0
+    unlisted: int = 0
 
     @property
     def errors(self) -> list[str]:
@@ -258,6 +260,7 @@ class Summary:
             "warnings": dict(self.warnings.most_common()),
             "audio_hours": round(self.audio_seconds / 3600, 4),
             "done_before": self.kept,
+            **({"of_earlier_runs": self.listed} if self.listed else {}),
             "seconds": round(self.wall_seconds, 1),
             "real_time_factor": round(self.real_time_factor, 1),
         }
@@ -266,18 +269,29 @@ class Summary:
         return Counter(kind for _, kind, _ in self.failures).most_common()
 
     def __str__(self) -> str:
-        hours, speed = self.new_audio_seconds / 3600, self.real_time_factor
+        audio, took = length_of_time(self.new_audio_seconds), length_of_time(self.wall_seconds)
         parts = [
-            f"{self.succeeded} files ok, {len(self.failures)} failed",
-            f"{hours:.2f} h of audio in {self.wall_seconds:.1f} s, {speed:.1f} x real time",
+            f"{counted(self.succeeded, 'file')} ok, {len(self.failures)} failed",
+            f"{audio} of audio in {took}, {self.real_time_factor:.1f} x real time",
         ]
         if self.kept:
-            parts.append(f"{self.kept} files were done before")
+            parts.append(
+                f"{counted(self.kept, 'file')} {'was' if self.kept == 1 else 'were'} done before"
+            )
+        if self.listed:
+            parts.append(
+                f"{counted(self.listed, 'file')} of earlier runs in this folder stay listed"
+            )
+        if self.unlisted:
+            parts.append(
+                f"{counted(self.unlisted, 'file')} of earlier runs with other settings no longer "
+                "listed"
+            )
         if self.failures:
             parts.append(f"failures: {_counts(self._kinds())}")
         if self.warned:
             counts = _counts(self.warnings.most_common())
-            parts.append(f"warnings for {self.warned} files: {counts}")
+            parts.append(f"warnings for {counted(self.warned, 'file')}: {counts}")
         return "; ".join(parts)
 
 

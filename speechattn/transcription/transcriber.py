@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from speechattn.errors import CHANGED, AudioError, kind_of
 from speechattn.inference.transcription import TranscribeOptions
@@ -27,6 +27,7 @@ from speechattn.transcription.journal import (
     discard_temporaries,
     error_message,
     failure_line,
+    journal_line,
     output_state,
     success_record,
 )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from speechattn.inference.reading import OnPosteriors
     from speechattn.inference.recognizer import Recognizer
     from speechattn.inference.transcription import Prepared, Transcription
 
@@ -94,6 +96,25 @@ class ModelSpec:
                 reading=self.reading,
             )
         return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
+
+
+class TaskSpec(Protocol):
+    """What a process needs for the recordings of a batch; calling it loads the model.
+
+    A frozen dataclass that can be pickled, such as :class:`TranscriberSpec`.
+
+    Attributes:
+        model: which model.
+    """
+
+    @property
+    def model(self) -> ModelSpec:
+        """Which model."""
+        ...
+
+    def __call__(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -159,6 +180,26 @@ class Transcriber:
                 task.finish(list(itertools.islice(encoded, len(task.frames))))
         return [task.line for task in tasks]
 
+    def check(self, recording: Recording) -> None:
+        """Refuse a recording before it is read, by an exception; here none is refused."""
+
+    def finish(
+        self,
+        recording: Recording,
+        prepared: Prepared,
+        log_posteriors: np.ndarray | None,
+        on_posteriors: OnPosteriors | None,
+    ) -> Transcription:
+        """Return what is written about a recording that was read; see ``finish`` of the recognizer.
+
+        Args:
+            recording: the task.
+            prepared: the same, as it was read.
+            log_posteriors: shape (frames, phones); None for a long recording.
+            on_posteriors: called with the posteriors of every block.
+        """
+        return self.recognizer.finish(prepared, log_posteriors, on_posteriors)
+
     def _encode(self, frames: list[torch.Tensor]) -> Sequence[np.ndarray | Exception]:
         """Return the log posteriors of each recording, or the error that the encoder gave."""
         if len(frames) > 1:
@@ -213,6 +254,7 @@ class _Task:
         self._state = input_state(recording.path)
         self._monitor = PassMonitor(self._report)
         with self._failing(), local_file(recording.path) as path:
+            transcriber.check(recording)
             passes = prepare_each(transcriber.recognizer, path, transcriber.options, self._monitor)
             first = next(passes)
             each = itertools.chain([first], passes)
@@ -238,23 +280,20 @@ class _Task:
 
     def _write(self, passes: Iterable[tuple[Prepared, np.ndarray | None]]) -> None:
         """Decode the passes over a recording and write its files."""
-        recording, recognizer = self._recording, self._transcriber.recognizer
-        silence = recognizer.phones.silence
-        every = self._transcriber.options.every_channel
-        with RecordingOutputs(recording.outputs, recording.file, silence) as outputs:
+        recording, transcriber = self._recording, self._transcriber
+        silence = transcriber.recognizer.phones.silence
+        every = transcriber.options.every_channel
+        with RecordingOutputs(recording.outputs, recording.name, silence) as outputs:
             found = []
             for number, (prepared, posteriors) in enumerate(passes):
-                one = recognizer.finish(prepared, posteriors, outputs.on_posteriors)
+                one = transcriber.finish(recording, prepared, posteriors, outputs.on_posteriors)
                 found.append(self._monitor.warned(one, silence, number))
             if input_state(recording.path) != self._state:
                 raise AudioError(f"{recording.path}: {NO_LONGER_THE_SAME}", CHANGED)
             outputs.write(found if every else found[0])
-        self.line = {
-            "file": recording.file,
-            "input": self._state,
-            "outputs": {kind: output_state(path) for kind, path in recording.outputs.items()},
-            "record": success_record(recording, found if every else found[0]),
-        }
+        written = {kind: output_state(path) for kind, path in recording.outputs.items()}
+        record = success_record(recording, found if every else found[0])
+        self.line = journal_line(recording, self._state, written, record)
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from praatio import textgrid as praat
 import speechattn.cli.main
 from speechattn.cli.main import main
 from speechattn.errors import AudioError, ModelError
-from speechattn.inference.transcription import TranscribeOptions
+from speechattn.inference.transcription import TranscribeOptions, Transcription
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
 
@@ -34,26 +34,27 @@ class FakeRecognizer:
     def prepare(self, audio: Path, options: TranscribeOptions, **_) -> SimpleNamespace:
         """As ``Recognizer.prepare`` of a long recording."""
         result = self.transcribe(audio, channel=options.channel)
-        return SimpleNamespace(is_short=False, result=result)
+        return SimpleNamespace(frames=None, result=result)
+
+    def check(self, options: TranscribeOptions) -> None:
+        """It can do everything."""
 
     def encode(self, recordings: list) -> list:
         """There are no short ones."""
         return recordings
 
-    def finish(self, prepared: SimpleNamespace, *_) -> SimpleNamespace:
+    def finish(self, prepared: SimpleNamespace, *_) -> Transcription:
         """As ``Recognizer.finish``."""
         return prepared.result
 
-    def transcribe(self, audio: Path, *, channel: int | None = None, **_) -> SimpleNamespace:
+    def transcribe(self, audio: Path, *, channel: int | None = None, **_) -> Transcription:
         """What ``Recognizer.transcribe`` gives, without the posteriors."""
         if audio.name.startswith("bad"):
             raise AudioError(f"{audio}: {channel} is no good; take another")
         if audio.name.startswith("stop"):
             raise KeyboardInterrupt
         phones = [Segment("AA", 0.0, 2.0, 0.5)]
-        return SimpleNamespace(
-            phones=phones, duration=2.0, sample_rate=16_000, words=None, channel=None
-        )
+        return Transcription(phones, 2.0, 16_000, ("SIL", "AA"), channel=channel)
 
     def describe(self) -> dict:
         """What ``Recognizer.describe`` might give."""
@@ -98,7 +99,7 @@ def test_all_went_well(rec, fake_model, capsys):
     assert fake_model == [("m", "cpu")]
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("speechattn: 2 files ok, 0 failed; 0.00 h of audio in ")
+    assert err.startswith("speechattn: 2 files ok, 0 failed; 4.0 s of audio in ")
     assert Path("out/b/c.TextGrid").exists()
     assert len(Path("out/transcripts.jsonl").read_text().splitlines()) == 2
 
@@ -133,8 +134,12 @@ def test_some_failed(rec, fake_model, capsys):
         ([], "COMMAND"),
         (["dance"], "dance"),
         (["transcribe"], "INPUT"),
-        (["transcribe", "rec", "--model", "m"], "--output-dir"),
-        ([*TRANSCRIBE, "--format", "srt"], "unknown format 'srt'"),
+        (["transcribe", "rec", "--resume"], "--resume: is about files; give --output-dir"),
+        (["transcribe", "rec", "--format", "ctm,json"], "one is printed"),
+        (["transcribe", "rec", "--format", "lab"], "there are 2; give --output-dir, or choose ctm"),
+        (["transcribe", "@gone"], "@gone: a list of inputs that cannot be read (No such file"),
+        (["transcribe", "-", "@-"], "standard input: given twice"),
+        ([*TRANSCRIBE, "--format", "doc"], "unknown format 'doc'"),
         ([*TRANSCRIBE, "--format", ","], "no format"),
         ([*TRANSCRIBE, "--channel", "-1"], "'-1' is no channel"),
         ([*TRANSCRIBE, "--channel", "left"], "'left' is no channel"),
@@ -143,7 +148,14 @@ def test_some_failed(rec, fake_model, capsys):
         ([*TRANSCRIBE, "rec/b/../../rec/a.txt"], "would both be written to out/a.TextGrid"),
         ([*TRANSCRIBE, "--model", "gone"], "gone: no model folder"),
         ([*TRANSCRIBE, "--output-dir", "rec/a.wav"], "rec/a.wav"),
-        ([*TRANSCRIBE, "--formats", "ctm"], "--formats"),
+        (
+            [*TRANSCRIBE, "--formats", "ctm"],
+            "--formats ctm, did you mean --format?; see `speechattn transcribe --help`",
+        ),
+        (
+            ["bench", "attention", "--quik"],
+            "--quik, did you mean --quick?; see `speechattn bench attention --help`",
+        ),
         ([*TRANSCRIBE, "--form", "ctm"], "--form"),
         ([*TRANSCRIBE, "--threads", "-1"], "'-1' is no number from 0 to 1024"),
         ([*TRANSCRIBE, "--threads", "two"], "'two' is no number"),
@@ -310,7 +322,7 @@ def test_a_run_with_a_broken_file(tmp_path, tiny_model_dir):
     assert [r["sample_rate"] for r in records] == [16_000, 22_050, None]
     assert {p.name for p in out.rglob("*") if p.is_file()} == {
         f"{stem}.{suffix}" for stem in ("a", "c d") for suffix in ("TextGrid", "ctm", "json", "csv")
-    } | {"transcripts.jsonl", "journal.jsonl", "run.json", ".lock"}
+    } | {"transcripts.jsonl", "journal.jsonl", "run.json"}
     for record in records[:2]:
         stem = (out / record["file"]).with_suffix("")
         grid = praat.openTextgrid(f"{stem}.TextGrid", includeEmptyIntervals=True)

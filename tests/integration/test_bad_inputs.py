@@ -32,7 +32,7 @@ IMPORT_FROM = str(Path(speechattn.__file__).resolve().parents[1])
 SEEDS = int(os.environ.get("SPEECHATTN_SEEDS", "1"))
 LIMIT = 900  # seconds: a run of mostly 7 that takes longer hangs, on whatever machine
 FORMATS = ["textgrid", "ctm"]
-OF_THE_RUN = {"transcripts.jsonl", "run.json", "journal.jsonl", ".lock"}  # besides the outputs
+OF_THE_RUN = {"transcripts.jsonl", "run.json", "journal.jsonl"}  # besides the outputs
 # Without these two a process of root may read no more than anybody else.
 WITHOUT_PRIVILEGES = """
 import ctypes, os, sys
@@ -77,7 +77,7 @@ def lines(data: bytes) -> list[str]:
 
 
 def read_list(out: Path) -> list[dict]:
-    text = (out / "transcripts.jsonl").read_bytes().decode("ascii")
+    text = (out / "transcripts.jsonl").read_bytes().decode()
     return [json.loads(line) for line in text.splitlines()]
 
 

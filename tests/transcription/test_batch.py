@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 from support.recordings import make, needs_posix
 
 from speechattn.errors import AudioError, SpeechattnError
@@ -18,7 +20,7 @@ from speechattn.inference.transcription import TranscribeOptions, Transcription
 from speechattn.segments import Segment
 from speechattn.transcription import batch
 from speechattn.transcription.batch import choose_pool, transcribe_files
-from speechattn.transcription.inputs import collect
+from speechattn.transcription.inputs import Recording, collect
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.transcriber import ModelSpec, TranscriberSpec
 from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
@@ -58,7 +60,7 @@ def read_list(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "transcripts.jsonl").read_text().splitlines()]
 
 
-OWN = (".lock", "journal.jsonl", "run.json")  # files of every run
+OWN = ("journal.jsonl", "run.json")  # files of every run
 
 
 def tree(folder: Path) -> list[str]:
@@ -299,19 +301,31 @@ def spec(device: str, threads: int) -> TranscriberSpec:
     return TranscriberSpec(ModelSpec("m", device, threads), OutputOptions(), TranscribeOptions())
 
 
-def test_the_pool_suits_the_machine(monkeypatch):
+def test_the_pool_suits_the_machine_and_the_recordings(monkeypatch, tmp_path):
+    memory = [None]
     monkeypatch.setattr(batch, "num_usable_cores", lambda: 8)
+    monkeypatch.setattr(batch, "available_memory", lambda: memory[0])
     monkeypatch.setattr(batch, "may_have_cuda", lambda: False)
+    soundfile.write(tmp_path / "long.wav", np.zeros(61 * 8000), 8000)
+    soundfile.write(tmp_path / "short.wav", np.zeros(8000), 8000)
 
-    def size(workers=0, jobs=100, device="auto", threads=1):
-        picked = choose_pool(spec(device, threads), workers, jobs)
+    def jobs_of(count, name="long.wav"):
+        return [Recording(tmp_path / name, f"{i}.wav", {}) for i in range(count)]
+
+    def size(workers=0, jobs=100, device="auto", threads=1, name="long.wav"):
+        picked = choose_pool(spec(device, threads), workers, jobs_of(jobs, name))
         return 1 if isinstance(picked, InProcessPool) else picked._count
 
     assert size() == 8 and size(jobs=3) == 3 and size(jobs=0) == 1
     assert size(threads=2) == 4 and size(threads=16) == 1 and size(threads=0) == 8
     assert size(workers=5) == 5 and size(workers=5, jobs=2) == 2 and size(workers=1) == 1
     assert size(device="cuda") == 4 and size(device="cuda", workers=2) == 2
-    assert isinstance(choose_pool(spec("cpu", 3), 2, 9), ProcessPool)
+    assert isinstance(choose_pool(spec("cpu", 3), 2, jobs_of(9)), ProcessPool)
+    # Below a minute one process is the fastest.
+    assert size(jobs=59, name="short.wav") == 1 and size(jobs=60, name="short.wav") == 8
+    assert size(workers=3, jobs=59, name="short.wav") == 3 and size(jobs=9, name="gone.wav") == 1
+    for memory[0], expected in ((10**8, 1), (2 * 10**9, 3), (10**11, 8)):
+        assert size() == expected and size(workers=5) == 5
     # What brought the process down may do so again.
-    resumed = choose_pool(spec("cpu", 1), 1, 9, resume=True)
+    resumed = choose_pool(spec("cpu", 1), 1, jobs_of(9), resume=True)
     assert isinstance(resumed, ProcessPool) and resumed._count == 1

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from speechattn.segments import Segment, exact
 from speechattn.transcription.formats.markup import MILLISECONDS, clock, vtt_cues, vtt_text
+from speechattn.transcription.formats.names import track
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
@@ -157,7 +158,7 @@ def _plain(text: str) -> str:
 def txt_channels(channels: Sequence[Transcription], file: str, silence: str) -> str:
     """Write lines of all channels, sorted by time, each with its channel, as in ``0: hello``."""
     lines = [
-        (group[0].start, number, f"{one.channel}: {_text(group)}")
+        (group[0].start, number, f"{track(one)}: {_text(group)}")
         for number, one in enumerate(channels)
         for group in _between_pauses(one.words or (), LINE_PAUSE)
     ]
@@ -167,7 +168,7 @@ def txt_channels(channels: Sequence[Transcription], file: str, silence: str) -> 
 def srt_channels(channels: Sequence[Transcription], file: str, silence: str) -> str:
     """Write the captions of all channels, sorted by time, each with its channel."""
     shown = [
-        (caption.start, number, replace(caption, lines=(f"{one.channel}: {first}", *others)))
+        (caption.start, number, replace(caption, lines=(f"{track(one)}: {first}", *others)))
         for number, one in enumerate(channels)
         for caption in captions(one.words or (), one.duration)
         for first, *others in [caption.lines]

@@ -1,8 +1,8 @@
-"""Formats with several channels of a recording in one file: a call with a speaker on each.
+"""Formats with several channels or speakers of a recording in one file.
 
-Channels count from 0, as on the command line, but in CTM from 1, as in Kaldi and sclite. A TextGrid
-and an ELAN document have tiers of each channel. HTK's label files hold one sequence of labels, so
-they cannot be written.
+Speakers are named as in the text that was aligned. Channels count from 0, as on the command line,
+but in CTM from 1, as in Kaldi and sclite. A TextGrid and an ELAN document have tiers of each. HTK's
+label files hold one sequence of labels, so they cannot be written.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from speechattn.transcription.formats.labels import (
     short_textgrid,
     tiers,
 )
-from speechattn.transcription.formats.markup import eaf_tiers, vtt_cues
+from speechattn.transcription.formats.markup import eaf_tiers, vtt_cues, vtt_text
+from speechattn.transcription.formats.names import track, voice
 from speechattn.transcription.formats.tables import ctm, words_ctm
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
 
 
-def tier_name(channel: int | None, tier: str) -> str:
-    """Return the name of a tier of one channel."""
-    return f"channel {channel} - {tier}"
+def tier_name(one: Transcription, tier: str) -> str:
+    """Return the name of a tier of one channel or speaker, as MFA names the latter."""
+    return f"{voice(one)} - {tier}"
 
 
 def _tiers(channels: Sequence[Transcription], silence: str) -> list[Tier]:
     return [
-        (tier_name(one.channel, name), intervals)
+        (tier_name(one, name), intervals)
         for one in channels
         for name, intervals in tiers(one, silence)
     ]
@@ -79,7 +80,7 @@ def _label_track(channels: Sequence[Transcription], tracks: Sequence[list[Segmen
     lines.sort(key=lambda line: line[:2])
     return "".join(
         f"{plain(exact(segment.start))}\t{plain(exact(segment.end))}"
-        f"\t{channels[number].channel}: {one_line(segment.label)}\n"
+        f"\t{one_line(track(channels[number]))}: {one_line(segment.label)}\n"
         for _, number, segment in lines
     )
 
@@ -88,7 +89,7 @@ def eaf_channels(channels: Sequence[Transcription], file: str, silence: str) -> 
     """Write an ELAN document with a tier of each channel."""
     return eaf_tiers(
         [
-            (tier_name(one.channel, name), segments)
+            (tier_name(one, name), segments)
             for one in channels
             for name, segments in plain_tiers(one)
         ],
@@ -101,7 +102,7 @@ def vtt_channels(channels: Sequence[Transcription], file: str, silence: str) -> 
     cues = [
         (start, number, cue)
         for number, one in enumerate(channels)
-        for start, cue in _cues(one, silence, f"<v channel {one.channel}>")
+        for start, cue in _cues(one, silence, f"<v {vtt_text(voice(one))}>")
     ]
     cues.sort(key=lambda each: each[:2])
     return "\n".join(["WEBVTT\n", *(cue for _, _, cue in cues)])

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from speechattn.segments import whole_edges
 from speechattn.text import xml_text as escape
-from speechattn.transcription.formats.labels import plain_tiers
+from speechattn.transcription.formats.labels import WORDS, plain_tiers
+from speechattn.transcription.formats.names import named
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
@@ -30,7 +31,7 @@ _EAF_HEAD = """\
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"\
  xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
     <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
-        <MEDIA_DESCRIPTOR MEDIA_URL="{media}" MIME_TYPE="{mime}" RELATIVE_MEDIA_URL="./{media}"/>
+        <MEDIA_DESCRIPTOR MEDIA_URL="{media}" MIME_TYPE="{mime}" RELATIVE_MEDIA_URL="{relative}"/>
         <PROPERTY NAME="lastUsedAnnotationId">{count}</PROPERTY>
     </HEADER>
 """
@@ -53,7 +54,7 @@ def eaf(transcription: Transcription, file: str, silence: str) -> str:
 
     Where the words are known, the tier ``words`` comes before it. The end of an annotation and the
     start of the next are two time slots of one value, as ELAN writes them. The recording is named
-    without its folder: ELAN finds it beside the document, or asks for it.
+    by its path from the folder of the document, where ELAN finds it.
     """
     return eaf_tiers(list(plain_tiers(transcription)), file)
 
@@ -61,24 +62,23 @@ def eaf(transcription: Transcription, file: str, silence: str) -> str:
 def eaf_tiers(tiers: Sequence[tuple[str, Sequence[Segment]]], file: str) -> str:
     """Write an ELAN document of tiers, each of which covers the recording; see :func:`eaf`.
 
-    What has no label becomes no annotation.
+    Between words there is no annotation.
 
     Args:
         tiers: name and segments of each.
         file: relative path of the recording.
     """
-    name = PurePosixPath(file)
-    labelled = [
-        (
-            tier,
-            [each for each in zip(whole_edges(segments, MILLISECONDS), segments) if each[1].label],
-        )
-        for tier, segments in tiers
-    ]
+    name, media = PurePosixPath(file), named(file).media
+    media = escape(quote(media, errors="surrogateescape"))
+    labelled = []
+    for tier, segments in tiers:
+        parts = zip(whole_edges(segments, MILLISECONDS), segments)
+        labelled.append((tier, [one for one in parts if one[1].label or not tier.endswith(WORDS)]))
     edges = [edge for _, parts in labelled for edge, _ in parts]
     head = _EAF_HEAD.format(
         date=DATE,
-        media=escape(quote(name.name, errors="surrogateescape")),
+        media=media,
+        relative=media if media.startswith(("/", "../")) else f"./{media}",
         mime=_MIME_TYPES.get(name.suffix.lower(), "unknown"),
         count=len(edges),
     )
@@ -86,17 +86,18 @@ def eaf_tiers(tiers: Sequence[tuple[str, Sequence[Segment]]], file: str) -> str:
         f'        <TIME_SLOT TIME_SLOT_ID="ts{number}" TIME_VALUE="{time}"/>\n'
         for number, time in enumerate((time for edge in edges for time in edge), 1)
     ]
-    parts = [head, "    <TIME_ORDER>\n", *slots, "    </TIME_ORDER>\n"]
+    lines = [head, "    <TIME_ORDER>\n", *slots, "    </TIME_ORDER>\n"]
     numbers = itertools.count(1)
     for tier, labels in labelled:
-        parts.append(f'    <TIER LINGUISTIC_TYPE_REF="phone" TIER_ID="{tier}">\n')
+        tier_id = xml_text(tier).replace('"', "&quot;")
+        lines.append(f'    <TIER LINGUISTIC_TYPE_REF="phone" TIER_ID="{tier_id}">\n')
         for (_, segment), i in zip(labels, numbers):
             label = xml_text(segment.label)
-            parts.append(
+            lines.append(
                 _EAF_ANNOTATION.format(number=i, first=2 * i - 1, second=2 * i, label=label)
             )
-        parts.append("    </TIER>\n")
-    return "".join([*parts, _EAF_TAIL])
+        lines.append("    </TIER>\n")
+    return "".join([*lines, _EAF_TAIL])
 
 
 def xml_text(text: str) -> str:

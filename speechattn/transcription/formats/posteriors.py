@@ -130,7 +130,8 @@ def _ark(
     for channel in range(channels or 1):
         name = utterance if channels is None else f"{utterance}-{channel + 1}"
         file.write(name.encode() + b" \0BFM " + struct.pack("<bibi", 4, frames, 4, shape[1]))
-        shutil.copyfileobj(_Part(rows, frames * shape[1] * _ROW_TYPE.itemsize), file)
+        part = _Part(rows, frames * shape[1] * _ROW_TYPE.itemsize)
+        shutil.copyfileobj(cast(IO[bytes], part), file)
 
 
 class _Part:
@@ -144,9 +145,9 @@ class _Part:
     def __init__(self, file: IO[bytes], left: int) -> None:
         self._file, self._left = file, left
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """Return at most ``size`` bytes; none at the end of the part."""
-        data = self._file.read(min(size, self._left))
+        data = self._file.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)
         return data
 

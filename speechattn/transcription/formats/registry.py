@@ -88,6 +88,8 @@ class Writer:
             ValueError: if the phones leave gaps, overlap, stop short of the duration, or have a
                 confidence outside 0 to 1.
         """
+        if not isinstance(transcription, Sequence) and transcription.speakers:
+            transcription = transcription.speakers
         if isinstance(transcription, Sequence):
             if self.channels is None or not transcription:
                 raise ValueError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from speechattn.inference.transcription import phones_within
 from speechattn.segments import exact, plain
+from speechattn.text import json_line
+from speechattn.transcription.formats.names import utterance_name
 
 if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
@@ -30,7 +30,10 @@ def phone_records(transcription: Transcription) -> list[dict[str, Any]]:
 def word_records(transcription: Transcription) -> list[dict[str, Any]]:
     """Return the words as JSON values: those of phones, and the list of its phones' labels."""
     return [
-        {**_record(word), "phones": [phone.label for phone in transcription.phones_of(word)]}
+        {
+            **_record(word),
+            "phones": [phone.label for phone in phones_within(transcription.phones, word)],
+        }
         for word in transcription.words or ()
     ]
 
@@ -47,6 +50,8 @@ def _record(segment: Segment) -> dict[str, Any]:
         "end": float(segment.end),
         "confidence": round(float(segment.confidence), PROBABILITY_DECIMALS),
     }
+    if segment.spoken:
+        record["spoken"] = segment.spoken
     if segment.alternatives:
         record["alternatives"] = [
             {"label": label, "probability": round(float(probability), PROBABILITY_DECIMALS)}
@@ -77,18 +82,12 @@ def ctm_field(text: str) -> str:
     return "".join(escaped(c) if special(i, c) else c for i, c in enumerate(text))
 
 
-def utterance_name(file: str) -> str:
-    """Return the recording's relative path without its suffix: ``a/b.wav`` → ``a/b``."""
-    path = PurePosixPath(file)
-    return os.fspath(path.parent / path.stem)
-
-
 def ctm(transcription: Transcription, file: str, silence: str) -> str:
     """Write NIST CTM, lines of ``utterance channel start duration symbol confidence``.
 
     Channels count from 1, as in Kaldi and sclite; the mean of all is channel 1. The utterance is
-    the relative path without suffix, encoded by :func:`ctm_field`. Start and duration add up to
-    the next start exactly, as decimals.
+    the relative path without suffix, or with it where that is asked for, encoded by
+    :func:`ctm_field`. Start and duration add up to the next start exactly, as decimals.
     """
     return _ctm_lines(transcription, transcription.phones, file)
 
@@ -112,10 +111,11 @@ def _ctm_lines(transcription: Transcription, segments: Iterable[Segment], file: 
 def json_text(transcription: Transcription, file: str, silence: str) -> str:
     r"""Write a JSON object: file, duration (s), sample_rate (Hz) and the list of phones.
 
-    Where the words are known, the confidence of the recording and the list of words come before it.
+    Where the words are known, the confidence of the recording and the list of words come before it,
+    and words of the text that no dictionary has, as ``assumed``.
 
-    ASCII only: bytes of a file name that are not UTF-8 appear as ``\udc80`` to ``\udcff``
-    (Python's ``surrogateescape``; ``os.fsencode`` gives the name back).
+    Bytes of a file name that are not UTF-8 appear as ``\udc80`` to ``\udcff``
+    (:func:`~speechattn.text.json_line`).
     """
     values: dict[str, Any] = {
         "file": file,
@@ -129,27 +129,34 @@ def json_text(transcription: Transcription, file: str, silence: str) -> str:
 
 def _with_phones(values: dict[str, Any], transcription: Transcription) -> str:
     """Return a JSON object of values, the list of words where they are known, and the phones."""
+    if transcription.assumed:
+        values = {**values, "assumed": dict(transcription.assumed)}
+    values = {**values, **transcription.more}
     if transcription.words is not None:
         values = {**values, "words": word_records(transcription)}
-    head = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}")
+    head = json_line(values, indent=1).removesuffix("\n}")
     # Phone by phone: with an indent, json makes a string of every token, and hours have many.
-    phones = (json.dumps(_record(p), indent=1, allow_nan=False) for p in transcription.phones)
+    phones = (json_line(_record(p), indent=1) for p in transcription.phones)
     indented = (text.replace("\n", "\n  ") for text in phones)
     return f'{head},\n "phones": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
 
 
 def json_channels(channels: Sequence[Transcription], file: str, silence: str) -> str:
-    """Write a JSON object as :func:`json_text`, with a list of channels that have the phones."""
+    """Write a JSON object as :func:`json_text`, with a list of channels that have the phones.
+
+    Where a text has several speakers, the list is ``speakers``.
+    """
     first = channels[0]
     values = {
         "file": file,
         "duration": float(first.duration),
         "sample_rate": int(first.sample_rate),
     }
-    head = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}")
-    parts = (_with_phones({"channel": one.channel}, one).rstrip("\n") for one in channels)
+    head = json_line(values, indent=1).removesuffix("\n}")
+    key = "speaker" if first.speaker else "channel"
+    parts = (_with_phones({key: getattr(one, key)}, one).rstrip("\n") for one in channels)
     indented = (text.replace("\n", "\n  ") for text in parts)
-    return f'{head},\n "channels": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
+    return f'{head},\n "{key}s": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
 
 
 def csv_text(transcription: Transcription, file: str, silence: str) -> str:
@@ -161,8 +168,12 @@ def csv_text(transcription: Transcription, file: str, silence: str) -> str:
 
 
 def csv_channels(channels: Sequence[Transcription], file: str, silence: str) -> str:
-    """Write the values of :func:`csv_text` of each channel, with the column ``channel`` first."""
-    return _csv([([str(one.channel)], one) for one in channels], ["channel"])
+    """Write the values of :func:`csv_text` of each channel, with the column ``channel`` first.
+
+    Where a text has several speakers, the column is ``speaker``.
+    """
+    key = "speaker" if channels[0].speaker else "channel"
+    return _csv([([str(getattr(one, key))], one) for one in channels], [key])
 
 
 def _csv(parts: Sequence[tuple[list[str], Transcription]], columns: list[str]) -> str:

@@ -19,7 +19,12 @@ from typing import Any, Protocol, TypeVar
 
 from speechattn.errors import SpeechattnError
 from speechattn.transcription.workers.grouping import Grouping, TaskGroups
-from speechattn.transcription.workers.process import WorkerEndedError, WorkerProcess
+from speechattn.transcription.workers.process import (
+    CAN_FORK,
+    Worker,
+    WorkerEndedError,
+    WorkerProcess,
+)
 from speechattn.transcription.workers.worker import Done, WorkerDied, WorkerInit, do_all
 
 ATTEMPTS = 2  # at a task, before it is given up because its worker dies
@@ -96,6 +101,8 @@ class ProcessPool:
         count: number of workers.
         environment: variables to set for them.
         grouping: which tasks are done together; None for none.
+        share: whether workers may begin as copies of the first one, after its setup, and share its
+            memory. The setup must leave no threads behind, and nothing on a GPU.
 
     Attributes:
         facts: what the setup returns about a worker, once the block has begun.
@@ -111,10 +118,13 @@ class ProcessPool:
         count: int,
         environment: dict[str, str] | None = None,
         grouping: Grouping | None = None,
+        *,
+        share: bool = False,
     ) -> None:
         self._setup, self._count, self._grouping = setup, count, grouping
+        self._share = share and CAN_FORK
         self._environment = {**os.environ, **(environment or {})}
-        self._processes: list[WorkerProcess | None] = [None] * count
+        self._processes: list[Worker | None] = [None] * count
         self._lock = threading.Lock()  # for the attributes below, and for taking tasks
         self._room = threading.Semaphore(AHEAD * count)  # for groups taken and not collected
         self._stopping = False
@@ -123,8 +133,11 @@ class ProcessPool:
 
     def __enter__(self) -> ProcessPool:
         try:
-            # All at once: each takes seconds to import PyTorch.
-            first, *_ = [self._start(index) for index in range(self._count)]
+            if self._share:
+                first = self._start(0, siblings=self._count - 1)
+                self._processes[1:] = first.siblings
+            else:  # all at once: each takes seconds to import PyTorch
+                first, *_ = [self._start(index) for index in range(self._count)]
             self.facts = first.ready()
         except BaseException:
             self.__exit__()
@@ -256,10 +269,11 @@ class ProcessPool:
             self._processes[index] = None
         return reason
 
-    def _start(self, index: int) -> WorkerProcess:
+    def _start(self, index: int, siblings: int = 0) -> WorkerProcess:
         with self._lock:
             if self._stopping:
                 raise SpeechattnError("the run is being stopped")
-            process = self._processes[index] = WorkerProcess(self._environment)
+            process = WorkerProcess(self._environment, siblings)
+            self._processes[index] = process
         process.begin(self._setup)
         return process

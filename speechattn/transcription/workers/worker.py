@@ -10,6 +10,7 @@ facts. Then come lists of tasks, until the caller closes the pipe. The worker an
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import pickle
 import queue
@@ -19,7 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 from speechattn.errors import SpeechattnError
 from speechattn.process import start_own_process
@@ -31,9 +32,15 @@ WorkerInit = Callable[[], tuple[Do, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Ready:
-    """The worker takes tasks now."""
+    """The worker takes tasks now.
+
+    Attributes:
+        facts: from the setup.
+        pid: of the worker.
+    """
 
     facts: dict[str, Any]
+    pid: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,17 @@ class Done:
     values: list[Any]
 
 
-def work() -> NoReturn:
-    """Serve the caller until it closes the pipe or ends; then end this process."""
+def work(siblings: Sequence[int] = ()) -> NoReturn:
+    """Serve the caller until it closes the pipe or ends; then end this process.
+
+    Args:
+        siblings: sockets of further workers. They are forked from this process after the setup, so
+            that they share its memory as long as they do not change it.
+    """
     status = 1
     try:
         start_own_process()
-        _serve()
+        _serve(siblings)
         status = 0
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else 1
@@ -79,11 +91,14 @@ def work() -> NoReturn:
     os._exit(status)
 
 
-def _serve() -> None:
+def _serve(siblings: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who ends its workers
-    answers = _keep_standard_output()
+    source, answers = cast(BinaryIO, sys.stdin.buffer), _keep_standard_output()
     tasks: queue.SimpleQueue = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
+    if siblings:  # no thread may run before they have been forked
+        tasks.put(_next_message(source))
+    else:
+        _receive_in_background(source, tasks)
 
     def send(message: object) -> None:
         try:
@@ -98,7 +113,14 @@ def _serve() -> None:
     except SpeechattnError as error:
         send(Failed(error))
         return
-    send(Ready(facts))
+    if siblings:
+        connection = _fork(siblings)
+        if connection is not None:
+            answers.close()
+            os.dup2(connection, 0)  # the pipe of the process that this one comes from
+            source, answers = os.fdopen(connection, "rb"), os.fdopen(os.dup(connection), "wb")
+        _receive_in_background(source, tasks)
+    send(Ready(facts, os.getpid()))
     while True:
         send(Done(do_all(do, tasks.get(), lambda number, share: send(Progress(number, share)))))
 
@@ -127,14 +149,35 @@ def _keep_standard_output() -> BinaryIO:
     return answers
 
 
-def _receive(source: BinaryIO, tasks: queue.SimpleQueue) -> None:
-    """Put what comes into the queue. At its end, end this process at once: no caller is left."""
-    while True:
-        try:
-            task = pickle.load(source)
-        except BaseException:
-            os._exit(1)  # the end, or a message that a dying caller has not written in full
-        tasks.put(task)
+def _fork(sockets: Sequence[int]) -> int | None:
+    """Fork a process for each socket; return its own in each of them, None in this one."""
+    gc.collect()
+    gc.freeze()  # looking for cycles would write to the memory that they share
+    for number, connection in enumerate(sockets):
+        if os.fork() == 0:
+            for other in sockets[number + 1 :]:
+                os.close(other)
+            return connection
+        os.close(connection)
+    return None
+
+
+def _receive_in_background(source: BinaryIO, tasks: queue.SimpleQueue) -> None:
+    """Start a thread that puts what comes into the queue."""
+
+    def receive() -> None:
+        while True:
+            tasks.put(_next_message(source))
+
+    threading.Thread(target=receive, daemon=True).start()
+
+
+def _next_message(source: BinaryIO) -> Any:
+    """Return what comes next. At its end, end this process at once: no caller is left."""
+    try:
+        return pickle.load(source)
+    except BaseException:
+        os._exit(1)  # the end, or a message that a dying caller has not written in full
 
 
 @dataclass(frozen=True)

@@ -86,3 +86,24 @@ def test_a_format_of_one_channel_is_refused():
         check_channels(["textgrid", "lab"])
     with pytest.raises(ValueError, match="2 channels"):
         WRITERS["lab"].render(CHANNELS, "a.wav")
+
+
+def test_speakers_have_tiers_as_mfa_names_them(tmp_path):
+    speakers = (
+        replace(EXAMPLE, speaker='Anna & "Bo"', words=[Segment("ow", 0.1, 0.3)]),
+        replace(OTHER, speaker="Cem", channel=None, words=[Segment("ah", 0.0, 0.2)]),
+    )
+    both = replace(speakers[0], speakers=speakers)
+    path = tmp_path / "a.TextGrid"
+    path.write_text(WRITERS["textgrid"].render(both, "a.wav"))
+    grid = praat.openTextgrid(str(path), includeEmptyIntervals=True)
+    tiers = [f"{one.speaker} - {tier}" for one in speakers for tier in ("words", "phones")]
+    assert [name.replace('""', '"') for name in grid.tierNames] == tiers
+    values = json.loads(WRITERS["json"].render(both, "a.wav"))
+    assert [one["speaker"] for one in values["speakers"]] == ['Anna & "Bo"', "Cem"]
+    assert values["speakers"][1]["words"][0]["label"] == "ah"
+    table = list(csv.DictReader(io.StringIO(WRITERS["csv"].render(both, "a.wav"))))
+    assert {row["speaker"] for row in table} == {'Anna & "Bo"', "Cem"}
+    (tmp_path / "a.eaf").write_text(WRITERS["eaf"].render(both, "a.wav"))
+    assert set(tiers) <= set(pympi.Elan.Eaf(str(tmp_path / "a.eaf")).get_tier_names())
+    assert WRITERS["txt"].render(both, "a.wav").splitlines() == ["Cem: ah", 'Anna & "Bo": ow']

@@ -92,7 +92,7 @@ def test_json_text():
     phones = [*EXAMPLE.phones[:2], Segment('\n"', 0.3, 1 / 3, 0.5, (("ʃ", 0.25), ("S", 1e-9)))]
     text = WRITERS["json"].render(FakeTranscription(phones, 1 / 3), "a\n.wav")
     values = json.loads(text)
-    assert text == json.dumps(values, indent=1) + "\n"
+    assert text == json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     assert values["phones"][1] == {"label": 'K"', "start": 0.1, "end": 0.3, "confidence": 0.1235}
     assert values["phones"][2]["alternatives"] == [
         {"label": "ʃ", "probability": 0.25},
@@ -100,10 +100,10 @@ def test_json_text():
     ]
 
 
-def test_json_is_ascii_also_for_odd_names():
+def test_json_is_utf_8_also_for_odd_names():
     name = os.fsdecode(b"\xff\n\xf0\x9f\x98\x80.wav")
     text = WRITERS["json"].render(EXAMPLE, name)
-    assert text.isascii()
+    assert '"\\udcff\\n\N{GRINNING FACE}.wav"' in text.encode().decode()
     assert os.fsencode(json.loads(text)["file"]) == b"\xff\n\xf0\x9f\x98\x80.wav"
 
 

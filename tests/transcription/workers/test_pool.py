@@ -15,7 +15,7 @@ from support.recordings import needs_posix
 
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.transcription.workers.grouping import Grouping
-from speechattn.transcription.workers.pool import AHEAD, InProcessPool, ProcessPool
+from speechattn.transcription.workers.pool import AHEAD, CAN_FORK, InProcessPool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
 
@@ -88,6 +88,49 @@ def test_a_worker_that_dies_costs_its_task_after_a_second_try(tmp_path):
     assert [len((tmp_path / job).read_text()) for job in jobs] == [1, 2, 1, 2, 2, 2, 1]
 
 
+# --- workers that begin as copies of the first one ------------------------------------------------
+
+needs_fork = pytest.mark.skipif(not CAN_FORK, reason="processes are forked on Linux only")
+sharing = partial(ProcessPool, share=True)
+
+
+@needs_fork
+def test_workers_share_the_memory_of_the_setup():
+    with sharing(tasks.large, 3) as team:
+        values = [megabytes for _, megabytes in team.run(range(12))]
+        pids = {worker.pid for worker in team._processes}
+    assert len(pids) == 3 and team.facts["pid"] in pids
+    assert max(values) < 60
+    assert not any(map(alive, pids))
+
+
+@needs_fork
+def test_a_forked_worker_that_dies_is_replaced_and_its_task_is_tried_again(tmp_path):
+    jobs = ["a", "killed", "b", "killed once", "exit", "raise", "c"]
+    with sharing(partial(tasks.dying, tmp_path), 2) as team:
+        values = dict(team.run(jobs))
+    assert values[1] == WorkerDied("its process was ended by SIGKILL, 2 times")
+    assert values[4] == WorkerDied("its process ended with status 3, 2 times")
+    assert values[5] == WorkerDied("its process ended with status 1, 2 times")
+    assert [values[number] for number in (0, 2, 3, 6)] == ["a", "b", "killed once", "c"]
+
+
+@needs_fork
+def test_a_setup_that_fails_says_why_before_it_is_shared():
+    with pytest.raises(ModelError, match="see the list"), sharing(tasks.refused, 2):
+        pytest.fail("it must not begin")
+    with pytest.raises(SpeechattnError, match="ended with status 5"), sharing(tasks.broken, 2):
+        pytest.fail("it must not begin")
+
+
+@needs_fork
+def test_stopping_early_ends_forked_workers_as_well(tmp_path):
+    with sharing(partial(tasks.dying, tmp_path), 3) as team:
+        assert next(team.run(["slow", "a", "slow"])) == (1, "a")
+        pids = [process.pid for process in team._processes]
+    assert not any(map(alive, filter(None, pids)))
+
+
 SMALL = Grouping(4, lambda task: task < 100)
 
 
@@ -145,21 +188,26 @@ def test_stopping_early_ends_the_workers_and_names_what_was_under_way(tmp_path):
 
 
 @needs_posix
-def test_workers_end_with_their_caller_however_it_ends(tmp_path):
+@pytest.mark.parametrize("share", [False, True])
+def test_workers_end_with_their_caller_however_it_ends(tmp_path, share):
     program = (
         "import sys; sys.path[:] = sys.argv[2:]\n"
-        "import os, signal\n"
+        "import os, signal, time\n"
         "from support import pool_tasks as tasks\n"
         "from functools import partial\n"
         "from pathlib import Path\n"
         "from speechattn.transcription.workers.pool import ProcessPool\n"
-        "with ProcessPool(partial(tasks.dying, Path(sys.argv[1])), 2) as team:\n"
+        "with ProcessPool(partial(tasks.dying, Path(sys.argv[1])), 2, share=SHARE) as team:\n"
         "    values = team.run(['slow', 'slow', 'a'])\n"
-        "    print([process.pid for process in team._processes], flush=True)\n"
+        "    def stop():\n"
+        "        while not all(process.pid for process in team._processes):\n"
+        "            time.sleep(0.05)\n"
+        "        print([process.pid for process in team._processes], flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    import threading\n"
-        "    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGKILL)).start()\n"
+        "    threading.Timer(1.0, stop).start()\n"
         "    list(values)\n"
-    )
+    ).replace("SHARE", str(share))
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path), *sys.path],
         capture_output=True,
@@ -171,6 +219,7 @@ def test_workers_end_with_their_caller_however_it_ends(tmp_path):
     assert Path(tmp_path, "slow").exists()
     until = time.monotonic() + 10
     pids = [int(word) for word in done.stdout.strip("[]\n").split(",")]
+    assert len(pids) == 2 and all(pids)
     while any(map(alive, pids)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(map(alive, pids))

@@ -1,0 +1,95 @@
+"""Inputs that are not named one by one: ``@FILE``, a list of them, and ``-``, standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from speechattn.errors import SpeechattnError, UsageError, cannot_write
+from speechattn.text import one_line
+from speechattn.transcription.inputs import Input
+from speechattn.transcription.remote import Remote
+
+STANDARD_INPUT = "-"
+_NAME = "stdin"  # of the recording and its outputs
+
+
+@dataclass(frozen=True)
+class PipedRecording(Remote):
+    """A recording that came through standard input, copied to a file of this machine."""
+
+    def state(self) -> tuple[int, int]:
+        """See :meth:`Remote.state`."""
+        status = os.stat(self.path)  # noqa: PTH116 - the path of a Remote is text
+        return status.st_size, status.st_mtime_ns
+
+    @contextlib.contextmanager
+    def copied(self) -> Iterator[Path]:
+        """Give the copy that there is."""
+        yield Path(self.path)
+
+
+def expanded(
+    inputs: Sequence[str], stack: contextlib.ExitStack, standard_input: Callable[[], BinaryIO]
+) -> list[Input]:
+    """Return inputs with the recording of ``-`` and the contents of ``@FILE`` in their places.
+
+    A list has an input on each line, or ends each with a NUL as ``find -print0`` does. Paths in it
+    begin at the current folder. ``@-`` is a list on standard input. A file whose own name begins
+    with ``@`` is taken as it is.
+
+    Args:
+        inputs: as they were given.
+        stack: removes the copy of standard input when it is closed.
+        standard_input: returns it.
+
+    Raises:
+        UsageError: if a list cannot be read or is empty, or standard input is asked for twice.
+        SpeechattnError: if the copy cannot be written.
+    """
+    if sum(item in (STANDARD_INPUT, "@-") for item in inputs) > 1:
+        raise UsageError("standard input: given twice; it can be read only once")
+    found: list[Input] = []
+    for item in inputs:
+        if item == STANDARD_INPUT:
+            found.append(_piped(standard_input(), stack))
+        elif item.startswith("@") and not os.path.lexists(item):
+            found += _listed(item, standard_input)
+        else:
+            found.append(item)
+    return found
+
+
+def _listed(item: str, standard_input: Callable[[], BinaryIO]) -> list[str]:
+    """Return the inputs that a list names."""
+    name = item[1:]
+    try:
+        data = standard_input().read() if name == "-" else Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            one_line(f"{item}: a list of inputs that cannot be read ({reason}); check its name")
+        ) from None
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    found = [os.fsdecode(line) for line in lines if line.strip()]
+    if not found:
+        raise UsageError(one_line(f"{item}: an empty list; give the path of an input on each line"))
+    return found
+
+
+def _piped(source: BinaryIO, stack: contextlib.ExitStack) -> PipedRecording:
+    """Copy a recording from standard input to a temporary file."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="speechattn-"))
+    copy = Path(folder, _NAME)
+    try:
+        with copy.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+    except OSError as error:
+        raise SpeechattnError(cannot_write(copy, error)) from error
+    return PipedRecording("", str(copy), "standard input", copy.stat().st_size)
