@@ -105,3 +105,15 @@ def identity(task, report):
 def plain():
     """A setup for :func:`identity`."""
     return identity, {}
+
+
+def large():
+    """Keep 100 MB, and answer with the megabytes that this process shares with no other."""
+    room = bytearray(os.urandom(1 << 20)) * 100
+
+    def do(task, report):
+        assert room[task] is not None
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) >> 10
+
+    return do, {"pid": os.getpid()}
