@@ -14,7 +14,7 @@ from support.word_lms import SILENCE, Follow, random_words, said_as
 
 from speechattn.decoder.lm.word_names import WordNames
 from speechattn.decoder.options import DecoderOptions
-from speechattn.decoder.words import NO_WORD, WordReader, names_of_words
+from speechattn.decoder.words import NO_WORD, WORD_POWER, WordReader, names_of_words
 from speechattn.errors import ConfigError
 from speechattn.segments import FrameSegment
 
@@ -193,13 +193,14 @@ def test_a_word_said_like_another_is_told_by_those_around_it():
     assert [w.word for w in _read(reader, [1, 2, 3])] == [0, 2, 3]
 
 
-def test_confidence_of_a_word_is_the_mean_of_its_phones():
+def test_confidence_of_a_word_comes_from_its_phones():
     model, options = random_setting(np.random.default_rng(1), 3, 5)
     segments = [FrameSegment(1, 0, 4, 0.25), FrameSegment(2, 4, 6, 0.75)]
     reader = WordReader(model, options)
     for word in reader.push(segments) + reader.finish():
         mean = sum(phone.confidence for phone in word.phones) / len(word.phones)
-        assert math.isclose(word.confidence, mean)
+        expected = mean if word.word == NO_WORD else mean**WORD_POWER
+        assert math.isclose(word.confidence, expected)
 
 
 def test_decoders_without_words_are_refused():

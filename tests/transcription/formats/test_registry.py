@@ -143,3 +143,22 @@ def test_permissions_follow_the_umask(tmp_path):
 def test_the_longest_name_can_be_written(tmp_path):
     atomic_write_bytes(tmp_path / ("n" * 255), b"x")
     atomic_write_bytes(tmp_path / ("n." + "s" * 253), b"x")
+
+
+def test_words_of_channels_are_told_apart():
+    both = [
+        FakeTranscription(SAID, 1.0, words=[Segment(word, 0.2, 1.0, 0.5)], channel=channel)
+        for channel, word in enumerate(("yes", "no"))
+    ]
+    grid = WRITERS["textgrid-short"].render(both, "a.wav")
+    names = [line for line in grid.splitlines() if "channel" in line]
+    assert names == [f'"channel {c} - {tier}"' for c in (0, 1) for tier in ("words", "phones")]
+    assert WORDS_CTM.render(both, "a.wav") == "a 1 0.2 0.8 yes 0.5000\na 2 0.2 0.8 no 0.5000\n"
+    track = WORD_FILES["audacity"].render(both, "a.wav")
+    assert track == "0.2\t1\t0: yes\n0.2\t1\t1: no\n"
+    channels = json.loads(WRITERS["json"].render(both, "a.wav"))["channels"]
+    assert [one["words"][0]["label"] for one in channels] == ["yes", "no"]
+    assert channels[1]["words"][0]["phones"] == ["AA", "B"]
+    rows = WRITERS["csv"].render(both, "a.wav").splitlines()
+    assert rows[:2] == ["channel,tier,start,end,label,confidence", "0,words,0.2,1,yes,0.5000"]
+    assert WRITERS["eaf"].render(both, "a.wav").count("TIER_ID=") == 4
