@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import bisect
 import numbers
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from speechattn.errors import UsageError
 from speechattn.options import ALL_CHANNELS, FORMS
@@ -136,12 +136,16 @@ class Transcription:
             (frames, phones); None if they were not requested.
         words: what was said, without the silence between them, where it was asked for or the text
             is known; else None. Phones that are none of the words that the decoder knows are the
-            word ``<unk>``. Its confidence is the mean of its phones'.
+            word ``<unk>``, whose confidence is the mean of theirs.
         confidence: mean confidence of the words' phones, between 0 and 1; None without words.
         warnings: what is unusual about the recording, each a line that begins with a key; those of
             :mod:`speechattn.audio.quality` and of :func:`low_confidence`.
         channel: that was transcribed, from 0; None for the mean of all.
         assumed: words of the text that no dictionary has → how they were taken to be said.
+        more: what else is known about it, as values for JSON, for outputs in that form.
+        speaker: whose words and phones these are, where a text has several speakers.
+        speakers: what each of several speakers said, from 0 to the duration; the phones, words and
+            confidence beside them are those of the first.
     """
 
     phones: list[Segment]
@@ -153,6 +157,10 @@ class Transcription:
     confidence: float | None = None
     warnings: tuple[str, ...] = ()
     channel: int | None = None
+    assumed: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    speaker: str = ""
+    speakers: tuple[Transcription, ...] = ()
 
     def phones_of(self, word: Segment) -> list[Segment]:
         """Return the phones of one of the words.
