@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from speechattn.audio.media import MEDIA_SUFFIXES, has_media
 from speechattn.audio.resample import check_channel, check_length, chunk_frames, mono_blocks
-from speechattn.audio.sndfile import AudioInfo, JoinedSound, Sound, decode, open_sound
+from speechattn.audio.sndfile import AnySound, AudioInfo, decode, open_sound
 from speechattn.audio.source import AudioSource, LocalSource, is_audio_source
 from speechattn.errors import CHANGED, AudioError
 
@@ -31,6 +32,11 @@ AUDIO_SUFFIXES = frozenset(
     (".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".sph", ".nist")
     + (".caf", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 )
+
+
+def audio_suffixes() -> frozenset[str]:
+    """Return the suffixes of what can be read here: with the extra ``media``, more of them."""
+    return AUDIO_SUFFIXES | MEDIA_SUFFIXES if has_media() else AUDIO_SUFFIXES
 
 
 def audio_info(path: AudioSource) -> AudioInfo:
@@ -105,7 +111,7 @@ class AudioFile:
             self.close()
             raise
 
-    def _open(self) -> tuple[Sound | JoinedSound, AudioInfo]:
+    def _open(self) -> tuple[AnySound, AudioInfo]:
         sound, info = open_sound(self._source.path, self._name)
         return sound, replace(info, path=Path(self._name)) if self._source.is_copy else info
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import soundfile
@@ -19,6 +20,7 @@ import soundfile
 from speechattn.audio.containers.base import Header
 from speechattn.audio.containers.detect import check_container
 from speechattn.audio.containers.pieces import PiecedFile, Pieces
+from speechattn.audio.media import INSTALL, MEDIA_SUFFIXES, MediaSound, has_media
 from speechattn.audio.resample import check_length, chunk_frames
 from speechattn.errors import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE, AudioError
 
@@ -124,7 +126,10 @@ class JoinedSound:
             sound.close()
 
 
-def open_sound(path: Path, name: str) -> tuple[Sound | JoinedSound, AudioInfo]:
+AnySound: TypeAlias = "Sound | JoinedSound | MediaSound"
+
+
+def open_sound(path: Path, name: str) -> tuple[AnySound, AudioInfo]:
     """Open a sound file and check everything that can be checked without decoding.
 
     Args:
@@ -138,12 +143,22 @@ def open_sound(path: Path, name: str) -> tuple[Sound | JoinedSound, AudioInfo]:
         AudioError: as :func:`speechattn.audio.load.audio_info`.
     """
     header = check_container(path, name)
+    if header.media:
+        if not has_media():
+            raise AudioError(
+                f"{name}: is a {header.media} file, which needs the extra media "
+                f"(`{INSTALL}`); or convert it to WAV or FLAC"
+            )
+        return _open_media(path, name)
     try:
         sound = _open(path, header.parts)
     except OSError as error:  # deleted or locked since it was checked
         message = f"{name}: cannot be opened ({error.strerror}); check the path"
         raise AudioError(message, NO_ACCESS) from None
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
+        suffix = path.suffix.lower()
+        if not header.kind and suffix in MEDIA_SUFFIXES and has_media():
+            return _open_media(path, name)
         if header.kind:
             problem = f"this {header.kind} file cannot be decoded ({_reason(error)})"
         else:
@@ -151,7 +166,10 @@ def open_sound(path: Path, name: str) -> tuple[Sound | JoinedSound, AudioInfo]:
                 start = file.read(8)
             problem = f"no sound file that can be read (begins with {start!r}: {_reason(error)})"
         kind = DAMAGED if header.kind else UNREADABLE
-        raise AudioError(f"{name}: {problem}; convert it to WAV or FLAC", kind) from None
+        way_out = "convert it to WAV or FLAC"
+        if not header.kind and suffix in MEDIA_SUFFIXES:
+            way_out = f"{suffix} needs the extra media (`{INSTALL}`), or {way_out}"
+        raise AudioError(f"{name}: {problem}; {way_out}", kind) from None
     try:
         if isinstance(sound, JoinedSound) and sound.different is not None:
             other = sound.different
@@ -183,6 +201,20 @@ def open_sound(path: Path, name: str) -> tuple[Sound | JoinedSound, AudioInfo]:
     )
 
 
+def _open_media(path: Path, name: str) -> tuple[MediaSound, AudioInfo]:
+    sound = MediaSound(path, name)
+    check_length(sound.frames, sound.samplerate, name)
+    return sound, AudioInfo(
+        path,
+        sound.samplerate,
+        sound.channels,
+        sound.frames,
+        sound.format,
+        sound.subtype,
+        sound.contradictions,
+    )
+
+
 def _open(path: Path, parts: tuple[Pieces, ...] = ()) -> Sound | JoinedSound:
     """Open a file, or the parts of it that are read one after the other."""
     if not parts:
@@ -198,7 +230,7 @@ def _open(path: Path, parts: tuple[Pieces, ...] = ()) -> Sound | JoinedSound:
     return sounds[0] if len(sounds) == 1 else JoinedSound(sounds)
 
 
-def _frames(sound: Sound | JoinedSound, path: Path, header: Header, name: str) -> int:
+def _frames(sound: AnySound, path: Path, header: Header, name: str) -> int:
     """Return the samples per channel that decoding must give."""
     frames = sound.frames
     if frames >= 1 << 60:  # the header of a FLAC that was written to a pipe has no number
@@ -225,7 +257,7 @@ def _count_frames(path: Path, name: str) -> int:
     return frames
 
 
-def decode(sound: Sound | JoinedSound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
+def decode(sound: AnySound, info: AudioInfo, name: str) -> Iterator[np.ndarray]:
     """Decode a sound file to its end.
 
     Args:
@@ -255,7 +287,7 @@ def decode(sound: Sound | JoinedSound, info: AudioInfo, name: str) -> Iterator[n
         yield chunk
 
 
-def _read(sound: Sound | JoinedSound, buffer: np.ndarray, done: int, name: str) -> np.ndarray:
+def _read(sound: AnySound, buffer: np.ndarray, done: int, name: str) -> np.ndarray:
     try:
         return sound.read(out=buffer)
     except soundfile.SoundFileError as error:

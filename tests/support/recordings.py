@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from speechattn.audio import media
 from speechattn.audio.load import read_audio
 from speechattn.errors import AudioError
 from speechattn.text import one_line
@@ -72,6 +74,16 @@ def refused(path, *words) -> str:
     for word in words:
         assert word in message, message
     return message
+
+
+@contextlib.contextmanager
+def without_media(monkeypatch) -> Iterator[None]:
+    """As if the extra ``media`` were not installed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(media.importlib.util, "find_spec", lambda name: None)
+        media.has_media.cache_clear()
+        yield
+    media.has_media.cache_clear()
 
 
 def make(folder: Path, *names: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.recordings import make, needs_posix
+from support.recordings import make, needs_posix, without_media
 
 from speechattn.errors import UsageError
 from speechattn.transcription.inputs import (
@@ -33,18 +33,21 @@ def test_a_folder_is_searched_in_order_and_mirrored(tmp_path):
     }
 
 
-def test_recordings_that_are_not_read_are_named(tmp_path):
+def test_recordings_that_are_not_read_are_named(tmp_path, monkeypatch):
     rec = make(tmp_path / "rec", "a.wav", "b.M4A", "c/d.webm", "c/e.m4a", "notes.txt", ".f.m4a")
     left_out: list[str] = []
-    jobs = collect([rec], tmp_path / "out", ["ctm"], left_out)
-    assert [job.file for job in jobs] == ["a.wav"]
-    assert left_out == [str(rec / name) for name in ("b.M4A", "c/d.webm", "c/e.m4a")]
-    message = left_out_message(left_out)
-    assert message.startswith("left out: 3 of kinds that are not read (2 .m4a, 1 .webm): ")
-    assert str(rec / "c/d.webm") in message and "ffmpeg" in message
-    assert "and 5 more" in left_out_message(["x.m4a"] * 25)
-    with pytest.raises(UsageError, match=r"no audio in this folder.*2 of kinds that are not read"):
-        collect([rec / "c"], tmp_path / "out", ["ctm"])
+    with without_media(monkeypatch):
+        jobs = collect([rec], tmp_path / "out", ["ctm"], left_out)
+        assert [job.file for job in jobs] == ["a.wav"]
+        assert left_out == [str(rec / name) for name in ("b.M4A", "c/d.webm", "c/e.m4a")]
+        message = left_out_message(left_out)
+        assert message.startswith("left out: 3 of kinds that are not read (2 .m4a, 1 .webm): ")
+        assert str(rec / "c/d.webm") in message and "ffmpeg" in message
+        assert "`pip install 'speechattn[media]'`" in message
+        assert "and 5 more" in left_out_message(["x.m4a"] * 25)
+        with pytest.raises(UsageError, match=r"no audio in this folder.*2 of kinds that are not"):
+            collect([rec / "c"], tmp_path / "out", ["ctm"])
+    assert "pip install" not in left_out_message(["x.voc"])
 
 
 def test_a_file_is_taken_whatever_its_name_and_lands_on_top(tmp_path):

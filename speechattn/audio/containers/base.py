@@ -32,6 +32,7 @@ class Header:
         shortfall: how many samples fewer than ``frames`` the decoder may promise.
         contradictions: between the header and the file, each a part of a sentence. The samples can
             be read all the same.
+        media: name of a container that libsndfile does not read and FFmpeg does.
         parts: what is decoded, one after the other; empty for the file as it is.
     """
 
@@ -41,6 +42,7 @@ class Header:
     shortfall: int = 0
     contradictions: tuple[str, ...] = ()
     parts: tuple[Pieces, ...] = ()
+    media: str = ""
 
 
 class BoundedReader:

@@ -25,7 +25,7 @@ from speechattn.audio.containers.riff import check_w64, check_wav
 from speechattn.errors import EMPTY, MISSING, NO_ACCESS, UNREADABLE, AudioError
 from speechattn.text import one_line
 
-FOREIGN = (  # offset, bytes, name: common containers that are not read here
+FOREIGN = (  # offset, bytes, name: common containers that libsndfile does not read
     (4, b"ftyp", "MP4/M4A"),
     (0, b"wvpk", "WavPack"),
     (0, b"\x1aE\xdf\xa3", "Matroska/WebM"),
@@ -108,8 +108,7 @@ def _check(data: BoundedReader) -> Header:
         return check_mp3(data, start)
     for offset, mark, kind in FOREIGN:
         if magic[offset : offset + len(mark)] == mark:
-            problem = f"is a {kind} file, which is not read; convert it to WAV or FLAC"
-            raise data.error(problem, UNREADABLE)
+            return Header("", media=kind)
     return Header("")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from speechattn.audio.containers.base import COPY_AGAIN, BoundedReader, Header
-from speechattn.errors import TRUNCATED, UNREADABLE
+from speechattn.errors import TRUNCATED
 
 CONTINUED, FIRST, LAST = 1, 2, 4  # flags of a page
 NO_GRANULE = (1 << 64) - 1  # of a page on which no packet ends
@@ -68,11 +68,7 @@ def check_ogg(data: BoundedReader, start: int) -> Header:
         lacing = data.upto(position + 27, count)
         if flags & FIRST and not (streams and streams[-1].serial == serial):
             if streams and streams[-1].expected == 1:
-                raise data.error(
-                    "holds several Ogg streams side by side, such as sound and pictures; "
-                    "take the sound out, for instance with `ffmpeg -i FILE -vn out.flac`",
-                    UNREADABLE,
-                )
+                return Header("", media="Ogg with several streams side by side")
             opus = data.upto(position + 27 + count, 8) == b"OpusHead"
             streams.append(_Stream(serial, position, opus))
         stream = streams[-1] if streams else None

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 from support.header_fields import page_checksums
-from support.recordings import encoded, refused, saver
+from support.recordings import encoded, refused, saver, without_media
 
 from speechattn.audio.load import audio_info, read_audio
 
@@ -64,11 +64,13 @@ def test_chained_streams_are_read_one_after_the_other(tmp_path, save, subtype):
     refused(save(files[0] + other, "b.ogg"), "follow each other", "48000 Hz", "split")
 
 
-def test_streams_side_by_side_are_refused(tmp_path, save):
+def test_streams_side_by_side_are_for_the_extra(tmp_path, save, monkeypatch):
     data = encoded(tmp_path, "OGG", "VORBIS")
     first = data.index(b"OggS", 4)
     picture = with_serial(data[:first], 5)
-    refused(save(data[:first] + picture + data[first:]), "side by side", "ffmpeg")
+    path = save(data[:first] + picture + data[first:], "a.ogg")
+    with without_media(monkeypatch):
+        refused(path, "side by side", "speechattn[media]")
 
 
 def test_an_end_mark_before_the_last_opus_packets_is_told(tmp_path, save):
