@@ -23,6 +23,12 @@ I32_ARRAY, I32_MATRIX = "int32[::1]", "int32[:,::1]"
 F32_ARRAY = "float32[::1]"
 FLOAT_MATRICES = F64_MATRIX, "float32[:,::1]"  # of a bigram, of longer n-grams
 
+COMPILING = "compiling for this processor, once"
+NOT_KEPT = (
+    "compiled code cannot be kept, so every start compiles anew; set NUMBA_CACHE_DIR to a folder "
+    "that can be written"
+)
+
 Kind = str | types.Type
 
 
@@ -99,6 +105,7 @@ class Compiled:
             # No folder can be written, the disk is full, a cached file is broken: do without.
             # Should the function itself be at fault, the next lines raise the same again.
             except Exception:
+                process.tell(NOT_KEPT)
                 dispatcher = numba.njit(nogil=True)(self._function)
                 for each in (*(s for s in self._signatures if s.args in done), signature):
                     dispatcher.compile(each)
@@ -115,6 +122,7 @@ class Compiled:
             return
         with cache.lock(self.lock):
             if not _load(dispatcher, signature):  # another process may have had the lock
+                process.tell(COMPILING)
                 dispatcher.compile(signature)
 
 

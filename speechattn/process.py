@@ -23,6 +23,8 @@ _CUDA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # one of them exists where CUDA 
 _FOR_COMPILERS = "torch._meta_registrations"
 _STANDARD_OUTPUT = "standard output"
 _own_process = False
+_quiet = False
+_told: set[str] = set()
 
 
 def run(main: Callable[[], int], name: str) -> NoReturn:
@@ -69,6 +71,19 @@ def start_own_process() -> None:
 def is_own_process() -> bool:
     """Whether this process runs nothing but our code."""
     return _own_process
+
+
+def tell(message: str) -> None:
+    """Print a message for the user on standard error, once, if this is a process of our own."""
+    if _own_process and not _quiet and message not in _told and sys.stderr is not None:
+        _told.add(message)
+        print(f"speechattn: {message}", file=sys.stderr, flush=True)
+
+
+def be_quiet() -> None:
+    """Print no messages from now on: another process prints the same."""
+    global _quiet
+    _quiet = True
 
 
 class _Output(io.FileIO):

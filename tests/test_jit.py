@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
 import pytest
+
+from speechattn import jit, process
 
 SCRIPT = """
 import sys
@@ -43,3 +46,53 @@ def test_scipy_is_not_looked_for_in_a_process_of_our_own(ours):
         text=True,
     )
     assert found.returncode == 0, found.stderr
+
+
+MODULE = """
+from speechattn.jit import jit
+
+@jit("int64", "int64")
+def next_number(x):
+    return x + 1
+"""
+
+
+@pytest.fixture
+def ours(monkeypatch, tmp_path):
+    """A process of our own, and a module with a compiled function that nobody has used."""
+    monkeypatch.setattr(process, "_own_process", True)
+    monkeypatch.setattr(process, "_told", set())
+    name = f"numbers_of_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return lambda: importlib.reload(importlib.import_module(name)).next_number
+
+
+def test_compiling_is_said_once(ours, capsys):
+    for _ in range(2):
+        assert ours()(1) == 2
+    said = capsys.readouterr().err
+    assert said == "speechattn: compiling for this processor, once\n"
+    process._told.clear()
+    assert ours()(2) == 3  # from the disk
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_cache_the_variable_is_named(ours, capsys, monkeypatch):
+    njit = jit.numba.njit
+
+    def refuse(*arguments, cache=False, **options):
+        if cache:
+            raise RuntimeError("no locator available")
+        return njit(*arguments, **options)
+
+    monkeypatch.setattr(jit.numba, "njit", refuse)
+    assert ours()(1) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "set NUMBA_CACHE_DIR to a folder" in said
+
+
+def test_other_programs_hear_nothing(ours, capsys, monkeypatch):
+    monkeypatch.setattr(process, "_own_process", False)
+    assert ours()(1) == 2
+    assert capsys.readouterr().err == ""

@@ -18,7 +18,7 @@ from pathlib import Path
 import speechattn
 from speechattn import cache
 from speechattn.machine import num_usable_cores
-from speechattn.process import is_own_process, start_own_process
+from speechattn.process import be_quiet, is_own_process, start_own_process
 
 # Modules, functions and the numbers of their signatures, those that take longest first. A model
 # that uses others has them compiled when they are first called.
@@ -91,6 +91,7 @@ def help_out(number: int) -> None:
         number: of the helper; each begins with another function.
     """
     start_own_process()
+    be_quiet()
     compile_all((*DECODER[number:], *DECODER[:number]))
 
 
