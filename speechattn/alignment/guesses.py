@@ -82,9 +82,8 @@ class WordGuesser:
         if match := _LETTER.fullmatch(word):
             name = self._classes(LETTERS[match[1]])
             return Guess(self._with_s([name]) if match[2] else [name], SPELLED)
-        formed = self._formed(word)
-        if formed:
-            return Guess(formed, FORMED)
+        if formed := self._formed(word):
+            return formed
         letters = without_accents(word).upper().replace("'", "")
         if not letters:
             return None
@@ -100,22 +99,22 @@ class WordGuesser:
         likely = [g for g in found if g.probability >= LEAST_PROBABILITY] or found[:1]
         return Guess([self._classes(guess.phones) for guess in likely], GUESSED)
 
-    def _formed(self, word: str) -> list[tuple[int, ...]]:
-        """The possessive, plural possessive or contraction of a word of the lexicon."""
+    def _formed(self, word: str) -> Guess | None:
+        """The possessive, plural possessive or contraction of another word."""
         variants = self.lexicon.variants
         for ending, tails in _ENDINGS.items():
             stem = word.removesuffix(ending)
             if stem != word and stem in variants:
                 ends = [self._classes(tail.split()) for tail in tails]
-                return [(*way, *end) for way, end in product(variants[stem], ends)]
+                return Guess([(*way, *end) for way, end in product(variants[stem], ends)], FORMED)
         if word.endswith("'S"):
             stem = word.removesuffix("'S")
-            ways = variants.get(stem)
-            if not ways and stem.isalpha():
-                guessed = self.guess(stem)
-                ways = guessed.ways if guessed else None
-            return self._with_s(ways) if ways else []
-        return list(variants.get(word.rstrip("'"), ())) if word.endswith("'") else []
+            if stem in variants:
+                return Guess(self._with_s(variants[stem]), FORMED)
+            guess = self.guess(stem) if stem.isalpha() else None
+            return Guess(self._with_s(guess.ways), guess.by) if guess else None
+        bare = word.rstrip("'")
+        return Guess(list(variants[bare]), FORMED) if bare != word and bare in variants else None
 
     def _with_s(self, ways: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Words with the ending of the possessive, which is that of the plural."""

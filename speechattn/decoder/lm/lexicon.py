@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from speechattn.decoder.lm.lexicon_phones import OWN, LexiconLabels
 from speechattn.errors import ConfigError, CorpusError, UsageError
 from speechattn.files import resource
-from speechattn.phones import PhoneSet
+from speechattn.phones import PhoneSet, arpabet
 from speechattn.text import one_line
 from speechattn.text_files import read_text
 
@@ -26,6 +26,8 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 MFA_NUMBERS = 4  # at most, after a word: of the pronunciation, and three of silence
 NOISE = "spn"  # MFA's phone for what is no word
 _MOST_NAMED = 5  # words in a message
+
+Ways = Mapping[str, list[tuple[int, ...]]]  # word → its pronunciations
 
 
 class Line(NamedTuple):
@@ -61,8 +63,7 @@ class Lexicon:
         strict: refuse a file with a line that is not understood; else such lines are left out.
 
     Attributes:
-        words: the first pronunciation of each.
-        variants: all of each that its file lists, in their order.
+        variants: all pronunciations of each word that its file lists, in their order.
         costs: of the words with probabilities: for each variant, how many nats less probable it is
             than the most probable one.
         problems: one line for each line that was left out.
@@ -78,12 +79,15 @@ class Lexicon:
         self, paths: Sequence[str | Path], phones: PhoneSet, *, strict: bool = True
     ) -> None:
         self.phones = phones
-        self.variants: dict[str, list[tuple[int, ...]]] = {}
+        self.variants: Ways = {}
         self.costs: dict[str, list[float]] = {}
         self.problems: list[str] = []
         self.notes: list[str] = []
         known = LexiconLabels(phones)
         for path in paths:
+            if str(path) == ENGLISH:
+                self.variants = _Layers(self.variants, PackagedWords(phones))
+                continue
             found, costs = self._read(lexicon_path(path), known)
             if strict and self.problems:
                 more = len(self.problems) - 1
@@ -92,8 +96,12 @@ class Lexicon:
                 first = f"; the first problem: {self.problems[0]}" if self.problems else ""
                 raise ConfigError(f"lexicon: {path}: no words in it; give another file{first}")
             self.costs.update((w, each) for w, each in costs.items() if w not in self.variants)
-            self.variants = {**found, **self.variants}
-        self.words = {word: variants[0] for word, variants in self.variants.items()}
+            self.variants = {**found, **self.variants} if self.variants else found
+
+    @property
+    def words(self) -> Mapping[str, tuple[int, ...]]:
+        """The first pronunciation of each word."""
+        return FirstWays(self.variants)
 
     def _read(
         self, path: Path, known: LexiconLabels
@@ -161,11 +169,11 @@ class Lexicon:
             )
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.variants)
 
     def missing(self, text: str) -> list[str]:
         """Return the words of a text that are not listed."""
-        return [word for word in dict.fromkeys(text.upper().split()) if word not in self.words]
+        return [word for word in dict.fromkeys(text.upper().split()) if word not in self.variants]
 
     def require(self, text: str) -> None:
         """Raise a CorpusError that names the words of a text which are not listed, if any."""
@@ -186,7 +194,80 @@ class Lexicon:
         if not text or not text.split():
             raise CorpusError("has no text; write its words, or leave it out")
         self.require(text)
-        return tuple(label for word in text.upper().split() for label in self.words[word])
+        return tuple(label for word in text.upper().split() for label in self.variants[word][0])
+
+
+class _Layers(Mapping[str, list[tuple[int, ...]]]):
+    """The words of some lexicons; the upper one counts."""
+
+    def __init__(self, upper: Ways, lower: Ways) -> None:
+        self._upper, self._lower = upper, lower
+
+    def __getitem__(self, word: str) -> list[tuple[int, ...]]:
+        return self._upper[word] if word in self._upper else self._lower[word]
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._upper or word in self._lower
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._upper
+        yield from (word for word in self._lower if word not in self._upper)
+
+    def __len__(self) -> int:
+        return len(self._lower) + sum(word not in self._lower for word in self._upper)
+
+
+class FirstWays(Mapping[str, tuple[int, ...]]):
+    """The first pronunciation of each word of a lexicon."""
+
+    def __init__(self, variants: Ways) -> None:
+        self._variants = variants
+
+    def __getitem__(self, word: str) -> tuple[int, ...]:
+        return self._variants[word][0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variants)
+
+    def __len__(self) -> int:
+        return len(self._variants)
+
+
+class PackagedWords(Mapping[str, list[tuple[int, ...]]]):
+    """The dictionary of US English that comes with the package.
+
+    Its lines are kept as text: a tenth of a second, where it takes a second to read all of them.
+
+    Raises:
+        ConfigError: if the phone set is not ARPAbet.
+    """
+
+    def __init__(self, phones: PhoneSet) -> None:
+        self._index = phones.index
+        if missing := set(arpabet().names) - {arpabet().silence} - set(phones.names):
+            raise ConfigError(
+                f"lexicon: {ENGLISH}: its phones {named(sorted(missing))} are not in the set; give "
+                "a lexicon in the phones of the model"
+            )
+        self._lines: dict[str, list[str]] = {}
+        for line in lexicon_lines(lexicon_path(ENGLISH)):
+            word, _, labels = line.partition(" ")
+            if labels and not line.startswith(";;;"):
+                word = word.partition("(")[0] if word.endswith(")") else word
+                self._lines.setdefault(word.upper(), []).append(labels)
+
+    def __getitem__(self, word: str) -> list[tuple[int, ...]]:
+        lines = self._lines[word]
+        return [tuple(self._index[label] for label in labels.split()) for labels in lines]
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
 
 def _numbers(names: Sequence[str]) -> int:

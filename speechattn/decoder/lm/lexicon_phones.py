@@ -1,4 +1,4 @@
-"""Labels of lexicons as phones of a model: its own, ARPAbet with stress, IPA, those of MFA, TIMIT.
+"""Labels of lexicons as phones of a model: its own, ARPAbet with stress, IPA, those of MFA.
 
 What the labels of one set are in another is said by the tables ``data/phones_NAME.tsv``.
 """
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from speechattn.phone_tables import PART_OF_PREVIOUS, read_rules
 from speechattn.phones import PhoneSet, phone_set, phone_sets
 
-TABLES = ("mfa_english", "ipa_english", "timit61")  # beside ARPAbet, which most lexicons are in
+TABLES = ("mfa_english", "ipa_english")  # beside ARPAbet, which most lexicons are in
 OWN = "the model's own"
 _STRESS = "ˈˌ'."  # of IPA, before a syllable; dots between syllables
 _DIGITS = "012"  # stress of ARPAbet

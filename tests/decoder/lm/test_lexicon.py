@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 
 import pytest
 from support.commands import PHONES, message_of
@@ -100,3 +101,74 @@ def test_without_pocketsphinx_the_way_out_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'speechattn\[studies\]'"):
         Lexicon(["pocketsphinx"], PHONES)
+
+
+def test_the_dictionary_that_comes_with_the_package():
+    phones = arpabet()
+    found = Lexicon(["english"], phones)
+    assert len(found) > 100_000 and "DANGER" in found.variants and "XQZ" not in found.variants
+    assert [[phones.names[p] for p in way] for way in found.variants["READ"]] == [
+        ["R", "EH", "D"], ["R", "IY", "D"]
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="not in the set"):
+        Lexicon(["english"], PHONES)
+
+
+def test_the_dictionary_is_that_of_pocketsphinx():
+    pytest.importorskip("pocketsphinx")
+    ours, theirs = (Lexicon([name], arpabet()) for name in ("english", "pocketsphinx"))
+    assert ours.variants == theirs.variants and list(ours.words) == list(theirs.words)
+
+
+def test_a_file_before_the_dictionary(tmp_path):
+    (tmp_path / "mine.dict").write_text("danger D AA\nxqz K\n")
+    found = Lexicon([tmp_path / "mine.dict", "english"], arpabet())
+    whole = Lexicon(["english"], arpabet())
+    assert len(found) == len(whole) + 1 == len(list(found.variants))
+    assert found.variants["DANGER"] != whole.variants["DANGER"]
+    assert found.variants["CAT"] == whole.variants["CAT"] == [found.words["CAT"]]
+
+
+def test_probabilities_are_costs(tmp_path):
+    found = lexicon(tmp_path, "bob\t0.5\tB AA B\nbob\t0.25 0.1 1.2 0.9\tB B\nshah\tSH AA\n")
+    assert found.costs == {"BOB": pytest.approx([0.0, math.log(2)])}
+    assert "silence" in found.notes[0]
+    # The costs of a file count only for the words that are taken from it.
+    assert lexicon(tmp_path, "bob B\n", "bob 0.5 B AA\nbob 0.1 AA\n").costs == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "set_name"),
+    [
+        ("bob\t0.9\tbʲ ɑː b\nshah\tʃ ɑ\n", "mfa_english"),
+        ("bob b ɑ b\nshah ʃ ɑː\n", "mfa_english"),  # these are labels of both sets
+        ("bob\tˈb ɑ b\nshah\tʃ ˌɑ\n", "mfa_english"),
+        ("bob b ɑ b\nshah ʃ ɑ\nlaw l ɔ\nbow b oʊ\n", "ipa_english"),
+    ],
+)
+def test_labels_of_other_sets(tmp_path, lines, set_name):
+    (tmp_path / "w.dict").write_text(lines, encoding="utf-8")
+    phones = arpabet()
+    found = Lexicon([tmp_path / "w.dict"], phones)
+    said = {w: " ".join(phones.names[p] for p in ways[0]) for w, ways in found.variants.items()}
+    assert said["BOB"] == "B AA B" and said["SHAH"] == "SH AA"
+    assert said.get("BOW", "B OW") == "B OW"
+    assert f"taken as those of {set_name}" in found.notes[0]
+
+
+def test_all_bad_lines_are_named(tmp_path):
+    path = tmp_path / "w.dict"
+    path.write_text("bob B XX\nlone\nodd 0 AA\nshah SH AA\nmad 2 AA\n<unk> spn\n")
+    found = Lexicon([path], PHONES, strict=False)
+    assert list(found.variants) == ["SHAH"]
+    assert [problem.removeprefix(f"{path}:")[:6] for problem in found.problems] == [
+        "2: lon", "3: odd", "5: mad", "1: XX "
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="3 more lines"):
+        Lexicon([path], PHONES)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_marked_encodings_are_read(tmp_path, encoding):
+    (tmp_path / "w.dict").write_text("bob B\r\n", encoding=encoding)
+    assert Lexicon([tmp_path / "w.dict"], PHONES).words == {"BOB": (B,)}
