@@ -16,7 +16,7 @@ from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import LABELS
 
 if TYPE_CHECKING:
-    from speechattn.viewer.show import ShowOptions
+    from speechattn.viewer.recording import ShowOptions
 
 OK = 0
 SOUNDS = ("mp3", "opus", "flac", "none")  # as in viewer.sound, which takes long to import
@@ -181,7 +181,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> ShowOptions:
-    from speechattn.viewer.show import ShowOptions
+    from speechattn.viewer.recording import ShowOptions
 
     def path(value: str | None) -> Path | None:
         return None if value is None else Path(value)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -31,6 +32,8 @@ WIDTH_LIMITS = (8.0, 70.0)  # inches; longer recordings are squeezed
 SPECTRUM_WINDOW = 0.005  # s; Praat's wide-band setting, which shows formants and glottal pulses
 DYNAMIC_RANGE = 60.0  # dB below the loudest point
 RIGHT, WRONG, PLAIN = "#3d7ab8", "#d9622b", "#ffffff"
+# TrueType in a PDF, as publishers want it; names in an SVG that do not change.
+_SETTINGS: Any = {"pdf.fonttype": 42, "svg.hashsalt": "speechattn"}
 _STRIP_FONT = 8.5  # points
 _SMALLEST_FONT = 4.5  # points; smaller labels could not be read
 _HEAD_INCHES = (0.62, 0.42)  # with and without a title
@@ -116,11 +119,9 @@ def save_figure(path: str | Path, figure: Figure) -> None:
         UsageError: if the file cannot be written.
     """
     kind = Path(path).suffix.lower().lstrip(".")
-    # TrueType in a PDF, as publishers want it; names in an SVG that do not change.
-    settings = {"pdf.fonttype": 42, "svg.hashsalt": "speechattn"}
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     try:
-        with atomic_path(path) as temporary, rc_context(settings):
+        with atomic_path(path) as temporary, rc_context(_SETTINGS):
             if kind in dates:
                 figure.savefig(temporary, format=kind, metadata=dates[kind])
             else:

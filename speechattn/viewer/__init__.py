@@ -6,7 +6,7 @@ from speechattn.lazy import lazy_names
 
 _MODULES = {
     "Page": "page",
-    "ShowOptions": "show",
+    "ShowOptions": "recording",
     "recording_figure": "figure",
     "show_page": "show",
 }

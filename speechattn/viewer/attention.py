@@ -17,7 +17,7 @@ from speechattn.viewer.tiles import Tiles
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
-    from speechattn.viewer.show import Shown
+    from speechattn.viewer.recording import Shown
 
 MOST_VALUES = 1_500_000  # weights of a page by default, some 0.7 MB: a minute of the English model
 LONGEST = 600.0  # seconds that may be asked for

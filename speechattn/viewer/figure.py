@@ -22,8 +22,8 @@ from speechattn.evaluation.pictures import (
     save_figure,
 )
 from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE
+from speechattn.viewer.recording import Shower, Shown, ShowOptions, find_shown, results_of
 from speechattn.viewer.results import PHONES, WORDS
-from speechattn.viewer.show import Shower, Shown, ShowOptions, find_shown, results_of
 
 LONGEST = 60.0  # seconds of a figure
 INCHES_PER_SECOND = 3.4  # a phone of 60 ms is wide enough for two letters
@@ -123,7 +123,7 @@ def write_figures(
     """Write one figure of one recording to some files.
 
     Args:
-        inputs: as for :func:`speechattn.viewer.show.find_shown`; one recording.
+        inputs: as for :func:`speechattn.viewer.recording.find_shown`; one recording.
         paths: files; their suffixes are png, svg or pdf.
         options: how it is shown.
         on_status: called with a line for people when something that takes long begins.

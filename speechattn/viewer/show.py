@@ -8,247 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from speechattn.audio.load import audio_info, read_audio
+from speechattn.audio.load import audio_info
 from speechattn.errors import UsageError, cannot_write
 from speechattn.files import atomic_path
 from speechattn.machine import num_usable_cores
-from speechattn.options import DEFAULT_MODEL
-from speechattn.segments import SAMPLE_RATE, Segment
+from speechattn.segments import Segment
 from speechattn.viewer import pictures, results
 from speechattn.viewer.attention import attention_part
-from speechattn.viewer.differences import Comparison, compare, phone_key
 from speechattn.viewer.page import LIBRARY, Page
-from speechattn.viewer.results import PHONES, WORDS, Labelled
+from speechattn.viewer.recording import Shower, Shown, ShowOptions, Span, find_shown, results_of
+from speechattn.viewer.results import PHONES
 from speechattn.viewer.sound import SILENT, encode_sound
-
-if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Recognizer
 
 MOST_SECONDS = 3600.0  # of all recordings of a page; an hour makes some 40 MB
 SCRIPTS = (
     "core.js", "sound.js", "tiles.js", "tiers.js", "waveform.js", "attention.js", "edit.js",
-    "layout.js", "input.js", "show.js",
+    "layout.js", "input.js", "words.js", "actions.js", "show.js",
 )  # fmt: skip
 NO_ATTENTION = "none"
-Span = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class ShowOptions:
-    """How recordings are shown.
-
-    Attributes:
-        model: name or folder.
-        device: where it computes.
-        window: of its attention, left and right in 10 ms frames; None for its own.
-        lm_scale: as for :func:`speechattn.load_model`.
-        channel: to take from recordings with several; None for their mean.
-        labels: ``"arpabet"`` or ``"ipa"``.
-        sound: a key of :data:`speechattn.viewer.sound.FORMATS`, or ``"none"``.
-        attention: stretch whose attention is shown, seconds; ``"none"`` for none; None for the
-            first minute.
-        head: layer and head, from 0, whose attention is shown first; None for the last layer's
-            first.
-        span: stretch of a recording that is shown, seconds; None for all of it.
-        reference: file or folder of references; None for none.
-        results: file or folder of results; None to transcribe.
-        recordings: folder of the recordings of a folder of results.
-    """
-
-    model: str = DEFAULT_MODEL
-    device: str = "auto"
-    window: tuple[int, int] | None = None
-    lm_scale: float | None = None
-    channel: int | None = None
-    labels: str = "arpabet"
-    sound: str = "mp3"
-    attention: Span | str | None = None
-    head: tuple[int, int] | None = None
-    span: Span | None = None
-    reference: Path | None = None
-    results: Path | None = None
-    recordings: Path | None = None
-
-
-@dataclass
-class Shown:
-    """A recording, and what is shown of it; times count from the start of the stretch.
-
-    Attributes:
-        path: of the recording.
-        file: its path below its folder.
-        samples: 16 kHz mono, float32.
-        duration: of the stretch, seconds.
-        origin: where the stretch begins in the recording, seconds.
-        tiers: segments of the tiers that may be edited.
-        reference: segments to compare with.
-        comparison: of the phones with those of the reference.
-        keys: what each label is compared as.
-        posteriors: shape (frames, phones); None without.
-        labels: of the posteriors.
-        silence: label of the silence.
-        warnings: what is unusual about the recording.
-    """
-
-    path: Path
-    file: str
-    samples: np.ndarray
-    duration: float
-    origin: float
-    tiers: Labelled = field(default_factory=dict)
-    reference: Labelled = field(default_factory=dict)
-    comparison: Comparison | None = None
-    keys: dict[str, str] = field(default_factory=dict)
-    posteriors: np.ndarray | None = None
-    labels: tuple[str, ...] = ()
-    silence: str = "SIL"
-    warnings: tuple[str, ...] = ()
-
-
-def find_shown(inputs: Sequence[str | Path], options: ShowOptions) -> list[tuple[Path, str]]:
-    """Return the recordings of inputs with their paths below their folders.
-
-    Args:
-        inputs: recordings, folders of recordings, and folders that ``transcribe`` wrote.
-        options: of which ``recordings`` counts here.
-
-    Raises:
-        UsageError: if there is no recording, or one of results is no longer there.
-    """
-    from speechattn.transcription.inputs import find_recordings
-
-    found: list[tuple[Path, str]] = []
-    for item in inputs:
-        path = Path(item)
-        if path.is_dir() and results.is_results_folder(path):
-            found += results.recordings_of_results(path, options.recordings)
-        elif path.suffix.lower() in (".textgrid", ".json", ".ctm", ".csv", ".eaf"):
-            raise UsageError(
-                f"{path}: a result without its recording; give the recording, and this file with "
-                "--results"
-            )
-        else:
-            for recording, file in find_recordings([item]):
-                if not isinstance(recording, Path):
-                    raise UsageError(f"{item}: a URL; copy the recording to this machine first")
-                found.append((recording, file))
-    return list(dict.fromkeys(found))
-
-
-def results_of(inputs: Sequence[str | Path], options: ShowOptions) -> Path | None:
-    """Return where results are: those that are given, or the one input that is a folder of them."""
-    folders = [Path(item) for item in inputs if results.is_results_folder(Path(item))]
-    if options.results or not folders:
-        return options.results
-    if len(inputs) > 1:
-        raise UsageError(f"{folders[0]}: a folder of results beside other inputs; give it alone")
-    return folders[0]
-
-
-class Shower:
-    """Reads, transcribes and compares recordings; the model is loaded when it is first needed.
-
-    Args:
-        options: how recordings are shown.
-        results: file or folder of results; None to transcribe.
-        on_status: called with a line for people when something that takes long begins.
-    """
-
-    def __init__(
-        self,
-        options: ShowOptions,
-        results: Path | None,
-        on_status: Callable[[str], None] = lambda line: None,
-    ) -> None:
-        self.options, self.results, self._status = options, results, on_status
-        self._recognizer: Recognizer | None = None
-
-    @property
-    def recognizer(self) -> Recognizer:
-        """The model."""
-        if self._recognizer is None:
-            from speechattn.inference.recognizer import load_model
-
-            options = self.options
-            self._recognizer = load_model(
-                options.model, options.device, window=options.window, lm_scale=options.lm_scale
-            )
-        return self._recognizer
-
-    def read(self, path: Path, file: str) -> Shown:
-        """Read the samples of a recording.
-
-        Raises:
-            AudioError: if it cannot be read.
-            UsageError: if the stretch does not lie in it.
-        """
-        samples, info = read_audio(path, channel=self.options.channel)
-        if self.options.span is None:
-            return Shown(path, file, samples, info.duration, 0.0)
-        start, end = self.options.span
-        if not start < min(end, info.duration):
-            raise UsageError(
-                f"--span {start:g}-{end:g}: {file} has {info.duration:.2f} s; name a stretch of it"
-            )
-        part = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
-        return Shown(path, file, np.ascontiguousarray(part), len(part) / SAMPLE_RATE, start)
-
-    def fill(self, shown: Shown) -> Shown:
-        """Add phones, words, posteriors and the comparison with a reference.
-
-        Raises:
-            AudioError: if the recording cannot be trusted.
-            UsageError: if results or the reference do not fit.
-        """
-        options = self.options
-        wanted = self.recognizer.phones
-        self._status(f"transcribing {shown.file}")
-        recognizer, labels = self.recognizer, options.labels
-        if options.span is None:  # with the warnings about its own sample rate and channels
-            found = recognizer.transcribe(shown.path, channel=options.channel, labels=labels)
-            shown.duration = found.duration
-        else:
-            found = recognizer.transcribe(shown.samples, sample_rate=SAMPLE_RATE, labels=labels)
-        shown.posteriors, shown.labels = found.posteriors, found.labels
-        shown.silence, shown.warnings = wanted.silence, found.warnings
-        shown.tiers = {PHONES: found.phones}
-        if found.words is not None:
-            shown.tiers = {WORDS: list(found.words), **shown.tiers}
-        if self.results is not None:
-            shown.tiers = self._labels(self.results, shown, results.SUFFIXES, "results")
-        if options.reference is not None:
-            suffixes = results.REFERENCE_SUFFIXES
-            shown.reference = self._labels(options.reference, shown, suffixes, "reference")
-            reference, recognised = (
-                side.get(PHONES, []) for side in (shown.reference, shown.tiers)
-            )
-            key = phone_key(wanted)
-            shown.comparison = compare(reference, recognised, key)
-            shown.keys = {s.label: key(s.label) for s in (*reference, *recognised)}
-            shown.keys |= {label: key(label) for label in found.labels}
-        return shown
-
-    def _labels(self, where: Path, shown: Shown, suffixes: Sequence[str], what: str) -> Labelled:
-        path = results.find_labels(where, shown.file, suffixes, what)
-        whole = self.options.span is None
-        duration = shown.duration if whole else audio_info(shown.path).duration
-        tiers = results.read_labels(path, shown.file, duration, what)
-        return tiers if whole else {k: _cut(tier, shown) for k, tier in tiers.items()}
-
-
-def _cut(tier: Sequence[Segment], shown: Shown) -> list[Segment]:
-    """Return the part of a tier in the stretch that is shown, in its times."""
-    moved = (
-        (s, max(0.0, s.start - shown.origin), min(shown.duration, s.end - shown.origin))
-        for s in tier
-    )
-    return [Segment(s.label, start, end, s.confidence) for s, start, end in moved if end > start]
 
 
 def show_page(
@@ -260,7 +40,7 @@ def show_page(
     """Write a page of recordings, whole or not at all.
 
     Args:
-        inputs: as for :func:`find_shown`.
+        inputs: as for :func:`~speechattn.viewer.recording.find_shown`.
         output: HTML file.
         options: how they are shown; the default ones if None.
         on_status: called with a line for people when something that takes long begins.
@@ -277,6 +57,8 @@ def show_page(
     recordings = find_shown(inputs, options)
     check_length(recordings, options.span)
     shower = Shower(options, results_of(inputs, options), on_status)
+    for _, file in recordings:
+        shower.check(file)
     title = Path(recordings[0][1]).name if len(recordings) == 1 else f"{len(recordings)} recordings"
     page = Page(
         f"{title} · speechattn",

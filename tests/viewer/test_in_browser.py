@@ -9,7 +9,8 @@ from praatio import textgrid
 from support.browser import Opened, chromium
 from support.spoken import write_speech
 
-from speechattn.viewer.show import ShowOptions, show_page
+from speechattn.viewer.recording import ShowOptions
+from speechattn.viewer.show import show_page
 
 EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 LABELS = [EVIL, 'a "quote"', "two\nlines", "שלום", "😀", "AH1", "K", "sil"]

@@ -49,7 +49,7 @@
     parts.next = button("Next difference (N)", "difference ▶", () => act.difference(1));
     parts.undo = button("Undo (Ctrl+Z)", "↶", act.undo);
     parts.redo = button("Redo (Ctrl+Y)", "↷", act.redo);
-    parts.save = button("Save the tiers as a TextGrid (Ctrl+S)", "Save TextGrid", act.save);
+    parts.save = button("Save TextGrid (Ctrl+S)", "Save TextGrid", act.save);
     parts.contrast = V.element("input", { type: "range", min: 20, max: 70, value: 50, class: "contrast",
       "aria-label": "range of the spectrogram in decibels", title: "Range of the spectrogram in decibels",
       oninput: () => act.contrast(Number(parts.contrast.value)) });
@@ -63,7 +63,7 @@
       V.element("span", { class: "group differences" }, parts.previous, parts.next),
       V.element("span", { class: "group" }, parts.undo, parts.redo, parts.save),
       V.element("span", { class: "group" }, V.element("label", { class: "small" }, "dB ", parts.contrast), parts.theme,
-        button("Keys (?)", "?", act.help)));
+        button("Keys and gestures (?)", "Keys", act.help)));
     parts.help = V.element("dialog", { "aria-label": "Keys" }, V.element("h2", {}, "Keys and gestures"),
       V.element("dl", {}, ...KEYS.flatMap(([k, what]) => [V.element("dt", {}, k), V.element("dd", {}, what)])),
       ...GESTURES.map((text) => V.element("p", {}, text)),
@@ -99,9 +99,10 @@
     parts.table = V.element("tbody");
     parts.tableNote = V.element("caption");
     parts.details = V.element("details", { class: "list" }, V.element("summary", {}, "Segments as a table"),
-      V.element("table", {}, parts.tableNote, V.element("thead", {}, V.element("tr", {},
+      V.element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "segments in sight" },
+        V.element("table", {}, parts.tableNote, V.element("thead", {}, V.element("tr", {},
         ...["tier", "label", "start (ms)", "end (ms)", "length (ms)", "confidence", "reference"].map((t) =>
-          V.element("th", { scope: "col" }, t)))), parts.table));
+          V.element("th", { scope: "col" }, t)))), parts.table)));
     root.append(
       V.element("header", {}, parts.title, recordings.length > 1 ? parts.chooser : "", parts.facts),
       V.element("main", {}, parts.tools, parts.overviewPanel, parts.figure,

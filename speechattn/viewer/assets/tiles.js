@@ -158,8 +158,10 @@
       if (!tile) return null;
       const column = Math.min(tile.columns - 1,
         Math.floor((time - start - number * tileSeconds) * columnsPerSecond + 1e-6));
+      if (this.last && this.last.tile === tile && this.last.column === column) return this.last.values;
       const values = new Uint8Array(tile.rows);
       for (let r = 0; r < tile.rows; r++) values[r] = tile.values[r * tile.columns + column];
+      this.last = { tile, column, values };
       return values;
     }
   };

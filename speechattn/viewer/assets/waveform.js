@@ -7,7 +7,9 @@
   /** The outline from the high values and back along the low ones; a line at least one pixel high. */
   function polygon(u, series, first, last) {
     const [xs, highs, lows] = u.data, path = new Path2D();
-    const x = (i) => u.valToPos(xs[i], "x", true), y = (value) => u.valToPos(value, "y", true);
+    const { left, top, width, height } = u.bbox, { min, max } = u.scales.x;
+    const x = (i) => left + (xs[i] - min) / (max - min) * width;
+    const y = (value) => top + (1 - value) / 2 * height;
     for (let i = first; i <= last; i++) path.lineTo(x(i), y(highs[i]) - 0.5);
     for (let i = last; i >= first; i--) path.lineTo(x(i), y(lows[i]) + 0.5);
     path.closePath();
@@ -69,17 +71,19 @@
       const first = Math.max(0, Math.floor(view.start * rate) - 1);
       const last = Math.min(this.high.length, Math.ceil(view.end * rate) + 2);
       const step = Math.max(1, Math.round(rate / view.scale));
-      const xs = [], highs = [], lows = [];
-      for (let i = first - (first % step); i < last; i += step) {
+      const begin = first - (first % step), count = Math.max(0, Math.ceil((last - begin) / step));
+      if (!this.room || this.room.length < 3 * count) this.room = new Float64Array(4 * count);
+      const [xs, highs, lows] = [0, 1, 2].map((n) => this.room.subarray(n * count, (n + 1) * count));
+      for (let i = begin, n = 0; i < last; i += step, n++) {
         let high = -128, low = 127;
         const stop = Math.min(i + step, this.high.length);
         for (let j = i; j < stop; j++) {
           if (this.high[j] > high) high = this.high[j];
           if (this.low[j] < low) low = this.low[j];
         }
-        xs.push((i + step / 2) / rate);
-        highs.push(high / 127);
-        lows.push(low / 127);
+        xs[n] = (i + step / 2) / rate;
+        highs[n] = high / 127;
+        lows[n] = low / 127;
       }
       return [xs, highs, lows];
     }

@@ -1,0 +1,247 @@
+"""A recording and what is shown of it: sound, phones and words, posteriors, a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from speechattn.audio.load import audio_info, read_audio
+from speechattn.errors import UsageError
+from speechattn.options import DEFAULT_MODEL
+from speechattn.segments import SAMPLE_RATE, Segment
+from speechattn.viewer import results
+from speechattn.viewer.differences import Comparison, compare, phone_key
+from speechattn.viewer.results import PHONES, REFERENCE_SUFFIXES, WORDS, Labelled, find_labels
+
+if TYPE_CHECKING:
+    from speechattn.inference.recognizer import Recognizer
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """How recordings are shown.
+
+    Attributes:
+        model: name or folder.
+        device: where it computes.
+        window: of its attention, left and right in 10 ms frames; None for its own.
+        lm_scale: as for :func:`speechattn.load_model`.
+        channel: to take from recordings with several; None for their mean.
+        labels: ``"arpabet"`` or ``"ipa"``.
+        sound: a key of :data:`speechattn.viewer.sound.FORMATS`, or ``"none"``.
+        attention: stretch whose attention is shown, seconds; ``"none"`` for none; None for the
+            first minute.
+        head: layer and head, from 0, whose attention is shown first; None for the last layer's
+            first.
+        span: stretch of a recording that is shown, seconds; None for all of it.
+        reference: file or folder of references; None for none.
+        results: file or folder of results; None to transcribe.
+        recordings: folder of the recordings of a folder of results.
+    """
+
+    model: str = DEFAULT_MODEL
+    device: str = "auto"
+    window: tuple[int, int] | None = None
+    lm_scale: float | None = None
+    channel: int | None = None
+    labels: str = "arpabet"
+    sound: str = "mp3"
+    attention: Span | str | None = None
+    head: tuple[int, int] | None = None
+    span: Span | None = None
+    reference: Path | None = None
+    results: Path | None = None
+    recordings: Path | None = None
+
+
+@dataclass
+class Shown:
+    """A recording, and what is shown of it; times count from the start of the stretch.
+
+    Attributes:
+        path: of the recording.
+        file: its path below its folder.
+        samples: 16 kHz mono, float32.
+        duration: of the stretch, seconds.
+        origin: where the stretch begins in the recording, seconds.
+        tiers: segments of the tiers that may be edited.
+        reference: segments to compare with.
+        comparison: of the phones with those of the reference.
+        keys: what each label is compared as.
+        posteriors: shape (frames, phones); None without.
+        labels: of the posteriors.
+        silence: label of the silence.
+        warnings: what is unusual about the recording.
+    """
+
+    path: Path
+    file: str
+    samples: np.ndarray
+    duration: float
+    origin: float
+    tiers: Labelled = field(default_factory=dict)
+    reference: Labelled = field(default_factory=dict)
+    comparison: Comparison | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+    posteriors: np.ndarray | None = None
+    labels: tuple[str, ...] = ()
+    silence: str = "SIL"
+    warnings: tuple[str, ...] = ()
+
+
+def find_shown(inputs: Sequence[str | Path], options: ShowOptions) -> list[tuple[Path, str]]:
+    """Return the recordings of inputs with their paths below their folders.
+
+    Args:
+        inputs: recordings, folders of recordings, and folders that ``transcribe`` wrote.
+        options: of which ``recordings`` counts here.
+
+    Raises:
+        UsageError: if there is no recording, or one of results is no longer there.
+    """
+    from speechattn.transcription.inputs import find_recordings
+
+    found: list[tuple[Path, str]] = []
+    for item in inputs:
+        path = Path(item)
+        if path.is_dir() and results.is_results_folder(path):
+            found += results.recordings_of_results(path, options.recordings)
+        elif path.suffix.lower() in (".textgrid", ".json", ".ctm", ".csv", ".eaf"):
+            raise UsageError(
+                f"{path}: a result without its recording; give the recording, and this file with "
+                "--results"
+            )
+        else:
+            for recording, file in find_recordings([item]):
+                if not isinstance(recording, Path):
+                    raise UsageError(f"{item}: a URL; copy the recording to this machine first")
+                found.append((recording, file))
+    return list(dict.fromkeys(found))
+
+
+def results_of(inputs: Sequence[str | Path], options: ShowOptions) -> Path | None:
+    """Return where results are: those that are given, or the one input that is a folder of them."""
+    folders = [Path(item) for item in inputs if results.is_results_folder(Path(item))]
+    if options.results or not folders:
+        return options.results
+    if len(inputs) > 1:
+        raise UsageError(f"{folders[0]}: a folder of results beside other inputs; give it alone")
+    return folders[0]
+
+
+class Shower:
+    """Reads, transcribes and compares recordings; the model is loaded when it is first needed.
+
+    Args:
+        options: how recordings are shown.
+        results: file or folder of results; None to transcribe.
+        on_status: called with a line for people when something that takes long begins.
+    """
+
+    def __init__(
+        self,
+        options: ShowOptions,
+        results: Path | None,
+        on_status: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.options, self.results, self._status = options, results, on_status
+        self._recognizer: Recognizer | None = None
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """The model."""
+        if self._recognizer is None:
+            from speechattn.inference.recognizer import load_model
+
+            options = self.options
+            self._recognizer = load_model(
+                options.model, options.device, window=options.window, lm_scale=options.lm_scale
+            )
+        return self._recognizer
+
+    def read(self, path: Path, file: str) -> Shown:
+        """Read the samples of a recording.
+
+        Raises:
+            AudioError: if it cannot be read.
+            UsageError: if the stretch does not lie in it.
+        """
+        samples, info = read_audio(path, channel=self.options.channel)
+        if self.options.span is None:
+            return Shown(path, file, samples, info.duration, 0.0)
+        start, end = self.options.span
+        if not start < min(end, info.duration):
+            raise UsageError(
+                f"--span {start:g}-{end:g}: {file} has {info.duration:.2f} s; name a stretch of it"
+            )
+        part = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+        return Shown(path, file, np.ascontiguousarray(part), len(part) / SAMPLE_RATE, start)
+
+    def fill(self, shown: Shown) -> Shown:
+        """Add phones, words, posteriors and the comparison with a reference.
+
+        Raises:
+            AudioError: if the recording cannot be trusted.
+            UsageError: if results or the reference do not fit.
+        """
+        options = self.options
+        # Files first: a model takes long to find out that one is missing.
+        given = self._labels(self.results, shown, results.SUFFIXES, "results")
+        reference = self._labels(options.reference, shown, REFERENCE_SUFFIXES, "reference")
+        recognizer, labels = self.recognizer, options.labels
+        self._status(f"transcribing {shown.file}")
+        if options.span is None:  # with the warnings about its own sample rate and channels
+            found = recognizer.transcribe(shown.path, channel=options.channel, labels=labels)
+            shown.duration = found.duration
+        else:
+            found = recognizer.transcribe(shown.samples, sample_rate=SAMPLE_RATE, labels=labels)
+        shown.posteriors, shown.labels = found.posteriors, found.labels
+        shown.silence, shown.warnings = recognizer.phones.silence, found.warnings
+        shown.tiers = given or {PHONES: found.phones}
+        if not given and found.words is not None:
+            shown.tiers = {WORDS: list(found.words), PHONES: found.phones}
+        if reference:
+            shown.reference = reference
+            key = phone_key(recognizer.phones)
+            sides = reference.get(PHONES, []), shown.tiers.get(PHONES, [])
+            shown.comparison = compare(*sides, key)
+            shown.keys = {s.label: key(s.label) for side in sides for s in side}
+            shown.keys |= {label: key(label) for label in found.labels}
+        return shown
+
+    def check(self, file: str) -> None:
+        """Check that there are results and a reference of a recording, if they are wanted.
+
+        Raises:
+            UsageError: if one is missing.
+        """
+        if self.results is not None:
+            find_labels(self.results, file, results.SUFFIXES, "results")
+        if self.options.reference is not None:
+            find_labels(self.options.reference, file, REFERENCE_SUFFIXES, "reference")
+
+    def _labels(
+        self, where: Path | None, shown: Shown, suffixes: Sequence[str], what: str
+    ) -> Labelled:
+        if where is None:
+            return {}
+        path = find_labels(where, shown.file, suffixes, what)
+        whole = self.options.span is None
+        duration = shown.duration if whole else audio_info(shown.path).duration
+        tiers = results.read_labels(path, shown.file, duration, what)
+        return tiers if whole else {name: _cut(tier, shown) for name, tier in tiers.items()}
+
+
+def _cut(tier: Sequence[Segment], shown: Shown) -> list[Segment]:
+    """Return the part of a tier in the stretch that is shown, in its times."""
+    moved = (
+        (s, max(0.0, s.start - shown.origin), min(shown.duration, s.end - shown.origin))
+        for s in tier
+    )
+    return [Segment(s.label, start, end, s.confidence) for s, start, end in moved if end > start]

@@ -1,0 +1,166 @@
+"""``speechattn show``: pages, figures, and what it says of inputs that do not fit."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechattn.cli.main import main
+from speechattn.errors import UsageError
+from speechattn.viewer import show as module
+from speechattn.viewer.page import Page, content_security_policy, digest, json_for_html
+from speechattn.viewer.recording import ShowOptions, find_shown
+from speechattn.viewer.show import check_length
+
+RATE = 16_000
+
+
+@pytest.fixture
+def recording(tmp_path) -> Path:
+    noise = np.random.default_rng(0).normal(0, 0.1, RATE)
+    soundfile.write(tmp_path / "a.wav", noise, RATE)
+    return tmp_path / "a.wav"
+
+
+@pytest.fixture
+def run(tmp_path, tiny_model_dir, monkeypatch, capsys):
+    """Run the command in an empty folder; returns its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str]:
+        words = [str(argument) for argument in arguments]
+        status = main(["show", *words, "--model", str(tiny_model_dir), "--device", "cpu"])
+        return status, capsys.readouterr().err
+
+    return call
+
+
+def data(page: Path, name: str):
+    text = page.read_text(encoding="utf-8")
+    return json.loads(re.search(rf'id="{name}">(.*?)</script>', text, re.S)[1])
+
+
+def test_a_page_holds_everything_and_asks_for_nothing(run, recording, tmp_path):
+    status, said = run(recording, "--attention", "0.2-0.6")
+    page = tmp_path / "a.html"
+    assert status == 0 and f"wrote {page.name}" in said
+    text = page.read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert policy.startswith("default-src &#x27;none&#x27;") and "unsafe" not in policy
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
+    assert len(scripts) == 13 and all(digest(s)[1:-1] in policy for s in scripts)
+    assert not re.search(r'(?:src|href)="', text.split("</style>")[-1].split("<script")[0])
+    facts = data(page, "r0")
+    assert facts["duration"] == 1 and facts["tiers"][0]["ends"][-1] == 1
+    assert (facts["attention"]["start"], facts["attention"]["end"]) == (0.2, 0.6)
+    assert facts["attention"]["left"] == [4, 4] and facts["attention"]["heads"] == 2
+    for name in ("sound", "spectrogram", "posteriors", "attention"):
+        assert f'id="r0-{name}-0"' in text
+
+
+def test_a_stretch_keeps_the_times_of_the_recording(run, recording, tmp_path):
+    (tmp_path / "a.ctm").write_text("a 1 0.0 0.3 B\na 1 0.3 0.5 AH\n")
+    options = ("--span", "0.25-0.75", "--results", "a.ctm", "--output", "b.html", "--sound", "none")
+    assert run(recording, *options)[0] == 0
+    facts = data(tmp_path / "b.html", "r0")
+    assert facts["origin"] == 0.25 and facts["duration"] == 0.5 and "sound" not in facts
+    (tier,) = facts["tiers"]
+    assert tier["labels"] == ["B", "AH"] and tier["ends"] == pytest.approx([0.05, 0.5])
+
+
+def test_a_folder_that_transcribe_wrote(run, recording, tmp_path, tiny_model_dir):
+    arguments = ["--output-dir", str(tmp_path / "out"), "--format", "json", "--quiet"]
+    arguments += ["--model", str(tiny_model_dir), "--device", "cpu", "--workers", "1"]
+    assert main(["transcribe", str(recording), *arguments]) == 0
+    status, said = run(tmp_path / "out")
+    assert status == 0
+    labels = data(tmp_path / "out.html", "r0")["tiers"][0]["labels"]
+    phones = json.loads((tmp_path / "out" / "a.json").read_text())["phones"]
+    assert labels == ["" if p["label"] == "SIL" else p["label"] for p in phones]
+    moved = tmp_path / "elsewhere" / "a.wav"
+    moved.parent.mkdir()
+    recording.rename(moved)
+    status, said = run(tmp_path / "out")
+    assert status == 2 and "a.wav is not in" in said and "--recordings DIR" in said
+    assert run(tmp_path / "out", "--recordings", moved.parent)[0] == 0
+
+
+def test_figures(run, recording, tmp_path):
+    options = [w for kind in ("png", "svg", "pdf") for w in (f"--{kind}", f"f.{kind}")]
+    assert run(recording, *options, "--head", "2/1")[0] == 0
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    for kind, start in starts.items():
+        assert (tmp_path / f"f.{kind}").read_bytes().startswith(start)
+    assert not (tmp_path / "a.html").exists()
+    status, said = run(recording, "--png", "f.png", "--head", "9/1")
+    assert status == 2 and "has 2 layers of 2 heads" in said
+    status, said = run(recording, "--png", "f.jpg")
+    assert status == 2 and ".png, .svg or .pdf" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["gone.wav"], ("gone.wav", "No such file")),
+        (["a.TextGrid"], ("a result without its recording", "--results")),
+        (["a.wav", "--reference", "long.TextGrid"], ("is of 9.00 s", "of 1.00 s", "another rec")),
+        (["a.wav", "--reference", "long.ctm"], ("is of 9.00 s", "another recording")),
+        (["a.wav", "--reference", "other.ctm"], ("none of its 2 utterances is 'a'",)),
+        (["a.wav", "--reference", "gone"], ("gone: no such file or folder",)),
+        (["a.wav", "--results", "empty"], ("nothing for a.wav", ".json, .ctm, .TextGrid")),
+        (["a.wav", "--results", "bad.json"], ("bad.json", "transcribe --format json")),
+        (["a.wav", "--reference", "points.TextGrid"], ("no tier 'phones' or 'words'",)),
+        (["a.wav", "--span", "5-9"], ("--span 5-9", "1.00 s")),
+        (["a.wav", "--span", "9"], ("START-END",)),
+        (["a.wav", "--attention", "3-4"], ("--attention 3-4", "name a stretch")),
+        (["a.wav", "--head", "0/1"], ("LAYER/HEAD",)),
+        (["a.wav", "--output", "a.pdf"], (".html",)),
+        (["a.wav", "--output", "a.wav/x.html"], ("cannot be written",)),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(run, recording, tmp_path, arguments, words):
+    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n0\n'
+    (tmp_path / "long.TextGrid").write_text(
+        head + '9\n<exists>\n1\n"IntervalTier"\n"phones"\n0\n9\n1\n0\n9\n"B"\n'
+    )
+    (tmp_path / "points.TextGrid").write_text(
+        head + '1\n<exists>\n1\n"TextTier"\n"phones"\n0\n1\n1\n0.5\n"B"\n'
+    )
+    (tmp_path / "a.TextGrid").write_text("")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "long.ctm").write_text("a 1 0 9 B\n")
+    (tmp_path / "other.ctm").write_text("b 1 0 1 B\nc 1 0 1 B\n")
+    (tmp_path / "bad.json").write_text("[]")
+    status, said = run(*arguments)
+    assert status == 2 and said.count("error:") == 1 and said.strip().splitlines()
+    for word in words:
+        assert word in said, said
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_recordings_too_long_for_a_page(recording, monkeypatch):
+    monkeypatch.setattr(module, "MOST_SECONDS", 0.9)
+    with pytest.raises(UsageError, match="--span 0-1800"):
+        check_length([(recording, "a.wav")], None)
+    with pytest.raises(UsageError, match="show fewer"):
+        check_length([(recording, "a.wav")] * 2, None)
+    check_length([(recording, "a.wav")], (0.2, 5.0))
+    assert find_shown([recording], ShowOptions()) == [(recording, "a.wav")]
+
+
+def test_text_cannot_leave_its_place_in_a_page():
+    evil = '</script><script>alert("1")</script>&amp;\u2028'
+    assert json.loads(json_for_html(evil)) == evil
+    page = Page(evil)
+    page.add_data("x", evil)
+    page.add_heading(evil)
+    text = "".join(page.parts())
+    assert text.count("<script") == 1 and "alert(&quot;1&quot;)" in text
+    assert "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='" in content_security_policy(
+        [""], []
+    )
