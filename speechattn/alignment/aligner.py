@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechattn.alignment.network import SpokenWord, TextAligner, TextAlignment
-from speechattn.alignment.pronunciations import PronouncingDictionary, Ways
+from speechattn.alignment.boundaries import refine
+from speechattn.alignment.network import Doubt
+from speechattn.alignment.pronunciations import PronouncingDictionary, ReadText
 from speechattn.alignment.reductions import Reductions
+from speechattn.alignment.run_means import RunMeans, labels_of
+from speechattn.alignment.text_aligner import TextAligner, TextAlignment
+from speechattn.alignment.text_faults import DOUBTFUL, TextFault, find_faults
+from speechattn.alignment.transcript_files import Transcript
 from speechattn.alignment.transcripts import AlignmentError
+from speechattn.alignment.utterances import align_parts, together, within
+from speechattn.decoder.words import UNKNOWN
 from speechattn.errors import EMPTY, TOO_SHORT
-from speechattn.inference.transcription import TranscribeOptions, Transcription
-from speechattn.segments import FrameSegment, Segment, frame_to_seconds, segments_from_frames
+from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
+from speechattn.segments import FRAMES_PER_SECOND, FrameSegment, Segment, frame_to_seconds
+from speechattn.text import counted
 
 if TYPE_CHECKING:
-    from speechattn.audio.sndfile import AudioInfo
+    from speechattn.inference.reading import Audio, OnPosteriors, OnSamples
     from speechattn.inference.recognizer import Recognizer
 
-TOO_LONG = "too long"  # kind of failure
-MOST_BYTES_A_WORD = 1000  # and frame, at most; a usual text takes 60
-MOST_BYTES = 1_500_000_000  # that the search may take for one recording
+TIME_DECIMALS = 3  # of seconds
+DIFFERENCES = "differences"  # key of the faults in JSON
+OTHER_TEXT = "other text"  # kind of failure
+DOUBT = Doubt()
+LEAST_WORDS = 4  # of a text that is refused because all of them are doubtful
+LEAST_SECONDS = 0.001  # of a phone
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,16 @@ class AlignedRecording:
     """A recording with the times of its words and phones.
 
     Attributes:
-        transcription: phones, words and confidences.
+        transcription: phones, words, confidences, and what was assumed about words that no
+            dictionary has. Speech that the text does not have is the word ``<unk>``; words that
+            were not said are not in it. ``more["differences"]`` has the faults.
         score: mean log posterior of the frames of its words.
-        assumed: words that the dictionary lacks → phones that were assumed.
+        faults: where the text and the recording differ.
     """
 
     transcription: Transcription
     score: float
-    assumed: dict[str, str]
+    faults: tuple[TextFault, ...] = ()
 
 
 class Aligner:
@@ -49,7 +62,7 @@ class Aligner:
         recognizer: gives the posteriors.
         dictionary: says how words are pronounced, in the phones of the recognizer.
         reductions: what may be said instead; None for the dictionary's forms alone.
-        most_bytes: memory that the search may take for one recording.
+        doubt: what it costs to leave the text; None to force every word of it upon the recording.
     """
 
     def __init__(
@@ -58,19 +71,19 @@ class Aligner:
         dictionary: PronouncingDictionary,
         reductions: Reductions | None = None,
         *,
-        most_bytes: int = MOST_BYTES,
+        doubt: Doubt | None = DOUBT,
     ) -> None:
-        self.recognizer, self.dictionary, self.most_bytes = recognizer, dictionary, most_bytes
+        self.recognizer, self.dictionary, self.doubt = recognizer, dictionary, doubt
         self._text_aligner = TextAligner(dictionary.lexicon, reductions)
 
     def align(
         self,
-        audio: str | Path | np.ndarray,
+        audio: Audio,
         text: str,
         options: TranscribeOptions | None = None,
         *,
         sample_rate: int | None = None,
-        on_samples: Callable[[AudioInfo, np.ndarray], None] | None = None,
+        on_samples: OnSamples | None = None,
     ) -> AlignedRecording:
         """Align one recording.
 
@@ -83,103 +96,192 @@ class Aligner:
 
         Raises:
             AlignmentError: if the text has no words, or some that have no pronunciation; if the
-                recording is too short for them, or takes more memory than it may.
+                recording is too short for them.
             AudioError: if the recording cannot be read or trusted.
             UsageError: if ``sample_rate`` is missing, or given with a file.
             ConfigError: if the model has no IPA for its phones.
         """
-        words = self.dictionary.words(text)
-        if not words:
-            raise AlignmentError("its text has no words; write what is said in it", EMPTY)
-        assumed = self.dictionary.assumed(words)
+        read = self.read(text)
         options = options or TranscribeOptions(posteriors=False)
         prepared = self.recognizer.prepare(
             audio, options, sample_rate=sample_rate, on_samples=on_samples
         )
+        return self.finish(read, prepared, self.recognizer.encode_short(prepared))
+
+    def read(self, text: str) -> ReadText:
+        """Read a text.
+
+        Raises:
+            AlignmentError: if it has no words, or some that have no pronunciation.
+        """
+        read = self.dictionary.read(text)
+        if not read.words:
+            raise AlignmentError("its text has no words; write what is said in it", EMPTY)
+        return read
+
+    def read_transcript(self, transcript: Transcript) -> list[ReadText]:
+        """Read the text of each speaker of a recording; one text if it has no utterances.
+
+        Raises:
+            AlignmentError: if it has no words, or some that have no pronunciation.
+        """
+        if not transcript.utterances:
+            return [self.read(transcript.text)]
+        speakers = self.dictionary.read_speakers(transcript)
+        with_words = [read for read in speakers if read.words]
+        if not with_words:
+            raise AlignmentError("its text has no words; write what is said in it", EMPTY)
+        return with_words
+
+    def finish(
+        self,
+        read: ReadText | Sequence[ReadText],
+        prepared: Prepared,
+        log_posteriors: np.ndarray | None,
+        on_posteriors: OnPosteriors | None = None,
+    ) -> AlignedRecording:
+        """Align a recording that was read; it is closed.
+
+        Args:
+            read: the text, from :meth:`read`, or of each speaker, from :meth:`read_transcript`.
+            prepared: the recording.
+            log_posteriors: of a short recording, shape (frames, phones); None for a long one, which
+                is encoded here.
+            on_posteriors: called with the posteriors of every block, shape (frames, phones).
+
+        Raises:
+            AlignmentError: if the recording is too short for the text.
+            AudioError: if the rest of a long recording cannot be read or trusted.
+        """
         try:
-            log_posteriors = self.recognizer.encode_short(prepared)
             if log_posteriors is None:
                 with contextlib.closing(self.recognizer.log_posteriors(prepared.blocks)) as pieces:
                     log_posteriors = np.concatenate(list(pieces))
         finally:
             prepared.close()
-        found = self._search(words, log_posteriors, assumed)
-        runs = _with_confidence(found.runs, log_posteriors)
-        phones = segments_from_frames(runs, prepared.names, prepared.duration)
-        silence = self.recognizer.phones.silence_index
-        spoken = [_spoken(word, silence) for word in found.words]
-        posteriors = [_posteriors(parts, log_posteriors) for parts in spoken]
-        segments = [
-            Segment(
-                word.word,
-                frame_to_seconds(parts[0].start),
-                min(frame_to_seconds(parts[-1].end), prepared.duration)
-                if parts[-1].end < runs[-1].end
-                else prepared.duration,
-                float(each.mean()),
-            )
-            for word, parts, each in zip(found.words, spoken, posteriors)
-        ]
-        transcription = Transcription(
-            phones,
-            prepared.duration,
-            prepared.sample_rate,
-            prepared.names,
-            words=segments,
-            confidence=float(np.concatenate(posteriors).mean()),
-            channel=options.channel,
+        if on_posteriors is not None:
+            on_posteriors(np.exp(log_posteriors))
+        free = self._text_aligner.free(log_posteriors)
+        reads = [read] if isinstance(read, ReadText) else read
+        found = [self._aligned(each, prepared, log_posteriors, free) for each in reads]
+        return AlignedRecording(
+            together([each.transcription for each in found]),
+            found[0].score,
+            tuple(fault for each in found for fault in each.faults),
         )
-        names = self.dictionary.lexicon.phones.names
-        as_text = {
-            word: " or ".join(" ".join(names[phone] for phone in way) for way in ways)
-            for word, ways in assumed.items()
-        }
-        return AlignedRecording(transcription, found.score, as_text)
 
-    def _search(self, words: list[str], log_posteriors: np.ndarray, assumed: Ways) -> TextAlignment:
-        text, frames = " ".join(words), len(log_posteriors)
-        minutes = frame_to_seconds(frames) / 60
-        needed = 0
-        if frames * len(words) * MOST_BYTES_A_WORD > self.most_bytes:  # counting takes its time
-            needed = self._text_aligner.bytes_needed(text, frames, assumed)
-        if needed > self.most_bytes:
-            parts = int(np.ceil(np.sqrt(needed / self.most_bytes)))
-            raise AlignmentError(
-                f"{minutes:.1f} minutes with {len(words)} words take {needed / 1e9:.1f} GB of "
-                f"memory, more than the {self.most_bytes / 1e9:.1f} GB allowed; cut the recording "
-                f"and its text into {parts} parts",
-                TOO_LONG,
+    def _aligned(
+        self, read: ReadText, prepared: Prepared, log_posteriors: np.ndarray, free: np.ndarray
+    ) -> AlignedRecording:
+        """Align the text of one speaker."""
+        found = self._search(read, log_posteriors, free)
+        faults: list[TextFault] = []
+        silence = self.recognizer.phones.silence_index
+        if self.doubt is not None:
+            written = [word.written for word in read.words]
+            arpabet = self.recognizer.phones.names
+            faults = find_faults(found, written, log_posteriors, free, arpabet, silence)
+            _check_found(found, faults)
+        transcription = _transcription(found, read, prepared, log_posteriors, silence)
+        if faults:
+            records = [fault.record() for fault in faults]
+            transcription = replace(transcription, more={DIFFERENCES: records})
+        return AlignedRecording(transcription, found.score, tuple(faults))
+
+    def _search(
+        self, read: ReadText, log_posteriors: np.ndarray, free: np.ndarray
+    ) -> TextAlignment:
+        if read.parts:
+            found = align_parts(self._text_aligner, read, log_posteriors, free, self.doubt)
+        else:
+            found = self._text_aligner.align(
+                read.text, log_posteriors, read.ways, doubt=self.doubt, free=free
             )
-        found = self._text_aligner.align(text, log_posteriors, assumed)
         if found is None:
+            seconds = frame_to_seconds(len(log_posteriors))
             raise AlignmentError(
-                f"{minutes * 60:.2f} s are too short for its {len(words)} words; check that the "
+                f"{seconds:.2f} s are too short for its {len(read.words)} words; check that the "
                 "text belongs to the recording",
                 TOO_SHORT,
             )
         return found
 
 
-def _spoken(word: SpokenWord, silence: int) -> list[FrameSegment]:
-    """The phones of a word, without silence."""
-    return [run for run in word.phones if run.phone != silence]
+def _check_found(found: TextAlignment, faults: Sequence[TextFault]) -> None:
+    """Refuse a text of which nothing was found in the recording.
+
+    Raises:
+        AlignmentError: if no word was said, or all of at least ``LEAST_WORDS`` are doubtful.
+    """
+    placed = sum(bool(word.phones) for word in found.words)
+    doubtful = sum(fault.kind == DOUBTFUL for fault in faults)
+    if placed and (doubtful < placed or len(found.words) < LEAST_WORDS):
+        return
+    count = len(found.words)
+    raise AlignmentError(
+        f"none of its {counted(count, 'word')} {'was' if count == 1 else 'were'} found in the "
+        "recording; check that the text belongs to it, or use --every-word",
+        OTHER_TEXT,
+    )
 
 
-def _posteriors(runs: Sequence[FrameSegment], log_posteriors: np.ndarray) -> np.ndarray:
-    """The posterior of the label of each frame of some runs, one after the other."""
-    return np.exp(np.concatenate([log_posteriors[r.start : r.end, r.phone] for r in runs]))
-
-
-def _with_confidence(
-    runs: Sequence[FrameSegment], log_posteriors: np.ndarray
-) -> list[FrameSegment]:
-    """Runs with the mean posterior of their phones."""
-    return [
-        FrameSegment(
-            run.phone,
-            run.start,
-            run.end,
-            min(1.0, float(_posteriors([run], log_posteriors).mean())),
-        )
-        for run in runs
+def _transcription(
+    found: TextAlignment,
+    read: ReadText,
+    prepared: Prepared,
+    log_posteriors: np.ndarray,
+    silence: int,
+) -> Transcription:
+    """Words and phones in seconds, with their confidences."""
+    runs = found.runs
+    times = within(refine(runs, log_posteriors), runs, read.parts)
+    edges = _seconds(times, prepared.duration)
+    labels = labels_of(runs)
+    means = RunMeans(np.exp(log_posteriors[np.arange(len(labels)), labels]))
+    phones = [
+        Segment(prepared.names[run.phone], start, end, _confidence(means, [run]))
+        for run, start, end in zip(runs, edges, edges[1:])
     ]
+    starts = [run.start for run in runs]
+
+    def word(label: str, said: Sequence[FrameSegment], spoken: str = "") -> Segment:
+        first, last = (bisect.bisect_left(starts, run.start) for run in (said[0], said[-1]))
+        times = edges[first], edges[last + 1]
+        return Segment(label, *times, _confidence(means, said), spoken=spoken)
+
+    words = []
+    for number, (one, as_read) in enumerate(zip(found.words, read.words)):
+        said = [run for run in one.phones if run.phone != silence]
+        if said:
+            words.append(word(as_read.written, said, read.spoken(number, one.dictionary)))
+    for other in found.others:
+        first, last = (bisect.bisect_left(starts, frame) for frame in (other.start, other.end))
+        said = [run for run in runs[first:last] if run.phone != silence]
+        if said:
+            words.append(word(UNKNOWN, said))
+    words.sort(key=lambda word: word.start)
+    return Transcription(
+        phones,
+        prepared.duration,
+        prepared.sample_rate,
+        prepared.names,
+        words=words,
+        confidence=_confidence(means, [run for run in runs if run.phone != silence]),
+        channel=prepared.options.one_channel,
+        assumed=read.assumed,
+        speaker=read.speaker,
+    )
+
+
+def _confidence(means: RunMeans, runs: Sequence[FrameSegment]) -> float:
+    """The mean posterior of the labels of some runs' frames."""
+    return min(1.0, max(0.0, means.of(*runs))) if runs else 0.0
+
+
+def _seconds(frames: np.ndarray, duration: float) -> list[float]:
+    """Boundaries in seconds, each later than the one before, the last at the duration."""
+    edges = [0.0]
+    for frame in frames[1:-1].tolist():
+        seconds = round(frame / FRAMES_PER_SECOND, TIME_DECIMALS)
+        edges.append(max(seconds, round(edges[-1] + LEAST_SECONDS, TIME_DECIMALS)))
+    return [*edges, duration]

@@ -42,18 +42,27 @@ class Doubt:
         speech: to say something that is not in the text.
         skip: to pass over a word.
         skip_more: to pass over each further word.
+        speech_frame: each frame of such speech, against the best phones.
     """
 
-    speech: float = 6.0
-    skip: float = 4.0
-    skip_more: float = 0.7
+    speech: float = 8.0
+    skip: float = 15.0
+    skip_more: float = 3.0
+    speech_frame: float = 0.3
 
 
 class Word(NamedTuple):
-    """A word of a text and its pronunciations (classes), without repetitions."""
+    """A word of a text and its pronunciations (classes), without repetitions.
+
+    Attributes:
+        text: in any case.
+        variants: its pronunciations.
+        costs: of each, in nats, as lexicons with probabilities give them; none for no costs.
+    """
 
     text: str
     variants: tuple[tuple[int, ...], ...]
+    costs: tuple[float, ...] = ()
 
 
 class WordArcs(NamedTuple):
@@ -174,10 +183,10 @@ class NetworkBuilder:
         if self.reductions is None:
             lefts = rights = [PAUSE] * len(words)
         parts = [
-            self._arcs(word.text.upper(), word.variants, left, right, doubt)
+            self._arcs(word.text.upper(), word.variants, word.costs, left, right, doubt)
             for word, left, right in zip(words, lefts, rights)
         ]
-        parts.append(self._arcs("", (), PAUSE, PAUSE, doubt))
+        parts.append(self._arcs("", (), (), PAUSE, PAUSE, doubt))
         sizes = [len(part.ways) for part in parts]
         first_junction = np.cumsum([0, *(part.junctions for part in parts)])
         offsets = np.repeat(first_junction[:-1], sizes).astype(np.int32)
@@ -200,6 +209,7 @@ class NetworkBuilder:
         self,
         word: str,
         variants: tuple[tuple[int, ...], ...],
+        costs: tuple[float, ...],
         left: str,
         right: str,
         doubt: Doubt | None,
@@ -213,7 +223,7 @@ class NetworkBuilder:
         for way, phones in enumerate(variants):
             fitting = self._fitting(word, phones, left, right)
             arcs.possible.append(tuple(rule.name for _, rule in fitting))
-            self._add_variant(arcs, way, phones, fitting)
+            self._add_variant(arcs, way, phones, fitting, costs[way] if costs else 0.0)
         if doubt is not None:
             arcs.add(BESIDE, START, NOTHING)
             if variants:
@@ -223,11 +233,20 @@ class NetworkBuilder:
         return arcs.done()
 
     def _add_variant(
-        self, arcs: _Builder, way: int, phones: tuple[int, ...], fitting: list[tuple[int, Rule]]
+        self,
+        arcs: _Builder,
+        way: int,
+        phones: tuple[int, ...],
+        fitting: list[tuple[int, Rule]],
+        cost: float,
     ) -> None:
         """Add a pronunciation and the rules beside it."""
+        begin = START
+        if cost:
+            begin = arcs.junction()
+            arcs.add(START, begin, NOTHING, cost, way)
         # Junctions by their places: between phones, and within what a rule says.
-        spots: dict[tuple[int, int], int] = {(0, 0): START}
+        spots: dict[tuple[int, int], int] = {(0, 0): begin}
         for place in range(len(phones)):
             for n, (at, rule) in enumerate(fitting):
                 if at == place:

@@ -27,7 +27,6 @@ from speechattn.segments import FrameSegment
 
 ACOUSTIC_SCALE = 0.2  # of log posteriors against costs; neighbouring frames say much the same
 FREE_CHANGE = 3.0  # nats of log posteriors that each phone of speech without a text costs
-SPEECH_FRAME = 0.1  # nats that such speech costs in each frame, scaled
 BEAM = 150.0  # scaled nats between the best path and those that are given up, of long recordings
 BEAM_FRAMES = 6000  # that are not yet a long recording
 WIDER = 4.0  # beam of a second try, where the first finds no path
@@ -153,11 +152,11 @@ class TextAligner:
         scores = np.asarray(log_posteriors, np.float32) * np.float32(self.acoustic_scale)
         if doubt is not None:
             assert free is not None
-            other = scores[np.arange(len(scores)), free] - np.float32(SPEECH_FRAME)
+            other = scores[np.arange(len(scores)), free] - np.float32(doubt.speech_frame)
             scores = np.concatenate([scores, other[:, None]], axis=1)
         scores = np.ascontiguousarray(scores)
         if beam is None:
-            beam = BEAM if len(scores) > BEAM_FRAMES else math.inf
+            beam = BEAM if doubt is not None or len(scores) > BEAM_FRAMES else math.inf
         steps = best_path(scores, network.network, beam=beam)
         while steps is None and math.isfinite(beam):
             beam = beam * WIDER if beam < BEAM * WIDER else math.inf
@@ -187,16 +186,22 @@ class TextAligner:
         missing = [word for word in text.split() if word.upper() not in also]
         if missing or not text.split():
             self.lexicon.pronounce(" ".join(missing))
-        return [Word(word, self._variants(word.upper(), also)) for word in text.split()]
+        return [self._word(word, also) for word in text.split()]
 
-    def _variants(self, word: str, also: Pronunciations) -> tuple[tuple[int, ...], ...]:
-        """The pronunciations of a word, without those that nobody uses."""
-        known = tuple(dict.fromkeys(also.get(word) or self.lexicon.variants[word]))
-        if self.reductions is None:
-            return known
-        names = self.lexicon.phones.names
-        used = (way for way in known if self.reductions.said(word, [names[p] for p in way]))
-        return tuple(used) or known
+    def _word(self, word: str, also: Pronunciations) -> Word:
+        """A word with its pronunciations, without those that nobody uses."""
+        name = word.upper()
+        ways = also.get(name) or self.lexicon.variants[name]
+        costs = () if name in also else self.lexicon.costs.get(name, ())
+        cheapest: dict[tuple[int, ...], float] = {}
+        for way, cost in zip(ways, costs or (0.0,) * len(ways)):
+            cheapest[way] = min(cost, cheapest.get(way, cost))
+        if self.reductions is not None:
+            names = self.lexicon.phones.names
+            said = self.reductions.said
+            used = {w: c for w, c in cheapest.items() if said(name, [names[p] for p in w])}
+            cheapest = used or cheapest
+        return Word(word, tuple(cheapest), tuple(cheapest.values()) if costs else ())
 
     def _read(
         self,
@@ -251,7 +256,7 @@ class TextAligner:
             for number, word in enumerate(words)
         ]
         score = _mean_score(runs, silence, log_posteriors)
-        return TextAlignment(found, _merged(runs, silence), score, tuple(others))
+        return TextAlignment(found, merged(runs, silence), score, tuple(others))
 
 
 def _runs(labels: np.ndarray, start: int, end: int) -> list[FrameSegment]:
@@ -261,14 +266,14 @@ def _runs(labels: np.ndarray, start: int, end: int) -> list[FrameSegment]:
     return [FrameSegment(int(labels[a]), a, b) for a, b in itertools.pairwise(edges)]
 
 
-def _merged(runs: Sequence[FrameSegment], silence: int) -> list[FrameSegment]:
+def merged(runs: Sequence[FrameSegment], silence: int) -> list[FrameSegment]:
     """Runs, with one silence for several that touch."""
-    merged: list[FrameSegment] = []
+    found: list[FrameSegment] = []
     for run in runs:
-        if run.phone == silence and merged and merged[-1].phone == silence:
-            run = FrameSegment(silence, merged.pop().start, run.end)
-        merged.append(run)
-    return merged
+        if run.phone == silence and found and found[-1].phone == silence:
+            run = FrameSegment(silence, found.pop().start, run.end)
+        found.append(run)
+    return found
 
 
 def _mean_score(runs: Sequence[FrameSegment], silence: int, log_posteriors: np.ndarray) -> float:

@@ -4,52 +4,32 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from speechattn.alignment.transcripts import Transcript, find_transcripts
-from speechattn.cli.messages import report
-from speechattn.cli.transcribe import parse_channel
-from speechattn.errors import SpeechattnError, UsageError, cannot_write, kind_of
-from speechattn.files import atomic_write_text
-from speechattn.inference.model_files import find_model
-from speechattn.inference.transcription import TranscribeOptions, low_confidence
-from speechattn.options import DEFAULT_MODEL
-from speechattn.phones import LABELS
-from speechattn.text import one_line
-from speechattn.transcription.batch import write_errors
-from speechattn.transcription.formats.registry import WITH_WORDS, WORDS_CTM, WRITERS
-from speechattn.transcription.inputs import Recording, collect
-from speechattn.transcription.journal import error_message, failure_line
-from speechattn.transcription.outputs import RecordingOutputs
-from speechattn.transcription.progress import ProgressBar
-from speechattn.transcription.run_record import Summary
-from speechattn.transcription.transcriber import ModelSpec, local_file
+from speechattn.alignment.transcripts import find_transcripts
+from speechattn.cli.align_options import (
+    DESCRIPTION,
+    EPILOG,
+    NO_REDUCTIONS,
+    add_options,
+    check_formats,
+)
+from speechattn.cli.lexicons import report_lexicons
+from speechattn.cli.messages import report, standard_input
+from speechattn.cli.runs import OK, SOME_FAILED, run_recordings
+from speechattn.errors import ConfigError
+from speechattn.inference.model_files import find_model, model_digest
+from speechattn.inference.transcription import TranscribeOptions
+from speechattn.transcription.inputs import Input, collect, left_out_message
+from speechattn.transcription.lists import expanded
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.run_record import RunFiles, Summary
+from speechattn.transcription.transcriber import ModelSpec
 
-if TYPE_CHECKING:
-    from speechattn.alignment.aligner import AlignedRecording, Aligner
-
-OK, SOME_FAILED = 0, 1
-UNKNOWN = ("fail", "spell")  # as in alignment.pronunciations, which takes long to import
-NO_REDUCTIONS = "none"
-MOST_NOTES = 20  # that are printed one by one
-
-
-def parse_formats(text: str) -> list[str]:
-    """Split a list such as ``textgrid,ctm``; a format that stands in it twice counts once.
-
-    Raises:
-        UsageError: if a format is unknown or has no words, or none is named.
-    """
-    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in WITH_WORDS]
-    if unknown or not names:
-        what = f"no words in format {unknown[0]!r}" if unknown else "no format"
-        raise UsageError(f"--format {text}: {what}; choose from {', '.join(WITH_WORDS)}")
-    return names
+MOST_NOTES = 20  # of a kind that are printed one by one
 
 
 def add_align(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
@@ -63,220 +43,120 @@ def add_align(commands: argparse._SubParsersAction, devices: Iterable[str]) -> N
         "align",
         allow_abbrev=False,
         help="write when the words and phones of known texts are said",
-        description="Write when the words of transcripts, and their phones, are said in "
-        "recordings: one file a recording and format. Folders are searched with all their folders, "
-        "and the output folder gets the same ones.",
-        epilog="Exit status: 0 all recordings went well, 1 some failed (each is named), 2 nothing "
-        "could be done, 130 interrupted.",
+        description=DESCRIPTION,
+        epilog=EPILOG,
     )
     align.set_defaults(run=run_align)
-    align.add_argument("inputs", nargs="+", metavar="AUDIO", help="audio file or folder")
-    align.add_argument(
-        "--text",
-        required=True,
-        metavar="WHERE",
-        help="what is said: a folder with a .txt or .lab file for each recording, one such file "
-        "for one recording, a Kaldi text file, or a .csv or .tsv table with a header",
-    )
-    align.add_argument("--output-dir", required=True, metavar="DIR", help="folder for the results")
-    align.add_argument(
-        "--format",
-        default="textgrid",
-        metavar="LIST",
-        help=f"of {', '.join(WITH_WORDS)}, separated by commas (default: textgrid); ctm has the "
-        f"words in a file of their own, *{WORDS_CTM.suffix}",
-    )
-    align.add_argument(
-        "--lexicon",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="how words are said, in the form of CMU or MFA, before the US English dictionary of "
-        "pocketsphinx (extra studies); may be given several times, the first file that lists a "
-        "word counts",
-    )
-    align.add_argument(
-        "--unknown",
-        choices=UNKNOWN,
-        default="fail",
-        help="what becomes of a word of no dictionary: its recording fails, or the word is taken "
-        "letter by letter (default: fail)",
-    )
-    align.add_argument(
-        "--reductions",
-        default="english",
-        metavar="TABLE",
-        help="what may be said instead of the dictionary's forms, such as a dropped T: a table in "
-        f"the form of data/reductions.tsv, or {NO_REDUCTIONS} (default: english, for models with "
-        "its phones)",
-    )
-    align.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME_OR_DIR",
-        help=f"name or folder of a model (default: {DEFAULT_MODEL}, which comes with the package)",
-    )
-    align.add_argument(
-        "--phones",
-        choices=LABELS,
-        default="arpabet",
-        help="what phones are called: arpabet, the model's own labels, or ipa (default: arpabet)",
-    )
-    align.add_argument(
-        "--channel",
-        type=parse_channel,
-        metavar="N",
-        help="channel to take from recordings with several, counted from 0 (default: their mean)",
-    )
-    align.add_argument(
-        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
-    )
-    align.add_argument(
-        "--errors",
-        metavar="FILE",
-        help="write a line of JSON for each recording that failed: file, kind, error",
-    )
-    align.add_argument(
-        "--quiet", action="store_true", help="print failures only, no progress and no summary"
-    )
+    add_options(align, devices)
 
 
 def run_align(arguments: argparse.Namespace) -> int:
     """Run ``align``; return the exit status."""
-    formats = parse_formats(arguments.format)
-    recordings = collect(arguments.inputs, arguments.output_dir, formats)
-    _check_outputs(recordings)
-    options = TranscribeOptions(arguments.channel, posteriors=False, labels=arguments.phones)
-    found = find_transcripts(arguments.text, [recording.file for recording in recordings])
-    _report_notes(found.notes)
-    run = _Run(_load(arguments), options)
-    began = time.monotonic()
-    with ProgressBar(recordings, shown=not arguments.quiet) as bar:
-        for number, recording in enumerate(recordings):
-            problem = found.problems.get(recording.file)
-            seconds = run.align(recording, problem or found.texts[recording.file])
-            bar.done(number, seconds)
-    summary = run.summary
-    summary.wall_seconds = time.monotonic() - began
-    if arguments.errors:
-        write_errors(arguments.errors, summary)
-    for error in summary.errors:
-        report(f"failed: {error}")
-    if not arguments.quiet:
-        for word, ways in sorted(run.assumed.items()):
-            report(f"assumed: {word} is said {ways}; list it in a file for --lexicon if it is not")
-        report(str(summary))
-    return SOME_FAILED if summary.failures else OK
+    with contextlib.ExitStack() as stack:
+        return _align(arguments, expanded(arguments.inputs, stack, standard_input))
 
 
-def _load(arguments: argparse.Namespace) -> Aligner:
-    """Load the model and the dictionary."""
-    model = ModelSpec(str(find_model(arguments.model)), arguments.device, 0, "auto")
-    recognizer, _ = model.load()
-    recognizer.phones.labels(arguments.phones)  # refuse a model without them now
+def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     # Imported here: the search is compiled by Numba, which `speechattn --help` does without.
-    from speechattn.alignment.aligner import Aligner
-    from speechattn.alignment.pronunciations import has_arpabet, open_dictionary
-    from speechattn.alignment.reductions import ENGLISH, Reductions
+    from speechattn.alignment.reductions import ENGLISH
+    from speechattn.alignment.task import AlignerSpec, with_texts
+    from speechattn.cli.align_report import AlignReport
 
-    phones = recognizer.phones
-    dictionary = open_dictionary(arguments.lexicon, phones, arguments.unknown)
-    table = arguments.reductions
-    unsuited = table == ENGLISH and not has_arpabet(phones)
-    without = table == NO_REDUCTIONS or unsuited
-    return Aligner(recognizer, dictionary, None if without else Reductions.read(table, phones))
-
-
-def _check_outputs(recordings: Sequence[Recording]) -> None:
-    """Refuse two recordings whose words and phones would be written to one file."""
-    first: dict[Path, Recording] = {}
-    for recording in recordings:
-        for path in _paths(recording):
-            other = first.setdefault(path, recording)
-            if other is not recording:
-                raise UsageError(
-                    f"{path}: for {other.path} and {recording.path}; rename one, or align them "
-                    "into different folders"
-                )
-
-
-def _paths(recording: Recording) -> list[Path]:
-    """All files that are written for a recording."""
-    words = _words_path(recording)
-    return [*recording.outputs.values(), *([words] if words else [])]
-
-
-def _words_path(recording: Recording) -> Path | None:
-    phones = recording.outputs.get("ctm")
-    if phones is None:
-        return None
-    return phones.with_name(phones.name.removesuffix(WRITERS["ctm"].suffix) + WORDS_CTM.suffix)
-
-
-def _report_notes(notes: Sequence[str]) -> None:
-    for note in notes[:MOST_NOTES]:
+    formats = check_formats(arguments.format, arguments.channel)
+    outputs = OutputOptions(formats, arguments.posteriors, words=True)
+    options = TranscribeOptions(arguments.channel, posteriors=False, labels=arguments.phones)
+    left_out: list[str] = []
+    recordings = collect(
+        inputs, arguments.output_dir, outputs.kinds, left_out, keep_suffix=arguments.keep_suffix
+    )
+    found = find_transcripts(arguments.text, [recording.file for recording in recordings])
+    recordings = with_texts(recordings, found)
+    if arguments.shard:
+        recordings = arguments.shard.pick(recordings)
+    model = find_model(arguments.model)
+    files = [str(each) for each in arguments.lexicon]
+    if arguments.reductions not in (ENGLISH, NO_REDUCTIONS):
+        files.append(arguments.reductions)
+    record = _record(arguments, model, outputs, options)
+    if left_out:
+        record["left_out"] = left_out
+        report(left_out_message(left_out))
+    for note in _some(found.notes):
         report(f"note: {note}")
-    if len(notes) > MOST_NOTES:
-        report(f"note: and {len(notes) - MOST_NOTES} more like these")
+    lines_left_out = report_lexicons(arguments.lexicon, model)
+    spec = AlignerSpec(
+        ModelSpec(
+            str(model),
+            arguments.device,
+            arguments.threads,
+            arguments.precision,
+            arguments.window,
+        ),
+        outputs,
+        options,
+        tuple(arguments.lexicon),
+        arguments.unknown,
+        arguments.reductions,
+        arguments.every_word,
+    )
+
+    def at_end(files: RunFiles, summary: Summary) -> None:
+        AlignReport(files, summary).tell(arguments.errors, quiet=arguments.quiet)
+
+    status = run_recordings(
+        arguments, spec, inputs, recordings, record, also_shared=files, at_end=at_end
+    )
+    return SOME_FAILED if status == OK and lines_left_out else status
 
 
-@dataclass
-class _Run:
-    """Aligns recordings, one after the other, and writes their files.
+def _record(
+    arguments: argparse.Namespace, model: Path, outputs: OutputOptions, options: TranscribeOptions
+) -> dict[str, Any]:
+    """Return what ``run.json`` says about the run before it begins."""
+    from speechattn import __version__
 
-    Attributes:
-        aligner: finds the times.
-        options: channel and labels.
-        summary: of what has been done.
-        assumed: words that the dictionary lacks → phones that were assumed.
+    return {
+        "speechattn": __version__,
+        "model": {"name": arguments.model, "sha256": model_digest(model)},
+        "settings": {
+            "task": "align",
+            "formats": list(outputs.formats),
+            "labels": options.labels,
+            "posteriors": outputs.posteriors,
+            "channel": options.channel,
+            "threads": arguments.threads,
+            "precision": arguments.precision,
+            "lexicon": [_digest(path) for path in arguments.lexicon],
+            "unknown": arguments.unknown,
+            "reductions": _digest(arguments.reductions),
+            **({"every_word": True} if arguments.every_word else {}),
+            **({"keep_suffix": True} if arguments.keep_suffix else {}),
+            **({"window": list(arguments.window)} if arguments.window else {}),
+        },
+        "inputs": [str(item) for item in arguments.inputs],
+        "text": str(arguments.text),
+        "shard": str(arguments.shard) if arguments.shard else None,
+    }
+
+
+def _digest(table: str) -> str:
+    """What stands for a file in ``run.json``: its SHA-256, or its name if it is ours.
+
+    Raises:
+        ConfigError: if it cannot be read.
     """
+    from speechattn.alignment.reductions import ENGLISH
 
-    aligner: Aligner
-    options: TranscribeOptions
-    summary: Summary = field(default_factory=Summary)
-    assumed: dict[str, str] = field(default_factory=dict)
+    if table in (ENGLISH, NO_REDUCTIONS):
+        return table
+    try:
+        return hashlib.sha256(Path(table).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{table}: cannot be read ({error.strerror}); check the file") from None
 
-    def align(self, recording: Recording, text: Transcript | SpeechattnError) -> float | None:
-        """Align a recording and write its files.
 
-        Args:
-            recording: to align.
-            text: what is said in it, or why that is not known.
-
-        Returns:
-            Its length in seconds; None if it failed.
-        """
-        try:
-            if isinstance(text, SpeechattnError):
-                raise text
-            with local_file(recording.path) as path:
-                found = self.aligner.align(path, text.text, self.options)
-            self._write(recording, found)
-        except Exception as error:  # the other recordings must get their turn
-            message = error_message(recording.path, error)
-            if words := _words_path(recording):
-                with contextlib.suppress(OSError):
-                    words.unlink()
-            line = failure_line(recording, message, kind_of(error), None)
-            self.summary.add(line["record"])
-            return None
-        silence = self.aligner.recognizer.phones.silence
-        warnings = low_confidence(found.transcription, silence)
-        for warning in warnings:
-            report(f"warning: {one_line(str(recording.path))}: {warning}")
-        self.assumed.update(found.assumed)
-        duration = found.transcription.duration
-        self.summary.add({"status": "ok", "duration": duration, "warnings": warnings})
-        return duration
-
-    def _write(self, recording: Recording, found: AlignedRecording) -> None:
-        silence = self.aligner.recognizer.phones.silence
-        with RecordingOutputs(recording.outputs, recording.file, silence) as outputs:
-            outputs.write(found.transcription)
-        path = _words_path(recording)
-        if path:
-            words = WORDS_CTM.render(found.transcription, recording.file, silence)
-            try:
-                atomic_write_text(path, words, flush=False)
-            except OSError as error:
-                raise SpeechattnError(cannot_write(path, error)) from error
+def _some(notes: Sequence[str]) -> Iterator[str]:
+    """The first notes, and how many more there are."""
+    yield from notes[:MOST_NOTES]
+    if len(notes) > MOST_NOTES:
+        yield f"and {len(notes) - MOST_NOTES} more like these"

@@ -13,6 +13,7 @@ from speechattn.cli import bench_options as options
 from speechattn.cli import bench_values as values
 from speechattn.cli.bench_values import check_number
 from speechattn.cli.messages import report
+from speechattn.cli.train import run_profile
 from speechattn.errors import UsageError
 from speechattn.options import DEFAULT_MODEL, MOST_THREADS, parse_window
 
@@ -86,6 +87,27 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         cores=cores,
         long_minutes=long_minutes,
         output_dir=arguments.output_dir,
+        publish=print_report,
+        report=report,
+    )
+    return OK
+
+
+def run_align(arguments: argparse.Namespace) -> int:
+    """Run ``speechattn bench align``."""
+    if not 0 < arguments.wrong < 1:
+        raise UsageError(f"--wrong {arguments.wrong}: give a share between 0 and 1, such as 0.1")
+
+    from speechattn.bench.align import bench_align
+
+    bench_align(
+        Path(arguments.corpus),
+        split=arguments.split,
+        model=arguments.model,
+        lexicons=arguments.lexicon,
+        wrong=arguments.wrong,
+        seed=arguments.seed,
+        output_dir=None if arguments.output_dir is None else Path(arguments.output_dir),
         publish=print_report,
         report=report,
     )
@@ -275,6 +297,15 @@ BENCHMARKS = (
         "Long recordings lie in a temporary folder (2 MB a minute); TMPDIR says where.",
     ),
     Benchmark(
+        "align",
+        "compare alignments with those of a corpus, and count wrong words that are found",
+        "Align a corpus by its texts and compare words and phones with its own times; replace "
+        "words of the texts and count how many are reported; align all recordings as one. The "
+        "report goes to standard output.",
+        options.add_align_options,
+        run_align,
+    ),
+    Benchmark(
         "attention",
         "time truncated attention beside other ways to compute it",
         "Time truncated attention beside other ways to compute it, in turn in one process, with "
@@ -316,6 +347,15 @@ BENCHMARKS = (
         "goes to standard output.",
         options.add_conditions_options,
         run_conditions,
+    ),
+    Benchmark(
+        "training",
+        "say where the time of a training goes",
+        "Measure the parts of an update of a recipe on one core: augmentation, forward, losses, "
+        "backward, exchange of gradients, optimizer. Nothing is read but the recipe. The report "
+        "goes to standard output.",
+        options.add_training_options,
+        run_profile,
     ),
     Benchmark(
         "windows",

@@ -53,6 +53,35 @@ def add_cuda_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-dir", metavar="DIR", help="folder for cuda.md")
 
 
+def add_align_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench align``."""
+    parser.add_argument(
+        "corpus", metavar="CORPUS", help="folder with wav.scp, text, words.ctm and phones.ctm"
+    )
+    parser.add_argument("--split", metavar="NAME", help="of the corpus (default: all of it)")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_DIR",
+        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
+    )
+    parser.add_argument(
+        "--lexicon", action="append", default=[], metavar="FILE", help="as for speechattn align"
+    )
+    parser.add_argument(
+        "--wrong",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the words that are replaced by others, to see what is reported (default: "
+        "0.1)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="for drawing those words (default: 1)"
+    )
+    parser.add_argument("--output-dir", metavar="DIR", help="folder for align.md")
+
+
 def add_transcribe_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``speechattn bench transcribe``."""
     parser.add_argument("inputs", nargs="*", metavar="AUDIO", help="audio file or folder")
@@ -227,6 +256,14 @@ def _add_set_options(parser: argparse.ArgumentParser, sets: str) -> None:
         metavar="N",
         help="utterances of a set, evenly spread over it (default: 0, all)",
     )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench training``."""
+    add = parser.add_argument
+    add("config", metavar="RECIPE", nargs="?", default="english", help="default: english")
+    add("overrides", nargs="*", metavar="key=value", help="of the recipe, as training.steps=500")
+    add("--updates", type=int, default=5, metavar="N", help="updates to count (default: 5)")
 
 
 def add_windows_options(parser: argparse.ArgumentParser) -> None:

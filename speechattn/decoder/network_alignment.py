@@ -10,9 +10,9 @@ behind, keeping the way back of one piece. A known string without a choice is th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -23,6 +23,10 @@ NOTHING = -1  # the phone of an arc that takes up no frames
 BACK_BYTES = 48_000_000  # of the way back that is kept at a time
 PIECE = 2000  # frames of a long recording between two states that are kept
 LEAST_PIECE = 100  # frames of a piece that is not cut further
+_begin, _advance, _trace = (
+    cast(Callable[..., Any], each)
+    for each in (network_search.begin, network_search.advance, network_search.trace)
+)
 
 
 class Arc(NamedTuple):
@@ -210,7 +214,7 @@ class _Search:
         self.alive = np.zeros(len(firsts) - 1, np.bool_)
         self.arrived = np.zeros(len(self.junction), np.int32)  # at the first frame
         self.low, self.before = 0, np.float32(0.0)
-        self.high = network_search.begin(
+        self.high = _begin(
             self.junction,
             self.alive,
             *self.quiets,
@@ -297,7 +301,7 @@ class _Search:
             arrived = np.zeros((end - frame + 1, size), np.int32)
             if frame == 0:
                 arrived[0] = self.arrived[self._junctions(low, high)]
-        self.low, self.high, self.before, least, most = network_search.advance(
+        self.low, self.high, self.before, least, most = _advance(
             self.scores[frame:end],
             self.last,
             *self.arcs,
@@ -343,7 +347,7 @@ class _Search:
         junction, arc, state, found = len(self.junction) - 1, -1, 0, 0
         for piece in self._backwards(pieces, back_bytes):
             assert piece.back is not None
-            junction, arc, state, found = network_search.trace(
+            junction, arc, state, found = _trace(
                 *piece.back,
                 piece.frame,
                 int(self.first_state[piece.blocks[0]]),

@@ -122,15 +122,17 @@ def advance(
     """
     blocks = len(alive)
     least, most = low, high
+    tops = np.empty(blocks, np.float32)  # best score of each live block
     for t in range(frames.shape[0]):
         best = _IMPOSSIBLE
         for block in range(low, high + 1):
             if not alive[block]:
                 continue
+            highest = _IMPOSSIBLE
+            begin_state = last[first_arc[block] - 1] + 1 if first_arc[block] else 0
             for a in range(first_arc[block], first_arc[block + 1]):
                 value = frames[t, phone[a]] - before
                 entered = junction[source[a]] - cost[a]
-                begin_state = last[a - 1] + 1 if a else 0
                 end_state = last[a]
                 # From the last state to the first: each takes the old score of the one before.
                 s = end_state
@@ -143,16 +145,20 @@ def advance(
                 score[s] = top
                 if keep:
                     came[t, s - first_state] = moved
-                if top > best:
-                    best = top
+                if top > highest:
+                    highest = top
                 for s in range(end_state - 1, begin_state - 1, -1):
                     previous = score[s - 1] if s > begin_state else entered
                     previous += value
                     score[s] = previous
                     if keep:
                         came[t, s - first_state] = True
-                    if previous > best:
-                        best = previous
+                    if previous > highest:
+                        highest = previous
+                begin_state = end_state + 1
+            tops[block] = highest
+            if highest > best:
+                best = highest
         worst = best - beam
         end = min(high + 1, blocks - 1)
         for j in range(first_junction[low], first_junction[end + 1]):
@@ -160,13 +166,9 @@ def advance(
         for block in range(low, high + 1):
             if not alive[block]:
                 continue
-            top = _IMPOSSIBLE
-            begin_state = last[first_arc[block] - 1] + 1 if first_arc[block] else 0
-            end_state = last[first_arc[block + 1] - 1] + 1 if first_arc[block + 1] else 0
-            for s in range(begin_state, end_state):
-                if score[s] > top:
-                    top = score[s]
-            if top < worst:
+            if tops[block] < worst:
+                begin_state = last[first_arc[block] - 1] + 1 if first_arc[block] else 0
+                end_state = last[first_arc[block + 1] - 1] + 1 if first_arc[block + 1] else 0
                 for s in range(begin_state, end_state):
                     score[s] = _IMPOSSIBLE
                 alive[block] = False

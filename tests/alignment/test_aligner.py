@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from support.heard import FakeRecognizer
 
 from speechattn.alignment.aligner import Aligner
 from speechattn.alignment.pronunciations import PronouncingDictionary
@@ -15,43 +14,15 @@ from speechattn.phones import arpabet
 from speechattn.segments import check_tiling
 
 PHONES = arpabet()
-FRAMES = 8  # of each phone
 
 
-class FakeRecognizer:
-    """Hears a string of phones, each for 80 ms, with a posterior of 0.9."""
-
-    phones = PHONES
-
-    def __init__(self, heard: str, *, short: bool = True) -> None:
-        posteriors = np.full((FRAMES * len(heard.split()), len(PHONES)), 0.1 / (len(PHONES) - 1))
-        for place, phone in enumerate(heard.split()):
-            posteriors[place * FRAMES : (place + 1) * FRAMES, PHONES.index[phone]] = 0.9
-        self._log = np.log(posteriors).astype(np.float32)
-        self._short, self.closed = short, False
-
-    def prepare(self, audio, options, **_) -> SimpleNamespace:
-        def close() -> None:
-            self.closed = True
-
-        duration = len(self._log) / 100 + 0.003
-        return SimpleNamespace(
-            names=PHONES.names, duration=duration, sample_rate=8000, blocks=None, close=close
-        )
-
-    def encode_short(self, prepared) -> np.ndarray | None:
-        return self._log if self._short else None
-
-    def log_posteriors(self, blocks):
-        yield self._log[:13]
-        yield self._log[13:]
-
-
-@pytest.fixture
-def dictionary(tmp_path) -> PronouncingDictionary:
-    path = tmp_path / "words.dict"
-    path.write_text("see S IY\nhim HH IH M\nhim(2) IH M\n")
-    return PronouncingDictionary(Lexicon([path], PHONES))
+@pytest.fixture(scope="module")
+def dictionary(tmp_path_factory) -> PronouncingDictionary:
+    path = tmp_path_factory.mktemp("lexicon") / "words.dict"
+    path.write_text(
+        "see S IY\nhim HH IH M\nhim(2) IH M\nmemory M EH M ER IY\nvision V IH ZH AH N\n"
+    )
+    return PronouncingDictionary(Lexicon([path], PHONES), "fail")
 
 
 @pytest.mark.parametrize("short", [True, False])
@@ -59,13 +30,16 @@ def test_words_and_phones_with_times_and_confidence(dictionary, short):
     recognizer = FakeRecognizer("SIL S IY SIL IH M", short=short)
     found = Aligner(recognizer, dictionary).align("a.wav", "See him!")
     result = found.transcription
-    assert recognizer.closed and not found.assumed
+    assert recognizer.closed and not result.assumed and not found.faults and not result.more
     assert [phone.label for phone in result.phones] == "SIL S IY SIL IH M".split()
     check_tiling(result.phones, result.duration)
-    assert [(w.label, w.start, w.end) for w in result.words] == [
-        ("See", 0.08, 0.24),
-        ("him", 0.32, result.duration),
-    ]
+    assert [word.label for word in result.words] == ["See", "him"]
+    times = [time for word in result.words for time in (word.start, word.end)]
+    assert times == pytest.approx([0.08, 0.24, 0.32, result.duration], abs=0.003)
+    assert times[-1] == result.duration
+    for word in result.words:  # the same numbers as those of its phones
+        phones = result.phones_of(word)
+        assert (phones[0].start, phones[-1].end) == (word.start, word.end)
     for segment in (*result.phones, *result.words):
         assert segment.confidence == pytest.approx(0.9, abs=1e-4)
     assert result.confidence == pytest.approx(0.9, abs=1e-4)
@@ -74,7 +48,40 @@ def test_words_and_phones_with_times_and_confidence(dictionary, short):
 
 def test_what_was_assumed_is_in_the_result(dictionary):
     found = Aligner(FakeRecognizer("HH IH M Z"), dictionary).align("a.wav", "him's")
-    assert found.assumed == {"HIM'S": "HH IH M Z or IH M Z"}
+    assert found.transcription.assumed == {"HIM'S": "HH IH M Z or IH M Z (formed)"}
+
+
+def test_speech_without_words_is_unknown_and_reported(dictionary):
+    heard = "SIL S IY V IH ZH AH N M EH M ER IY HH IH M SIL"
+    found = Aligner(FakeRecognizer(heard), dictionary).align("a.wav", "see him")
+    words = [word.label for word in found.transcription.words]
+    assert words == ["see", "<unk>", "him"]
+    (fault,) = found.faults
+    assert (fault.kind, fault.words) == ("not in the text", "")
+    assert fault.heard == "V IH ZH AH N M EH M ER IY"
+    assert (fault.start, fault.end) == pytest.approx((0.24, 1.04), abs=0.03)
+    check_tiling(found.transcription.phones, found.transcription.duration)
+    assert found.transcription.more == {"differences": [fault.record()]}
+
+
+def test_words_that_were_not_said_have_no_place_unless_all_must(dictionary):
+    recognizer = FakeRecognizer("SIL S IY SIL HH IH M SIL")
+    text = "see vision memory vision him"
+    found = Aligner(recognizer, dictionary).align("a.wav", text)
+    assert [word.label for word in found.transcription.words] == ["see", "him"]
+    (fault,) = found.faults
+    assert (fault.kind, fault.words) == ("not said", "vision memory vision")
+    forced = Aligner(recognizer, dictionary, doubt=None).align("a.wav", text)
+    assert [word.label for word in forced.transcription.words] == text.split()
+    assert not forced.faults
+
+
+def test_a_word_in_place_of_another_is_reported(dictionary):
+    heard = "S IY V IH ZH AH N S IY HH IH M"
+    found = Aligner(FakeRecognizer(heard), dictionary).align("a.wav", "see memory see him")
+    assert [fault.words for fault in found.faults if fault.words] == ["memory"]
+    for fault in found.faults:  # all of them where the other word is
+        assert 0.13 <= fault.start < fault.end <= 0.59
 
 
 @pytest.mark.parametrize(
@@ -87,12 +94,12 @@ def test_what_was_assumed_is_in_the_result(dictionary):
 )
 def test_what_cannot_be_aligned_says_why(dictionary, text, kind, message):
     with pytest.raises(AlignmentError, match=message) as caught:
-        Aligner(FakeRecognizer("S IY"), dictionary).align("a.wav", text)
+        Aligner(FakeRecognizer("S IY"), dictionary, doubt=None).align("a.wav", text)
     assert caught.value.kind == kind
 
 
-def test_what_takes_too_much_memory_is_refused(dictionary):
-    aligner = Aligner(FakeRecognizer("S IY " * 50), dictionary, most_bytes=50_000)
-    with pytest.raises(AlignmentError, match=r"50 words take .* into \d parts") as caught:
-        aligner.align("a.wav", "see " * 50)
-    assert caught.value.kind == "too long"
+def test_a_text_of_another_recording_is_refused(dictionary):
+    recognizer = FakeRecognizer("AW L B OY T K UH G " * 3)
+    with pytest.raises(AlignmentError, match="none of its 4 words were found") as caught:
+        Aligner(recognizer, dictionary).align("a.wav", "memory vision see him")
+    assert caught.value.kind == "other text"

@@ -1,0 +1,124 @@
+"""Align the recordings of a batch: what a worker needs, and what it does with a recording.
+
+All else is done as for a transcription (:mod:`speechattn.transcription.transcriber`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from speechattn.alignment.aligner import Aligner
+from speechattn.alignment.network import Doubt
+from speechattn.alignment.pronunciations import has_arpabet, open_dictionary
+from speechattn.alignment.reductions import ENGLISH, Reductions
+from speechattn.alignment.transcripts import Transcript, Transcripts
+from speechattn.errors import SpeechattnError
+from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
+from speechattn.transcription.inputs import Recording
+from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.transcriber import ModelSpec, Transcriber
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from speechattn.inference.reading import OnPosteriors
+
+NO_REDUCTIONS = "none"
+
+
+def with_texts(recordings: Sequence[Recording], found: Transcripts) -> list[Recording]:
+    """Recordings with their texts, or with why they have none.
+
+    Args:
+        recordings: of the batch.
+        found: the texts.
+    """
+    texts = (found.problems.get(each.file) or found.texts[each.file] for each in recordings)
+    return [replace(each, text=text, key=_digest(text)) for each, text in zip(recordings, texts)]
+
+
+def _digest(text: Transcript | SpeechattnError) -> str:
+    content = f"none\n{text}" if isinstance(text, SpeechattnError) else f"text\n{text.content}"
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class AlignerSpec:
+    """What a process needs to align recordings; calling it loads the model and the dictionary.
+
+    Attributes:
+        model: which model.
+        outputs: files that are written for each recording.
+        options: channel and labels.
+        lexicons: files that say how words are pronounced, before the dictionary of US English.
+        unknown: what becomes of a word of no dictionary; see
+            :class:`~speechattn.alignment.pronunciations.PronouncingDictionary`.
+        reductions: table of what may be said instead, ``english`` or ``none``.
+        every_word: force every word of a text upon its recording.
+    """
+
+    model: ModelSpec
+    outputs: OutputOptions
+    options: TranscribeOptions
+    lexicons: tuple[str, ...] = ()
+    unknown: str = "guess"
+    reductions: str = ENGLISH
+    every_word: bool = False
+
+    def __call__(self) -> tuple[AlignTask, dict[str, Any]]:
+        """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
+        recognizer, facts = self.model.load()
+        recognizer.check(self.options)  # refuse now what the model cannot do
+        phones = recognizer.phones
+        dictionary = open_dictionary(self.lexicons, phones, self.unknown)
+        table = self.reductions
+        unsuited = table == ENGLISH and not has_arpabet(phones)
+        without = table == NO_REDUCTIONS or unsuited
+        reductions = None if without else Reductions.read(table, phones)
+        doubt = None if self.every_word else Doubt()
+        aligner = Aligner(recognizer, dictionary, reductions, doubt=doubt)
+        return AlignTask(aligner, self.outputs, self.options), facts
+
+
+class AlignTask(Transcriber):
+    """Aligns recordings: the function for tasks that a worker calls.
+
+    Args:
+        aligner: aligns them.
+        outputs: files that are written for each recording.
+        options: channel and labels.
+    """
+
+    def __init__(
+        self, aligner: Aligner, outputs: OutputOptions, options: TranscribeOptions
+    ) -> None:
+        super().__init__(aligner.recognizer, outputs, options)
+        self.aligner = aligner
+
+    def check(self, recording: Recording) -> None:
+        """Refuse a recording without a text, or with one that cannot be read.
+
+        Raises:
+            AlignmentError: if it has none.
+        """
+        text = recording.text
+        if isinstance(text, SpeechattnError):
+            raise text
+        assert isinstance(text, Transcript)
+        self.aligner.read_transcript(text)
+
+    def finish(
+        self,
+        recording: Recording,
+        prepared: Prepared,
+        log_posteriors: np.ndarray | None,
+        on_posteriors: OnPosteriors | None,
+    ) -> Transcription:
+        """Align a recording that was read; see :meth:`Transcriber.finish`."""
+        text = recording.text
+        assert isinstance(text, Transcript)
+        read = self.aligner.read_transcript(text)
+        return self.aligner.finish(read, prepared, log_posteriors, on_posteriors).transcription

@@ -1,0 +1,289 @@
+"""``speechattn bench align``: alignments against those of a corpus, wrong words, long recordings.
+
+The alignments of a corpus are perhaps automatic themselves: then this measures how far two
+programs agree, and not which of them is right.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from speechattn.alignment.aligner import AlignedRecording, Aligner
+from speechattn.alignment.pronunciations import open_dictionary
+from speechattn.alignment.reductions import ENGLISH, Reductions
+from speechattn.alignment.text_faults import NOT_IN_TEXT
+from speechattn.bench.boundaries import Agreement, read_spans
+from speechattn.bench.output import prepare_folder, write_files
+from speechattn.corpora.corpus import Utterance, read_corpus
+from speechattn.errors import SpeechattnError
+from speechattn.inference.recognizer import Recognizer, load_model
+from speechattn.inference.transcription import Prepared, TranscribeOptions
+from speechattn.segments import SAMPLE_RATE, frame_to_seconds
+from speechattn.text import table
+
+OPTIONS = TranscribeOptions(posteriors=False)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An utterance and its log posteriors, shape (frames, phones)."""
+
+    utterance: Utterance
+    log_posteriors: np.ndarray
+
+
+@dataclass(frozen=True)
+class WrongWords:
+    """Words of texts in which some were replaced, and how many of them were reported.
+
+    Attributes:
+        wrong: words that were replaced.
+        found: of those, the ones that were reported.
+        right: words that were left as they are.
+        alarms: of those, the ones that were reported.
+    """
+
+    wrong: int
+    found: int
+    right: int
+    alarms: int
+
+
+@dataclass(frozen=True)
+class LongRecording:
+    """All utterances as one recording with one text.
+
+    Attributes:
+        minutes: its length.
+        words: of its text.
+        seconds: of computation that the alignment took, without the encoder.
+        moved: share of the words more than 20 ms from where they lie in their own recording.
+        bytes: most memory that this process has taken so far.
+    """
+
+    minutes: float
+    words: int
+    seconds: float
+    moved: float
+    bytes: int
+
+
+def bench_align(
+    corpus: Path,
+    *,
+    split: str | None,
+    model: str,
+    lexicons: Sequence[str],
+    wrong: float,
+    seed: int,
+    output_dir: Path | None,
+    publish: Callable[[str], None],
+    report: Callable[[str], None],
+) -> None:
+    """Measure and publish.
+
+    Args:
+        corpus: folder with ``text``, ``words.ctm`` and ``phones.ctm``.
+        split: of it; None for all.
+        model: name or folder.
+        lexicons: as for ``speechattn align``.
+        wrong: share of words that are replaced by others of the corpus.
+        seed: for drawing them.
+        output_dir: folder for ``align.md``; None for none.
+        publish: called with the report in Markdown.
+        report: called with messages.
+
+    Raises:
+        CorpusError: if the corpus cannot be read.
+    """
+    if output_dir is not None:
+        prepare_folder(output_dir)
+    recognizer = load_model(model, device="cpu")
+    phones = recognizer.phones
+    dictionary = open_dictionary(lexicons, phones)
+    aligner = Aligner(recognizer, dictionary, Reductions.read(ENGLISH, phones))
+    read = read_corpus(corpus, phones=phones, split=split, alignments=False)
+    words, spoken = (read_spans(corpus, kind, phones.silence) for kind in ("words", "phones"))
+    heard = [*_hear(recognizer, [each for each in read if each.text and each.id in words])]
+    seconds = frame_to_seconds(sum(len(each.log_posteriors) for each in heard))
+    agreement = Agreement(), Agreement()
+    refused: list[str] = []
+    began = time.process_time()
+    found: dict[str, AlignedRecording] = {}
+    for each in heard:
+        try:
+            found[each.utterance.id] = align(aligner, each, str(each.utterance.text))
+        except SpeechattnError as error:
+            refused.append(f"{each.utterance.id}: {error}")
+    took = time.process_time() - began
+    for name, aligned in found.items():
+        agreement[0].add(aligned.transcription.words or [], words[name])
+        ours = [p for p in aligned.transcription.phones if p.label != phones.silence]
+        agreement[1].add(ours, spoken[name])
+    lines = ["# Alignment\n", f"{corpus.name} {split or ''}: {len(heard)} recordings, "]
+    lines[-1] += f"{seconds / 60:.1f} minutes, model {model}; {len(refused)} refused. "
+    lines[-1] += f"Alignment without the encoder: {seconds / took:.0f} x real time on one core.\n"
+    lines += [f"refused: {each}\n" for each in refused]
+    lines.append(_boundary_table(*agreement))
+    report("boundaries measured; now wrong words")
+    result = wrong_words(aligner, heard, wrong, seed)
+    lines.append(
+        f"\nOf {result.wrong} words replaced by others of the corpus (one in {1 / wrong:.0f}), "
+        f"{100 * result.found / max(1, result.wrong):.1f} % are reported; of {result.right} left "
+        f"as they are, {100 * result.alarms / max(1, result.right):.2f} %.\n"
+    )
+    report("wrong words measured; now one long recording")
+    long = long_recording(aligner, heard, found)
+    lines.append(
+        f"\nAll as one recording of {long.minutes:.1f} minutes with one text of {long.words} "
+        f"words: {long.seconds:.1f} s without the encoder ({long.minutes * 60 / long.seconds:.0f} "
+        f"x real time), {100 * long.moved:.2f} % of the words more than 20 ms from where they "
+        f"were found alone; at most {long.bytes / 1e9:.2f} GB in this process.\n"
+    )
+    text = "\n".join(lines)
+    publish(text)
+    if output_dir is not None:
+        write_files(output_dir, {"align.md": text})
+
+
+def _hear(recognizer: Recognizer, utterances: Sequence[Utterance]) -> Iterator[Heard]:
+    for utterance in utterances:
+        prepared = recognizer.prepare(utterance.path, OPTIONS)
+        try:
+            posteriors = recognizer.encode_short(prepared)
+            if posteriors is None:
+                posteriors = np.concatenate([*recognizer.log_posteriors(prepared.blocks)])
+        finally:
+            prepared.close()
+        yield Heard(utterance, posteriors)
+
+
+def align(aligner: Aligner, heard: Heard, text: str) -> AlignedRecording:
+    """Align an utterance with a text.
+
+    Raises:
+        AlignmentError: as :meth:`Aligner.finish`.
+    """
+    return _align(aligner, heard.log_posteriors, text)
+
+
+def _align(aligner: Aligner, log_posteriors: np.ndarray, text: str) -> AlignedRecording:
+    names = aligner.recognizer.phones.names
+    duration = frame_to_seconds(len(log_posteriors))
+    prepared = Prepared(OPTIONS, names, duration, SAMPLE_RATE, None, iter(()))
+    return aligner.finish(aligner.read(text), prepared, log_posteriors)
+
+
+def _boundary_table(words: Agreement, phones: Agreement) -> str:
+    rows = []
+    for name, one in (("words", words), ("phones", phones)):
+        parts = one.beside_pauses()
+        differences = one.differences
+        rows.append(
+            [
+                name,
+                str(len(differences)),
+                f"{100 * one.within():.1f} %",
+                *(f"{100 * part:.1f} %" for part in parts),
+                f"{1000 * float(np.abs(differences).mean()):.1f}",
+                f"{1000 * float(np.median(differences)):+.1f}",
+                str(one.unmatched),
+            ]
+        )
+    head = [
+        "boundaries of",
+        "compared",
+        "within 20 ms",
+        "starts after a pause",
+        "ends before a pause",
+        "others",
+        "ms apart, mean",
+        "ms later, median",
+        "without a counterpart",
+    ]
+    return table(head, rows)
+
+
+def wrong_words(aligner: Aligner, heard: Sequence[Heard], share: float, seed: int) -> WrongWords:
+    """Replace words by others, drawn at random from those of the corpus, and align the texts."""
+    random = np.random.default_rng(seed)
+    vocabulary = sorted({word for each in heard for word in str(each.utterance.text).split()})
+    wrong = found = right = alarms = 0
+    for each in heard:
+        words, replaced = [], []
+        for word in str(each.utterance.text).split():
+            other = word
+            if random.random() < share:
+                while other == word and len(vocabulary) > 1:
+                    other = vocabulary[random.integers(len(vocabulary))]
+            words.append(other)
+            replaced.append(other != word)
+        try:
+            faults = align(aligner, each, " ".join(words)).faults
+            reported = _reported(words, [f.words for f in faults if f.kind != NOT_IN_TEXT])
+        except SpeechattnError:
+            reported = [True] * len(words)  # all of it is refused
+        for is_wrong, is_reported in zip(replaced, reported):
+            wrong, right = wrong + is_wrong, right + (not is_wrong)
+            found += is_wrong and is_reported
+            alarms += not is_wrong and is_reported
+    return WrongWords(wrong, found, right, alarms)
+
+
+def _reported(words: Sequence[str], faults: Sequence[str]) -> list[bool]:
+    """Which words of a text are in its faults, which are in the order of the text."""
+    reported, place = [False] * len(words), 0
+    upper = [word.upper() for word in words]
+    for fault in faults:
+        parts = fault.upper().split()
+        for start in range(place, len(words) - len(parts) + 1):
+            if upper[start : start + len(parts)] == parts:
+                reported[start : start + len(parts)] = [True] * len(parts)
+                place = start + len(parts)
+                break
+    return reported
+
+
+def long_recording(
+    aligner: Aligner, heard: Sequence[Heard], alone: dict[str, AlignedRecording]
+) -> LongRecording:
+    """Align all utterances as one recording with one text."""
+    kept = [each for each in heard if each.utterance.id in alone]
+    text = " ".join(str(each.utterance.text) for each in kept)
+    together = np.concatenate([each.log_posteriors for each in kept])
+    began = time.process_time()
+    found = _align(aligner, together, text)
+    took = time.process_time() - began
+    both = Agreement()
+    offset, expected = 0, []
+    for each in kept:
+        for word in alone[each.utterance.id].transcription.words or []:
+            later = frame_to_seconds(offset)
+            expected.append(type(word)(word.label, word.start + later, word.end + later))
+        offset += len(each.log_posteriors)
+    _compare_in_order(both, found.transcription.words or [], expected)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    minutes = frame_to_seconds(len(together)) / 60
+    moved = 1 - both.within() if len(both.differences) else math.nan
+    return LongRecording(minutes, len(text.split()), took, moved, peak)
+
+
+def _compare_in_order(both: Agreement, ours: Sequence, theirs: Sequence) -> None:
+    """Compare in pieces: matching all words of an hour at once takes the square of their number."""
+    place = 0
+    size = 200
+    for first in range(0, len(theirs), size):
+        part = theirs[first : first + size]
+        end = part[-1].end
+        stop = place
+        while stop < len(ours) and ours[stop].start < end:
+            stop += 1
+        both.add(ours[place:stop], part)
+        place = stop
