@@ -15,6 +15,7 @@ from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe import STAGES, Recipe, first_passes
 from speechattn.training.recipe_file import packaged_recipes, read_config, recipe_problems
 from speechattn.training.sources.recipe_check import check_recipe
+from speechattn.training.updates.process_group import join_processes, leave_processes
 
 PROGRAM = "speechattn.recipe"
 DONE, FAILED, NOT_USABLE, INTERRUPTED = 0, 1, 2, 130
@@ -130,19 +131,33 @@ def _phone_recipe(
     source: str | None, config: RecipeConfig, names: Sequence[str], force: bool
 ) -> Callable[[], None]:
     """Check a recipe for phones and return the function that runs its stages."""
-    recipe = Recipe(config, print_line)
-    passes = [Recipe(first, print_line) for first in first_passes(source, config)]
+    group = join_processes()
+    say = print_line if group.is_first else _nothing
+    recipe = Recipe(config, say, group)
+    passes = [Recipe(first, say, group) for first in first_passes(source, config)]
 
     def run() -> None:
         if {"prepare", "train"} & set(names):
             for first in passes:
-                print_line(f"first pass, {first.config.name}:")
+                say(f"first pass, {first.config.name}:")
                 first.runner.run(("prepare", "train"))
         if force and "train" in names:
             recipe.training.forget()
         recipe.runner.run(names, force)
+        group.from_first(lambda: None)  # nothing more to train
+        leave_processes()
 
-    return run
+    def help_out() -> None:
+        by_folder = {str(each.work): each for each in (*passes, recipe)}
+        while (folder := group.from_first(lambda: None)) is not None:
+            by_folder[folder].training.help_out()
+        leave_processes()
+
+    return run if group.is_first else help_out
+
+
+def _nothing(_line: str) -> None:
+    """Say nothing: process 0 says it."""
 
 
 def _stage_arguments(overrides: list[str]) -> tuple[list[str], bool, list[str]]:

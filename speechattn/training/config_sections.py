@@ -81,6 +81,8 @@ class TrainingConfig:
         patience: evaluations on dev without a better result after which training ends. The best
             weights on dev are kept, those that training began with included. 0 trains to the end
             and keeps the last.
+        tensorboard: write losses, learning rate and results on dev to ``work_dir/train/events``,
+            for TensorBoard.
         evaluate_every: updates between two evaluations on dev.
         checkpoint_every: updates between two checkpoints.
     """
@@ -104,6 +106,7 @@ class TrainingConfig:
     precision: str = field(default="fp32", metadata=one_of("fp32", "bf16"))
     accumulate: int = field(default=1, metadata=at_least(1))
     patience: int = field(default=0, metadata=at_least(0))
+    tensorboard: bool = False
     evaluate_every: int = field(default=250, metadata=at_least(1))
     checkpoint_every: int = field(default=250, metadata=at_least(1))
 

@@ -21,9 +21,11 @@ from speechattn.training.batches import TrainingBatches
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import estimate_phone_model, tune_decoder
 from speechattn.training.recipe_data import RecipeData
+from speechattn.training.sources.run_record import write_run_record
 from speechattn.training.stages import fingerprint
 from speechattn.training.trainer import Trainer
 from speechattn.training.trainer_state import WITHOUT_EFFECT
+from speechattn.training.updates.event_log import EventLog
 from speechattn.training.updates.process_group import ProcessGroup
 from speechattn.training.warm_start import InitialModel, initial_model, interpolate_weights
 
@@ -74,7 +76,19 @@ def make_trainer(
         noises=data.noises(),
         start=start.classifier if start else None,
         group=group,
+        log=event_log(config, checkpoint.parent, group),
     )
+
+
+def event_log(config: RecipeConfig, folder: Path, group: ProcessGroup | None) -> EventLog | None:
+    """Open the event files of TensorBoard, if the recipe wants them.
+
+    Raises:
+        UsageError: if TensorBoard is not installed.
+    """
+    if not config.training.tensorboard or not (group or ProcessGroup()).is_first:
+        return None
+    return EventLog(folder / "events")
 
 
 def train_model(
@@ -186,6 +200,7 @@ class TrainStage:
         for name, prepared in (("dev", dev), ("test", test)):
             check_reach(config.encoder.trained_length, name, prepared)
         self._set_aside_foreign_checkpoint()
+        write_run_record(config, self.work, self.data, self.group.size)
         hours = train.num_frames / FRAMES_PER_SECOND / 3600
         self.report(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
         half = config.training.precision == "bf16" and self.device.type == "cpu"
@@ -197,6 +212,7 @@ class TrainStage:
         start = self._start()
         for note in start.notes if start else ():
             self.report(f"  {note}")
+        self.group.from_first(lambda: str(self.work))  # calls the other processes to help
         model, history = train_model(
             config, self.data, self.work / CHECKPOINT, self.device, start, self.group
         )

@@ -37,6 +37,7 @@ from speechattn.training.trainer_state import (
     write_state,
 )
 from speechattn.training.updates.early_stopping import EarlyStopping
+from speechattn.training.updates.event_log import EventLog
 from speechattn.training.updates.inputs import LabelledSet, TrainingSections
 from speechattn.training.updates.process_group import ProcessGroup
 from speechattn.training.updates.window_draws import draw_window
@@ -66,6 +67,7 @@ class Trainer:
         noises: recorded noises, see :class:`speechattn.training.augmentation.Augmenter`.
         start: model whose weights training begins with; None for random ones.
         group: processes that share the batches of an update; None for this one alone.
+        log: takes the loss of every update and the results on dev; None for no log.
 
     Attributes:
         step: number of updates done.
@@ -92,9 +94,10 @@ class Trainer:
         noises: Sequence[np.ndarray] = (),
         start: PhoneClassifier | None = None,
         group: ProcessGroup | None = None,
+        log: EventLog | None = None,
     ) -> None:
         self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
-        self.group = group or ProcessGroup()
+        self.group, self._log = group or ProcessGroup(), log
         self.group.check(config.training.accumulate)
         self._names, self._num_labels = train.phones, num_phones
         self.batches = self.make_batches(train, silence, noises)
@@ -159,6 +162,7 @@ class Trainer:
                 self.losses.append(self.update())
                 progress.note(f"loss {self.losses[-1]:.3f}")
                 progress.update()
+                self._log_values({"loss": self.losses[-1], "learning_rate": self.learning_rate})
                 done = self.step == settings.steps
                 if done or self.step % settings.evaluate_every == 0:
                     line = self._add_row()
@@ -182,11 +186,23 @@ class Trainer:
         }
         self.history.append(row)
         self.losses = []
+        self._log_values({self.measured: row[self.measured]})
         self.stopping.take(self.step, row[self.measured], self.average)
         return (
             f"step {row['step']}: loss {row['loss']:.3f}, "
             f"{self.measured.replace('_', ' ')} {100 * row[self.measured]:.1f} %"
         )
+
+    def _log_values(self, values: dict[str, float]) -> None:
+        if self._log is not None:
+            self._log.add(self.step, values)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next update."""
+        settings = self.config.training
+        share = schedule(self.step, settings.steps, settings.warmup_steps)
+        return settings.learning_rate * share
 
     def update(self) -> float:
         """Update the weights once and return the loss."""
@@ -209,8 +225,7 @@ class Trainer:
         """Update the weights and their running mean with the gradients."""
         settings = self.config.training
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-        share = schedule(self.step, settings.steps, settings.warmup_steps)
-        self.optimizers.step(settings.learning_rate * share)
+        self.optimizers.step(self.learning_rate)
         self.step += 1
         # At first the mean spans about the last tenth of the updates so far, so that it soon leaves
         # the initial weights behind; later it spans what average_decay says.

@@ -24,7 +24,7 @@ from speechattn.text import one_line
 from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 
 # Training settings that do not change the weights in a checkpoint.
-WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every", "start_share")
+WITHOUT_EFFECT = ("evaluate_every", "checkpoint_every", "start_share", "tensorboard")
 
 
 @dataclass

@@ -65,6 +65,28 @@ def test_gradients_do_not_add_up_from_one_batch_to_the_next():
         assert torch.equal(grad, first[name])
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_added_batches_give_the_gradients_of_their_labels_together(replicas):
+    first, second = batch(3), batch(5)
+    count = sum(int((each.labels != PADDING).sum()) for each in (first, second))
+    settings = TrainingConfig(replicas=replicas)
+    parts = []
+    for each in (first, second):
+        model = classifier()
+        own = int((each.labels != PADDING).sum())
+        loss = Replicas(model, settings).backward(each, 3)
+        parts.append(
+            (loss * own / count, {k: g * own / count for k, g in gradients(model).items()})
+        )
+    model = classifier()
+    together = Replicas(model, settings)
+    losses = [together.backward(e, 3, count=count, add=e is second) for e in (first, second)]
+    assert sum(losses) == pytest.approx(sum(loss for loss, _ in parts), rel=1e-5)
+    for name, grad in gradients(model).items():
+        expected = parts[0][1][name] + parts[1][1][name]
+        torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_a_step_reaches_every_replica():
     model = classifier()
     replicas = Replicas(model, TrainingConfig(replicas=3))

@@ -590,3 +590,34 @@ def test_a_run_that_began_with_given_weights_resumes_to_the_same_bits(sets, tmp_
     assert_same_weights(part.model.state_dict(), whole.model.state_dict())
     assert_same_weights(part.average, whole.average)
     assert_same_weights(start.state_dict(), before)  # what was given stays
+
+
+def test_patience_keeps_the_weights_it_began_with_where_dev_gets_worse(sets, tmp_path, monkeypatch):
+    config = recipe(patience=2, steps=30, evaluate_every=1)
+    run = trainer(sets, tmp_path / "c", config)
+    began = {name: value.clone() for name, value in run.averaged().state_dict().items()}
+    results = iter([0.5, 0.4, 0.45])
+    monkeypatch.setattr(run, "evaluate", lambda: next(results))
+    kept = run.run()
+    assert run.stopping.best_step == 0 and run.step == 2
+    assert_same_weights(kept.state_dict(), began)
+    assert not torch.equal(run.averaged().classify.weight, began["classify.weight"])
+
+
+def test_best_weights_and_accumulated_batches_survive_an_interruption(sets, tmp_path):
+    config = recipe(patience=3, accumulate=2, checkpoint_every=1)
+    whole = trainer(sets, tmp_path / "whole", config)
+    expected = whole.run()
+    first = trainer(sets, tmp_path / "parts", config)
+    first.stopping.take(0, first.evaluate(), first.average)
+    for _ in range(3):
+        first.losses.append(first.update())
+    first._add_row()
+    first.losses.append(first.update())
+    first.save()
+    second = trainer(sets, tmp_path / "parts", config)
+    found = second.run()
+    assert second.history == whole.history
+    assert second.stopping.results == whole.stopping.results
+    assert second.stopping.best_step == whole.stopping.best_step > 0
+    assert_same_weights(found.state_dict(), expected.state_dict())

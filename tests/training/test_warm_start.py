@@ -19,7 +19,7 @@ from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.phones import PhoneSet, arpabet
 from speechattn.training.config import RecipeConfig
-from speechattn.training.warm_start import load_initial_model, weights_digest
+from speechattn.training.warm_start import initial_model, load_initial_model, weights_digest
 
 CPU = torch.device("cpu")
 FRONT_END = FrontEndConfig(num_mel_bins=40)
@@ -111,3 +111,35 @@ def test_a_digest_is_of_the_weights_alone(tiny_model_dir, tmp_path):
     model.save(copy)
     assert weights_digest(str(copy)) not in (expected, None)
     assert weights_digest(str(tmp_path / "gone")) is None
+
+
+def test_init_keeps_the_decoder_and_start_from_says_that_it_does_not(tiny_model_dir):
+    config = recipe(tiny_model_dir)
+    plain = initial_model(config, arpabet(), CPU)
+    assert plain.decoder is None and "are not (init=" in plain.notes[0]
+    tuned = replace(config, init=str(tiny_model_dir))
+    kept = initial_model(tuned, arpabet(), CPU)
+    stored = Checkpoint.load(tiny_model_dir)
+    assert kept.decoder.decoding == stored.decoding and "stay" in kept.notes[0]
+    anew = replace(tuned, decoding=replace(tuned.decoding, keep=False))
+    lost = initial_model(anew, arpabet(), CPU)
+    assert lost.decoder is None and "are lost" in lost.notes[0]
+
+
+def test_other_phones_replace_the_classifier_and_keep_what_they_share(tiny_model_dir):
+    config = replace(recipe(tiny_model_dir), init=str(tiny_model_dir))
+    phones = PhoneSet(("pau", "AA", "new", "S"), "pau")
+    found = initial_model(config, phones, CPU)
+    assert found.decoder is None
+    assert "but for 2 of 4 phones" in found.notes[0] and "are lost" in found.notes[1]
+    before = Checkpoint.load(tiny_model_dir).classifier
+    after = found.classifier
+    for name, value in before.state_dict().items():
+        if not name.startswith("classify."):
+            assert torch.equal(after.state_dict()[name], value), name
+    frames = torch.randn(1, 30, config.front_end.dim)
+    with torch.no_grad():
+        old, new = before(frames), after.eval()(frames)
+    for label in ("AA", "S"):
+        torch.testing.assert_close(new[..., phones.index[label]], old[..., arpabet().index[label]])
+    assert new.shape[-1] == 4

@@ -86,6 +86,7 @@ class FlatStart:
         dictionary: how words are said, with the phones that the labels become.
         report: takes one line for the user.
         training: of the small encoder.
+        parts: of each mixture, round by round.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class FlatStart:
         dictionary: PronouncingDictionary,
         report: Callable[[str], None] = print,
         training: TrainingConfig = TRAINING,
+        parts: Sequence[int] = PARTS,
     ) -> None:
-        self.dictionary, self.report, self.training = dictionary, report, training
+        self.dictionary, self.report = dictionary, report
+        self.training, self.parts = training, parts
         self._phones = dictionary.lexicon.phones
         self._silence = self._phones.silence_index
         self._aligner = TextAligner(dictionary.lexicon)
@@ -165,7 +168,7 @@ class FlatStart:
         """Learn mixtures in some rounds; returns what scores the frames of an utterance."""
         mixtures = PhoneMixtures(len(self._phones))
         frames = [cepstra(heard.frames) for heard in learnt]
-        for number, parts in enumerate(PARTS, 1):
+        for number, parts in enumerate(self.parts, 1):
             mixtures.learn(frames, [heard.labels for heard in learnt], parts)
             moved = total = 0
             with single_core_threads(num_usable_cores()) as threads:
@@ -175,8 +178,8 @@ class FlatStart:
                 for heard, changed in zip(learnt, changes):
                     moved, total = moved + changed, total + len(heard.labels)
             self.report(
-                f"  flat start: round {number} of {len(PARTS)}, {100 * moved / total:.1f} % of "
-                "the frames changed their phone"
+                f"  flat start: round {number} of {len(self.parts)}, "
+                f"{100 * moved / total:.1f} % of the frames changed their phone"
             )
         return lambda log_mel: mixtures.scores(cepstra(log_mel))
 
@@ -208,15 +211,10 @@ class FlatStart:
                 device=torch.device("cpu"),
             )
             model: Encoder = trainer.run()
-        counts = np.bincount(
-            np.concatenate([heard.labels for heard in learnt]), minlength=len(self._phones)
-        )
-        prior = np.log((counts + 1.0) / (counts.sum() + len(counts)))
 
         def scores(log_mel: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
-                logs = log_posteriors(model(torch.from_numpy(log_mel)[None])[0]).numpy()
-            return logs - np.float32(PRIOR_SCALE) * prior.astype(np.float32)
+                return log_posteriors(model(torch.from_numpy(log_mel)[None])[0]).numpy()
 
         return scores
 
@@ -240,9 +238,6 @@ class FlatStart:
             for word in found.words
         ]
         return dataclasses.replace(heard.utterance, alignment=tuple(phones), words=tuple(words))
-
-
-PRIOR_SCALE = 0.0  # of the log prior that is taken from log posteriors
 
 
 class _InMemory:
