@@ -117,6 +117,7 @@ def model_summary(checkpoint: Checkpoint, device: torch.device) -> dict[str, Any
     if words:
         counts = words.num_words, len(words.second), len(words.third)
         grammar |= dict(zip(("words", "word_pairs", "word_triples"), counts))
+        grammar["word_names"] = words.names is not None
     return {
         "name": checkpoint.name,
         "weights": checkpoint.classifier.num_weights,

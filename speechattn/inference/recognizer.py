@@ -129,10 +129,7 @@ class Recognizer:
         """
         options = TranscribeOptions(channel, posteriors, labels, alternatives, words, forms)
         found = transcribe_each(
-            self,
-            audio,
-            options,
-            PassMonitor(on_samples=on_samples),
+            *(self, audio, options, PassMonitor(on_samples=on_samples)),
             sample_rate=sample_rate,
             on_posteriors=on_posteriors,
         )
@@ -201,11 +198,9 @@ class Recognizer:
         collected: list[np.ndarray] = []
         receivers = [collected.append] if options.posteriors else []
         receivers += [on_posteriors] if on_posteriors else []
+        number, words = options.alternatives, options.needs_words
         collector = SegmentCollector(
-            self.checkpoint,
-            alternatives=options.alternatives,
-            on_posteriors=receivers,
-            words=options.needs_words,
+            self.checkpoint, alternatives=number, on_posteriors=receivers, words=words
         )
         try:
             if log_posteriors is not None:
@@ -241,9 +236,8 @@ class Recognizer:
         Raises:
             AudioError: if the sample rate is invalid.
             UsageError: if ``channel`` is every channel.
-            ConfigError: if a window of the encoder has no limit to the right, so that it needs the
-                whole recording; if the model has no IPA for its phones, or its decoder knows no
-                words.
+            ConfigError: if a window of the encoder has no limit to the right, so that it needs all
+                of the recording; if the model has no IPA, or its decoder knows no words.
         """
         channel = TranscribeOptions(channel).one_channel
         model = self._ready, self._front_end, self.device
@@ -352,5 +346,4 @@ def load_model(
         if reading == "none" and lm_scale:
             raise ConfigError(f"lm_scale: {lm_scale}, but reading 'none' has nothing to weigh")
         decoding = decoding.with_lm_scale(lm_scale)
-    checkpoint = replace(checkpoint, decoding=decoding)
-    return Recognizer(checkpoint, picked, precision)
+    return Recognizer(replace(checkpoint, decoding=decoding), picked, precision)
