@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechattn.audio.load import audio_info, read_audio
-from speechattn.errors import UsageError
+from speechattn.errors import ConfigError, UsageError
 from speechattn.options import DEFAULT_MODEL
 from speechattn.segments import SAMPLE_RATE, Segment
 from speechattn.viewer import results
@@ -195,12 +195,17 @@ class Shower:
         given = self._labels(self.results, shown, results.SUFFIXES, "results")
         reference = self._labels(options.reference, shown, REFERENCE_SUFFIXES, "reference")
         recognizer, labels = self.recognizer, options.labels
+        words = not given and _knows_words(recognizer)
         self._status(f"transcribing {shown.file}")
         if options.span is None:  # with the warnings about its own sample rate and channels
-            found = recognizer.transcribe(shown.path, channel=options.channel, labels=labels)
+            found = recognizer.transcribe(
+                shown.path, channel=options.channel, labels=labels, words=words
+            )
             shown.duration = found.duration
         else:
-            found = recognizer.transcribe(shown.samples, sample_rate=SAMPLE_RATE, labels=labels)
+            found = recognizer.transcribe(
+                shown.samples, sample_rate=SAMPLE_RATE, labels=labels, words=words
+            )
         shown.posteriors, shown.labels = found.posteriors, found.labels
         shown.silence, shown.warnings = recognizer.phones.silence, found.warnings
         shown.tiers = given or {PHONES: found.phones}
@@ -236,6 +241,17 @@ class Shower:
         duration = shown.duration if whole else audio_info(shown.path).duration
         tiers = results.read_labels(path, shown.file, duration, what)
         return tiers if whole else {name: _cut(tier, shown) for name, tier in tiers.items()}
+
+
+def _knows_words(recognizer: Recognizer) -> bool:
+    """Return whether a model gives words beside the phones."""
+    from speechattn.decoder.words import names_of_words
+
+    try:
+        names_of_words(recognizer.checkpoint.phone_model, recognizer.checkpoint.decoding)
+    except ConfigError:
+        return False
+    return True
 
 
 def _cut(tier: Sequence[Segment], shown: Shown) -> list[Segment]:

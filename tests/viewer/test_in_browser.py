@@ -184,6 +184,9 @@ def test_what_is_saved_is_what_praat_reads(page, opened, folder):
     page.keyboard.press(".")  # its end 5 ms later
     page.keyboard.press("Control+z")
     page.keyboard.press("Control+y")
+    reference = "app.references[0]"  # still compared with the phones at its times
+    assert state(page, f"[1, 2].map(i => app.differs({reference}, i))") == [True, True]
+    assert state(page, f"app.describe({reference}, 2)[3]") == 'recognised AH "new"'
     assert page.title().startswith("•")
     with page.expect_download() as download:
         page.keyboard.press("Control+s")

@@ -5,15 +5,19 @@
   const SHARED = 0.0015; // seconds by which boundaries of two tiers may differ and be one
 
   V.Editor = class {
-    /** @param tiers that may be edited; @param changed called after every change. */
-    constructor(tiers, changed) {
-      Object.assign(this, { tiers, changed, done: [], undone: [], saved: 0 });
+    /**
+     * @param tiers that may be edited.
+     * @param references that they are compared with.
+     * @param changed called after every change.
+     */
+    constructor(tiers, references, changed) {
+      Object.assign(this, { tiers, changed, all: [...tiers, ...references], done: [], undone: [], saved: 0 });
       this.count = 0; // of changes since the start
     }
     get dirty() { return this.count !== this.saved; }
     /** Keep the tiers as they are, before they are changed. */
     begin(what) {
-      this.pending = { what, kept: this.tiers.map((tier) => tier.snapshot()), count: this.count };
+      this.pending = { what, kept: this.all.map((tier) => tier.snapshot()), count: this.count };
     }
     commit() {
       if (!this.pending) return;
@@ -26,7 +30,7 @@
     }
     cancel() {
       if (!this.pending) return;
-      this.tiers.forEach((tier, t) => tier.restore(this.pending.kept[t]));
+      this.all.forEach((tier, t) => tier.restore(this.pending.kept[t]));
       this.pending = null;
       this.changed();
     }
@@ -46,8 +50,8 @@
     _back(from, to, word) {
       const last = from.pop();
       if (!last) return false;
-      to.push({ what: last.what, count: this.count, kept: this.tiers.map((tier) => tier.snapshot()) });
-      this.tiers.forEach((tier, t) => tier.restore(last.kept[t]));
+      to.push({ what: last.what, count: this.count, kept: this.all.map((tier) => tier.snapshot()) });
+      this.all.forEach((tier, t) => tier.restore(last.kept[t]));
       this.count = last.count;
       this.changed();
       V.announce(`${last.what}: ${word}`);

@@ -55,7 +55,10 @@
       this.cursor = null;
       this.tiers = data.tiers.map((t) => new V.Tier(t, true));
       this.references = data.reference.map((t) => new V.Tier(t, false));
-      this.editor = new V.Editor(this.tiers, () => this.edited());
+      for (const tier of this.tiers) {
+        tier.other = this.references.find((r) => r.compared && r.name === tier.name);
+      }
+      this.editor = new V.Editor(this.tiers, this.references, () => this.edited());
       this.buildTiers();
       const again = () => this.view.changed();
       this.version = (this.version || 0) + 1;
