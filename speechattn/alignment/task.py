@@ -14,9 +14,11 @@ from speechattn.alignment.aligner import Aligner
 from speechattn.alignment.network import Doubt
 from speechattn.alignment.pronunciations import has_arpabet, open_dictionary
 from speechattn.alignment.reductions import ENGLISH, Reductions
-from speechattn.alignment.transcripts import Transcript, Transcripts
-from speechattn.errors import SpeechattnError
+from speechattn.alignment.transcripts import AlignmentError, Transcript, Transcripts
+from speechattn.errors import UNSUITABLE, SpeechattnError
 from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
+from speechattn.text import one_line
+from speechattn.transcription.formats.registry import writer_of
 from speechattn.transcription.inputs import Recording
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.transcriber import ModelSpec, Transcriber
@@ -35,7 +37,11 @@ def with_texts(recordings: Sequence[Recording], found: Transcripts) -> list[Reco
     Args:
         recordings: of the batch.
         found: the texts.
+
+    Raises:
+        UsageError: if an output would be written over a text.
     """
+    found.check_outputs(path for each in recordings for path in each.outputs.values())
     texts = (found.problems.get(each.file) or found.texts[each.file] for each in recordings)
     return [replace(each, text=text, key=_digest(text)) for each, text in zip(recordings, texts)]
 
@@ -108,7 +114,20 @@ class AlignTask(Transcriber):
         if isinstance(text, SpeechattnError):
             raise text
         assert isinstance(text, Transcript)
+        self._check_formats(text)
         self.aligner.read_transcript(text)
+
+    def _check_formats(self, text: Transcript) -> None:
+        """Refuse formats that hold one speaker for a text of several."""
+        speakers = {each.speaker for each in text.utterances}
+        for kind in self.outputs.kinds if len(speakers) > 1 else ():
+            writer = writer_of(kind)
+            if writer is not None and writer.channels is None:
+                raise AlignmentError(
+                    f"format {kind}: holds one speaker, and {text.source} has {len(speakers)} "
+                    f"({one_line(', '.join(sorted(speakers)))}); choose another format",
+                    UNSUITABLE,
+                )
 
     def finish(
         self,

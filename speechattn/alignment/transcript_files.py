@@ -148,6 +148,17 @@ def grid_transcript(path: Path, notes: list[str]) -> Transcript:
     return Transcript(" ".join(each.text for each in found), str(path), tuple(found))
 
 
+def is_aligned_grid(path: Path) -> bool:
+    """Whether a TextGrid is the output of an aligner: all tiers are words and phones."""
+    if path.suffix.lower() != GRID.lower():
+        return False
+    try:
+        tiers = read_textgrid(path).tiers
+    except CorpusError:
+        return False
+    return bool(tiers) and all(tier.name.casefold().endswith(ALIGNED_TIERS) for tier in tiers)
+
+
 def _utterances(tier: Tier, speaker: str, path: Path) -> Iterator[Utterance]:
     for interval in tier.intervals:
         source = f"{path}:{interval.line}" if interval.line else str(path)

@@ -22,11 +22,19 @@ from speechattn.alignment.transcript_files import (
     TranscriptLine,
     Utterance,
     grid_transcript,
+    is_aligned_grid,
     kaldi_lines,
     table_lines,
     text_transcript,
 )
-from speechattn.errors import EMPTY, MISSING, UNREADABLE, CorpusError, SpeechattnError
+from speechattn.errors import (
+    EMPTY,
+    MISSING,
+    UNREADABLE,
+    CorpusError,
+    SpeechattnError,
+    UsageError,
+)
 
 SUFFIXES = (".txt", ".lab", GRID)  # of the transcript of one recording
 
@@ -51,11 +59,26 @@ class Transcripts:
         texts: recording → its text.
         problems: recording → why it has none.
         notes: what else is odd: transcripts of no recording, lines that are none.
+        files: that hold the texts.
     """
 
     texts: dict[str, Transcript] = field(default_factory=dict)
     problems: dict[str, AlignmentError] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    files: set[Path] = field(default_factory=set)
+
+    def check_outputs(self, outputs: Iterable[Path]) -> None:
+        """Refuse to write over the texts.
+
+        Raises:
+            UsageError: if an output is one of their files.
+        """
+        files = {path.resolve() for path in self.files}
+        for path in outputs:
+            if path.resolve() in files:
+                raise UsageError(
+                    f"{path}: is a transcript, and would be written over; give another --output-dir"
+                )
 
     def add(self, file: str, transcript: Transcript) -> None:
         """Take a text for a recording, or note that it is empty."""
@@ -88,7 +111,13 @@ def find_transcripts(where: str | Path, files: Sequence[str]) -> Transcripts:
         CorpusError: if there is no such file or folder, or a file of several texts cannot be read
             at all.
     """
-    where = Path(where)
+    found = _found(Path(where), files)
+    if not Path(where).is_dir():
+        found.files.add(Path(where))
+    return found
+
+
+def _found(where: Path, files: Sequence[str]) -> Transcripts:
     if where.is_dir():
         kaldi = where / KALDI
         if kaldi.is_file():
@@ -130,6 +159,9 @@ def _from_folder(folder: Path, files: Sequence[str]) -> Transcripts:
             names.append(path.stem)
         sources = next((present[name] for name in names if name in present), [])
         used.update(sources)
+        if len(sources) > 1:  # what an aligner wrote beside them is no second transcript
+            sources = [each for each in sources if not is_aligned_grid(each)] or sources
+        found.files.update(sources)
         if not sources:
             wanted = " or ".join(str(folder / names[0]) + suffix for suffix in SUFFIXES)
             found.problems[file] = AlignmentError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from speechattn.alignment.transcripts import find_transcripts
-from speechattn.errors import CorpusError
+from speechattn.errors import CorpusError, UsageError
 
 FILES = ("a/one.wav", "b/two.flac")
 
@@ -125,3 +125,35 @@ def test_other_encodings_are_refused(tmp_path, data, message):
 def test_no_such_place(tmp_path):
     with pytest.raises(CorpusError, match="no such file or folder"):
         find_transcripts(tmp_path / "none", FILES)
+
+
+def test_what_an_aligner_wrote_is_no_second_transcript(tmp_path):
+    grid = [
+        "ooTextFile",
+        "TextGrid",
+        0,
+        1,
+        "<exists>",
+        1,
+        "IntervalTier",
+        "words",
+        0,
+        1,
+        1,
+        0,
+        1,
+        "x",
+    ]
+    text = " ".join(f'"{value}"' if str(value).isalpha() else str(value) for value in grid)
+    written(tmp_path, a__one_txt="see", a__one_TextGrid=text, two_txt="the sea")
+    found = find_transcripts(tmp_path, FILES)
+    assert texts(found) == {FILES[0]: "see", FILES[1]: "the sea"} and not found.notes
+    found.check_outputs([tmp_path / "a/one.TextGrid", tmp_path / "other.txt"])
+    with pytest.raises(UsageError, match="two.txt: is a transcript, and would be written over"):
+        found.check_outputs([tmp_path / "a/.." / "two.txt"])
+
+
+def test_a_text_is_not_written_over(tmp_path):
+    path = written(tmp_path, words_txt="see\nhim") / "words.txt"
+    with pytest.raises(UsageError, match="words.txt"):
+        find_transcripts(path, FILES[:1]).check_outputs([path])

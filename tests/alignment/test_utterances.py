@@ -10,11 +10,15 @@ from support.heard import FakeRecognizer
 
 from speechattn.alignment.aligner import Aligner
 from speechattn.alignment.pronunciations import PronouncingDictionary
+from speechattn.alignment.task import AlignTask
 from speechattn.alignment.transcript_files import Transcript, Utterance
 from speechattn.alignment.transcripts import AlignmentError
 from speechattn.decoder.lm.lexicon import Lexicon
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.phones import arpabet
 from speechattn.segments import check_tiling
+from speechattn.transcription.inputs import Recording
+from speechattn.transcription.outputs import OutputOptions
 
 PHONES = arpabet()
 FRAMES = 8  # of each phone that the fake recognizer hears
@@ -109,3 +113,14 @@ def test_costs_of_pronunciations_count(tmp_path):
         aligner = Aligner(recognizer, PronouncingDictionary(lexicon, "fail"))
         phones = aligner.align("a.wav", "him").transcription.phones
         assert [phone.label for phone in phones] == ["HH", vowel, "M"]
+
+
+def test_formats_of_one_speaker_are_refused(dictionary, tmp_path):
+    parts = tuple(Utterance("see", name, 0.0, 1.0, "t.csv:1") for name in ("bo", "anna"))
+    text = Transcript("see see", "t.csv", parts)
+    recording = Recording(tmp_path / "a.wav", "a.wav", {}, text=text)
+    aligner = Aligner(FakeRecognizer("S IY"), dictionary)
+    options = TranscribeOptions(posteriors=False)
+    AlignTask(aligner, OutputOptions(("textgrid", "json")), options).check(recording)
+    with pytest.raises(AlignmentError, match=r"format lab: holds one speaker.* 2 \(anna, bo\)"):
+        AlignTask(aligner, OutputOptions(("lab",)), options).check(recording)
