@@ -15,6 +15,7 @@ import numpy as np
 
 from speechattn.audio.plausible import Plausibility
 from speechattn.segments import SAMPLE_RATE
+from speechattn.text import figure
 
 if TYPE_CHECKING:
     from speechattn.audio.sndfile import AudioInfo
@@ -130,7 +131,7 @@ class QualityMonitor:
             return [*warnings, *beyond_full_scale(self._peak), *self._narrow(), *self._different()]
         share = self._clipped / (self._frames * len(self._sums))
         if share > CLIPPED_SHARE:
-            warnings.append(f"clipped: {100 * share:.2g} % of the samples are at full scale")
+            warnings.append(f"clipped: {figure(100 * share)} % of the samples are at full scale")
         offset = self._sums / self._used
         worst = offset[np.argmax(np.abs(offset))]
         if abs(worst) > OFFSET_LEVEL:
@@ -168,7 +169,7 @@ def beyond_full_scale(peak: float) -> list[str]:
     """
     if not peak > BEYOND_LEVEL:
         return []
-    what = f"beyond full scale: samples reach {peak:.6g}, where full scale is 1"
+    what = f"beyond full scale: samples reach {figure(peak, 6)}, where full scale is 1"
     for bits, scale in WHOLE_SCALES.items():
         if peak <= scale:
             return [f"{what}; if they were integers of {bits} bits, divide them by {scale:.0f}"]

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import Bbox
 
 from speechattn.evaluation.calibration import ReliabilityBin
 from speechattn.evaluation.pictures import DPI, RIGHT, WRONG, save_figure
@@ -172,3 +176,73 @@ def reliability_picture(
     for axis in (above, below):
         axis.spines[["top", "right"]].set_visible(False)
     save_figure(path, figure)
+
+
+# Where a label may stand from its point, in points of 1/72 inch; the nearest first.
+_OFFSETS = [
+    (sign_x * distance * x, sign_y * distance * y)
+    for distance in (1, 2, 3, 5, 7)
+    for x, y in ((5, 4), (5, 12))
+    for sign_y in (1, -1)
+    for sign_x in (1, -1)
+]
+_NEAR = 13.0  # points; a label farther away has a line to its point
+
+
+def label_points(
+    axis: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], size: float = 7
+) -> list[Annotation]:
+    """Write names beside points so that none covers another, nor a point, if there is room.
+
+    Args:
+        axis: with its limits as they will be.
+        points: in the units of the data.
+        names: of the points.
+        size: of the letters.
+    """
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    inside = axis.get_window_extent(renderer)
+    marks = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in axis.transData.transform(points)]
+    taken, labels = list(marks), []
+    for number in sorted(range(len(points)), key=lambda i: (-points[i][1], points[i][0])):
+        chosen: tuple[float, Annotation, Bbox] | None = None
+        for x, y in _OFFSETS:
+            label = axis.annotate(
+                names[number],
+                points[number],
+                fontsize=size,
+                xytext=(x, y),
+                textcoords="offset points",
+                ha="left" if x > 0 else "right",
+                va="center",
+                arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "#999999"}
+                if abs(x) + abs(y) > _NEAR
+                else None,
+            )
+            label.set_in_layout(False)  # the axes stay where they are
+            label.update_positions(renderer)
+            box = Text.get_window_extent(label, renderer)  # without the line
+            covered = sum(_shared(box, other) for other in taken) + box.width * box.height
+            covered -= _shared(box, inside)
+            if chosen is None or covered < chosen[0] - 1e-6:
+                if chosen is not None:
+                    chosen[1].remove()
+                chosen = covered, label, box
+            else:
+                label.remove()
+            if chosen[0] <= 1e-6:
+                break
+        assert chosen is not None
+        labels.append(chosen[1])
+        taken.append(chosen[2])
+    return labels
+
+
+def _shared(one: Bbox, other: Bbox) -> float:
+    """Return the area that two boxes share."""
+    both = Bbox.intersection(one, other)
+    return 0.0 if both is None else both.width * both.height

@@ -28,6 +28,7 @@ from speechattn.checks import check
 from speechattn.encoder.layers import FeedForward, Residual
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.files import atomic_write_text
+from speechattn.text import figure
 from speechattn.training.optim import schedule
 from speechattn.training.stages import Stage, StageRunner
 
@@ -134,7 +135,7 @@ def run_trials(
     def train(trial: Trial) -> None:
         scores = trials[trial]()
         atomic_write_text(path(trial), json.dumps(scores, indent=1) + "\n")
-        report("  " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+        report("  " + ", ".join(f"{name} {figure(value, 4)}" for name, value in scores.items()))
 
     def stage(trial: Trial) -> Stage:
         name = f"{trial[0]}, seed {trial[1]}"

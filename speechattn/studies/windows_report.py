@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from speechattn.bench.transcribe_report import MIB, UNKNOWN
+from speechattn.evaluation.charts import label_points
 from speechattn.evaluation.metrics import Rate, resampling_units
 from speechattn.evaluation.pictures import DPI, RIGHT, WRONG, save_figure
 from speechattn.segments import FRAMES_PER_SECOND, SHIFT_MS
 from speechattn.studies.windows_costs import HOUR_FRAMES, UTTERANCE_FRAMES
 from speechattn.studies.windows_results import USEFUL, Draws, Outcome, counterpart, ladder
 from speechattn.studies.windows_variants import ANY_UPDATES, FULL
-from speechattn.text import table
+from speechattn.text import figure, table
 
 ALL = "all"  # in the column of the seed
 COLUMNS = (
@@ -136,7 +137,7 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         _percent(outcome.frame_accuracy()),
         _percent(outcome.per()),
         f"{found.weights:,}",
-        f"{found.multiply_adds / 1e6:.3g}",
+        figure(found.multiply_adds / 1e6, 3),
         _number(found.receptive_field_ms, "all"),
         _number(found.look_ahead_ms, "all"),
         f"{found.frames_per_second:,.0f}",
@@ -264,18 +265,13 @@ def cost_picture(path: str | Path, outcomes: Sequence[Outcome]) -> None:
         for (outcome, rate), cost in zip(known, costs):
             colour = COLOURS[outcome.variant.encoder.kind]
             axis.errorbar([cost], [rate.rate], _bars([rate]), marker="o", capsize=3, color=colour)
-            axis.annotate(
-                outcome.variant.name,
-                (cost, rate.rate),
-                fontsize=7,
-                xytext=(4, 4),
-                textcoords="offset points",
-            )
-        best = frontier([(cost, rate.rate) for cost, (_, rate) in zip(costs, known)])
+        points = [(cost, rate.rate) for cost, (_, rate) in zip(costs, known)]
+        best = frontier(points)
         axis.plot(*zip(*best), color="#999999", linewidth=1, zorder=0)
         axis.margins(x=0.12)
         axis.set_xlabel(label)
         _accuracy_axis(axis)
+        label_points(axis, points, [outcome.variant.name for outcome, _ in known])
     save_figure(path, figure)
 
 

@@ -160,4 +160,7 @@ def _open(url: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # no such protocol, or its package is missing
-        raise UsageError(one_line(f"{url}: {error}")) from error
+        way_out = "install it beside speechattn"
+        if url.startswith(("http://", "https://")):
+            way_out = "run `pip install 'speechattn[fsspec]'`"
+        raise UsageError(one_line(f"{url}: {error}; {way_out}")) from error

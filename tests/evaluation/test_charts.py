@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from speechattn.errors import UsageError
 from speechattn.evaluation import charts, pictures
 from speechattn.evaluation.calibration import Calibration
-from speechattn.evaluation.charts import confusion_picture, reliability_picture, training_picture
+from speechattn.evaluation.charts import (
+    confusion_picture,
+    label_points,
+    reliability_picture,
+    training_picture,
+)
 
 
 @pytest.fixture
@@ -90,3 +98,18 @@ def test_missing_folders_are_made(tmp_path):
     path = tmp_path / "new" / "t.png"
     training_picture(path, [1], [1.0], [0.5])
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_labels_cover_neither_each_other_nor_points():
+    axis = Figure(figsize=(6, 4), dpi=100).subplots()
+    points = [(1 + 0.01 * i, 0.5 + 0.001 * (i % 3)) for i in range(9)] + [(2, 0.6)]
+    axis.scatter(*zip(*points))
+    axis.margins(x=0.12)
+    labels = label_points(axis, points, [f"window {i}" for i in range(10)])
+    assert sorted(label.get_text() for label in labels) == sorted(f"window {i}" for i in range(10))
+    boxes = [Text.get_window_extent(label) for label in labels]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    places = axis.transData.transform(points)
+    assert not [box for box in boxes if box.count_contains(places)]
+    assert all(axis.get_window_extent().count_contains(box.corners()) == 4 for box in boxes)

@@ -23,6 +23,7 @@ from speechattn.audio.containers.ogg import check_ogg
 from speechattn.audio.containers.pieces import patched
 from speechattn.audio.containers.riff import check_w64, check_wav
 from speechattn.errors import EMPTY, MISSING, NO_ACCESS, UNREADABLE, AudioError
+from speechattn.process import tell
 from speechattn.text import one_line
 
 FOREIGN = (  # offset, bytes, name: common containers that libsndfile does not read
@@ -35,6 +36,7 @@ FOREIGN = (  # offset, bytes, name: common containers that libsndfile does not r
     (0, b"MAC ", "Monkey's Audio"),
 )
 
+SPHERE_AS_WAV = "some files named .wav are NIST SPHERE, as in TIMIT; they are read as such"
 SUFFIXES = {  # suffix of a file name → names of the containers that it may hold
     **dict.fromkeys((".wav", ".wave", ".rf64"), ("WAV",)),
     ".w64": ("W64",),
@@ -114,7 +116,9 @@ def _check(data: BoundedReader) -> Header:
 
 def _check_suffix(data: BoundedReader, suffix: str, kind: str) -> None:
     expected = SUFFIXES.get(suffix)
-    if kind and expected and kind not in expected:
+    if kind == "NIST" and suffix == ".wav":  # as in TIMIT: too many to name each
+        tell(SPHERE_AS_WAV)
+    elif kind and expected and kind not in expected:
         data.contradictions.append(f"named {suffix}, but a {kind} file")
 
 

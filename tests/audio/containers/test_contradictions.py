@@ -10,6 +10,7 @@ import soundfile
 from support.bad_headers import FRAMES, RATE, encode, patched, voice, wav
 from support.recordings import two_recordings
 
+from speechattn import process
 from speechattn.audio.load import audio_info, read_audio
 from speechattn.cli.main import main
 
@@ -53,7 +54,6 @@ LIES = {  # name → bytes, what is said of it
     "behind.sph": (NIST + b"junk", "4 bytes follow what the header counts"),
     "behind.ogg": (encode("OGG", "VORBIS", VOICE) + b"junk", "4 bytes follow"),
     "really.mp3": (wav(DATA), "named .mp3, but a WAV file"),
-    "really.WAV": (NIST, "named .wav, but a NIST file"),
     "really.flac": (AIFF, "named .flac, but a AIFF file"),
     "really.opus": (encode("OGG", "VORBIS", VOICE), "named .opus, but VORBIS inside"),
 }
@@ -117,3 +117,13 @@ def test_the_record_has_it(tmp_path, tiny_model_dir):
     lines = (out / "transcripts.jsonl").read_text().splitlines()
     said = [line for line in lines if "header and data disagree" in line]
     assert len(said) == 1 and f"{SIZE // 2} bytes follow" in said[0] and "z.wav" in said[0]
+
+
+def test_sphere_named_wav_is_told_once_and_not_of_each(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(process, "_own_process", True)
+    monkeypatch.setattr(process, "_told", set())
+    for name in ("a.WAV", "b.wav"):
+        (tmp_path / name).write_bytes(NIST)
+        assert not audio_info(tmp_path / name).contradictions
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "NIST SPHERE, as in TIMIT" in said
