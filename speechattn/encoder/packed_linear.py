@@ -30,6 +30,7 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.dtype = dtype
         self._matrix = _matrix(linear, dtype)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from speechattn.process import be_quiet, is_own_process, start_own_process
 # that uses others has them compiled when they are first called.
 KERNELS = (
     ("speechattn.attention.kernels.window", "forward", 0),
+    ("speechattn.attention.kernels.matmul", "_layer", 0),
     ("speechattn.attention.kernels.rows", "convolve_rows", 0),
     ("speechattn.attention.kernels.rows", "rotate_rows", 0),
     ("speechattn.attention.kernels.rows", "round_rows", 0),
