@@ -468,7 +468,7 @@ def test_models_are_found_by_folder_and_by_name(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["nothing", "no/thing", ".", "..", "", "/"])
 def test_unknown_models_are_refused_with_the_way_out(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=r"no model folder .*work_dir/model") as caught:
+    with pytest.raises(ModelError, match=r"no model folder .*here: english") as caught:
         find_model(name)
     assert "\n" not in str(caught.value)
 
