@@ -32,6 +32,8 @@ MOST_WAYS_A_READING = 4
 CAPITALS_SHARE = 0.9  # of the letters of a text whose capitals mean nothing
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'"))
 _BREAKS = re.compile(r"[\u2013\u2014\u2015\u2026/\u2044]|--+|\.\.+")  # between words
+# Notes such as [laughter] or <noise>, which are no words.
+_NOTES = re.compile(r"\[[^][]*\]|\{[^{}]*\}|<[^\W\d_][^<>]*>")
 _VULGAR = re.compile(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])")  # in "5½"
 Ways = dict[str, list[tuple[int, ...]]]  # word in upper case → classes of its phones
 
@@ -196,13 +198,15 @@ class PronouncingDictionary:
     def words(self, text: str) -> list[str]:
         """Return the words of a text: letters as written, without punctuation.
 
-        A word with a hyphen that the lexicon has stays one word, others become several.
+        What stands in square, curly or angle brackets is no word but a note. A word with a hyphen
+        that the lexicon has stays one word, others become several.
         """
         return [word.written for word in self._text_words(text, {})]
 
     def _text_words(self, text: str, known: dict[str, tuple[str, ...]]) -> list[TextWord]:
         """The words of a text; ``known`` has the readings of the keys so far."""
-        normal = unicodedata.normalize("NFKC", _VULGAR.sub(" ", text.replace("\u2026", "...")))
+        plain = _VULGAR.sub(" ", _NOTES.sub(" ", text).replace("\u2026", "..."))
+        normal = unicodedata.normalize("NFKC", plain)
         tokens = normal.translate(_APOSTROPHES).split()
         letters = [c for token in tokens for c in token if c.isalpha()]
         capitals = sum(c.isupper() for c in letters) > CAPITALS_SHARE * len(letters)

@@ -52,6 +52,7 @@ def dictionary(lexicon_file) -> PronouncingDictionary:
         ("caf\xe9 \ufb01g Zo\xeb", "caf\xe9 fig Zo\xeb"),
         ("-- ... ' \u2014", ""),
         ("R2D2 1984", "R2D2 1984"),
+        ("well [door slams] dog <noise>cat {breath} <unk> horse 3 < 4", "well dog cat horse 3 4"),
     ],
 )
 def test_words_without_punctuation(dictionary, text, words):
