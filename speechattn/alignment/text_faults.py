@@ -16,7 +16,7 @@ import numpy as np
 
 from speechattn.alignment.run_means import RunMeans, labels_of
 from speechattn.alignment.text_aligner import OtherSpeech, TextAlignment
-from speechattn.segments import FrameSegment
+from speechattn.segments import FrameSegment, frame_to_seconds
 
 NOT_SAID = "not said"
 NOT_IN_TEXT = "not in the text"
@@ -41,6 +41,7 @@ class TextFault:
         heard: phones that would be heard there without a text.
         score: mean log ratio of the words' phones and those of ``heard``, 0 at best; None for
             words without a place.
+        numbers: of the words in the text, from 0.
     """
 
     start: float
@@ -49,6 +50,7 @@ class TextFault:
     words: str
     heard: str
     score: float | None
+    numbers: tuple[int, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As values for JSON."""
@@ -102,6 +104,13 @@ def find_faults(
         kept = [labels[i] for i in range(len(labels)) if i == 0 or labels[i] != labels[i - 1]]
         return " ".join(names[label] for label in kept if label != silence)
 
+    def fault(
+        start: int, end: int, kind: str, numbers: Sequence[int], score: float | None = None
+    ) -> TextFault:
+        words = " ".join(written[number] for number in numbers)
+        times = frame_to_seconds(start), frame_to_seconds(end)
+        return TextFault(*times, kind, words, heard(start, end), score, tuple(numbers))
+
     every = np.arange(len(free))
     ratios = RunMeans(log_posteriors[every, labels_of(found.runs)] - log_posteriors[every, free])
     faults: list[TextFault] = []
@@ -109,16 +118,11 @@ def find_faults(
         if word.phones:
             score = word_score(word.phones, silence, ratios)
             if score < LEAST_SCORE:
-                start, end = word.start, word.end
-                sound = heard(start, end)
-                faults.append(
-                    TextFault(start / 100, end / 100, DOUBTFUL, written[number], sound, score)
-                )
+                faults.append(fault(word.start, word.end, DOUBTFUL, [number], score))
     for skipped, others in _gaps(found):
         start, end = _place(found, skipped, others)
         kind = (SAID_OTHERWISE if others else NOT_SAID) if skipped else NOT_IN_TEXT
-        words = " ".join(written[number] for number in skipped)
-        faults.append(TextFault(start / 100, end / 100, kind, words, heard(start, end), None))
+        faults.append(fault(start, end, kind, skipped))
     return sorted(faults, key=lambda fault: (fault.start, fault.end))
 
 

@@ -18,7 +18,6 @@ import numpy as np
 from speechattn.alignment.aligner import AlignedRecording, Aligner
 from speechattn.alignment.pronunciations import open_dictionary
 from speechattn.alignment.reductions import ENGLISH, Reductions
-from speechattn.alignment.text_faults import NOT_IN_TEXT
 from speechattn.bench.boundaries import Agreement, read_spans
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.corpora.corpus import Utterance, read_corpus
@@ -225,30 +224,19 @@ def wrong_words(aligner: Aligner, heard: Sequence[Heard], share: float, seed: in
                     other = vocabulary[random.integers(len(vocabulary))]
             words.append(other)
             replaced.append(other != word)
+        read = aligner.read(" ".join(words))
+        if len(read.words) != len(words):
+            continue  # a word was taken for several
         try:
             faults = align(aligner, each, " ".join(words)).faults
-            reported = _reported(words, [f.words for f in faults if f.kind != NOT_IN_TEXT])
+            reported = {number for fault in faults for number in fault.numbers}
         except SpeechattnError:
-            reported = [True] * len(words)  # all of it is refused
-        for is_wrong, is_reported in zip(replaced, reported):
+            reported = set(range(len(words)))  # all of it is refused
+        for number, is_wrong in enumerate(replaced):
             wrong, right = wrong + is_wrong, right + (not is_wrong)
-            found += is_wrong and is_reported
-            alarms += not is_wrong and is_reported
+            found += is_wrong and number in reported
+            alarms += not is_wrong and number in reported
     return WrongWords(wrong, found, right, alarms)
-
-
-def _reported(words: Sequence[str], faults: Sequence[str]) -> list[bool]:
-    """Which words of a text are in its faults, which are in the order of the text."""
-    reported, place = [False] * len(words), 0
-    upper = [word.upper() for word in words]
-    for fault in faults:
-        parts = fault.upper().split()
-        for start in range(place, len(words) - len(parts) + 1):
-            if upper[start : start + len(parts)] == parts:
-                reported[start : start + len(parts)] = [True] * len(parts)
-                place = start + len(parts)
-                break
-    return reported
 
 
 def long_recording(

@@ -139,7 +139,9 @@ def run_batch(
                     record |= pool.facts
                     before.check(record)
                     before.begin(record)
-                    entries |= _transcribe(todo, pool, files, summary, fail_fast, progress)
+                    task = record.get("settings", {}).get("task", "transcribe")
+                    bar = ProgressBar(todo, shown=progress, description=task)
+                    entries |= _transcribe(todo, pool, files, summary, fail_fast, bar)
             elif not entries:
                 before.begin(record)
             summary.listed, summary.unlisted = len(before.others), before.num_lost
@@ -170,14 +172,14 @@ def _transcribe(
     files: RunFiles,
     summary: Summary,
     fail_fast: bool,
-    progress: bool,
+    progress: ProgressBar,
 ) -> dict[str, JournalEntry]:
     """Transcribe recordings and add each to the journal as it is done.
 
     Returns:
         The entries of the journal. If the run stops early, the summary is marked as incomplete.
     """
-    with Journal(files.journal) as journal, ProgressBar(recordings, shown=progress) as bar:
+    with Journal(files.journal) as journal, progress as bar:
         for number, value in pool.run(recordings, bar.within):
             died = isinstance(value, WorkerDied)
             line = death_line(recordings[number], value) if died else value

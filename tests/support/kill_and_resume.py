@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import speechattn
@@ -30,6 +31,7 @@ from support.bad_headers import encode, voice
 
 IMPORT_FROM = str(Path(speechattn.__file__).resolve().parents[1])
 FORMATS = "textgrid,ctm,json"
+TRANSCRIBE = ("transcribe",)
 # What the run writes about itself, with times in it; everything else must be the same bytes.
 ABOUT_THE_RUN = {"run.json", "journal.jsonl", ".lock"}
 LIMIT = 900  # seconds for one run, on however busy a machine
@@ -54,15 +56,19 @@ class Batch:
         recordings: the folder to transcribe.
         model: name or folder.
         workers: processes.
+        command: ``transcribe``, or ``align`` with its options.
     """
 
-    def __init__(self, recordings: Path, model: str, workers: int = 2) -> None:
+    def __init__(
+        self, recordings: Path, model: str, workers: int = 2, command: Sequence[str] = TRANSCRIBE
+    ) -> None:
         self.recordings, self.model, self.workers = recordings, model, workers
+        self.command = command
 
     def start(self, out: Path, *options: str) -> subprocess.Popen:
         """Begin a run in a session of its own."""
         path = os.pathsep.join(filter(None, [IMPORT_FROM, os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "speechattn", "transcribe", str(self.recordings)]
+        command = [sys.executable, "-m", "speechattn", *self.command, str(self.recordings)]
         command += ["--output-dir", str(out), "--format", FORMATS, f"--model={self.model}"]
         command += [f"--workers={self.workers}", "--quiet", *options]
         return subprocess.Popen(
