@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
@@ -161,3 +162,17 @@ def test_the_command_writes_words_and_the_same_phones(folder, model, tmp_path):
 
     results = list(transcribe_folder(inputs, model=folder, device="cpu", words=True))
     assert results[0].transcription.words == expected.words
+
+
+def test_the_stream_prints_a_line_for_each_word(folder, model, monkeypatch, capsys):
+    samples = (20_000 * noise(3.0)).clip(-32768, 32767).astype("<i2")
+    source = io.TextIOWrapper(io.BytesIO(samples.tobytes()))
+    monkeypatch.setattr("sys.stdin", source)
+    assert main(["stream", "--words", "--model", str(folder), "--device", "cpu"]) == 0
+    found = model.transcribe(samples[None] / np.float32(32768), sample_rate=RATE, words=True)
+    expected = [
+        f"{word.start:.2f} {word.end:.2f} {word.label} {word.confidence:.3f} "
+        + " ".join(phone.label for phone in found.phones_of(word))
+        for word in found.words
+    ]
+    assert capsys.readouterr().out.splitlines() == expected
