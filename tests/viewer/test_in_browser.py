@@ -51,6 +51,7 @@ def opened(folder, recording, tiny_model_dir):
         )
         show_page([recording], folder / "a.html", options)
         page = Opened(browser, folder / "a.html", viewport={"width": 1024, "height": 900})
+        page.browser = browser
         yield page
         page.close()
 
@@ -257,6 +258,40 @@ def test_attention_is_shown_for_the_frame_under_the_cursor(page, opened, tiny_mo
     assert f"Frame at {time * 1000:.0f} ms; layer 1, head 2" in text
     span = state(page, "app.attention.window(app.cursor)")
     assert span[0] <= time - 0.08 < span[0] + 0.02 and span[1] - span[0] == pytest.approx(0.14)
+
+
+def test_two_fingers_zoom_and_one_scrolls(opened, folder):
+    small = {"width": 390, "height": 800}
+    touched = Opened(opened.browser, folder / "a.html", viewport=small, has_touch=True)
+    page = touched.page
+    session = page.context.new_cdp_session(page)
+    box = page.locator("canvas[aria-label^='spectrogram']").bounding_box()
+    y = box["y"] + 60
+
+    def touch(kind: str, *places: float) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, x in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    scale = state(page, "app.view.scale")
+    touch("touchStart", 180)
+    touch("touchStart", 180, 240)
+    for step in range(1, 7):
+        touch("touchMove", 180 - 10 * step, 240 + 10 * step)
+    touch("touchEnd")
+    assert state(page, "app.view.scale") == pytest.approx(3 * scale, rel=0.05)
+    start = state(page, "app.view.start")
+    touch("touchStart", 300)
+    for step in range(1, 5):
+        touch("touchMove", 300 - 10 * step)
+    touch("touchEnd")
+    assert state(page, "app.view.start - app.view.seconds") < start < state(page, "app.view.start")
+    assert state(page, "app.range") is None
+    page.touchscreen.tap(box["x"] + 100, y)
+    assert state(page, "app.player.position()") == pytest.approx(
+        state(page, "app.view.time(100)"), abs=0.005
+    )
+    assert touched.complaints == []
+    touched.close()
 
 
 def test_nothing_is_asked_for_and_nothing_complained_of(opened):

@@ -81,7 +81,7 @@ def test_attention_can_be_read_back(executor):
     assert np.abs(found[10:14] - weights[0, :, :4].T).max() < 0.035
 
 
-@pytest.mark.parametrize("name", ["mp3", "opus", "flac"])
+@pytest.mark.parametrize("name", ["mp3", pytest.param("opus", marks=pytest.mark.slow), "flac"])
 def test_pieces_of_sound_have_the_samples_around_them(executor, name):
     samples = tone(300, 0.4 + PIECE_SECONDS, 1.5)  # beyond full scale
     sound = encode_sound(samples, name, executor)

@@ -43,11 +43,12 @@
       context.clearRect(0, 0, view.width, height);
       context.font = palette.font;
       context.textBaseline = "middle";
-      if (!this.covers(time)) {
+      const { start, end } = this.info;
+      if (!this.covers(time) || view.end < start || view.start > end) {
         context.fillStyle = palette.textSoft;
         context.textAlign = "left";
-        context.fillText(`This page has the attention of ${V.clock(this.info.start + this.origin, 1)} to ` +
-          `${V.clock(this.info.end + this.origin, 1)}; --attention START-END chooses it.`, 8, height / 2);
+        context.fillText(`This page has the attention of ${V.clock(start + this.origin, 1)} to ` +
+          `${V.clock(end + this.origin, 1)}; --attention START-END chooses it.`, 8, height / 2);
         return;
       }
       const weights = this.weights(time);

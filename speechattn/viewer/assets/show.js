@@ -45,6 +45,7 @@
       }
       if (this.player) this.player.pause();
       this.number = number;
+      this.parts.chooser.value = number;
       const data = this.data = V.data("r" + number);
       this.view = new V.View(data.duration);
       this.view.listeners.push(() => this.draw());
@@ -167,6 +168,10 @@
       this.drawMarks();
       this.drawFrame();
       this.drawOverviewBox();
+      if (parts.details.open) { // once the view stands still
+        clearTimeout(this.listing);
+        this.listing = setTimeout(() => this.list(), 150);
+      }
       if (!this.drawn) {
         this.drawn = true;
         requestAnimationFrame(() => {

@@ -4,12 +4,16 @@
   // Steps between ticks in seconds, and how many digits of milliseconds their labels need.
   const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
-  /** The outline from the high values and back along the low ones; a line at least one pixel high. */
+  /** The line of samples; or of an envelope the outline from the high values and back along the low ones; a line at least one pixel high. */
   function polygon(u, series, first, last) {
     const [xs, highs, lows] = u.data, path = new Path2D();
     const { left, top, width, height } = u.bbox, { min, max } = u.scales.x;
     const x = (i) => left + (xs[i] - min) / (max - min) * width;
     const y = (value) => top + (1 - value) / 2 * height;
+    if (highs === lows) { // samples
+      for (let i = first; i <= last; i++) path.lineTo(x(i), y(highs[i]));
+      return { fill: null, stroke: path };
+    }
     for (let i = first; i <= last; i++) path.lineTo(x(i), y(highs[i]) - 0.5);
     for (let i = last; i >= first; i--) path.lineTo(x(i), y(lows[i]) + 0.5);
     path.closePath();
@@ -44,8 +48,8 @@
         ],
         series: [
           {},
-          // One polygon, filled: two stroked lines would take three times as long to draw.
-          { fill: style, stroke: style, width: 0, points: { show: false }, paths: polygon },
+          // An envelope is one polygon, filled: two lines would take three times as long to draw.
+          { fill: style, stroke: style, width: 1.25, points: { show: false }, paths: polygon },
           { show: false },
         ],
       }, [[0, 1], [0, 0], [0, 0]], parent);
