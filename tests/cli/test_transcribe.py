@@ -90,7 +90,7 @@ def test_the_same_bytes_for_any_number_of_workers(rec, model, undisturbed, tmp_p
     assert main(command(rec, tmp_path / "out", model, "--workers", "3")) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("speechattn: failed: ") and "junk.wav" in said[0]
-    assert said[1].startswith("speechattn: 12 files ok, 1 failed; 58.9 s of audio in ")
+    assert said[1].startswith("speechattn: 12 files ok, 1 failed; 59.5 s of audio in ")
     assert "; failures: 1 unreadable" in said[1]
     assert content(tmp_path / "out") == content(undisturbed)
     assert len(content(undisturbed)) == 12 * 3 + 1
