@@ -45,18 +45,18 @@ def by_blocks(
     elements_per_pair = batch * heads * (1 if score_vector is None else d)
     for block in mask.blocks(keys, q.device, offset=offset, queries=queries):
         for piece in block.pieces(max(1, MAX_ELEMENTS // max(1, elements_per_pair))):
-            score = _scores(q[:, piece.queries], k[:, piece.keys], score_vector)
+            score = score_pairs(q[:, piece.queries], k[:, piece.keys], score_vector)
             if bias is not None:
                 key_at = coordinates[piece.keys][:, None]
                 query_at = coordinates[piece.queries + offset][:, :, None]
                 score = score + bias(key_at - query_at)
-            weight = _weights(score, _allowed(piece, offset, lengths), weights)
+            weight = weigh_scores(score, _allowed(piece, offset, lengths), weights)
             result = torch.einsum("bhcrk,bckhd->bcrhd", weight.to(v.dtype), v[:, piece.keys])
             out[:, piece.queries] = result.to(out.dtype)
     return out
 
 
-def _scores(q: Tensor, k: Tensor, score_vector: Tensor | None) -> Tensor:
+def score_pairs(q: Tensor, k: Tensor, score_vector: Tensor | None) -> Tensor:
     """Return scores (batch, heads, count, rows, keys) of (batch, count, rows or keys, heads, d)."""
     if score_vector is None:
         return torch.einsum("bcrhd,bckhd->bhcrk", q, k) / math.sqrt(q.shape[-1])
@@ -73,7 +73,8 @@ def _allowed(block: Block, offset: int, lengths: Tensor | None) -> Tensor:
     return (block.allowed & valid)[:, None]
 
 
-def _weights(score: Tensor, allowed: Tensor, weights: str) -> Tensor:
+def weigh_scores(score: Tensor, allowed: Tensor, weights: str) -> Tensor:
+    """Return the weights of the keys, 0 where a query may not see one; ``weights`` as above."""
     if weights == "relu":
         return F.relu(score) * allowed / allowed.sum(-1, keepdim=True).clamp(min=1)
     # The lowest number instead of -inf, so that a row without keys gives no NaN, nor its gradient.

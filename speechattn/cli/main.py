@@ -25,7 +25,7 @@ OK, NOT_DONE, INTERRUPTED = 0, 2, 130
 # In the order of the help. Each but info is a module beside this one, imported when it is used.
 COMMANDS = (
     *("transcribe", "align", "stream", "show", "info", "warmup"),
-    *("train", "decoder", "corpus", "bench"),
+    *("train", "decoder", "corpus", "export", "bench"),
 )
 WITH_DEVICES = ("transcribe", "align", "stream", "show")  # commands that choose a device
 MANY = ("inputs", "overrides")  # arguments that may stand several times

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
+import threading
+from collections.abc import Iterator
 
 import torch
 
@@ -37,3 +40,51 @@ def use_one_thread_after_fork() -> None:
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
+
+
+class _ProcessSettings:
+    """Settings of the whole process, set for as long as one thread needs them."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._before = (torch.float32, "highest")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._before = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+                self._set(torch.float32, "highest")
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._set(*self._before)
+
+    @staticmethod
+    def _set(dtype: torch.dtype, precision: str) -> None:
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+        if torch.get_float32_matmul_precision() != precision:
+            torch.set_float32_matmul_precision(precision)
+
+
+_process_settings = _ProcessSettings()
+
+
+@contextlib.contextmanager
+def plain_settings() -> Iterator[None]:
+    """Compute as in a fresh process, whatever a program has set PyTorch to; also a decorator.
+
+    Default type and device, autocast and the precision of products change what a model computes, or
+    stop it. They are put back afterwards.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_process_settings)
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield

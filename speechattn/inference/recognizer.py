@@ -22,7 +22,7 @@ from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.collector import SegmentCollector
 from speechattn.inference.describe import model_summary
-from speechattn.inference.host import check_numba, use_one_thread_after_fork
+from speechattn.inference.host import check_numba, plain_settings, use_one_thread_after_fork
 from speechattn.inference.model_files import HEAD_FORMAT, find_model, model_format
 from speechattn.inference.reading import (
     Audio,
@@ -135,6 +135,7 @@ class Recognizer:
         )
         return found if options.every_channel else found[0]
 
+    @plain_settings()
     def prepare(
         self,
         audio: Audio | LocalSource,
@@ -265,6 +266,7 @@ class Recognizer:
         """
         return PosteriorStream(self._ready, self._front_end, self.device).run(blocks)
 
+    @plain_settings()
     def encode(self, recordings: Sequence[torch.Tensor]) -> list[np.ndarray]:
         """Compute the log posteriors of whole recordings; the second step of :meth:`transcribe`.
 
@@ -294,6 +296,7 @@ class Recognizer:
         return model_summary(self.checkpoint, self.device)
 
 
+@plain_settings()
 def load_model(
     name_or_dir: str | Path = DEFAULT_MODEL,
     device: str = "auto",

@@ -23,6 +23,7 @@ from speechattn.encoder.config import EncoderShape
 from speechattn.encoder.encoder import log_posteriors
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
+from speechattn.inference.host import plain_settings
 from speechattn.inference.pipeline import ahead
 from speechattn.machine import num_usable_cores
 from speechattn.segments import (
@@ -86,6 +87,7 @@ class PosteriorStream:
         device: where its encoder computes.
     """
 
+    @plain_settings()
     def __init__(self, checkpoint: Checkpoint, front_end: FrontEnd, device: torch.device) -> None:
         self._front_end = front_end.stream()
         self._classifier = checkpoint.classifier.stream()
@@ -104,12 +106,14 @@ class PosteriorStream:
         """
         return self.encode(self.frames(samples, last=last), last=last)
 
+    @plain_settings()
     def frames(self, samples: np.ndarray, *, last: bool = False) -> torch.Tensor:
         """Add samples and return the complete frames, the first half of :meth:`push`."""
         frames = self._front_end.push(torch.from_numpy(samples))
         # The end of the recording is part of its last block: one pass instead of two.
         return torch.cat([frames, self._front_end.finish()]) if last else frames
 
+    @plain_settings()
     def encode(self, frames: torch.Tensor, *, last: bool = False) -> np.ndarray:
         """Add frames and return the complete posteriors, the second half of :meth:`push`."""
         if not len(frames) and not last:

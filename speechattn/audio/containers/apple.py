@@ -74,7 +74,8 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
             data.patches[common + 2] = struct.pack(">I", there)
     elif coding == b"ima4":  # counts packets or samples
         there = sound[1] // (34 * channels)
-        if frames not in range(there, there + 2) and not 0 <= 64 * there - frames < 64:
+        each = there // channels  # as libsndfile counts them
+        if frames not in (there, there + 1, each, each + 1) and not 0 <= 64 * there - frames < 64:
             data.contradicts(f"{frames} packets", f"{there} are there")
     elif width and frames != there:
         data.contradicts(f"{frames} samples", f"{there} are there")

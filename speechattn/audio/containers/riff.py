@@ -149,6 +149,10 @@ def _wave_header(
         count, samples = count_mpeg_frames(data, content, content + size)
         # The decoder takes off the delay of the encoder and what pads the last frame.
         return Header(kind, count * samples or None, surplus=ANY, shortfall=4 * samples)
+    if tag in BLOCK_TAGS and size % block:
+        data.contradicts(
+            f"{size} bytes of samples", f"which is no whole number of blocks of {block} bytes"
+        )
     # Block codecs pad the last block. The fact chunk says how many samples are real, but is wrong
     # in many files. Some decoders add one block more (GSM 6.10).
     surplus = 2 * max(per_block, 320)
