@@ -114,6 +114,10 @@ class RecipeData:
         """Read the log-mel frames of the recorded noises, shape (frames, bins) each."""
         return read_noises(self._noises) if self.config.noise else []
 
+    def _align(self, sets: dict[str, list[Corpus]]) -> None:
+        """Align corpora that have no phones."""
+        self._reader.align(sets)
+
     def prepare(self) -> None:
         """Read the corpora and compute the frames and labels of every set."""
         config = self.config
@@ -125,7 +129,7 @@ class RecipeData:
             "dev": [self._corpus(entry) for entry in config.dev],
             "test": [self._corpus(entry) for entry in config.test],
         }
-        self._reader.align(sets)
+        self._align(sets)
         split_off(sets, config.hold_out, config.hold_out_test)
         sets["train"] = self._without_test_sentences(sets["train"], sets["test"])
         if config.noise:

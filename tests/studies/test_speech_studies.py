@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from support.commands import cells, make_corpus
 from support.recipes import make_corpora, write_recipe
 
+from speechattn.cli.main import main as speechattn_main
 from speechattn.cli.recipe import main
 from speechattn.inference.head_checkpoint import HeadCheckpoint
 
@@ -213,7 +216,16 @@ def test_strings_are_learnt_and_scored_beside_the_frame_classifier(strings, tmp_
         rows = list(csv.DictReader(file, delimiter="\t"))
     errors, phones = (sum(int(row[key]) for row in rows) for key in ("errors", "phones"))
     assert 100 * errors / phones == pytest.approx(rates["CTC, greedy"], abs=0.06)
-    assert HeadCheckpoint.load(tmp_path / "work/models/ctc-0").labels == ("AA", "B", "SH")
+    checkpoint = HeadCheckpoint.load(tmp_path / "work/models/ctc-0")
+    assert checkpoint.labels == ("AA", "B", "SH")
+    assert (checkpoint.search.beam, checkpoint.search.ctc_beam) == (3, 4)
+    recording = next((tmp_path / "corpora/tones").rglob("*.wav"))
+    for name in ("ctc-0", "decoder-0"):
+        model = str(tmp_path / "work/models" / name)
+        assert speechattn_main(["info", model]) == 0
+        assert "writes: a string of labels" in capsys.readouterr().out
+        assert speechattn_main(["transcribe", str(recording), "--model", model]) == 0
+        assert set(unquote(capsys.readouterr().out.split()[4]).split()) <= {"AA", "B", "SH"}
 
     assert main([str(strings), "training.steps=60"]) == 0
     again = capsys.readouterr().out
@@ -272,3 +284,14 @@ def test_wrong_settings_of_strings_are_refused(strings, capsys, override, said):
     capsys.readouterr()
     assert main([str(strings), override]) in (1, 2)
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_small_trial_reaches_the_inner_recipe(strings, tmp_path, capsys):
+    changes = "frames_changes=[training.steps=2, training.evaluate_every=2]"
+    assert main([str(strings), "training.steps=2", changes]) == 0
+    inner = json.loads((tmp_path / "work/frames/model/config.json").read_text())
+    assert inner["training"]["steps"] == 2
+    assert not (tmp_path / "frames").exists()  # the recipe as it is stays untouched
+    capsys.readouterr()
+    assert main([str(strings), "frames_changes=[steps]"]) in (1, 2)
+    assert "frames_changes: 'steps'; each is key=value" in capsys.readouterr().err
