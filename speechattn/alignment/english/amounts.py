@@ -36,6 +36,7 @@ _MONEY = re.compile(
     rf"([-+~]?)(?:US|AU|CA|NZ|HK|[AC])?([{_SIGN}])({AMOUNT})(mn|bn|tn|[kmbt])?", re.IGNORECASE
 )
 _MONEY_BEHIND = re.compile(rf"([-+~]?)({AMOUNT})([{_SIGN}])")
+_CENTS = re.compile(rf"({AMOUNT})\u00a2")
 _PERCENT = re.compile(rf"([-+~±]?)({AMOUNT})%")
 _ORDINAL = re.compile(rf"({NUMBER})(?:st|nd|rd|th)", re.IGNORECASE)
 _PLAIN = re.compile(rf"([-+±~#]?)({AMOUNT})")
@@ -66,6 +67,8 @@ def read_amount(token: str, table: SpokenTable, after: str = "") -> list[str]:
     if match := _MONEY_BEHIND.fullmatch(token):
         sign, amount, currency = match.groups()
         return combined(_SIGNS[sign], _money(currency, amount, None, after))
+    if match := _CENTS.fullmatch(token):
+        return combined(decimal(match[1]), ["cent" if is_one(match[1]) else "cents"])
     if match := _PERCENT.fullmatch(token):
         return combined(_SIGNS[match[1]], decimal(match[2]), ["percent"])
     if match := _ORDINAL.fullmatch(token):

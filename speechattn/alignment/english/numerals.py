@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import product
+from itertools import islice, product
 
 from num2words import num2words
 
 MOST_READINGS = 8  # of a number
+MOST_COMBINED = 500  # ways to read several parts, of which some are kept
 LONGEST_CARDINAL = 15  # digits; longer ones are read digit by digit
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FIRST_YEAR, LAST_YEAR = 1100, 2099  # of numbers that may be years
@@ -30,8 +31,9 @@ def distinct(readings: Iterable[str], most: int = MOST_READINGS) -> list[str]:
 
 
 def combined(*parts: Sequence[str]) -> list[str]:
-    """All ways to read some parts one after the other."""
-    return distinct(" ".join(ways) for ways in product(*parts))
+    """All ways to read some parts one after the other; of very many, the first."""
+    ways = islice(product(*parts), MOST_COMBINED)
+    return distinct(" ".join(way) for way in ways)
 
 
 def without_and(words: str) -> list[str]:

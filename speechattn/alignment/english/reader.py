@@ -23,6 +23,7 @@ _ADDRESS = re.compile(
     r"|[\w-]+(\.[\w-]+)*\.(com|org|net|edu|gov|io|uk|de|tv)(/\S*)?",
     re.IGNORECASE,
 )
+_JOINTS = re.compile(r"(?<=.)([-/\u2013\u2014])(?=.)")
 _PARTS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
 _IN_ADDRESS = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon",
                "?": "question mark", "=": "equals", "&": "and", "+": "plus",
@@ -65,7 +66,7 @@ class EnglishReader:
         core = core_of(token)
         if not core:
             return []
-        if core.lower() in self._table.signs and core[-1].isalnum():
+        if len(core) > 1 and core.lower() in self._table.signs:
             return self._table.signs[core.lower()]
         if _ADDRESS.fullmatch(core):
             return [self._address(core)]
@@ -95,7 +96,38 @@ class EnglishReader:
             return [*found, *(f"the {reading}" for reading in found)]
         if found and core[-1] in _LETTER_UNITS and core[-2].isdecimal():
             return [*self._mixed(core)[:4], *found[:4]]  # "5G", "747s"
-        return found or self._mixed(core)
+        return found or self._joined(core) or self._mixed(core)
+
+    def _joined(self, core: str) -> list[str]:
+        """Parts with dashes or slashes between them, each read by itself: "mid-1990s"."""
+        from speechattn.alignment.english.numerals import combined
+
+        parts = _JOINTS.split(core)
+        if len(parts) == 1 or not all(parts):
+            return []
+        ways: list[Sequence[str]] = []
+        for place, part in enumerate(parts):
+            if place % 2:
+                between = [parts[place - 1], parts[place + 1]]
+                numbers = all(any(c.isdecimal() for c in side) for side in between)
+                if part == "/":
+                    ways.append(
+                        ["per", "slash", ""] if self._is_unit(between[1]) else ["", "slash"]
+                    )
+                else:
+                    ways.append(["to", ""] if numbers else [""])
+            elif any(c.isdecimal() for c in part):
+                ways.append(self._number(part, "", "")[:3])
+            elif place and parts[place - 1] == "/" and self._is_unit(part):
+                ways.append(self._table.unit(part, one=True)[:1])
+            else:
+                if not part.replace("'", "").isalpha():
+                    return []
+                ways.append([part] if part.islower() or "'" in part else self._run(part)[:1])
+        return combined(*ways)
+
+    def _is_unit(self, part: str) -> bool:
+        return bool(self._table.unit(part, one=True)) and not self._has(part)
 
     def _mixed(self, core: str) -> list[str]:
         """Letters and digits: "R2D2", "COVID-19", "747s"."""

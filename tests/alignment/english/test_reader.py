@@ -90,6 +90,14 @@ def readings(reader, text: str) -> list[str]:
         ("[747s]", "seven hundred forty sevens"),
         ("[MP3]", "M. P. three"),
         ("[v2.0]", "V. two point zero"),
+        ("[mid-1990s]", "mid nineteen nineties"),
+        ("[3rd-place]", "third place"),
+        ("[12-year-old]", "twelve year old"),
+        ("[1st/2nd]", "first second"),
+        ("[10:30-11:00]", "ten thirty to eleven"),
+        ("[£3.50/kg]", "three pounds and fifty pence per kilogram"),
+        ("[50¢]", "fifty cents"),
+        ("[C++]", "C. plus plus"),
         ("[BBC]", "B. B. C."),
         ("[CDs]", "C. D.s"),
         ("[BBC's]", "B. B. C.'s"),
@@ -164,6 +172,11 @@ def test_anything_with_digits_is_read_as_words(text):
 def test_numbers_have_words_and_no_signs(number):
     for reading in [*cardinal(number), *ordinal(number), *whole(str(number))]:
         assert re.fullmatch(r"[a-z]+( [a-z]+)*", reading)
+
+
+def test_many_parts_take_no_time(reader):
+    for token in ("-".join("12345678901234567890"), "1a2b3c4d5e" * 10, "1.2.3.4.5.6.7.8.9" * 9):
+        assert 1 <= len(reader.read(token)) <= 12
 
 
 def test_years():
