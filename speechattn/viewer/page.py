@@ -19,6 +19,7 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 ASSETS, VENDOR = FOLDER / "assets", FOLDER / "vendor"
+LINKED = " 'self' file:"  # of a page on a server, and of one opened from the disk
 LIBRARY = ("uPlot.iife.min.js", "uPlot.min.css")  # see vendor/README.md
 
 
@@ -42,15 +43,20 @@ def digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def content_security_policy(scripts: Iterable[str], styles: Iterable[str]) -> str:
-    """Return a policy that allows these scripts and styles, and pictures and sound in the page."""
+def content_security_policy(
+    scripts: Iterable[str], styles: Iterable[str], linked_sound: bool = False
+) -> str:
+    """Return a policy that allows these scripts and styles, and pictures and sound in the page.
+
+    With ``linked_sound`` sound from files beside the page is allowed as well.
+    """
     return "; ".join(
         [
             "default-src 'none'",
             f"script-src {' '.join(map(digest, scripts))}",
             f"style-src {' '.join(map(digest, styles))}",
             "img-src data: blob:",
-            "media-src data: blob:",
+            f"media-src data: blob:{LINKED if linked_sound else ''}",
             "base-uri 'none'",
             "form-action 'none'",
         ]
@@ -65,6 +71,7 @@ class Page:
         language: of the page's own texts.
         scripts: names of files in ``assets`` and ``vendor``, in the order in which they run.
         styles: names of files, in the order in which they count.
+        linked_sound: whether it plays sound from files beside it.
     """
 
     def __init__(
@@ -74,8 +81,9 @@ class Page:
         language: str = "en",
         scripts: Iterable[str] = (),
         styles: Iterable[str] = ("page.css",),
+        linked_sound: bool = False,
     ) -> None:
-        self.title, self.language = title, language
+        self.title, self.language, self._linked_sound = title, language, linked_sound
         self._scripts = [f"\n{asset(name)}\n" for name in scripts]
         self._styles = [f"\n{asset(name)}\n" for name in styles]
         self._body: list[str] = []
@@ -101,7 +109,7 @@ class Page:
 
     def parts(self) -> Iterator[str]:
         """Yield the text of the page, piece by piece."""
-        policy = content_security_policy(self._scripts, self._styles)
+        policy = content_security_policy(self._scripts, self._styles, self._linked_sound)
         yield (
             f'<!DOCTYPE html>\n<html lang="{html.escape(self.language)}">\n<head>\n'
             '<meta charset="utf-8">\n'

@@ -109,6 +109,11 @@ def encode_sound(samples: np.ndarray, name: str, executor: Executor) -> Sound:
     return Sound(form, len(samples), tuple(executor.map(lambda part: _encode(part, form), parts)))
 
 
+def encode_whole(samples: np.ndarray, name: str) -> bytes:
+    """Encode all samples, 16 kHz mono, as one file; ``name`` is a key of :data:`FORMATS`."""
+    return _encode(samples, FORMATS[name])
+
+
 def _encode(samples: np.ndarray, form: Format) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(

@@ -77,6 +77,9 @@ window.Viewer = window.Viewer || {};
     document.addEventListener("themechange", listener);
   };
 
+  /** The theme that was chosen: "auto", "light" or "dark". */
+  V.theme = () => choice.theme;
+
   /** Choose "auto", "light" or "dark". */
   V.setTheme = function (theme) {
     choice.theme = theme;

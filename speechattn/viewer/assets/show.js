@@ -30,11 +30,21 @@
       V.onTheme(() => this.recolour());
       new ResizeObserver(() => this.resize()).observe(this.parts.figure);
       this.parts.details.addEventListener("toggle", () => this.list());
-      window.addEventListener("beforeprint", () => { this.parts.details.open = true; this.list(); });
+      window.addEventListener("beforeprint", () => this.beforePrint());
       window.addEventListener("beforeunload", (event) => {
         if (this.editor && this.editor.dirty) event.preventDefault();
       });
       this.open(0);
+    }
+
+    /** Paper is light, and what is in sight is listed; all of it must be drawn at once. */
+    beforePrint() {
+      const theme = V.theme();
+      this.parts.details.open = true;
+      V.setTheme("light");
+      this.list();
+      this.draw();
+      window.addEventListener("afterprint", () => V.setTheme(theme), { once: true });
     }
 
     // ---- a recording ----
@@ -172,7 +182,8 @@
         clearTimeout(this.listing);
         this.listing = setTimeout(() => this.list(), 150);
       }
-      if (!this.drawn) {
+      const whole = [parts.spectrogram, parts.posteriors].every((canvas) => canvas.drawn.complete);
+      if (!this.drawn && whole) {
         this.drawn = true;
         requestAnimationFrame(() => {
           performance.mark("first-picture");
