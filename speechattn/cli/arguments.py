@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 
+from speechattn.errors import UsageError
 from speechattn.options import READINGS, parse_window
 
 
@@ -22,6 +23,17 @@ def int_argument(low: int, high: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def check_number(option: str, value: int, low: int, high: int) -> int:
+    """Return the value of an option if it lies in its range.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    if not low <= value <= high:
+        raise UsageError(f"--{option} {value}: choose a number from {low} to {high}")
+    return value
 
 
 def parse_scale(text: str) -> float:

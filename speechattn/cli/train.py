@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import argparse
 
-from speechattn.cli.bench_values import check_number
-from speechattn.cli.messages import print_line
-
-MOST_UPDATES = 1000  # that are counted for a profile
 HELP = "train a model as a recipe says"
 DESCRIPTION = (
     "Prepare, train, evaluate, transcribe and report, as a recipe says. The same command goes on "
@@ -64,15 +60,3 @@ def run_train(arguments: argparse.Namespace) -> int:
     from speechattn.cli import recipe
 
     return recipe.run(arguments)
-
-
-def run_profile(arguments: argparse.Namespace) -> int:
-    """Run ``speechattn bench training``; returns the exit status."""
-    check_number("updates", arguments.updates, 1, MOST_UPDATES)
-
-    from speechattn.studies.training_profile import profile_updates
-    from speechattn.training.recipe_file import read_config
-
-    config = read_config(arguments.config, arguments.overrides)
-    print_line(profile_updates(config, arguments.updates).report(config.name).rstrip())
-    return 0

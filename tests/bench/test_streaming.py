@@ -20,7 +20,7 @@ from speechattn.bench.streaming import (
     measure,
     random_recognizer,
 )
-from speechattn.cli.bench_values import parse_chunks
+from speechattn.cli.bench.values import parse_chunks
 from speechattn.cli.main import main
 from speechattn.encoder.encoder import ClassifierStream
 from speechattn.errors import UsageError

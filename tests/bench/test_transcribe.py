@@ -25,7 +25,7 @@ from speechattn.bench.process import Usage, run_process, usable_core_ids
 from speechattn.bench.transcribe import TranscribeBench, bench_transcribe
 from speechattn.bench.transcribe_model import ModelAlone
 from speechattn.bench.transcribe_parts import NAMES
-from speechattn.cli.bench_options import PEERS
+from speechattn.cli.bench.options import PEERS
 from speechattn.cli.main import main
 from speechattn.errors import AudioError, SpeechattnError, UsageError
 from speechattn.files import atomic_write_text

@@ -17,7 +17,7 @@ from fuzz.runner import Target, one_file
 from fuzz.strategies import WORDS, bytes_like, gzipped, json_like, safetensors_like
 from speechattn.audio.load import read_audio
 from speechattn.audio.resample import resampled_length
-from speechattn.cli.bench_values import read_list
+from speechattn.cli.bench.values import read_list
 from speechattn.corpora.corpus import read_corpus
 from speechattn.errors import SpeechattnError
 from speechattn.files import resource as packaged

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from speechattn.bench.process import usable_core_ids
-from speechattn.cli.bench_values import parse_cores, parse_minutes, parse_peers, read_list
+from speechattn.cli.bench.values import parse_cores, parse_minutes, parse_peers, read_list
 from speechattn.errors import UsageError
 
 

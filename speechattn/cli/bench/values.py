@@ -7,23 +7,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechattn.cli.bench_options import CONDITIONS, PEERS, READINGS
+from speechattn.cli.bench.options import CONDITIONS, PEERS, READINGS
 from speechattn.errors import UsageError
 
 MINUTES_RANGE = (0.1, 2000.0)  # of long recordings; a WAV file ends at 4 GB, 2237 minutes
 LONGEST = 10_000_000  # frames of a sequence
 SHORTEST_CHUNK, LONGEST_CHUNK = 10, 60_000  # ms
-
-
-def check_number(option: str, value: int, low: int, high: int) -> int:
-    """Return the value of an option if it lies in its range.
-
-    Raises:
-        UsageError: if it does not.
-    """
-    if not low <= value <= high:
-        raise UsageError(f"--{option} {value}: choose a number from {low} to {high}")
-    return value
 
 
 def parse_number(option: str, text: str, item: str, low: int, high: int) -> int:
