@@ -25,7 +25,7 @@ from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE
 from speechattn.text import table
 from speechattn.training.batches import PADDING, TrainingBatches
 from speechattn.training.config import RecipeConfig
-from speechattn.training.losses import SequenceLoss, frame_loss, frame_transitions
+from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers
 from speechattn.training.updates.window_draws import draw_window
 
@@ -126,10 +126,10 @@ def _profile(config: RecipeConfig, updates: int) -> UpdateProfile:
     model = PhoneClassifier(config.front_end.dim, PHONES, config.encoder).train()
     average = [p.detach().clone() for p in model.parameters()]
     optimizers = Optimizers(model, settings)
-    loss = frame_loss
+    loss: Loss = frame_loss
     if settings.sequence_weight:
         labels = (data.labels(entry) for entry in data.entries)
-        loss = SequenceLoss(frame_transitions(labels, PHONES))  # type: ignore[assignment]
+        loss = SequenceLoss(frame_transitions(labels, PHONES))
     frames = 0
     for update in range(WARM_UP + updates):
         if update == WARM_UP:
@@ -137,14 +137,14 @@ def _profile(config: RecipeConfig, updates: int) -> UpdateProfile:
             frames = 0
         with timed("read and augment"):
             batch = batches.batch(update)
-        windows = [config.encoder.window] if hasattr(config.encoder, "window") else [None]
+        windows: list[tuple | None] = [None]
         if config.encoder.any_window:
-            windows = [draw_window(config.encoder, 0, 4 * update + i) for i in range(4)]
+            windows = [*(draw_window(config.encoder, 0, 4 * update + i) for i in range(4))]
         count = int((batch.labels != PADDING).sum())
         frames += batch.labels.numel()
         model.zero_grad(set_to_none=True)
         for part, window in zip(batch.parts(len(windows)), windows):
-            if config.encoder.any_window:
+            if window is not None:
                 model.set_window(window)
             seen: list[Tensor] = []
 

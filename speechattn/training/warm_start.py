@@ -94,7 +94,9 @@ def initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) 
     if not config.init:
         model = load_initial_model(config, phones, device)
         lost = _decoder_parts(model)
-        notes = (f"{name}: its weights are taken; {lost} are not (init={name} keeps them)",)
+        notes: tuple[str, ...] = (
+            f"{name}: its weights are taken; {lost} are not (init={name} keeps them)",
+        )
         return InitialModel(model.classifier, None, notes)
     model = _load(config, device)
     if (model.phones.names, model.phones.silence) == (phones.names, phones.silence):
