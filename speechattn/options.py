@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from speechattn.errors import UsageError
+import re
+
+from speechattn.errors import ConfigError, UsageError
 
 PRECISIONS = ("fp32", "bf16", "int8")
 MOST_THREADS = 1024  # more than any machine has cores; PyTorch dies when it cannot start them
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = "auto, cpu, cuda, cuda:0, cuda:1 … or mps"  # names of devices, for messages
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:(0|[1-9][0-9]?))?")
 
 READINGS = ("words", "phones", "none")  # what the decoder knows beside what it hears
 FORMS = ("heard", "dictionary")  # of the phones of words
@@ -14,6 +17,22 @@ ALL_CHANNELS = "all"  # each channel of a recording by itself, instead of one or
 
 DEFAULT_MODEL = "english"  # of those that come with the package
 STREAMING_MODEL = "english_streaming"  # needs hardly any look-ahead
+
+
+def parse_device(text: str) -> str:
+    """Return the name of a device, whether this machine has it or not.
+
+    Raises:
+        ConfigError: if it is no name of a device.
+    """
+    if not _DEVICE.fullmatch(text):
+        raise ConfigError(f"device: {text!r}: no name of a device; {DEVICES}")
+    return text
+
+
+def is_device(value: object) -> bool:
+    """Whether a value is the name of a device."""
+    return isinstance(value, str) and bool(_DEVICE.fullmatch(value))
 
 
 def parse_window(text: str) -> tuple[int, int]:

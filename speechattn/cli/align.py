@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,11 @@ from speechattn.transcription.transcriber import ModelSpec
 MOST_NOTES = 20  # of a kind that are printed one by one
 
 
-def add_align(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
+def add_align(commands: argparse._SubParsersAction) -> None:
     """Add the command to those of ``speechattn``.
 
     Args:
         commands: of the parser.
-        devices: where a model may compute.
     """
     align = commands.add_parser(
         "align",
@@ -47,7 +46,7 @@ def add_align(commands: argparse._SubParsersAction, devices: Iterable[str]) -> N
         epilog=EPILOG,
     )
     align.set_defaults(run=run_align)
-    add_options(align, devices)
+    add_options(align)
 
 
 def run_align(arguments: argparse.Namespace) -> int:

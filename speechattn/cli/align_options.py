@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
 from speechattn.cli.transcribe_options import add_run, add_work, parse_channel, parse_formats
 from speechattn.errors import UsageError
@@ -26,12 +25,11 @@ EPILOG = (
 )
 
 
-def add_options(align: argparse.ArgumentParser, devices: Iterable[str]) -> None:
+def add_options(align: argparse.ArgumentParser) -> None:
     """Add all options.
 
     Args:
         align: parser of the command.
-        devices: where a model may compute.
     """
     align.add_argument(
         "inputs",
@@ -87,7 +85,7 @@ def add_options(align: argparse.ArgumentParser, devices: Iterable[str]) -> None:
         choices=tuple(POSTERIORS),
         help="write the probability of every phone in every 10 ms as well",
     )
-    add_work(align, devices)
+    add_work(align)
     add_run(align)
     errors = next(action for action in align._actions if action.dest == "errors")
     errors.help = (

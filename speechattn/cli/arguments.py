@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 from speechattn.errors import UsageError
-from speechattn.options import READINGS, parse_window
+from speechattn.options import DEVICES, READINGS, parse_device, parse_window
 
 
 def int_argument(low: int, high: int) -> Callable[[str], int]:
@@ -45,6 +45,17 @@ def parse_scale(text: str) -> float:
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
     return number
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Add the option that chooses where a model computes."""
+    command.add_argument(
+        "--device",
+        type=parse_device,
+        default="auto",
+        metavar="NAME",
+        help=f"where to compute: {DEVICES} (default: auto, CUDA where there is one)",
+    )
 
 
 def add_model_settings(command: argparse.ArgumentParser) -> None:

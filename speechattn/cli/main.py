@@ -18,16 +18,15 @@ from typing import Any, NoReturn
 from speechattn import process
 from speechattn.cli.messages import report
 from speechattn.errors import SpeechattnError, UsageError
-from speechattn.options import DEFAULT_MODEL, DEVICES
+from speechattn.options import DEFAULT_MODEL
 from speechattn.text import json_line
 
 OK, NOT_DONE, INTERRUPTED = 0, 2, 130
 # In the order of the help. Each but info is a module beside this one, imported when it is used.
 COMMANDS = (
-    *("transcribe", "align", "stream", "show", "info", "warmup"),
+    *("transcribe", "align", "stream", "show", "report", "info", "warmup"),
     *("train", "decoder", "corpus", "export", "bench"),
 )
-WITH_DEVICES = ("transcribe", "align", "stream", "show")  # commands that choose a device
 MANY = ("inputs", "overrides")  # arguments that may stand several times
 
 
@@ -83,8 +82,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
             _add_info(commands)
             continue
         module = importlib.import_module(f"speechattn.cli.{name}")
-        devices = [DEVICES] if name in WITH_DEVICES else []
-        getattr(module, f"add_{name}")(commands, *devices)
+        getattr(module, f"add_{name}")(commands)
     return parser
 
 

@@ -114,7 +114,8 @@ def ray_pool_from(
         digest: of the model.
 
     Raises:
-        UsageError: if a recording came through standard input, which no other machine sees.
+        UsageError: if a recording came through standard input, which no other machine sees, or
+            a GPU is given by its number.
     """
     from speechattn.transcription.workers.ray_cluster import shared_by
     from speechattn.transcription.workers.ray_pool import RayPool
@@ -122,6 +123,10 @@ def ray_pool_from(
     device = "cpu" if spec.model.device == "auto" else spec.model.device  # alike for all workers
     if any(isinstance(item, Remote) for item in inputs):
         raise UsageError("--ray: its machines do not see standard input; give a file")
+    if ":" in device:
+        raise UsageError(
+            f"--device {device}: with --ray each worker has a GPU of its own; --device cuda"
+        )
     shared = shared_by(
         [item for item in inputs if not isinstance(item, Remote) and not is_url(item)],
         next((each.path for each in recordings if isinstance(each.path, Path)), None),

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechattn.cli.arguments import add_model_settings, int_argument
+from speechattn.cli.arguments import add_device, add_model_settings, int_argument
 from speechattn.cli.messages import report
 from speechattn.errors import UsageError
 from speechattn.options import DEFAULT_MODEL
@@ -46,12 +45,11 @@ def parse_head(text: str) -> tuple[int, int]:
     return int(match[1]) - 1, int(match[2]) - 1
 
 
-def add_show(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
+def add_show(commands: argparse._SubParsersAction) -> None:
     """Add the command to those of ``speechattn``.
 
     Args:
         commands: of the parser.
-        devices: where a model may compute.
     """
     show = commands.add_parser(
         "show",
@@ -138,9 +136,7 @@ def add_show(commands: argparse._SubParsersAction, devices: Iterable[str]) -> No
         metavar="N",
         help="channel to take from recordings with several, counted from 0 (default: their mean)",
     )
-    show.add_argument(
-        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
-    )
+    add_device(show)
     show.add_argument("--open", action="store_true", help="open the page in the browser")
     show.add_argument("--quiet", action="store_true", help="print errors only")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from speechattn.cli.arguments import add_model_settings, int_argument
+from speechattn.cli.arguments import add_device, add_model_settings, int_argument
 from speechattn.cli.messages import print_line, report
 from speechattn.errors import AudioError, UsageError
 from speechattn.inference.transcription import phones_within
@@ -31,12 +31,11 @@ ENCODING_NAMES = (
 )  # fmt: skip
 
 
-def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
+def add_stream(commands: argparse._SubParsersAction) -> None:
     """Add the command to those of ``speechattn``.
 
     Args:
         commands: of the parser.
-        devices: where a model may compute.
     """
     stream = commands.add_parser(
         "stream",
@@ -97,9 +96,7 @@ def add_stream(commands: argparse._SubParsersAction, devices: Iterable[str]) -> 
         help="sound that is worked on at a time; longer costs less, shorter answers sooner "
         f"(default: {CHUNK_MS})",
     )
-    stream.add_argument(
-        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
-    )
+    add_device(stream)
 
 
 def run_stream(arguments: argparse.Namespace) -> int:

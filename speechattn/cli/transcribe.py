@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,11 @@ from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.transcriber import TranscriberSpec
 
 
-def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str]) -> None:
+def add_transcribe(commands: argparse._SubParsersAction) -> None:
     """Add the command to those of ``speechattn``.
 
     Args:
         commands: of the parser.
-        devices: where a model may compute.
     """
     transcribe = commands.add_parser(
         "transcribe",
@@ -79,7 +78,7 @@ def add_transcribe(commands: argparse._SubParsersAction, devices: Iterable[str])
     add_model_settings(transcribe)
     add_contents(transcribe)
     add_words(transcribe)
-    add_work(transcribe, devices)
+    add_work(transcribe)
     add_run(transcribe)
 
 

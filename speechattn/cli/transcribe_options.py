@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
-from speechattn.cli.arguments import int_argument
+from speechattn.cli.arguments import add_device, int_argument
 from speechattn.errors import UsageError
 from speechattn.options import ALL_CHANNELS, FORMS, MOST_THREADS, PRECISIONS
 from speechattn.phones import LABELS
@@ -94,11 +93,9 @@ def add_words(transcribe: argparse.ArgumentParser) -> None:
     )
 
 
-def add_work(transcribe: argparse.ArgumentParser, devices: Iterable[str]) -> None:
+def add_work(transcribe: argparse.ArgumentParser) -> None:
     """Add the options about the use of the machine."""
-    transcribe.add_argument(
-        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
-    )
+    add_device(transcribe)
     transcribe.add_argument(
         "--workers",
         type=int_argument(0, MOST_WORKERS),

@@ -44,6 +44,7 @@ from speechattn.inference.model_files import (
     without_values,
     write_model,
 )
+from speechattn.options import parse_device
 from speechattn.phones import PhoneSet
 from speechattn.schema import build
 from speechattn.text import one_line
@@ -171,18 +172,31 @@ def _pop_arrays(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, np.n
     return {name: values.numpy() for name, values in _pop_prefixed(weights, prefix).items()}
 
 
-def pick_device(device: str = "auto") -> torch.device:
-    """Return the device of a name: ``"auto"`` (CUDA where there is one), or one that torch knows.
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """Return the device of a name: ``"auto"`` is CUDA where there is one, else the CPU.
 
     Raises:
-        ConfigError: for a device that is unknown or not there.
+        ConfigError: for a name of no device, and for a device that is not there.
     """
-    if device == "auto":
+    name = parse_device(str(device))
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        picked = torch.device(device)
-        torch.zeros(1, device=picked).item()  # the "meta" device exists but cannot compute
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = one_line(str(error).split(". ")[0])
-        raise ConfigError(f"device: {device!r}: {reason}; 'auto' takes what is there") from None
+        picked = torch.device(name)
+        torch.zeros(1, device=picked).item()
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
+        reason = one_line(str(error).split(". ")[0].split("\n")[0])
+        raise ConfigError(f"device: {name!r}: {reason}; there is {', '.join(_devices())}") from None
     return picked
+
+
+def _devices() -> list[str]:
+    """Return the names of the devices of this machine."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    if torch.xpu.is_available():
+        found += [f"xpu:{number}" for number in range(torch.xpu.device_count())]
+    return found

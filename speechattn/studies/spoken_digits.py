@@ -51,7 +51,7 @@ class Config(StudyConfig):
         poolings: kinds of pooling to compare, ``"attention"`` and ``"mean"``.
         heads: number of heads of attention pooling.
         hold_out: share of the training recordings that is kept back for dev.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` … or ``"mps"``.
         front_end, encoder, augmentation: as in other recipes.
         training: as in other recipes; ``max_silence_frames`` has no effect.
     """

@@ -13,7 +13,8 @@ from speechattn.audio.features import FrontEndConfig
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ConfigError
-from speechattn.schema import at_least, between, check_fields, not_empty, one_of
+from speechattn.options import DEVICES, is_device
+from speechattn.schema import at_least, between, check_fields, not_empty, rule
 from speechattn.training.config_sections import (
     READING_TUNED,
     TUNED,
@@ -86,7 +87,7 @@ class RecipeConfig:
             replaced by the table ``work_dir/evaluate/name.md``.
         transcribe: number of test recordings that the transcribe stage writes and draws.
         seed: seed of everything random.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` … or ``"mps"``.
         threads: threads of PyTorch; 0 for its own choice.
         synth: sizes of the corpus to synthesise first, as ``corpora/espeak``; null for none.
     """
@@ -115,7 +116,7 @@ class RecipeConfig:
     card: str | None = field(default=None, metadata=not_empty())
     transcribe: int = field(default=3, metadata=at_least(0))
     seed: int = field(default=0, metadata=at_least(0))
-    device: str = field(default="auto", metadata=one_of("auto", "cpu", "cuda"))
+    device: str = field(default="auto", metadata=rule(is_device, DEVICES))
     threads: int = field(default=0, metadata=at_least(0))
     synth: SynthConfig | None = None
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import pytest
 
 from speechattn.cli.arguments import int_argument, parse_scale
-from speechattn.errors import UsageError
-from speechattn.options import parse_window
+from speechattn.errors import ConfigError, UsageError
+from speechattn.options import parse_device, parse_window
 
 
 def test_a_window_is_two_numbers():
@@ -31,3 +32,11 @@ def test_a_scale_is_a_number_from_0_on():
     for text in ("-0.1", "nan", "inf", "x", "", "1,5"):
         with pytest.raises(argparse.ArgumentTypeError, match="is no number from 0 on"):
             parse_scale(text)
+
+
+def test_names_of_devices_are_those_of_the_api():
+    for name in ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:12", "mps"):
+        assert parse_device(name) == name
+    for name in ("", "gpu", "cuda:", "cuda:-1", "cuda:01", "cuda 0", "CUDA", "meta", "auto:0"):
+        with pytest.raises(ConfigError, match=re.escape(f"device: {name!r}: no name of a device")):
+            parse_device(name)

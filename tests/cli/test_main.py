@@ -144,7 +144,7 @@ def test_some_failed(rec, fake_model, capsys):
         ([*TRANSCRIBE, "--format", ","], "no format"),
         ([*TRANSCRIBE, "--channel", "-1"], "'-1' is no channel"),
         ([*TRANSCRIBE, "--channel", "left"], "'left' is no channel"),
-        ([*TRANSCRIBE, "--device", "abacus"], "abacus"),
+        ([*TRANSCRIBE, "--device", "abacus"], "device: 'abacus': no name of a device; auto, cpu,"),
         ([*TRANSCRIBE, "gone.wav"], "'gone.wav': No such file"),
         ([*TRANSCRIBE, "rec/b/../../rec/a.txt"], "would both be written to out/a.TextGrid"),
         ([*TRANSCRIBE, "--model", "gone"], "gone: no model folder"),

@@ -481,6 +481,7 @@ def test_the_folder_above_a_model_is_not_a_model(folder):
 def test_devices():
     assert pick_device("cpu").type == "cpu"
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert pick_device(torch.device("cpu")).type == "cpu"
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:77", "xla", "hpu", "meta", "cpu:-2"])
@@ -488,5 +489,6 @@ def test_devices_that_are_not_there_are_refused_in_one_line(name):
     with pytest.raises(ConfigError) as caught:
         pick_device(name)
     message = str(caught.value)
-    assert message.startswith(f"device: {name!r}: ") and message.endswith("takes what is there")
+    assert message.startswith(f"device: {name!r}: ")
+    assert "; there is cpu" in message or message.endswith("cuda:1 … or mps")
     assert "\n" not in message and len(message) < 300
