@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from speechattn.attention.functional import truncated_attention
-from speechattn.bench.attention_peers import Case, Compute, NotOfferedError
+from speechattn.bench.attention.peers import Case, Compute, NotOfferedError
 from speechattn.bench.cuda_peers import PEERS
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.process import machine_facts

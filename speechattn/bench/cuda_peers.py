@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.bench.attention_peers import Case, Compute, NotOfferedError
+from speechattn.bench.attention.peers import Case, Compute, NotOfferedError
 
 MOST_PAIRS = 1 << 31  # of queries and keys that attention to everything may meet in a time
 

@@ -85,7 +85,7 @@ def run_attention(arguments: argparse.Namespace) -> int:
     check_number("repeats", chosen.repeats, 1, MOST_REPEATS)
     check_number("threads", arguments.threads, 1, MOST_THREADS)
 
-    from speechattn.bench.attention import bench_attention
+    from speechattn.bench.attention.benchmark import bench_attention
 
     bench_attention(
         lengths=lengths,

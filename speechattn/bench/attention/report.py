@@ -12,8 +12,8 @@ from typing import TypeVar
 import torch
 from matplotlib.figure import Figure
 
-from speechattn.bench.attention_peers import OURS, Case
-from speechattn.bench.attention_timing import Measurement, dtype_name
+from speechattn.bench.attention.peers import OURS, Case
+from speechattn.bench.attention.timing import Measurement, dtype_name
 from speechattn.evaluation.pictures import DPI, save_figure
 from speechattn.text import table
 

@@ -16,7 +16,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from speechattn.bench.attention_peers import METHODS, OURS, Case, Compute, Method, NotOfferedError
+from speechattn.bench.attention.peers import METHODS, OURS, Case, Compute, Method, NotOfferedError
 from speechattn.text import one_line
 
 SHORTEST_SAMPLE = 0.02  # s; what is quicker is repeated within a sample

@@ -1,6 +1,6 @@
 """How much memory our attention needs: a process that computes it once, and nothing else.
 
-As a program, ``python -m speechattn.bench.attention_memory LENGTH LEFT RIGHT HEADS DIM DTYPE
+As a program, ``python -m speechattn.bench.attention.memory LENGTH LEFT RIGHT HEADS DIM DTYPE
 BACKWARD THREADS`` is that process.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from speechattn.attention.functional import truncated_attention
-from speechattn.bench.attention_peers import Case
+from speechattn.bench.attention.peers import Case
 from speechattn.bench.process import own_peak, peak_of_module
 
 
@@ -40,7 +40,7 @@ def _compile(backward: bool) -> None:
 
 def _peak(words: Sequence[str]) -> int | None:
     return peak_of_module(
-        "speechattn.bench.attention_memory",
+        "speechattn.bench.attention.memory",
         words,
         "attention",
         "give it more memory, or shorter --lengths",

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from speechattn.bench.attention_memory import peak_memory
-from speechattn.bench.attention_peers import Case
-from speechattn.bench.attention_report import csv_report, markdown_report, plot
-from speechattn.bench.attention_timing import measure
+from speechattn.bench.attention.memory import peak_memory
+from speechattn.bench.attention.peers import Case
+from speechattn.bench.attention.report import csv_report, markdown_report, plot
+from speechattn.bench.attention.timing import measure
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.process import machine_facts, torch_threads
 

@@ -11,16 +11,14 @@ import re
 import pytest
 import torch
 
-from speechattn.bench import (
-    attention,
-    attention_memory,
-    attention_peers,
-    attention_report,
-    attention_timing,
-)
-from speechattn.bench.attention_memory import main, peak_memory
-from speechattn.bench.attention_peers import METHODS, OURS, Case, Method, NotOfferedError
-from speechattn.bench.attention_timing import Exact, make_inputs, measure, reference
+from speechattn.bench.attention import benchmark
+from speechattn.bench.attention import memory as attention_memory
+from speechattn.bench.attention import peers as attention_peers
+from speechattn.bench.attention import report as attention_report
+from speechattn.bench.attention import timing as attention_timing
+from speechattn.bench.attention.memory import main, peak_memory
+from speechattn.bench.attention.peers import METHODS, OURS, Case, Method, NotOfferedError
+from speechattn.bench.attention.timing import Exact, make_inputs, measure, reference
 from speechattn.cli.main import main as command
 from speechattn.errors import SpeechattnError
 
@@ -41,7 +39,7 @@ def cases_of(monkeypatch, *words: str) -> list[Case]:
     """What the command would measure."""
     measured = []
     monkeypatch.setattr(
-        attention, "measure", lambda cases, *_, **__: measured.extend(cases) or 1 / 0
+        benchmark, "measure", lambda cases, *_, **__: measured.extend(cases) or 1 / 0
     )
     with pytest.raises(ZeroDivisionError):
         command(["bench", "attention", *words])
