@@ -28,6 +28,7 @@ import torch
 
 import speechattn
 from speechattn.errors import ConfigError
+from speechattn.evaluation.details import Details
 from speechattn.evaluation.scores import Scores
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint, pick_device
@@ -140,11 +141,17 @@ class Recipe:
         """Score the model on every test set."""
         model = Checkpoint.load(self.work / "model", self.device)
         test, scores = self.data.prepared("test"), Scores(model.phones)
+        details = Details(model.phones)
         for entry, runs, labels in decode_set(model, test, self.device):
-            scores.add(test.runs(entry), runs, labels, speaker=entry.speaker, corpus=entry.corpus)
+            where = {"speaker": entry.speaker, "corpus": entry.corpus}
+            counts = scores.add(test.runs(entry), runs, labels, **where)
+            span = {"path": entry.path, "start": entry.start, "end": entry.end}
+            details.add(test.runs(entry), runs, counts, utterance=entry.id, **where, **span)
         write_pictures(self.work / "evaluate", scores, self._read_json("train/history.json"))
         atomic_write_text(self.work / "evaluate/scores.md", scores.table() + "\n")
         atomic_write_text(self.work / "evaluate/speakers.md", scores.table("speaker") + "\n")
+        found = {"confusions": scores.confusions().tolist(), **details.to_dict()}
+        atomic_write_text(self.work / "evaluate/details.json", json.dumps(found) + "\n")
         self._write_json("evaluate/scores.json", scores.to_dict())
 
     def transcribe(self) -> None:
