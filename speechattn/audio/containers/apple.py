@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+from speechattn.audio.containers.adpcm import IMA_BYTES, ima_channels
 from speechattn.audio.containers.base import (
     ANY,
     COPY_AGAIN,
@@ -24,6 +25,7 @@ _AIFF_WIDTHS = {  # bytes of a sample by coding, where it is not that of the bit
 }  # fmt: skip
 _AIFF_PCM = (b"NONE", b"sowt", b"twos")
 _AIFF_PACKETS = {b"GSM ": (33, 160), b"agsm": (33, 160)}  # bytes and samples of a packet
+_IMA_SEEN = 128  # packets that are compared with the number of channels
 _CAF_PCM = (b"lpcm", b"ulaw", b"alaw")
 _CAF_UNKNOWN = -1  # size of a chunk that lasts to the end of the file
 
@@ -38,7 +40,7 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
     Raises:
         AudioError: if the file is damaged or cut off.
     """
-    channels, frames, bits, coding, common = 0, 0, 0, b"NONE", 0
+    channels, frames, bits, coding, common, content_of_sound = 0, 0, 0, b"NONE", 0, 0
     sound: tuple[int, int] | None = None
     for name, content, size in chunks(data, start + 12, ">"):
         if name == b"COMM":
@@ -48,7 +50,7 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
             if channels == 0:
                 raise data.error("the header says 0 channels; convert it again from its source")
         elif name == b"SSND" and sound is None:
-            offset = data.unpack(">I", content)[0]
+            offset, content_of_sound = data.unpack(">I", content)[0], content
             if size in (0, 8) and data.size > content + 8 and not is_chunk(data, content + 8, ">"):
                 size = data.size - content
                 data.mend(content - 4, ">I", size, size - 8)
@@ -73,10 +75,21 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
             data.contradicts(f"{frames} samples", f"{there} are there")
             data.patches[common + 2] = struct.pack(">I", there)
     elif coding == b"ima4":  # counts packets or samples
-        there = sound[1] // (34 * channels)
+        there = sound[1] // (IMA_BYTES * channels)
         each = there // channels  # as libsndfile counts them
         if frames not in (there, there + 1, each, each + 1) and not 0 <= 64 * there - frames < 64:
             data.contradicts(f"{frames} packets", f"{there} are there")
+        if real := ima_channels(
+            data.upto(sound[0], min(sound[1], _IMA_SEEN * IMA_BYTES)), channels
+        ):
+            data.contradicts(f"{channels} channels", f"the packets are those of {real}")
+            data.patches[common] = struct.pack(">H", real)
+        rest = sound[0] + sound[1] + sound[1] % 2
+        if data.size - rest >= IMA_BYTES * channels and not is_chunk(data, rest, ">"):
+            data.contradicts(
+                f"{sound[1]} bytes of samples", f"{data.size - sound[0]} follow; all are read"
+            )
+            data.patches[content_of_sound - 4] = struct.pack(">I", data.size - content_of_sound)
     elif width and frames != there:
         data.contradicts(f"{frames} samples", f"{there} are there")
         data.patches[common + 2] = struct.pack(">I", there)

@@ -118,8 +118,6 @@ def test_no_wrong_value_of_any_coding_changes_the_sound_unsaid(tmp_path, kind, c
             "MPEG_LAYER_II",
         ):
             continue
-        if (kind, subtype, channels) == ("AIFF", "IMA_ADPCM", 2):
-            continue  # counted in packets of one channel or of all, so that half looks whole
         try:
             encode(kind, subtype, np.zeros((FRAMES, channels)))
         except soundfile.LibsndfileError:
