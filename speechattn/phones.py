@@ -1,4 +1,8 @@
-"""Phone sets: the labels of a model, their silence, their IPA, how they are folded for scoring."""
+"""Phone sets: the labels of a model, their silence, their IPA, how they are folded for scoring.
+
+The tables ``data/phones.tsv`` and ``data/phones_NAME.tsv`` hold those that come with the package,
+and what the phones of one become in another.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from speechattn.files import resource
 from speechattn.text import one_line
 
 LABELS = ("arpabet", "ipa")  # what a phone may be called: as in the model, or in IPA
+PART_OF_PREVIOUS = "<"
+Rule = tuple[str, ...]  # label, and those that it is part of where they follow
 
 
 @dataclass(frozen=True)
@@ -206,3 +212,51 @@ def read_phone_table(path: str | Path) -> PhoneSet:
         return PhoneSet(tuple(names), silence, fold, ipa)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def read_rules(table: Path, target: str, phones: PhoneSet) -> dict[str, Rule]:
+    """What each phone of a table becomes in another set; nothing if no column says so.
+
+    A column named after another phone set holds what each phone becomes in that set. Three things
+    can stand there:
+
+    - a label of the other set;
+    - ``A+B+C``: a closure; it is A by itself, and part of an A, B or C that follows at once;
+    - ``<``: part of the phone before it.
+
+    Args:
+        table: of the corpus's own labels.
+        target: name of the other set.
+        phones: the other set.
+
+    Raises:
+        ConfigError: if the table cannot be read, or a line names no label of the other set.
+    """
+    own = phone_set(table)
+    rules: dict[str, Rule] = {}
+    column: int | None = None
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    for number, line in enumerate(lines, 1):
+        columns = line.split("\t")
+        if line.startswith("#"):
+            names = [name.strip() for name in columns]
+            column = names.index(target) if names[0] == "# phone" and target in names else column
+            continue
+        if column is None or not line.strip():
+            continue
+        written = columns[column].strip() if column < len(columns) else ""
+        rule = tuple(part for part in written.split("+") if part)
+        if written.endswith("+"):
+            rule = (*rule, rule[0]) if rule else rule
+        elif len(rule) > 1:
+            rule = (*rule, rule[0])
+        unknown = [part for part in rule if part not in phones.index and part != PART_OF_PREVIOUS]
+        if not rule or unknown:
+            raise ConfigError(
+                f"{table}:{number}: {columns[0]}: {written!r} under {target} is no label of that "
+                "phone set; every phone needs one"
+            )
+        rules[columns[0]] = rule
+    if rules and set(rules) != set(own.names):
+        raise ConfigError(f"{table}: some phones stand above the line that names the columns")
+    return rules

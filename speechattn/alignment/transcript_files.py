@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from speechattn.corpora.alignment import seconds_from_text
 from speechattn.corpora.readers.textgrid import Tier, read_textgrid
+from speechattn.decoder.lm.text_files import read_text
 from speechattn.errors import CorpusError
 from speechattn.text import one_line
-from speechattn.text_files import read_text
 
 GRID = ".TextGrid"
 TABLES = {".csv": ",", ".tsv": "\t"}  # suffix → what separates the columns

@@ -1,6 +1,6 @@
 """Labels of a published corpus as phones of the set that is wanted.
 
-The tables ``data/phones_NAME.tsv`` say it; see :mod:`speechattn.phone_tables`.
+The tables ``data/phones_NAME.tsv`` say it; see :func:`speechattn.phones.read_rules`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from pathlib import Path
 
 from speechattn.corpora.readers.textgrid import TOLERANCE, Interval
 from speechattn.errors import CorpusError
-from speechattn.phone_tables import PART_OF_PREVIOUS, Rule, read_rules
-from speechattn.phones import PhoneSet, phone_set, phone_table
+from speechattn.phones import PART_OF_PREVIOUS, PhoneSet, Rule, phone_set, phone_table, read_rules
 
 Piece = tuple[str, float, float]  # label, start and end in seconds
 

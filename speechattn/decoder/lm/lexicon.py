@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from speechattn.decoder.lm.lexicon_phones import OWN, LexiconLabels
+from speechattn.decoder.lm.text_files import read_text
 from speechattn.errors import ConfigError, CorpusError, UsageError
 from speechattn.files import resource
 from speechattn.phones import PhoneSet, arpabet
 from speechattn.text import one_line
-from speechattn.text_files import read_text
 
 ENGLISH = "english"  # stands for the dictionary that comes with this package
 POCKETSPHINX = "pocketsphinx"  # stands for the dictionary that its wheel carries

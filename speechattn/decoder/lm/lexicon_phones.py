@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from speechattn.phone_tables import PART_OF_PREVIOUS, read_rules
-from speechattn.phones import PhoneSet, phone_set, phone_sets
+from speechattn.phones import PART_OF_PREVIOUS, PhoneSet, phone_set, phone_sets, read_rules
 
 TABLES = ("mfa_english", "ipa_english")  # beside ARPAbet, which most lexicons are in
 OWN = "the model's own"

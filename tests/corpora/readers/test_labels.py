@@ -9,8 +9,7 @@ import pytest
 from speechattn.corpora.readers.labels import LabelMap
 from speechattn.corpora.readers.textgrid import Interval
 from speechattn.errors import ConfigError, CorpusError
-from speechattn.phone_tables import read_rules
-from speechattn.phones import phone_set, phone_sets, phone_table
+from speechattn.phones import phone_set, phone_sets, phone_table, read_rules
 
 SIZES = {
     "arpabet": 40, "arpabet_stress": 70, "timit61": 61, "timit48": 48, "timit39": 39,

@@ -7,8 +7,8 @@ import gzip
 
 import pytest
 
+from speechattn.decoder.lm.text_files import read_text
 from speechattn.errors import CorpusError
-from speechattn.text_files import read_text
 
 TEXT = "caf\xe9\nnow\n"
 
