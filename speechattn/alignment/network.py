@@ -1,4 +1,4 @@
-"""All ways to say a text, as a network for :mod:`speechattn.decoder.network_alignment`.
+"""All ways to say a text, as a network for :mod:`speechattn.decoder.network_paths`.
 
 The network has, for every word, each pronunciation of the lexicon as a chain of junctions with a
 phone between each two of them; rules of :mod:`speechattn.alignment.reductions` are further arcs
@@ -23,7 +23,7 @@ import numpy as np
 
 from speechattn.alignment.reductions import PAUSE, Reductions, Rule
 from speechattn.decoder.forced_alignment import LEAST_PHONE_FRAMES, LEAST_SILENCE_FRAMES
-from speechattn.decoder.network_alignment import NOTHING, Network
+from speechattn.decoder.network_paths import NOTHING, Network
 from speechattn.phones import PhoneSet
 
 PAUSE_WITHIN = 5.0  # nats that a silence within a word costs

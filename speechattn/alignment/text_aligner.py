@@ -22,7 +22,7 @@ from speechattn.alignment.reductions import Reductions, Rule
 from speechattn.decoder.forced_alignment import LEAST_PHONE_FRAMES
 from speechattn.decoder.free_phones import free_phones
 from speechattn.decoder.lm.lexicon import Lexicon
-from speechattn.decoder.network_alignment import Step, best_path
+from speechattn.decoder.network_paths import Step, best_path
 from speechattn.segments import FrameSegment
 
 ACOUSTIC_SCALE = 0.2  # of log posteriors against costs; neighbouring frames say much the same
@@ -138,7 +138,7 @@ class TextAligner:
             doubt: what it costs to leave the text; None to force it upon the recording.
             free: the phones of each frame whatever the text, from :meth:`free`; needed with
                 ``doubt``.
-            beam: see :func:`~speechattn.decoder.network_alignment.best_path`; None for one that
+            beam: see :func:`~speechattn.decoder.network_paths.best_path`; None for one that
                 suits the length.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The compiled search of :mod:`speechattn.decoder.network_alignment`.
+"""The compiled search of :mod:`speechattn.decoder.network_paths`.
 
 Token passing through a network that is nearly a line: junctions come in blocks (one a word), and
 arcs lead to a junction of the same block or of the next. Only blocks with a path near the best one

@@ -9,20 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.decoder import network_alignment
+from speechattn.decoder import network_paths
 from speechattn.decoder.forced_alignment import (
     LEAST_PHONE_FRAMES,
     LEAST_SILENCE_FRAMES,
     force_align,
 )
-from speechattn.decoder.network_alignment import (
-    NOTHING,
-    Arc,
-    Network,
-    Step,
-    align_network,
-    best_path,
-)
+from speechattn.decoder.network_alignment import Arc, align_network
+from speechattn.decoder.network_paths import NOTHING, Network, Step, best_path
 
 SIL = 0
 
@@ -163,8 +157,8 @@ def test_blocks_and_pieces_change_nothing(words, seed, frames):
         place, frame = network.target[step.arc], step.end
     assert (place, frame) == (network.first_junction[-1] - 1, frames)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network_alignment, "PIECE", 7)
-        patch.setattr(network_alignment, "LEAST_PIECE", 2)
+        patch.setattr(network_paths, "PIECE", 7)
+        patch.setattr(network_paths, "LEAST_PIECE", 2)
         assert best_path(logs, network, back_bytes=0) == whole
         assert best_path(logs, network, beam=1000.0, back_bytes=200) == whole
     ends = np.array([0, network.first_arc[-1]]), np.array([0, network.first_junction[-1]])
