@@ -116,8 +116,8 @@ def test_no_input_and_unknown_formats_are_refused(tmp_path):
     make(tmp_path, "a.wav")
     with pytest.raises(UsageError, match="no input"):
         collect([], "out", ["ctm"])
-    with pytest.raises(UsageError, match="'srt'.*textgrid, ctm, json, csv"):
-        collect([tmp_path], "out", ["ctm", "srt"])
+    with pytest.raises(UsageError, match="'doc'.*textgrid, ctm, json, csv"):
+        collect([tmp_path], "out", ["ctm", "doc"])
     with pytest.raises(UsageError, match="no output format"):
         collect([tmp_path], "out", [])
 
