@@ -20,8 +20,9 @@ from speechattn.inference.transcription import Prepared, TranscribeOptions, Tran
 from speechattn.text import one_line
 from speechattn.transcription.formats.registry import writer_of
 from speechattn.transcription.inputs import Recording
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.outputs import OutputOptions
-from speechattn.transcription.transcriber import ModelSpec, Transcriber
+from speechattn.transcription.transcriber import Transcriber
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,9 +25,9 @@ from speechattn.inference.model_files import find_model, model_digest
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.inputs import Input, collect, left_out_message
 from speechattn.transcription.lists import expanded
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.run_record import RunFiles, Summary
-from speechattn.transcription.transcriber import ModelSpec
 
 MOST_NOTES = 20  # of a kind that are printed one by one
 

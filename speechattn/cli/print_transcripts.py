@@ -16,9 +16,9 @@ from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.batch import choose_pool, write_errors
 from speechattn.transcription.formats.registry import NEED_WORDS, check_channels
 from speechattn.transcription.inputs import Input, Recording, find_recordings, left_out_message
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.printing import PrinterSpec, check_printable, print_all
 from speechattn.transcription.run_record import Summary
-from speechattn.transcription.transcriber import ModelSpec
 
 OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
 # Options that are about files, with what stands for "not given".

@@ -17,7 +17,7 @@ from speechattn.transcription.run_record import LOCK, RunFiles, Summary
 from speechattn.transcription.workers.pool import Pool
 
 if TYPE_CHECKING:
-    from speechattn.transcription.transcriber import TaskSpec
+    from speechattn.transcription.model_spec import TaskSpec
     from speechattn.transcription.workers.ray_pool import RayPool
 
 OK, SOME_FAILED, INTERRUPTED = 0, 1, 130

@@ -10,7 +10,8 @@ from speechattn.options import ALL_CHANNELS, FORMS, MOST_THREADS, PRECISIONS
 from speechattn.phones import LABELS
 from speechattn.transcription.batch import WORKERS_ON_CUDA
 from speechattn.transcription.formats.registry import NEED_WORDS, POSTERIORS, WORDS_CTM, WRITERS
-from speechattn.transcription.inputs import SMALL_SECONDS, parse_shard
+from speechattn.transcription.inputs import SMALL_SECONDS
+from speechattn.transcription.shards import parse_shard
 
 MOST_WORKERS = 1024
 MOST_ALTERNATIVES = 100

@@ -43,7 +43,7 @@ def run_warmup(arguments: argparse.Namespace) -> int:
     Raises:
         SpeechattnError: if a model cannot be loaded.
     """
-    from speechattn.transcription.transcriber import ModelSpec
+    from speechattn.transcription.model_spec import ModelSpec
 
     for name in arguments.models or [DEFAULT_MODEL]:
         began = time.perf_counter()

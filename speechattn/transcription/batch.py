@@ -15,7 +15,7 @@ A run writes into its output folder:
 
 All files but the last two depend on the recordings, the model and the settings alone: not on the
 number of processes, the order in which they finish, or interruptions. A shard
-(:mod:`~speechattn.transcription.inputs`) adds its number to the names of the run's own files. A run
+(:mod:`~speechattn.transcription.shards`) adds its number to the names of the run's own files. A run
 of all recordings that is resumed in the same folder takes over what shards have done.
 
 Names are as the system gives them. In ``transcripts.jsonl`` the bytes of a name that are not UTF-8
@@ -39,14 +39,8 @@ from speechattn.process import environment, may_have_cuda
 from speechattn.text import json_line
 from speechattn.transcription.earlier_runs import EarlierRuns
 from speechattn.transcription.inputs import Recording, is_small_job
-from speechattn.transcription.journal import (
-    Journal,
-    JournalEntry,
-    death_line,
-    discard_temporaries,
-    is_done,
-    read_records,
-)
+from speechattn.transcription.journal import Journal, JournalEntry, is_done, read_records
+from speechattn.transcription.journal_lines import death_line, discard_temporaries
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.progress import ProgressBar
 from speechattn.transcription.run_record import (
@@ -62,7 +56,7 @@ from speechattn.transcription.workers.worker import WorkerDied
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
-    from speechattn.transcription.transcriber import TaskSpec
+    from speechattn.transcription.model_spec import TaskSpec
     from speechattn.transcription.workers.grouping import Grouping
 
 WORKERS_ON_CUDA = 4  # at most, of one GPU

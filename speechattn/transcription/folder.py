@@ -15,9 +15,10 @@ from speechattn.inference.transcription import TranscribeOptions, by_channel
 from speechattn.options import DEFAULT_MODEL
 from speechattn.process import environment
 from speechattn.transcription.inputs import find_recordings, left_out_message
-from speechattn.transcription.journal import death_message, error_message
+from speechattn.transcription.journal_lines import death_message, error_message
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.remote import Remote
-from speechattn.transcription.transcriber import ModelSpec, transcribe_only
+from speechattn.transcription.transcriber import transcribe_only
 from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 

@@ -3,19 +3,14 @@
 Every recording gets one file a format, in the folders that the recording has below the input
 folder: ``rec/a/b.wav`` of the input ``rec`` gives ``DIR/a/b.TextGrid``. A recording that is itself
 an input gives ``DIR/b.TextGrid``.
-
-A :class:`Shard` is the share of the recordings for one of several machines, as in ``--shard 2/8``.
-It depends on the names of the recordings alone: those that come and go do not move the others from
-shard to shard. Shards are about equal in size, by chance.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeAlias
@@ -28,7 +23,6 @@ from speechattn.transcription.remote import UNREAD_SUFFIXES, Remote, find_remote
 
 # The run's own files: no output may have the name of one.
 _RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
-MOST_SHARDS = 100_000
 MOST_NAMED = 20  # recordings that a message names
 
 # Below a minute of audio, one process is done before several have started.
@@ -269,46 +263,6 @@ def _same_file(one: Path | Remote, other: Path | Remote) -> bool:
         return one.samefile(other)
     except OSError:  # a link that leads nowhere
         return False
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Number ``index``, counted from 1, of ``count`` shards."""
-
-    index: int
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
-
-    @property
-    def suffix(self) -> str:
-        """Part of the names of the run's own files, before their suffix."""
-        return f"-{self.index}-of-{self.count}"
-
-    def pick(self, recordings: Iterable[Recording]) -> list[Recording]:
-        """Return the recordings of this shard, in their order."""
-        return [each for each in recordings if _hash(each.file) % self.count == self.index - 1]
-
-
-def parse_shard(text: str) -> Shard:
-    """Parse ``i/n``.
-
-    Raises:
-        UsageError: if it is no such pair, or ``i`` is not from 1 to ``n``.
-    """
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
-    index, count = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= index <= count <= MOST_SHARDS:
-        raise UsageError(
-            f"--shard {text!r}: no shard; give i/n, such as 1/8 for the first of "
-            f"eight, n at most {MOST_SHARDS}"
-        )
-    return Shard(index, count)
-
-
-def _hash(file: str) -> int:
-    return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big")
 
 
 def input_state(path: Path | Remote) -> tuple[int, int] | None:

@@ -11,14 +11,15 @@ from speechattn.errors import UsageError, kind_of
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.formats.registry import WORD_FILES, WRITERS
 from speechattn.transcription.inputs import Recording
-from speechattn.transcription.journal import (
+from speechattn.transcription.journal_lines import (
     death_line,
     error_message,
     failure_line,
     success_record,
 )
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.progress import ProgressBar
-from speechattn.transcription.transcriber import ModelSpec, transcribe_only
+from speechattn.transcription.transcriber import transcribe_only
 from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
@@ -77,7 +78,7 @@ class PrinterSpec:
     def __call__(self) -> tuple[Callable[..., Printed], dict[str, Any]]:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
         recognizer, facts = self.model.load()
-        recognizer.phones.labels(self.options.labels)  # refuse a model without them now
+        recognizer.check(self.options)  # refuse now what the model cannot do
         return functools.partial(_printed, recognizer, self.options, self.format), facts
 
 

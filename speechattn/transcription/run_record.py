@@ -19,8 +19,8 @@ from typing import Any
 from speechattn.errors import UsageError
 from speechattn.files import atomic_write_text, temporary_path
 from speechattn.text import counted, json_line, length_of_time, one_line
-from speechattn.transcription.inputs import Shard
 from speechattn.transcription.locks import locked
+from speechattn.transcription.shards import Shard
 
 LOCK = ".lock"
 _ANEW = "run without --resume to start anew, or choose another output folder"

@@ -9,28 +9,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from speechattn.errors import CHANGED, AudioError, kind_of
 from speechattn.inference.transcription import TranscribeOptions
-from speechattn.inference.warmup import compiled
-from speechattn.process import environment, import_torch
 from speechattn.text import one_line
 from speechattn.transcription.inputs import Recording, input_state, size_of
-from speechattn.transcription.journal import (
+from speechattn.transcription.journal import output_state
+from speechattn.transcription.journal_lines import (
     discard_temporaries,
     error_message,
     failure_line,
     journal_line,
-    output_state,
     success_record,
 )
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.outputs import OutputOptions, RecordingOutputs
 from speechattn.transcription.remote import Remote
 from speechattn.transcription.workers.grouping import Grouping
@@ -46,75 +43,6 @@ if TYPE_CHECKING:
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
 AT_A_TIME = 16  # recordings that are encoded together; more bring no further speed
 SHORT_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 16 kHz
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Which model a process loads, and how.
-
-    Attributes:
-        name: name or folder.
-        device: as for :func:`speechattn.load_model`.
-        threads: number that the encoder computes with on a CPU; 0 leaves it to PyTorch. The last
-            bits of the results may depend on it.
-        precision: as for :func:`speechattn.load_model`.
-        window: as for :func:`speechattn.load_model`.
-        lm_scale: as for :func:`speechattn.load_model`.
-        reading: as for :func:`speechattn.load_model`.
-    """
-
-    name: str
-    device: str = "auto"
-    threads: int = 1
-    precision: str = "fp32"
-    window: tuple[int, int] | None = None
-    lm_scale: float | None = None
-    reading: str = "words"
-
-    def load(self) -> tuple[Recognizer, dict[str, Any]]:
-        """Load the model into this process and set its number of threads.
-
-        Returns:
-            The model, and what it computes on and in (``device``, ``precision``).
-        """
-        if "numpy" not in sys.modules:  # NumPy reads the variables when it is imported
-            os.environ.update(environment(self.threads))
-        with compiled():
-            import_torch()
-            if self.threads:
-                import torch
-
-                torch.set_num_threads(self.threads)
-            from speechattn.inference.recognizer import load_model
-
-            recognizer = load_model(
-                self.name,
-                device=self.device,
-                precision=self.precision,
-                window=self.window,
-                lm_scale=self.lm_scale,
-                reading=self.reading,
-            )
-        return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
-
-
-class TaskSpec(Protocol):
-    """What a process needs for the recordings of a batch; calling it loads the model.
-
-    A frozen dataclass that can be pickled, such as :class:`TranscriberSpec`.
-
-    Attributes:
-        model: which model.
-    """
-
-    @property
-    def model(self) -> ModelSpec:
-        """Which model."""
-        ...
-
-    def __call__(self) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -134,7 +62,8 @@ class TranscriberSpec:
     def __call__(self) -> tuple[Transcriber, dict[str, Any]]:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
         recognizer, facts = self.model.load()
-        recognizer.check(self.options)  # refuse now what the model cannot do
+        # Refuse now what the model cannot do.
+        recognizer.check(self.options, posteriors=bool(self.outputs.posteriors))
         return Transcriber(recognizer, self.outputs, self.options), facts
 
 

@@ -21,8 +21,9 @@ from speechattn.segments import Segment
 from speechattn.transcription import batch
 from speechattn.transcription.batch import choose_pool, transcribe_files
 from speechattn.transcription.inputs import Recording, collect
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.outputs import OutputOptions
-from speechattn.transcription.transcriber import ModelSpec, TranscriberSpec
+from speechattn.transcription.transcriber import TranscriberSpec
 from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
 
 

@@ -13,10 +13,11 @@ from transcription.test_batch import OWN, FakeRecognizer, tree
 from speechattn.errors import AudioError, SpeechattnError, UsageError
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.batch import run_batch, write_errors
-from speechattn.transcription.inputs import Shard, collect
+from speechattn.transcription.inputs import collect
 from speechattn.transcription.journal import Journal
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.run_record import RunFiles
+from speechattn.transcription.shards import Shard
 from speechattn.transcription.transcriber import Transcriber
 from speechattn.transcription.workers.pool import InProcessPool
 

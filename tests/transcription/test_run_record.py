@@ -12,7 +12,6 @@ from support.recordings import make, needs_posix
 
 from speechattn.errors import UsageError
 from speechattn.files import temporary_path
-from speechattn.transcription.inputs import Shard
 from speechattn.transcription.run_record import (
     RunFiles,
     Summary,
@@ -20,6 +19,7 @@ from speechattn.transcription.run_record import (
     read_record,
     write_record,
 )
+from speechattn.transcription.shards import Shard
 
 
 def locked(folder: Path, shard: Shard | None = None):

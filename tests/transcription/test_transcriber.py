@@ -1,9 +1,6 @@
-"""Recordings of a batch: lines of the journal, messages, several at a time as each alone."""
+"""Recordings of a batch: lines of the journal, several at a time as each alone."""
 
 from __future__ import annotations
-
-import errno
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +8,12 @@ import soundfile
 from support.recordings import make, tone
 from transcription.test_batch import FakeRecognizer
 
-from speechattn.errors import AudioError
-from speechattn.files import temporary_path
 from speechattn.inference.recognizer import load_model
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.inputs import Recording, collect
-from speechattn.transcription.journal import death_line, error_message, output_state
+from speechattn.transcription.journal import output_state
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.transcriber import SHORT_BYTES, Transcriber, is_short
-from speechattn.transcription.workers.worker import WorkerDied
 
 
 @pytest.fixture
@@ -57,22 +51,6 @@ def test_a_recording_that_grows_is_not_taken_for_whole(job):
         and "changed while it was read" in line["record"]["error"]
     )
     assert not job.outputs["ctm"].exists()
-
-
-def test_the_line_of_a_recording_whose_process_died(job):
-    temporary_path(job.outputs["ctm"]).write_text("half")
-    line = death_line(job, WorkerDied("its process was ended by SIGKILL, 2 times"))
-    assert line["record"]["kind"] == "crash"
-    assert line["record"]["error"].startswith(f"{job.path}: its process was ended by SIGKILL")
-    assert not job.outputs["ctm"].exists() and list(job.path.parent.iterdir()) == [job.path]
-
-
-def test_an_error_of_the_system_names_its_own_file():
-    error = OSError(errno.ENOSPC, "No space left", "/tmp/scratch")
-    assert error_message(Path("a.wav"), error) == (
-        "a.wav: /tmp/scratch: No space left; free some disk space and run again"
-    )
-    assert error_message(Path("a\n.wav"), AudioError("bad")) == "a\\n.wav: bad"
 
 
 OUTPUTS = OutputOptions(("textgrid", "json"), "npz")

@@ -1,0 +1,85 @@
+"""Which model a process of a batch loads, and how; what it needs for its recordings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from speechattn.inference.warmup import compiled
+from speechattn.process import environment, import_torch
+
+if TYPE_CHECKING:
+    from speechattn.inference.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model a process loads, and how.
+
+    Attributes:
+        name: name or folder.
+        device: as for :func:`speechattn.load_model`.
+        threads: number that the encoder computes with on a CPU; 0 leaves it to PyTorch. The last
+            bits of the results may depend on it.
+        precision: as for :func:`speechattn.load_model`.
+        window: as for :func:`speechattn.load_model`.
+        lm_scale: as for :func:`speechattn.load_model`.
+        reading: as for :func:`speechattn.load_model`.
+    """
+
+    name: str
+    device: str = "auto"
+    threads: int = 1
+    precision: str = "fp32"
+    window: tuple[int, int] | None = None
+    lm_scale: float | None = None
+    reading: str = "words"
+
+    def load(self) -> tuple[Recognizer, dict[str, Any]]:
+        """Load the model into this process and set its number of threads.
+
+        Returns:
+            The model, and what it computes on and in (``device``, ``precision``).
+        """
+        if "numpy" not in sys.modules:  # NumPy reads the variables when it is imported
+            os.environ.update(environment(self.threads))
+        with compiled():
+            import_torch()
+            if self.threads:
+                import torch
+
+                torch.set_num_threads(self.threads)
+            from speechattn.inference.recognizer import load_model
+
+            recognizer = load_model(
+                self.name,
+                device=self.device,
+                precision=self.precision,
+                window=self.window,
+                lm_scale=self.lm_scale,
+                reading=self.reading,
+            )
+        return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
+
+
+class TaskSpec(Protocol):
+    """What a process needs for the recordings of a batch; calling it loads the model.
+
+    A frozen dataclass that can be pickled, such as
+    :class:`~speechattn.transcription.transcriber.TranscriberSpec`.
+
+    Attributes:
+        model: which model.
+    """
+
+    @property
+    def model(self) -> ModelSpec:
+        """Which model."""
+        ...
+
+    def __call__(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
+        ...
