@@ -34,7 +34,7 @@ import numpy as np
 
 from speechattn.decoder.lm.ngrams import Tables
 from speechattn.decoder.lm.phone_model import PhoneModel
-from speechattn.decoder.lm.word_lm import Network
+from speechattn.decoder.lm.word_network import Network
 from speechattn.decoder.options import DecoderOptions, Evidence, with_confidences
 from speechattn.decoder.records import (
     BEGIN,

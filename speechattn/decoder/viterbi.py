@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.decoder.lm.word_lm import Network
+from speechattn.decoder.lm.word_network import Network
 from speechattn.decoder.records import (
     BEGIN,
     FRAME,
@@ -105,8 +105,8 @@ def advance(frames, automaton, network, words, phones, beam, tokens, history):
     Args:
         frames: log posteriors, float32, shape (frames, P), without NaN.
         automaton: which phones follow each state.
-        network: words, as in :class:`speechattn.decoder.lm.word_lm.Network`; without states for
-            none.
+        network: words, as in :class:`speechattn.decoder.lm.word_network.Network`; without
+            states for none.
         words: how they count.
         phones: scores of the phones themselves.
         beam: nats; tokens whose score is lower than the best one's by more are dropped, but for

@@ -1,8 +1,8 @@
 """Search for the words in a string of phones, compiled; see :mod:`speechattn.decoder.words`.
 
 Between two phones lies a *place*. A *token* is the best way to be at a place in one state: behind a
-word, in one of the roots of the word network (:mod:`speechattn.decoder.lm.word_lm`), or behind a
-phone that is spelled, in a state of the phone n-grams. Words that may begin at a place are searched
+word, in one of the roots of the word network (:mod:`speechattn.decoder.lm.word_network`), or behind
+a phone that is spelled, in a state of the phone n-grams. Words that may begin at a place are searched
 in the list of all pronunciations, in which those with the same first phones lie together: each
 phone narrows the range that is left. What lies behind the tokens is a tree of nodes, one for each
 word and each spelled phone. What all of them share is final.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.decoder.lm.word_lm import ANY_CONTEXT, SENTENCE, Followers
+from speechattn.decoder.lm.word_network import ANY_CONTEXT, SENTENCE, Followers
 from speechattn.decoder.records import Automaton, WordScores
 from speechattn.decoder.word_history import copy_row
 from speechattn.decoder.word_records import (

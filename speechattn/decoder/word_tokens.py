@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechattn.decoder.lm.word_lm import ANY_CONTEXT, SENTENCE
+from speechattn.decoder.lm.word_network import ANY_CONTEXT, SENTENCE
 from speechattn.decoder.records import LACKS, NO_TOKEN, SPOKEN, STATE
 from speechattn.decoder.token_passing import best_ready, clear_arrivals, put
 from speechattn.jit import jit_inline
@@ -23,7 +23,7 @@ def start_words(network, words, initial, tokens, num_tokens):
     """Put the words that may begin a recording behind the tokens that spell its first phone.
 
     Args:
-        network: :class:`~speechattn.decoder.lm.word_lm.Network`.
+        network: :class:`~speechattn.decoder.lm.word_network.Network`.
         words: :class:`~speechattn.decoder.records.WordScores`.
         initial: as in :class:`~speechattn.decoder.records.PhoneScores`; a phone that may not begin
             a recording may not begin a word here.
@@ -61,7 +61,7 @@ def expand_words(automaton, network, words, phones, frame, beam, tokens, num_tok
     where many tokens meet in one, only the best is. Then arrivals are made from there.
 
     Args:
-        network: :class:`~speechattn.decoder.lm.word_lm.Network`.
+        network: :class:`~speechattn.decoder.lm.word_network.Network`.
         automaton, words, phones, frame, tokens: see :mod:`speechattn.decoder.records`.
         beam: nats; see :func:`speechattn.decoder.viterbi.advance`.
         num_tokens: how many there are.

@@ -22,11 +22,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from speechattn.decoder.lm.saved import computed
-from speechattn.decoder.lm.word_lm import (
+from speechattn.decoder.lm.word_lm import WordNgrams
+from speechattn.decoder.lm.word_network import (
     ANY_CONTEXT,
     SENTENCE,
     Followers,
-    WordNgrams,
     followers_of_roots,
     in_order,
     roots_of,

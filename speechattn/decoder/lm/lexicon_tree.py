@@ -1,4 +1,4 @@
-"""Builder of the network of :mod:`speechattn.decoder.lm.word_lm`, compiled.
+"""Builder of the network of :mod:`speechattn.decoder.lm.word_network`, compiled.
 
 Its states are the roots, then those of single words, then the branches of the trees that several
 words share. Where a branch holds one word only, the rest of that word has states that do not depend
@@ -214,7 +214,7 @@ def grow(
         number, suffix: see :func:`suffixes`.
 
     Returns:
-        As in :class:`speechattn.decoder.lm.word_lm.Network`.
+        As in :class:`speechattn.decoder.lm.word_network.Network`.
     """
     roots = len(back)
     # Room for all: memory that is never written costs nothing.

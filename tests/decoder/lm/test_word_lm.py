@@ -12,16 +12,9 @@ from hypothesis import strategies as st
 from support.references.decoder import random_model, with_ngrams
 from support.word_lms import Follow, random_words, said_as
 
-from speechattn.decoder.lm.word_lm import (
-    ANY_CONTEXT,
-    COARSE,
-    STEP,
-    Network,
-    WordNgrams,
-    as_saved,
-    word_network,
-)
+from speechattn.decoder.lm.word_lm import COARSE, STEP, WordNgrams, as_saved
 from speechattn.decoder.lm.word_names import WordNames
+from speechattn.decoder.lm.word_network import ANY_CONTEXT, Network, word_network
 from speechattn.errors import ModelError
 
 
