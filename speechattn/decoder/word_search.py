@@ -2,10 +2,10 @@
 
 Between two phones lies a *place*. A *token* is the best way to be at a place in one state: behind a
 word, in one of the roots of the word network (:mod:`speechattn.decoder.lm.word_network`), or behind
-a phone that is spelled, in a state of the phone n-grams. Words that may begin at a place are searched
-in the list of all pronunciations, in which those with the same first phones lie together: each
-phone narrows the range that is left. What lies behind the tokens is a tree of nodes, one for each
-word and each spelled phone. What all of them share is final.
+a phone that is spelled, in a state of the phone n-grams. Words that may begin at a place are
+searched in the list of all pronunciations, in which those with the same first phones lie together:
+each phone narrows the range that is left. What lies behind the tokens is a tree of nodes, one for
+each word and each spelled phone. What all of them share is final.
 """
 
 from __future__ import annotations
