@@ -163,8 +163,12 @@ class Recognizer:
         prepared = open_recording(audio, options, names, sample_rate, on_samples)
         return with_frames(prepared, self._front_end)
 
-    def check(self, options: TranscribeOptions) -> None:
+    def check(self, options: TranscribeOptions, *, posteriors: bool = False) -> None:
         """Check that the model can do what is asked.
+
+        Args:
+            options: how recordings are to be transcribed.
+            posteriors: whether posteriors of frames are wanted, which this kind of model has.
 
         Raises:
             ConfigError: if it has no IPA for its phones, or its decoder knows no words.

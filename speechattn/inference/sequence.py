@@ -162,12 +162,18 @@ class SequenceRecognizer:
         )
         return found if options.every_channel else found[0]
 
-    def check(self, options: TranscribeOptions) -> None:
+    def check(self, options: TranscribeOptions, *, posteriors: bool = False) -> None:
         """Check that the model can do what is asked.
 
+        Args:
+            options: how recordings are to be transcribed.
+            posteriors: whether posteriors of frames are wanted, which it does not have.
+
         Raises:
-            ConfigError: if it has no IPA for its labels, or words are asked for.
+            ConfigError: if it has no IPA for its labels, or words or posteriors are asked for.
         """
+        if posteriors:
+            raise ConfigError(self._refusal("has posteriors of frames"))
         self.phones.labels(options.labels)
         if options.needs_words:
             raise ConfigError(self._refusal("has words"))

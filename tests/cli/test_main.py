@@ -37,7 +37,7 @@ class FakeRecognizer:
         result = self.transcribe(audio, channel=options.channel)
         return SimpleNamespace(frames=None, result=result)
 
-    def check(self, options: TranscribeOptions) -> None:
+    def check(self, options: TranscribeOptions, *, posteriors: bool = False) -> None:
         """It can do everything."""
 
     def encode(self, recordings: list) -> list:

@@ -117,7 +117,7 @@ def test_reading_says_what_the_decoder_knows(folder):
         load_model(folder, "cpu", reading="letters")
 
 
-def test_the_command_writes_words_and_the_same_phones(folder, model, tmp_path):
+def test_the_command_writes_words_and_the_same_phones(folder, model, tmp_path, capsys):
     for name, seed in (("a", 3), ("b", 4)):
         soundfile.write(tmp_path / f"{name}.wav", noise(2.0, seed), RATE, subtype="FLOAT")
     inputs = [str(tmp_path / f"{name}.wav") for name in "ab"]
@@ -159,6 +159,12 @@ def test_the_command_writes_words_and_the_same_phones(folder, model, tmp_path):
     assert main(again) == 0
     assert (out / "a.words.ctm").read_text().splitlines() == lines
     assert (out / "b.words.ctm").stat().st_mtime_ns == before
+
+    capsys.readouterr()
+    for choice in (["--reading", "none"], ["--lm-scale", "0"]):  # said once, at the start
+        for where in ([], ["--output-dir", str(tmp_path / "3")]):
+            assert main([*command, "--words", "--format", "json", *choice, *where]) == 2
+            assert capsys.readouterr().err.count("they have no weight") == 1
 
     results = list(transcribe_folder(inputs, model=folder, device="cpu", words=True))
     assert results[0].transcription.words == expected.words
