@@ -29,8 +29,8 @@ def num_usable_cores() -> int:
             quota, period = (folder / "cpu.max").read_text().split()
             cores = min(cores, -(-int(quota) // int(period)))
         with contextlib.suppress(*_UNREADABLE):
-            quota, period = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-            cores = min(cores, -(-quota // period)) if quota > 0 else cores
+            most, each = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+            cores = min(cores, -(-most // each)) if most > 0 else cores
     return max(1, cores)
 
 
