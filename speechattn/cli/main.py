@@ -1,4 +1,4 @@
-"""The command ``speechattn``; each of its commands is a module beside this one.
+"""The command ``speechattn``; each of its commands is a module or folder beside this one.
 
 Exit status: 0 if everything succeeded, 1 if some recordings failed, 2 if the command could not be
 carried out (wrong arguments, no such model, an output folder that cannot be written), 130 if it
@@ -22,7 +22,7 @@ from speechattn.options import DEFAULT_MODEL
 from speechattn.text import json_line
 
 OK, NOT_DONE, INTERRUPTED = 0, 2, 130
-# In the order of the help. Each but info is a module beside this one, imported when it is used.
+# In the order of the help. Each but info is beside this one, imported when it is used.
 COMMANDS = (
     *("transcribe", "align", "stream", "show", "report", "info", "warmup"),
     *("train", "decoder", "corpus", "export", "bench"),

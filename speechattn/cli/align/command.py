@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechattn.alignment.transcripts import find_transcripts
-from speechattn.cli.align_options import (
+from speechattn.cli.align.options import (
     DESCRIPTION,
     EPILOG,
     NO_REDUCTIONS,
@@ -59,7 +59,7 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     # Imported here: the search is compiled by Numba, which `speechattn --help` does without.
     from speechattn.alignment.reductions import ENGLISH
     from speechattn.alignment.task import AlignerSpec, with_texts
-    from speechattn.cli.align_report import AlignReport
+    from speechattn.cli.align.report import AlignReport
 
     formats = check_formats(arguments.format, arguments.channel)
     outputs = OutputOptions(formats, arguments.posteriors, words=True)

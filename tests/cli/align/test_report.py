@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from speechattn.cli.align_report import AlignReport
+from speechattn.cli.align.report import AlignReport
 from speechattn.errors import SpeechattnError
 from speechattn.transcription.run_record import RunFiles, Summary
 
