@@ -102,6 +102,9 @@ def test_the_command_does_everything_and_then_nothing(place, capsys):
     scores = json.loads((work / "evaluate/scores.json").read_text())
     assert list(scores["corpora"]) == ["tones", "more"]
     assert scores["overall"]["utterances"] == 4 and 0 <= scores["overall"]["frame_accuracy"] <= 1
+    details = json.loads((work / "evaluate/details.json").read_text())  # for `speechattn report`
+    assert sum(map(sum, details["confusions"])) == scores["overall"]["frames"]
+    assert len(details["utterances"]) == 4 and Path(details["utterances"][0]["path"]).is_file()
     assert [row["step"] for row in history(work)] == [2, 4, 6]
     assert sorted(p.name for p in (work / "model").iterdir()) == [
         "config.json", "model.safetensors",
