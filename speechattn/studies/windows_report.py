@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from speechattn.bench.transcribe_report import MIB, UNKNOWN
+from speechattn.bench.transcription.report import MIB, UNKNOWN
 from speechattn.evaluation.charts import label_points
 from speechattn.evaluation.metrics import Rate, resampling_units
 from speechattn.evaluation.pictures import DPI, RIGHT, WRONG, save_figure

@@ -101,7 +101,7 @@ def test_machine(tmp_path):
 
 def test_this_process_stays_small():
     # What the caller holds is the least that a process it starts is said to have held.
-    code = "import sys, speechattn.bench.transcribe; print({'torch', 'numba'} & set(sys.modules))"
+    code = "import sys, speechattn.bench.transcription.benchmark; print({'torch', 'numba'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

@@ -211,7 +211,9 @@ def test_bench_transcribe(rec, monkeypatch, capsys):
         report("one\ndone")
         publish("# Report\n")
 
-    monkeypatch.setattr("speechattn.bench.transcribe.bench_transcribe", bench_transcribe)
+    monkeypatch.setattr(
+        "speechattn.bench.transcription.benchmark.bench_transcribe", bench_transcribe
+    )
     Path("list").write_text("rec/b/c.wav\n")
     options = ["--list", "list", "--cores", "1", "--long-minutes", "20,6"]
     assert main([*BENCH, *options, "rec/a.wav"]) == 0

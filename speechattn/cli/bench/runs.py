@@ -29,7 +29,7 @@ def print_report(text: str) -> None:
 
 def run_transcribe(arguments: argparse.Namespace) -> int:
     """Run ``speechattn bench transcribe``."""
-    from speechattn.bench.transcribe import bench_transcribe
+    from speechattn.bench.transcription.benchmark import bench_transcribe
 
     if not 1 <= arguments.repeats <= MOST_REPEATS:
         raise UsageError(f"--repeats {arguments.repeats}: give a number from 1 to {MOST_REPEATS}")

@@ -1,6 +1,6 @@
 """The encoder alone: what the whole command is measured against.
 
-``python -m speechattn.bench.transcribe_model CONFIG``: CONFIG is a JSON file with ``paths`` of
+``python -m speechattn.bench.transcription.model CONFIG``: CONFIG is a JSON file with ``paths`` of
 recordings and ``model``. The program makes the frames of all recordings, in the pieces in which the
 command hands them to the encoder (groups of short recordings, blocks of long ones), keeps them in
 memory and prints ``ready``. For every line on standard input it sends all of them through the
@@ -83,7 +83,12 @@ class ModelAlone:
     def __enter__(self) -> ModelAlone:
         try:
             for core, config in self._jobs:
-                command = [sys.executable, "-m", "speechattn.bench.transcribe_model", str(config)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "speechattn.bench.transcription.model",
+                    str(config),
+                ]
                 pipe = subprocess.PIPE
                 with pinned([core]):
                     self._processes.append(subprocess.Popen(command, stdin=pipe, stdout=pipe))

@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.bench.transcribe_model import shares
-from speechattn.bench.transcribe_parts import Stopwatch
+from speechattn.bench.transcription.model import shares
+from speechattn.bench.transcription.parts import Stopwatch
 
 
 def test_a_stopwatch_counts_every_moment_once():

@@ -8,7 +8,7 @@ import io
 from support.commands import cells
 
 from speechattn.bench.process import Usage
-from speechattn.bench.transcribe_report import Run, csv_report, markdown_report, pair_ratios
+from speechattn.bench.transcription.report import Run, csv_report, markdown_report, pair_ratios
 
 
 def run(part: str, system: str, repeat: int, seconds: float, wall: float, cpu=None, rss=None):

@@ -4,14 +4,14 @@ A process does everything that a user waits for: starting Python, importing, loa
 decoding the audio, recognising, writing TextGrids. Every process is pinned to the same cores.
 
 1. Short files: the same recordings go through ``speechattn transcribe``, through the peers and
-   through the encoder alone (:mod:`~speechattn.bench.transcribe_model`: frames made before, in
+   through the encoder alone (:mod:`~speechattn.bench.transcription.model`: frames made before, in
    memory), in turn (A B C A B C ...), so that a machine that slows down or speeds up does so for
    all. Each runs once before that, uncounted, to fill the disk cache and the cache of compiled
    functions. This is done for each number of cores. Beside them, a few of the files alone, for
    which starting up matters most, and a recording of one second, which is the time to the first
    result.
 2. Where the time goes: one process on one core with a stopwatch inside
-   (:mod:`~speechattn.bench.transcribe_parts`).
+   (:mod:`~speechattn.bench.transcription.parts`).
 3. The first run after installation: one process with empty caches.
 4. Long files: the recordings repeated to 6, 20 and 60 minutes; time should grow with the length
    and memory should not. A recording of one second gives the time of starting up. Peers take the
@@ -35,8 +35,8 @@ from speechattn.audio.load import audio_info
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.process import Usage, can_pin, machine_facts, pick_cores, run_process
 from speechattn.bench.sounds import repeat_audio
-from speechattn.bench.transcribe_model import ModelAlone
-from speechattn.bench.transcribe_report import MODEL, OURS, Run, csv_report, markdown_report
+from speechattn.bench.transcription.model import ModelAlone
+from speechattn.bench.transcription.report import MODEL, OURS, Run, csv_report, markdown_report
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.text import one_line
 from speechattn.transcription.inputs import collect
@@ -155,7 +155,7 @@ class TranscribeBench:
         config |= {"result": str(result), "began": time.time()}
         listing = self._folder / "config.json"
         listing.write_text(json.dumps(config), encoding="ascii")
-        command = [sys.executable, "-m", "speechattn.bench.transcribe_parts", str(listing)]
+        command = [sys.executable, "-m", "speechattn.bench.transcription.parts", str(listing)]
         usage = run_process(command, pick_cores(1), "the parts")
         shutil.rmtree(out)
         self._report(f"{OURS}, by part ({repeat}): {usage.wall:.2f} s")

@@ -19,12 +19,12 @@ from praatio import textgrid as praat
 from support.commands import cells
 from support.recordings import two_recordings
 
-from speechattn.bench import transcribe as bench_module
 from speechattn.bench.peers import tile
 from speechattn.bench.process import Usage, run_process, usable_core_ids
-from speechattn.bench.transcribe import TranscribeBench, bench_transcribe
-from speechattn.bench.transcribe_model import ModelAlone
-from speechattn.bench.transcribe_parts import NAMES
+from speechattn.bench.transcription import benchmark as bench_module
+from speechattn.bench.transcription.benchmark import TranscribeBench, bench_transcribe
+from speechattn.bench.transcription.model import ModelAlone
+from speechattn.bench.transcription.parts import NAMES
 from speechattn.cli.bench.options import PEERS
 from speechattn.cli.main import main
 from speechattn.errors import AudioError, SpeechattnError, UsageError

@@ -1,6 +1,6 @@
 """Time of ``speechattn transcribe`` by part: one process, one core, a stopwatch inside.
 
-``python -m speechattn.bench.transcribe_parts CONFIG``, a program of its own, because it replaces
+``python -m speechattn.bench.transcription.parts CONFIG``, a program of its own, because it replaces
 functions by timed ones. CONFIG is a JSON file with ``inputs`` (audio files and folders), ``out``
 (folder for TextGrids), ``model``, ``result`` (file for the seconds by part, JSON) and ``began``
 (the time when the program was started, seconds since 1970).
