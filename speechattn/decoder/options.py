@@ -111,21 +111,26 @@ class DecoderOptions:
             penalty += (self.alone_penalty - penalty) * (1 - min(share, 1.0))
         return replace(changed, word_scale=self.word_scale * share, insertion_penalty=penalty)
 
-    def for_reading(self, reading: str) -> DecoderOptions:
+    def for_reading(self, reading: str, lm_scale: float | None = None) -> DecoderOptions:
         """Return the options for decoding with less knowledge about the order of phones.
 
         Args:
             reading: one of ``READINGS``: words and n-grams, n-grams of phones alone, or none.
+            lm_scale: weight of that knowledge, as for :meth:`with_lm_scale`; None for their own.
 
         Raises:
-            ConfigError: if it is none of them.
+            ConfigError: if a value is out of range, or there is a scale but nothing to weigh.
         """
         if reading not in READINGS:
             raise ConfigError(f"reading: {reading!r}; one of {', '.join(READINGS)}")
         if reading == "none":
+            if lm_scale:
+                raise ConfigError(f"lm_scale: {lm_scale}, but reading 'none' has nothing to weigh")
             return self.with_lm_scale(0.0)
-        if reading == "words":
-            return self
+        chosen = self if reading == "words" else self._for_phones_alone()
+        return chosen if lm_scale is None else chosen.with_lm_scale(lm_scale)
+
+    def _for_phones_alone(self) -> DecoderOptions:
         scale, penalty = self.phones_scale, self.phones_penalty
         return replace(
             self,

@@ -18,7 +18,6 @@ from speechattn.decoder.words import names_of_words
 from speechattn.encoder.encoder import log_posteriors
 from speechattn.encoder.precision import fastest_precision, with_packed_linears
 from speechattn.encoder.varlen import can_concatenate, forward_varlen
-from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.collector import SegmentCollector
 from speechattn.inference.describe import model_summary
@@ -316,8 +315,7 @@ def load_model(
     :class:`~speechattn.inference.sequence.SequenceRecognizer`, which transcribes alike.
 
     Args:
-        name_or_dir: a model folder, or the name of a model that comes with the package; by default
-            the English one.
+        name_or_dir: a model folder, or the name of a model of the package (default: English).
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
         precision: ``"fp32"``, or ``"bf16"`` and ``"int8"`` to multiply matrices in 16 or 8 bits on
             a processor with instructions for it: faster, and probabilities differ in the third
@@ -348,9 +346,5 @@ def load_model(
     if window is not None:
         checkpoint.classifier.config.check_window(window)
         checkpoint.classifier.set_window(window)
-    decoding = checkpoint.decoding.for_reading(reading)
-    if lm_scale is not None:
-        if reading == "none" and lm_scale:
-            raise ConfigError(f"lm_scale: {lm_scale}, but reading 'none' has nothing to weigh")
-        decoding = decoding.with_lm_scale(lm_scale)
+    decoding = checkpoint.decoding.for_reading(reading, lm_scale)
     return Recognizer(replace(checkpoint, decoding=decoding), picked, precision)

@@ -93,10 +93,15 @@ def test_each_way_to_read_has_what_was_best_for_it():
     assert tuned.for_reading("none").insertion_penalty == 2.0
     assert tuned.with_lm_scale(0.75).insertion_penalty == pytest.approx(0.5)
     assert tuned.with_lm_scale(3.0).insertion_penalty == -1.0
+    assert tuned.for_reading("words", 0.75) == tuned.with_lm_scale(0.75)
+    assert tuned.for_reading("phones", 0.4) == phones.with_lm_scale(0.4)
+    assert tuned.for_reading("none", 0.0) == tuned.for_reading("none")
     assert DecoderOptions.from_dict(tuned.to_dict()) == tuned
     assert "alone_penalty" not in plain.to_dict()
     with pytest.raises(ConfigError, match="one of words, phones, none"):
         tuned.for_reading("letters")
+    with pytest.raises(ConfigError, match="nothing to weigh"):
+        tuned.for_reading("none", 1.0)
 
 
 SILENCE = 0
