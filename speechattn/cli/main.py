@@ -24,7 +24,7 @@ from speechattn.text import json_line
 OK, NOT_DONE, INTERRUPTED = 0, 2, 130
 # In the order of the help. Each but info is beside this one, imported when it is used.
 COMMANDS = (
-    *("transcribe", "align", "stream", "show", "report", "info", "warmup"),
+    *("transcribe", "align", "stream", "show", "report", "demo", "info", "warmup"),
     *("train", "decoder", "corpus", "export", "bench"),
 )
 MANY = ("inputs", "overrides")  # arguments that may stand several times

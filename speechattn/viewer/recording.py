@@ -19,6 +19,7 @@ from speechattn.viewer.results import PHONES, REFERENCE_SUFFIXES, WORDS, Labelle
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
+    from speechattn.inference.transcription import Transcription
 
 Span = tuple[float, float]
 
@@ -43,6 +44,7 @@ class ShowOptions:
         reference: file or folder of references; None for none.
         results: file or folder of results; None to transcribe.
         recordings: folder of the recordings of a folder of results.
+        words: whether words are shown where the model has them.
     """
 
     model: str = DEFAULT_MODEL
@@ -58,6 +60,7 @@ class ShowOptions:
     reference: Path | None = None
     results: Path | None = None
     recordings: Path | None = None
+    words: bool = True
 
 
 @dataclass
@@ -78,6 +81,7 @@ class Shown:
         labels: of the posteriors.
         silence: label of the silence.
         warnings: what is unusual about the recording.
+        found: what the model recognised.
     """
 
     path: Path
@@ -93,6 +97,7 @@ class Shown:
     labels: tuple[str, ...] = ()
     silence: str = "SIL"
     warnings: tuple[str, ...] = ()
+    found: Transcription | None = None
 
 
 def find_shown(inputs: Sequence[str | Path], options: ShowOptions) -> list[tuple[Path, str]]:
@@ -142,6 +147,7 @@ class Shower:
         options: how recordings are shown.
         results: file or folder of results; None to transcribe.
         on_status: called with a line for people when something that takes long begins.
+        recognizer: the model of the options, loaded; None to load it.
     """
 
     def __init__(
@@ -149,9 +155,10 @@ class Shower:
         options: ShowOptions,
         results: Path | None,
         on_status: Callable[[str], None] = lambda line: None,
+        recognizer: Recognizer | None = None,
     ) -> None:
         self.options, self.results, self._status = options, results, on_status
-        self._recognizer: Recognizer | None = None
+        self._recognizer = recognizer
 
     @property
     def recognizer(self) -> Recognizer:
@@ -195,7 +202,7 @@ class Shower:
         given = self._labels(self.results, shown, results.SUFFIXES, "results")
         reference = self._labels(options.reference, shown, REFERENCE_SUFFIXES, "reference")
         recognizer, labels = self.recognizer, options.labels
-        words = not given and _knows_words(recognizer)
+        words = options.words and not given and knows_words(recognizer)
         self._status(f"transcribing {shown.file}")
         if options.span is None:  # with the warnings about its own sample rate and channels
             found = recognizer.transcribe(
@@ -208,6 +215,7 @@ class Shower:
             )
         shown.posteriors, shown.labels = found.posteriors, found.labels
         shown.silence, shown.warnings = recognizer.phones.silence, found.warnings
+        shown.found = found
         shown.tiers = given or {PHONES: found.phones}
         if not given and found.words is not None:
             shown.tiers = {WORDS: list(found.words), PHONES: found.phones}
@@ -243,7 +251,7 @@ class Shower:
         return tiers if whole else {name: _cut(tier, shown) for name, tier in tiers.items()}
 
 
-def _knows_words(recognizer: Recognizer) -> bool:
+def knows_words(recognizer: Recognizer) -> bool:
     """Return whether a model gives words beside the phones."""
     from speechattn.decoder.words import names_of_words
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechattn.audio.load import audio_info
 from speechattn.errors import UsageError, cannot_write
@@ -22,6 +22,9 @@ from speechattn.viewer.page import LIBRARY, Page
 from speechattn.viewer.recording import Shower, Shown, ShowOptions, Span, find_shown, results_of
 from speechattn.viewer.results import PHONES
 from speechattn.viewer.sound import SILENT, encode_sound
+
+if TYPE_CHECKING:
+    from speechattn.inference.recognizer import Recognizer
 
 MOST_SECONDS = 3600.0  # of all recordings of a page; an hour makes some 40 MB
 SCRIPTS = (
@@ -36,6 +39,7 @@ def show_page(
     output: str | Path,
     options: ShowOptions | None = None,
     on_status: Callable[[str], None] = lambda line: None,
+    recognizer: Recognizer | None = None,
 ) -> list[Shown]:
     """Write a page of recordings, whole or not at all.
 
@@ -44,6 +48,7 @@ def show_page(
         output: HTML file.
         options: how they are shown; the default ones if None.
         on_status: called with a line for people when something that takes long begins.
+        recognizer: the model of the options, loaded; None to load it.
 
     Returns:
         What is shown of each recording.
@@ -56,7 +61,7 @@ def show_page(
     options = options or ShowOptions()
     recordings = find_shown(inputs, options)
     check_length(recordings, options.span)
-    shower = Shower(options, results_of(inputs, options), on_status)
+    shower = Shower(options, results_of(inputs, options), on_status, recognizer)
     for _, file in recordings:
         shower.check(file)
     title = Path(recordings[0][1]).name if len(recordings) == 1 else f"{len(recordings)} recordings"
