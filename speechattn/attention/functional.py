@@ -141,6 +141,7 @@ def truncated_attention(
     return attend(q, k, v, mask, bias=add_bias, offset=offset, lengths=lengths, known_finite=True)
 
 
+@kernels.runtime.apart
 def attend_unchecked(
     q: Tensor,
     k: Tensor,

@@ -211,14 +211,7 @@ class MultiHeadAttention(nn.Module):
         width = self.project.in_features
         if x.ndim != 3 or x.shape[2] != width:
             raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
-        if self.known_finite:
-            return x
-        _check_type(x, self.project.weight)
-        if lengths is not None:
-            check_lengths(lengths, *x.shape[:2])
-            x = without_padding(x, lengths)  # it may hold anything
-        check_finite("x", x)
-        return x
+        return x if self.known_finite else _clean(x, lengths, self.project.weight)
 
     def _project(
         self,
@@ -325,6 +318,17 @@ def _check_kind(scores: str, weights: str, positions: str, head_width: int) -> N
             f"positions: rotary with {scores} scores; only dot products of rotated vectors "
             "depend on distance alone"
         )
+
+
+@kernels.runtime.apart
+def _clean(x: Tensor, lengths: Tensor | None, weight: Tensor) -> Tensor:
+    """Return the input without padding after checking its numbers and lengths."""
+    _check_type(x, weight)
+    if lengths is not None:
+        check_lengths(lengths, *x.shape[:2])
+        x = without_padding(x, lengths)  # it may hold anything
+    check_finite("x", x)
+    return x
 
 
 def _check_type(x: Tensor, weight: Tensor) -> None:

@@ -37,6 +37,7 @@ class Plausibility:
         self._sums = np.zeros(4)  # of x, |x|, x * x and x times its neighbour in time
         self._differences: np.ndarray | None = None  # squares, by distance and by channel
 
+    @np.errstate(invalid="ignore", over="ignore")  # of samples that are no numbers
     def add(self, samples: np.ndarray) -> None:
         """Add samples, float32, shape (samples, channels)."""
         count, channels = samples.shape

@@ -113,7 +113,24 @@ def cached_tensors(size: int | None) -> Callable[[Callable], Callable]:
 
 def can_be_cached() -> bool:
     """Return whether tensors that are made now hold numbers."""
-    return type(torch.empty(0)) is Tensor
+    return not torch.compiler.is_compiling() and type(torch.empty(0)) is Tensor
+
+
+def apart(function: Callable) -> Callable:
+    """Decorate a function that ``torch.compile`` must call as it is.
+
+    What the function does depends on the numbers or the sizes of tensors. A compiler that looked
+    into it would compile again for each length. ``torch.export`` does look into it.
+    """
+    hidden = torch._disable_dynamo(function)  # imports the compiler only when it is called
+
+    @functools.wraps(function)
+    def called(*arguments, **options):
+        if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+            return hidden(*arguments, **options)
+        return function(*arguments, **options)
+
+    return called
 
 
 # --- ordinary tensors -----------------------------------------------------------------------------
@@ -129,7 +146,7 @@ def is_plain_cpu_tensor(*tensors: Tensor | None) -> bool:
     for x in tensors:
         if x is not None and not (x.is_cpu and type(x) in PLAIN_TYPES):
             return False
-    return not (_is_watched() or torch.compiler.is_compiling() or torch.jit.is_tracing())
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing() or _is_watched())
 
 
 def _is_watched() -> bool:
