@@ -138,7 +138,8 @@ def build_form(gradio: Any, demo: Demo, models: Sequence[str]) -> Any:
         try:
             return demo.show(*values)
         except SpeechattnError as error:
-            raise gradio.Error(html.escape(str(error)), print_exception=False) from None
+            message = html.escape(str(error).removeprefix("--"))
+            raise gradio.Error(message, print_exception=False) from None
 
     with gradio.Blocks(analytics_enabled=False, title="speechattn") as form:
         gradio.Markdown("# speechattn\nSpeak or drop a recording; see, hear and save its phones.")
