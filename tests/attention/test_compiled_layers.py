@@ -9,6 +9,7 @@ from torch._dynamo.utils import counters
 from speechattn.attention.masks import WindowMask
 from speechattn.attention.multihead import MultiHeadAttention
 
+pytestmark = pytest.mark.slow  # the compiler alone takes seconds to import
 LENGTHS = (50, 61, 70, 83, 120, 33)
 WINDOW = WindowMask(10, 3)
 LAYERS = {
@@ -54,7 +55,6 @@ def test_attention_is_compiled_for_one_length_and_for_any():
     assert 0 < first and set(others) == {second}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("with_lengths", [False, True])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_so_is_attention_of_every_kind(kind, with_lengths):
