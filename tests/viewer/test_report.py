@@ -190,3 +190,12 @@ def test_runs_cover_all_frames_whatever_the_times():
     )
     spans = [(run.phone, run.start, run.end) for run in runs]
     assert spans == [(phones.silence_index, 0, 2), (a, 2, 5), (b, 5, 10)]
+
+
+def test_pictures_of_the_window_benchmark_are_in_the_page(tmp_path):
+    windows = tmp_path / "run" / "windows"
+    windows.mkdir(parents=True)
+    (windows / "accuracy-window.png").write_bytes(b"\x89PNG")
+    report_page(tmp_path / "run", tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert '<img alt="accuracy by window" src="data:image/png;base64,iVBORw==">' in text
