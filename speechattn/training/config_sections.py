@@ -198,7 +198,7 @@ class DecodingConfig:
         beam: beam of the decoder in nats; null for none.
     """
 
-    keep: bool = True
+    keep: bool = field(default=True, kw_only=True)
     bigram_scale: tuple = (0.5, 1.0, 1.5, 2.0)
     prior_scale: tuple = (0.0, 0.3, 0.6)
     insertion_penalty: tuple = (0.0, 1.0, 2.0)

@@ -45,7 +45,9 @@ def stage(folder, positions, **lengths) -> TrainStage:
         encoder=EncoderConfig(width=8, heads=2, positions=positions, **limit),
         training=TrainingConfig(crop_frames=20),
     )
-    data = SimpleNamespace(prepared=made.__getitem__, start_digest=[], phones=Phones(), noises=list)
+    data = SimpleNamespace(
+        prepared=made.__getitem__, start_digest=[], phones=Phones(), noises=list, corpora=folder
+    )
     return TrainStage(config, folder, data, torch.device("cpu"), str, lambda line: None)
 
 
