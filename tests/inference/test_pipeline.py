@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-import torch
 
 from speechattn.inference.pipeline import ahead
 
@@ -61,13 +60,3 @@ def test_closing_ends_all_threads_and_generators():
     next(found)
     found.close()
     assert threading.active_count() == before and seen[-1] == "closed"
-
-
-@pytest.mark.parametrize("cores", [1, 2])
-def test_a_stage_computes_on_as_many_cores_as_its_caller(cores):
-    before = torch.get_num_threads()
-    torch.set_num_threads(cores)
-    try:
-        assert list(ahead(torch.get_num_threads() for _ in range(3))) == [cores] * 3
-    finally:
-        torch.set_num_threads(before)
