@@ -97,14 +97,20 @@ class Compiled:
             done = () if self._dispatcher is None else self._dispatcher.overloads
             if signature.args in done:
                 return
-            try:
-                with _without_blas():
-                    if self._dispatcher is None:
-                        self._dispatcher = numba.njit(cache=True, nogil=True)(self._function)
-                    self._load_or_compile(signature)
-            # No folder can be written, the disk is full, a cached file is broken: do without.
-            # Should the function itself be at fault, the next lines raise the same again.
-            except Exception:
+            for afresh in (False, True):
+                try:
+                    with _without_blas():
+                        if self._dispatcher is None:
+                            self._dispatcher = numba.njit(cache=True, nogil=True)(self._function)
+                        if afresh:  # what was kept may be of an earlier version of this package
+                            self._dispatcher._cache.flush()
+                        self._load_or_compile(signature)
+                    break
+                except Exception:
+                    continue
+            # No folder can be written, or the disk is full: do without. Should the function itself
+            # be at fault, the next lines raise the same again.
+            else:
                 process.tell(NOT_KEPT)
                 dispatcher = numba.njit(nogil=True)(self._function)
                 for each in (*(s for s in self._signatures if s.args in done), signature):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import subprocess
 import sys
 
@@ -95,4 +96,19 @@ def test_without_a_cache_the_variable_is_named(ours, capsys, monkeypatch):
 def test_other_programs_hear_nothing(ours, capsys, monkeypatch):
     monkeypatch.setattr(process, "_own_process", False)
     assert ours()(1) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_code_kept_by_an_earlier_version_is_compiled_anew(ours, capsys, tmp_path):
+    assert ours()(1) == 2
+    (index,) = tmp_path.rglob("*.nbi")
+    with index.open("rb") as file:
+        version = pickle.load(file)
+    index.write_bytes(pickle.dumps(version) + b"cspeechattn.jit\nNoLongerThere\n.")
+    capsys.readouterr()
+    process._told.clear()
+    assert ours()(2) == 3
+    assert capsys.readouterr().err == "speechattn: compiling for this processor, once\n"
+    process._told.clear()
+    assert ours()(3) == 4  # it was kept this time
     assert capsys.readouterr().err == ""
