@@ -105,12 +105,14 @@ class Compiled:
                         if afresh:  # what was kept may be of an earlier version of this package
                             self._dispatcher._cache.flush()
                         self._load_or_compile(signature)
-                    break
+                        kept = True
                 except Exception:
-                    continue
+                    kept = False
+                if kept or self._dispatcher is None:
+                    break
             # No folder can be written, or the disk is full: do without. Should the function itself
             # be at fault, the next lines raise the same again.
-            else:
+            if not kept:
                 process.tell(NOT_KEPT)
                 dispatcher = numba.njit(nogil=True)(self._function)
                 for each in (*(s for s in self._signatures if s.args in done), signature):

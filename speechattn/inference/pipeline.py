@@ -1,8 +1,8 @@
 """Stages of the work on one recording, each in a thread of its own.
 
 Reading a file, the encoder and the search run in compiled code, which does not hold Python's lock.
-So several cores can work on one recording, each on another stage. What is computed, and in which
-order, stays the same, and so does every bit of the result.
+So several cores can work on one recording, each on another stage. What is computed, in which order
+and on how many cores, stays the same, and so does every bit of the result.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import queue
 import threading
 from collections.abc import Generator
 from typing import TypeVar
+
+import torch
 
 ROOM = 2  # items that a stage may be ahead of the next one: blocks of 20 s
 
@@ -39,10 +41,12 @@ def ahead(items: Generator[Item], room: int = ROOM) -> Generator[Item]:
     results: queue.SimpleQueue[Item | _End] = queue.SimpleQueue()
     places = threading.Semaphore(room)
     stopping = threading.Event()
+    cores = torch.get_num_threads()  # OpenMP gives a new thread all of them
 
     def work() -> None:
         error: BaseException | None = None
         try:
+            torch.set_num_threads(cores)
             places.acquire()
             while not stopping.is_set():
                 results.put(next(items))

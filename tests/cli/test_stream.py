@@ -69,7 +69,8 @@ def lines(model: Path, samples: np.ndarray, rate: int = 16_000) -> list[str]:
 def test_it_prints_what_transcribe_finds(model, rate, channels, options):
     samples = noise(1.503, rate, channels)
     status, out, err = run(model, samples.tobytes(), *options)
-    assert (status, err) == (0, [])
+    compiling = [line for line in err if line.endswith("compiling for this processor, once")]
+    assert (status, err) == (0, compiling)
     assert out == lines(model, samples, rate) and len(out) > 10
 
 

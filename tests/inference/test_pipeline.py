@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
+from pathlib import Path
 
 import pytest
+import torch
 
 from speechattn.inference.pipeline import ahead
 
@@ -60,3 +63,22 @@ def test_closing_ends_all_threads_and_generators():
     next(found)
     found.close()
     assert threading.active_count() == before and seen[-1] == "closed"
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks for libgomp in /proc")
+def test_a_stage_computes_on_as_many_cores_as_its_caller():
+    before = torch.get_num_threads()
+    loaded = [
+        line.split()[-1]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "libgomp" in line
+    ]
+    if not loaded:
+        pytest.skip("this PyTorch has no libgomp")
+    openmp = ctypes.CDLL(loaded[0])
+    try:
+        for cores in (1, 2):
+            torch.set_num_threads(cores)
+            assert list(ahead(openmp.omp_get_max_threads() for _ in range(3))) == [cores] * 3
+    finally:
+        torch.set_num_threads(before)
