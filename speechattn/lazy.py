@@ -1,15 +1,20 @@
 """Names that a package offers, imported when they are first used.
 
 PyTorch takes most of a second to import and compiled code more; a program that reads a
-configuration or prints help needs neither.
+configuration or prints help needs neither. Of modules that PyTorch imports by itself,
+:func:`defer` puts off those that nobody has asked for anything yet.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import Any
 
 
@@ -58,3 +63,79 @@ def moved_module(old: str, new: str) -> tuple[Callable[[str], Any], Callable[[],
         return dir(importlib.import_module(new))
 
     return get, names
+
+
+def defer(names: Iterable[str]) -> None:
+    """Let modules be loaded when they are first used, no matter who imports them.
+
+    Until then an import gives an empty module of that name. ``from a.module import name`` is a use,
+    and so is the import of a module within a package. Modules that have been imported stay as they
+    are, and those that do not exist fail as usual.
+
+    Args:
+        names: of the modules.
+    """
+    finder = next((each for each in sys.meta_path if isinstance(each, _Finder)), None)
+    if finder is None:
+        finder = _Finder()
+        sys.meta_path.insert(0, finder)
+    finder.names.update(names)
+
+
+class _Deferred(ModuleType):
+    """A module that has not been loaded yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in ("__all__", "__version__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        _load(self)
+        return getattr(self, name)
+
+
+class _Nothing(Loader):
+    """A loader that leaves everything to :func:`_load`."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Deferred(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
+class _Finder(MetaPathFinder):
+    """Finds deferred modules; loads a deferred package before the first module within it."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        _load(sys.modules.get(fullname.rpartition(".")[0]))
+        if fullname not in self.names:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Nothing(spec.loader)
+        return spec
+
+
+_loading = threading.RLock()
+
+
+def _load(module: ModuleType | None) -> None:
+    """Load a module if it is a deferred one."""
+    if not isinstance(module, _Deferred):
+        return
+    with _loading:
+        if not isinstance(module, _Deferred):  # another thread has loaded it
+            return
+        spec = module.__spec__
+        if spec is None or not isinstance(spec.loader, _Nothing):
+            return
+        module.__class__ = ModuleType
+        module.__loader__ = spec.loader = spec.loader.loader
+        spec.loader.exec_module(module)

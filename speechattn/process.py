@@ -17,10 +17,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn, TextIO
 
+from speechattn.lazy import defer
+
 NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
 GC_THRESHOLD = 500_000  # new objects before Python looks for cycles: imports leave 200,000
 _CUDA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # one of them exists where CUDA may work on Linux
 _FOR_COMPILERS = "torch._meta_registrations"
+# What PyTorch imports by itself and inference does not use: a fifth of the time of its import.
+_FOR_OTHERS = (
+    *("torch.distributions", "torch.export", "torch.hub", "torch.masked", "torch.optim"),
+    *("torch.package", "torch.profiler", "torch.quantization", "torch.testing"),
+    *("torch.nn.intrinsic", "torch.nn.qat", "torch.nn.quantizable", "torch.nn.quantized"),
+    *("torch.utils.data", "unittest.mock"),
+)
 _STANDARD_OUTPUT = "standard output"
 _own_process = False
 _quiet = False
@@ -61,11 +70,13 @@ def run(main: Callable[[], int], name: str) -> NoReturn:
 def start_own_process() -> None:
     """Make this process, which runs nothing but our code, start as fast as it can.
 
-    Python collects cycles less often, and Numba does not import SciPy (:mod:`speechattn.jit`).
+    Python collects cycles less often, and Numba imports neither SciPy (:mod:`speechattn.jit`) nor
+    YAML, unless there is a file of settings for it.
     """
     global _own_process
     _own_process = True
     gc.set_threshold(GC_THRESHOLD)
+    defer(["yaml"])
 
 
 def is_own_process() -> bool:
@@ -120,14 +131,16 @@ def _null_file() -> TextIO:
 
 
 def import_torch() -> None:
-    """Import PyTorch, in a process of our own without a part that inference never uses.
+    """Import PyTorch, in a process of our own without parts that inference does not use.
 
     A quarter of the time of the import goes into functions that compute the shapes of results
     without their values, for PyTorch's compilers. Where CUDA may be, FlexAttention needs them.
+    Other parts are loaded if something uses them.
     """
     if not _own_process or may_have_cuda() or "torch" in sys.modules:
         importlib.import_module("torch")
         return
+    defer(_FOR_OTHERS)
     sys.modules[_FOR_COMPILERS] = ModuleType(_FOR_COMPILERS)
     try:
         importlib.import_module("torch")

@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 import speechattn
-from speechattn.lazy import lazy_names
+from speechattn.lazy import defer, lazy_names
 
 # Old module, a name in it, and where that lives now.
 MOVED = [
@@ -82,3 +82,54 @@ def test_warnings_as_errors_reach_the_one_who_imports():
     assert done.returncode and "speechattn.multihead is now speechattn.attention.multihead" in (
         done.stderr
     )
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package ``deferred`` with a module ``inner``; each notes when it is loaded."""
+    folder = tmp_path / "deferred"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("import sys\nsys.loaded.append(__name__)\nanswer = 42\n")
+    (folder / "inner.py").write_text("import sys\nsys.loaded.append(__name__)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "loaded", [], raising=False)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    yield "deferred"
+    for name in ("deferred", "deferred.inner"):
+        sys.modules.pop(name, None)
+
+
+def test_a_deferred_module_is_loaded_when_it_is_used(package):
+    defer([package])
+    module = importlib.import_module(package)
+    assert module.__name__ == package and not hasattr(module, "__wrapped__")
+    assert importlib.import_module(package) is module and sys.loaded == []
+    assert module.answer == 42 and sys.loaded == [package]
+    assert module.answer == 42 and sys.loaded == [package]
+
+
+def test_a_deferred_package_is_loaded_before_what_is_in_it(package):
+    defer([package])
+    importlib.import_module(package)
+    importlib.import_module(f"{package}.inner")
+    assert sys.loaded == [package, f"{package}.inner"]
+
+
+def test_a_deferred_module_that_is_not_there_fails_at_once(package):
+    defer(["deferred_nowhere"])
+    with pytest.raises(ModuleNotFoundError, match="deferred_nowhere"):
+        importlib.import_module("deferred_nowhere")
+
+
+@pytest.mark.slow
+def test_deferred_parts_of_pytorch_still_load():
+    script = (
+        "import sys; from speechattn import process; process.start_own_process()\n"
+        "process.import_torch(); import torch\n"
+        "before = {name for name in process._FOR_OTHERS if name in sys.modules}\n"
+        "assert before, 'nothing was imported'\n"
+        "for name in before: hasattr(sys.modules[name], 'anything')\n"
+        "torch.optim.AdamW, torch.distributions.Normal, torch.utils.data.DataLoader\n"
+        "import torch.onnx, torch.export, torch.utils.data\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
