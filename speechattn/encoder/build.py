@@ -21,7 +21,7 @@ from speechattn.encoder.baselines import (
     TimeConvolution,
 )
 from speechattn.encoder.config import EncoderConfig
-from speechattn.encoder.layers import Convolution, FeedForward, Residual
+from speechattn.encoder.layers import Convolution, FeedForward, Residual, Subsampling
 
 
 def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module, list[nn.Module]]:
@@ -37,6 +37,9 @@ def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module,
     """
     if isinstance(config, FramesConfig):
         return nn.Identity(), _frames_layers(config, input_dim * config.stack)
+    if isinstance(config, EncoderConfig) and config.subsampling == "convolution":
+        first = Subsampling(input_dim, config.width, config.stack)
+        return nn.Identity(), [first, *_attention_layers(config)]
     enter = nn.Linear(input_dim * config.stack, config.width)
     if isinstance(config, CnnConfig):
         return enter, _cnn_layers(config)

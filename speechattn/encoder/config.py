@@ -19,6 +19,7 @@ from speechattn.segments import SHIFT_MS
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+SUBSAMPLING = ("linear", "convolution")  # how frames become the vectors of the first block
 MAX_LAYERS = 1000  # more than anybody trains, few enough to be made
 
 
@@ -147,6 +148,8 @@ class EncoderConfig(EncoderShape):
             s.
         stack: number of 10 ms frames that enter the encoder as one vector. Labels come out at 100 a
             second whatever it is.
+        subsampling: ``"linear"``, a matrix over the frames of a stack, or ``"convolution"``, two
+            convolutions over time, see :class:`speechattn.encoder.layers.Subsampling`.
         dropout: dropout probability in training.
     """
 
@@ -167,11 +170,13 @@ class EncoderConfig(EncoderShape):
     reach: int | None = None
     stack: int = 1
     dropout: float = 0.1
+    subsampling: str = "linear"
 
     def __post_init__(self) -> None:
         self._check_counts("width", "heads", "feedforward", "blocks", "stack")
         self._check_dropout()
-        for name, choices in (("scores", SCORES), ("weights", WEIGHTS), ("positions", POSITIONS)):
+        kinds = {"scores": SCORES, "weights": WEIGHTS, "positions": POSITIONS}
+        for name, choices in (kinds | {"subsampling": SUBSAMPLING}).items():
             if getattr(self, name) not in choices:
                 raise ConfigError(
                     f"encoder.{name}: {getattr(self, name)!r}; one of {', '.join(choices)}"
@@ -270,10 +275,11 @@ class EncoderConfig(EncoderShape):
             )
 
     def to_dict(self) -> dict:
-        """Return JSON values; a model of one window has no ``any_window``, as in old files."""
+        """Return JSON values; without what old files lack, where it is as in them."""
         values = super().to_dict()
-        if self.any_window is None:
-            del values["any_window"]
+        for name, old in (("any_window", None), ("subsampling", "linear")):
+            if values[name] == old:
+                del values[name]
         return values
 
     @property
@@ -315,7 +321,7 @@ class EncoderConfig(EncoderShape):
 
     def context(self, side: int) -> int | None:
         """See :meth:`EncoderShape.context`."""
-        total = self.stack - 1
+        total = self.stack - 1 + (self.stack if self.subsampling == "convolution" else 0)
         for window in self.windows:
             frames = window[side]
             if frames is None:

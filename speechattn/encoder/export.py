@@ -21,7 +21,7 @@ from speechattn.attention.multihead import MultiHeadAttention
 from speechattn.attention.positions import rotate, rotation, sinusoids
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.encoder.layers import Convolution, Residual
+from speechattn.encoder.layers import Convolution, Residual, Subsampling
 from speechattn.errors import ConfigError
 
 
@@ -73,6 +73,8 @@ def _first(x: Tensor, count: int) -> Tensor:
 
 
 def _exportable(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, Subsampling):
+        return _Subsampling(layer)
     assert isinstance(layer, Residual)
     inner: nn.Module = layer.layer
     if isinstance(inner, MultiHeadAttention):
@@ -89,6 +91,15 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layer(self.norm(x))
+
+
+class _Subsampling(nn.Module):
+    def __init__(self, layer: Subsampling) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, None)
 
 
 class _Convolution(nn.Module):

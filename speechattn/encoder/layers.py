@@ -130,6 +130,42 @@ class Convolution(Neighbourhood):
         return self.mix(self._convolved(x[0], self.left, sequences)[None])
 
 
+class Subsampling(Neighbourhood):
+    """Two convolutions over time that turn ``stack`` frames into a vector (after Radford et al.,
+    2022): one over three neighbouring frames, one over all that lie less than ``stack`` from the
+    first frame of a vector, each with a ReLU.
+
+    Args:
+        frame_width: numbers of a frame.
+        width: numbers of a vector.
+        stack: frames of a vector.
+    """
+
+    def __init__(self, frame_width: int, width: int, stack: int) -> None:
+        super().__init__(1, 1, width)
+        self.stack, self.taps = stack, 2 * stack - 1
+        self.first = nn.Linear(3 * frame_width, width)
+        self.second = nn.Linear(self.taps * width, width)
+
+    def _compute(self, x: Tensor) -> Tensor:
+        batch, vectors, _ = x.shape
+        count, stack = vectors - 2, self.stack
+        frames = x.reshape(batch, vectors * stack, -1)
+        rows = count * stack + stack - 1  # of the first convolution
+        near = torch.cat([frames[:, tap : tap + rows] for tap in range(3)], 2)
+        h = F.relu(self.first(near))
+        taps = [h[:, tap : tap + count * stack : stack] for tap in range(self.taps)]
+        return F.relu(self.second(torch.cat(taps, 2)))
+
+    def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """See :meth:`StreamingLayer.forward_varlen`."""
+        padded = [F.pad(part, (0, 0, 1, 1)) for part in x.split(list(lengths), 1)]
+        ends = np.cumsum([part.shape[1] for part in padded])
+        y = self._compute(torch.cat(padded, 1))  # also across the ends, which is left out
+        starts = [0, *ends[:-1].tolist()]
+        return torch.cat([y[:, s : s + count] for s, count in zip(starts, lengths)], 1)
+
+
 class SequenceDropout(nn.Module):
     """Dropout with one mask for all frames of a sequence (Gal & Ghahramani, 2016).
 

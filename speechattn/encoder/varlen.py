@@ -41,11 +41,11 @@ def can_concatenate(model: PhoneClassifier) -> bool:
     config = model.config
     if not isinstance(config, EncoderConfig) or config.width % WIDTH_MULTIPLE:
         return False
-    if config.trained_length is not None or not isinstance(model.enter, PackedLinear):
+    if config.trained_length is not None or not isinstance(model.classify, PackedLinear):
         return False
     generator = torch.Generator().manual_seed(0)
     counts = [*_TEST_FRAMES]
-    if model.enter.dtype is not torch.float32:
+    if model.classify.dtype is not torch.float32:
         counts += [rows * config.stack for rows in _MANY_ROWS]
     tests = [torch.randn(n, len(model.mean), generator=generator) for n in counts]
     tests = [frames * model.std + model.mean for frames in tests]

@@ -65,7 +65,8 @@ class Optimizers:
         rate, decay = settings.learning_rate, settings.weight_decay
         matrices = []
         if settings.optimizer == "muon":
-            matrices = [p for p in model.layers.parameters() if p.ndim == 2]
+            named = model.layers.named_parameters()
+            matrices = [p for name, p in named if p.ndim == 2 and not name.endswith("bias.table")]
         chosen = set(map(id, matrices))
         rest = [p for p in model.parameters() if id(p) not in chosen]
         adamw = torch.optim.AdamW(rest, rate, (0.9, 0.98), weight_decay=decay, fused=True)

@@ -1,0 +1,281 @@
+"""The encoder of a published Whisper model (Radford et al., 2022) as the beginning of a training.
+
+Whisper's encoder is of the kind ``attention`` but for four things, each of which is replaced by
+what training then makes its own:
+
+- Its frames are other log-mel energies than ours. A matrix from ours to its, fitted on noise of
+  many colours, goes into the first convolution.
+- Its activations are GELUs, ours ReLUs, which cost less.
+- Its positions are vectors added to the input, ours a number for each distance, which a stream can
+  count for ever. These numbers begin as what its positions add to the scores on average.
+- It sees 30 s at once, ours a window.
+
+Weights are read from the files of CTranslate2, which hold nothing but names and numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from speechattn.attention.multihead import MultiHeadAttention
+from speechattn.audio.features import FrontEnd, FrontEndConfig
+from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.layers import FeedForward, Residual, Subsampling
+from speechattn.errors import ModelError
+from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES
+
+FILE_VERSION = 6  # of CTranslate2's files
+DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+FFT_SIZE = 400  # samples of Whisper's windows
+FLOOR = 1e-10  # of its energies
+CENTRE = SHIFT_SAMPLES // 2  # samples by which our frames' centres lie later
+NOISES, NOISE_SECONDS = 60, 5  # that the matrix between frames is fitted on
+RIDGE = 1e-3
+EQUAL = 1e-6  # deviation of an input that never changes
+
+
+def read_weights(file: Path) -> dict[str, np.ndarray]:
+    """Read a file of CTranslate2.
+
+    Args:
+        file: ``model.bin``.
+
+    Returns:
+        Weights by name, such as ``encoder/conv1/weight``.
+
+    Raises:
+        ModelError: if it is none, of another version, or cut short.
+    """
+    data = file.read_bytes()
+    place = 0
+
+    def take(form: str) -> int:
+        nonlocal place
+        value = struct.unpack_from(f"<{form}", data, place)[0]
+        place += struct.calcsize(f"<{form}")
+        return value
+
+    def take_name() -> str:
+        nonlocal place
+        size = take("H")
+        place += size
+        return data[place - size : place].rstrip(b"\0").decode()
+
+    weights = {}
+    try:
+        version, spec = take("I"), take_name()
+        if version != FILE_VERSION or spec != "WhisperSpec":
+            raise ModelError(f"{file}: {spec} of version {version}, not WhisperSpec of 6")
+        take("I")
+        for _ in range(take("I")):
+            name = take_name()
+            shape = [take("I") for _ in range(take("B"))]
+            dtype = np.dtype(DTYPES[take("B")])
+            size = take("I")
+            values = np.frombuffer(data, dtype, size // dtype.itemsize, place)
+            weights[name] = values.reshape(shape).astype(np.float32)
+            place += size
+    except (struct.error, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise ModelError(f"{file}: no whole file of CTranslate2 ({error})") from error
+    return weights
+
+
+def encoder_from_whisper(
+    weights: dict[str, np.ndarray],
+    config: EncoderConfig,
+    num_phones: int,
+    front_end: FrontEndConfig,
+    recordings: Sequence[Tensor],
+) -> PhoneClassifier:
+    """Return a classifier with Whisper's encoder; the classifier itself is random.
+
+    Args:
+        weights: as :func:`read_weights` gives them.
+        config: of Whisper's width, heads, feedforward and blocks, with ``subsampling:
+            convolution``, ``stack: 2``, ``positions: distance`` and no ``conv_kernel``.
+        num_phones: classes.
+        front_end: of the frames.
+        recordings: frames of speech, shape (frames, dim) each, for the statistics of frames and the
+            average of scores.
+
+    Raises:
+        ModelError: if a weight is missing or of another shape than ``config`` has.
+    """
+    model = PhoneClassifier(front_end.dim, num_phones, config)
+    frames = torch.cat(list(recordings))
+    model.mean.copy_(frames.mean(0))
+    model.std.copy_(frames.std(0).clamp_min(EQUAL))
+    matrix, offset = frame_matrix(front_end)
+    load = _Loader(weights)
+    with torch.no_grad():
+        entry = model.layers[0]
+        assert isinstance(entry, Subsampling)
+        first = load("conv1/weight")  # (width, mels, taps)
+        scaled = torch.einsum("omt,md->otd", first, matrix * model.std)
+        _set(entry.first.weight, scaled.flatten(1))
+        moved = first.sum(2) @ (matrix @ model.mean + offset)
+        _set(entry.first.bias, load("conv1/bias") + moved)
+        _set(entry.second.weight, load("conv2/weight").transpose(1, 2).flatten(1))
+        _set(entry.second.bias, load("conv2/bias"))
+        for number, layer in enumerate(model.layers[1:]):
+            assert isinstance(layer, Residual)
+            _load_block(layer, load, f"layer_{number // 2}")
+        _set(model.norm.weight, load("layer_norm/gamma"))
+        _set(model.norm.bias, load("layer_norm/beta"))
+        _fit_distances(model, load("position_encodings/encodings"), recordings)
+    return model.eval()
+
+
+def _load_block(layer: Residual, load: _Loader, name: str) -> None:
+    inner = layer.layer
+    if isinstance(inner, MultiHeadAttention):
+        part, linears = f"{name}/self_attention", (inner.project, inner.join)
+    else:
+        assert isinstance(inner, FeedForward)
+        part, linears = f"{name}/ffn", (inner.expand, inner.contract)
+    _set(layer.norm.weight, load(f"{part}/layer_norm/gamma"))
+    _set(layer.norm.bias, load(f"{part}/layer_norm/beta"))
+    for number, linear in enumerate(linears):
+        _set(linear.weight, load(f"{part}/linear_{number}/weight"))
+        _set(linear.bias, load(f"{part}/linear_{number}/bias"))
+
+
+class _Loader:
+    def __init__(self, weights: dict[str, np.ndarray]) -> None:
+        self._weights = weights
+
+    def __call__(self, name: str) -> Tensor:
+        if (values := self._weights.get(f"encoder/{name}")) is None:
+            raise ModelError(f"encoder/{name}: there is no such weight in the Whisper model")
+        return torch.from_numpy(values)
+
+
+def _set(parameter: Tensor, values: Tensor) -> None:
+    if parameter.shape != values.shape:
+        raise ModelError(
+            f"Whisper model: weights of shape {list(values.shape)}, where the recipe's encoder has "
+            f"{list(parameter.shape)}; give the recipe its width, heads, feedforward and blocks"
+        )
+    parameter.copy_(values)
+
+
+def frame_matrix(front_end: FrontEndConfig) -> tuple[Tensor, Tensor]:
+    """Fit Whisper's frames as a linear function of ours, on noise of many colours and levels.
+
+    Returns:
+        The matrix, shape (mels, dim), and the offset, shape (mels,).
+    """
+    random = np.random.default_rng(0)
+    ours, theirs = [], []
+    for _ in range(NOISES):
+        samples = torch.from_numpy(_noise(random)).float()
+        x, y = FrontEnd(front_end)(samples), whisper_frames(samples[CENTRE:])
+        count = min(len(x), len(y)) - 2
+        ours.append(x[2:count])
+        theirs.append(y[2:count])
+    x, y = torch.cat(ours).double(), torch.cat(theirs).double()
+    mean_x, mean_y = x.mean(0), y.mean(0)
+    x, y = x - mean_x, y - mean_y
+    gram = x.T @ x
+    ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    matrix = torch.linalg.solve(gram + ridge, x.T @ y).T
+    return matrix.float(), (mean_y - matrix @ mean_x).float()
+
+
+def _noise(random: np.random.Generator) -> np.ndarray:
+    """Return noise whose colour and level change every 50 ms, with peaks as of formants."""
+    piece = SAMPLE_RATE // 20
+    parts = []
+    for _ in range(NOISE_SECONDS * 20):
+        hertz = np.fft.rfftfreq(piece, 1 / SAMPLE_RATE)
+        gain_db = random.uniform(-70, -20) - random.uniform(-2, 12) * np.log2(1 + hertz / 500)
+        for _ in range(4):
+            centre, width = random.uniform(200, 7000), random.uniform(80, 600)
+            gain_db += random.uniform(0, 25) * np.exp(-(((hertz - centre) / width) ** 2))
+        spectrum = np.fft.rfft(random.standard_normal(piece)) * 10 ** (gain_db / 20)
+        parts.append(np.fft.irfft(spectrum, piece))
+    return np.concatenate(parts)
+
+
+def whisper_frames(samples: Tensor) -> Tensor:
+    """Return Whisper's log-mel frames, shape (frames, 80), without its floor below the loudest."""
+    import librosa
+
+    window = torch.hann_window(FFT_SIZE)
+    spectrum = torch.stft(samples, FFT_SIZE, SHIFT_SAMPLES, window=window, return_complex=True)
+    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT_SIZE, n_mels=80)
+    energy = torch.from_numpy(filters) @ spectrum[:, :-1].abs().square()
+    return (energy.clamp_min(FLOOR).log10().T + 4) / 4
+
+
+@torch.no_grad()
+def _fit_distances(model: PhoneClassifier, places: Tensor, recordings: Sequence[Tensor]) -> None:
+    """Set the numbers of distances to what Whisper's positions add to the scores on average."""
+    states = []
+    for frames in recordings:
+        x = model._enter(model.normalise(frames[None]))
+        x = model.layers[0](x, None)
+        states.append([x + places[: x.shape[1]], x])  # with Whisper's positions, with ours
+    for layer in model.layers[1:]:
+        assert isinstance(layer, Residual)
+        inner = layer.layer
+        if isinstance(inner, MultiHeadAttention):
+            assert inner.bias is not None
+            reach = inner.bias.reach[0]
+            means = [
+                _mean_scores(inner, [layer.norm(s[kind]) for s in states], reach) for kind in (0, 1)
+            ]
+            apart = means[0] - means[1]
+            inner.bias.table.copy_(apart - apart.mean(1, keepdim=True))
+        for state in states:
+            for kind in (0, 1):
+                state[kind] = state[kind] + _full(layer, state[kind], with_bias=kind == 1)
+
+
+def _scores(layer: MultiHeadAttention, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the scores of all pairs, shape (heads, queries, keys), and the values."""
+    vectors = layer.project(x)[0].unflatten(-1, (3 * layer.heads, layer.head_width))
+    q, k, v = vectors.transpose(0, 1).split(layer.heads)
+    return q @ k.transpose(1, 2) / math.sqrt(layer.head_width), v
+
+
+def _distances(count: int) -> Tensor:
+    return torch.arange(count) - torch.arange(count)[:, None]
+
+
+def _mean_scores(layer: MultiHeadAttention, inputs: list[Tensor], reach: int) -> Tensor:
+    """Return the mean score of each distance up to ``reach``, shape (heads, 2 * reach + 1).
+
+    Of each query, only differences between its scores count.
+    """
+    total, count = torch.zeros(layer.heads, 2 * reach + 1), torch.zeros(2 * reach + 1)
+    for x in inputs:
+        score, _ = _scores(layer, x)
+        apart = _distances(score.shape[1])
+        near = apart.abs() <= reach
+        score = score - (score * near).sum(2, keepdim=True) / near.sum(1)[:, None]
+        index = (apart[near] + reach).expand(layer.heads, -1)
+        total.scatter_add_(1, index, score[:, near])
+        count += torch.bincount(index[0], minlength=2 * reach + 1)
+    return total / count.clamp_min(1)
+
+
+def _full(residual: Residual, x: Tensor, with_bias: bool) -> Tensor:
+    """Return what a layer adds, with attention over everything; Whisper's GELU as it is there."""
+    layer, normed = residual.layer, residual.norm(x)
+    if isinstance(layer, FeedForward):
+        return layer.contract(F.gelu(layer.expand(normed)))
+    assert isinstance(layer, MultiHeadAttention)
+    score, v = _scores(layer, normed)
+    if with_bias and layer.bias is not None:
+        score = score + layer.bias(_distances(score.shape[1])[..., None])
+    return layer.join((score.softmax(-1) @ v).transpose(0, 1).flatten(1))[None]
