@@ -6,13 +6,15 @@ import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any, cast
 
 import numba
+from llvmlite import binding
 from numba import types
 from numba.core import sigutils, typing
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.runtime import rtsys
+from numba.core.runtime._nrt_python import c_helpers
 
 from speechattn import cache, process
 
@@ -28,6 +30,9 @@ NOT_KEPT = (
     "compiled code cannot be kept, so every start compiles anew; set NUMBA_CACHE_DIR to a folder "
     "that can be written"
 )
+
+# Modules that compiled code comes from, in Numba, and that it does not need once it is compiled.
+_ONLY_COMPILED = ("numba.np.arrayobj", "numba.np.arraymath")
 
 Kind = str | types.Type
 
@@ -137,24 +142,44 @@ class Compiled:
 def _load(dispatcher: Any, signature: typing.Signature) -> bool:
     """Load a compiled form from the disk; return whether it was there.
 
-    Before Numba loads a function, it makes ready to compile any: it imports most of itself and
-    registers thousands of functions, which takes longer than everything else that it does here.
-    What has been compiled needs only Numba's runtime. In a process of our own the rest is left
-    out until something has to be compiled.
+    Before Numba loads a function, it makes ready to compile any: it imports most of itself,
+    registers thousands of functions and compiles its own, which takes longer than everything else
+    that it does here. What has been compiled needs only the addresses of Numba's runtime. In a
+    process of our own the rest is left out until something has to be compiled.
     """
     if not process.is_own_process():
         return False  # Numba looks for itself
     context = dispatcher.targetctx
-    context.refresh = functools.partial(rtsys.initialize, context)  # hides the method
+    context.refresh = _add_runtime  # hides the method
     try:
-        loaded = dispatcher._cache.load_overload(signature, context)
-    except (AttributeError, TypeError):  # another version of Numba
+        with _stand_ins(_ONLY_COMPILED):
+            loaded = dispatcher._cache.load_overload(signature, context)
+    except (AttributeError, TypeError, ImportError):  # another version of Numba
         return False
     finally:
         del context.refresh
     if loaded is not None:
         dispatcher.add_overload(loaded)
     return loaded is not None
+
+
+@functools.cache
+def _add_runtime() -> None:
+    """Give compiled code the addresses of functions of Numba's runtime, which it calls by name."""
+    for name, address in c_helpers.items():
+        binding.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
+
+
+@contextlib.contextmanager
+def _stand_ins(names: Sequence[str]) -> Iterator[None]:
+    """Let the import of modules give empty ones, if they have not been imported before."""
+    added = {name: ModuleType(name) for name in names if name not in sys.modules}
+    sys.modules |= added
+    try:
+        yield
+    finally:
+        for name in added:
+            del sys.modules[name]
 
 
 def jit_inline(function: Callable) -> Any:
