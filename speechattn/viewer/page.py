@@ -88,6 +88,7 @@ class Page:
         self._styles = [f"\n{asset(name)}\n" for name in styles]
         self._body: list[str] = []
         self._data: list[str] = []
+        self._late: list[str] = []
 
     def add_html(self, markup: str) -> None:
         """Add markup of our own to the body; text from outside must be escaped by the caller."""
@@ -97,15 +98,21 @@ class Page:
         """Add a heading of plain text."""
         self._body.append(f"<h{level}>{html.escape(text)}</h{level}>\n")
 
-    def add_data(self, name: str, value: object) -> None:
-        """Add JSON values, which the script finds as ``Viewer.data(name)``."""
-        text = json_for_html(value)
-        self._data.append(f'<script type="application/json" id="{_id(name)}">{text}</script>\n')
+    def add_data(self, name: str, value: object, late: bool = False) -> None:
+        """Add JSON values, which the script finds as ``Viewer.data(name)``.
 
-    def add_bytes(self, name: str, data: bytes) -> None:
+        Those that are late come after the scripts, which wait for them with
+        ``Viewer.present(name)``: a long page is seen before a browser has read all of it.
+        """
+        self._add("application/json", name, json_for_html(value), late)
+
+    def add_bytes(self, name: str, data: bytes, late: bool = False) -> None:
         """Add bytes, which the script finds as ``Viewer.bytes(name)``, decoded when asked for."""
-        text = base64.b64encode(data).decode()
-        self._data.append(f'<script type="text/plain" id="{_id(name)}">{text}</script>\n')
+        self._add("text/plain", name, base64.b64encode(data).decode(), late)
+
+    def _add(self, kind: str, name: str, text: str, late: bool) -> None:
+        where = self._late if late else self._data
+        where.append(f'<script type="{kind}" id="{_id(name)}">{text}</script>\n')
 
     def parts(self) -> Iterator[str]:
         """Yield the text of the page, piece by piece."""
@@ -123,6 +130,7 @@ class Page:
         yield from self._body
         yield from self._data
         yield from (f"<script>{script}</script>\n" for script in self._scripts)
+        yield from self._late
         yield "</body>\n</html>\n"
 
     def write(self, path: Path) -> None:

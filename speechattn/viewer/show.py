@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 MOST_SECONDS = 3600.0  # of all recordings of a page; an hour makes some 40 MB
 SCRIPTS = (
-    "core.js", "sound.js", "tiles.js", "tiers.js", "waveform.js", "attention.js", "edit.js",
+    "core.js", "sound.js", "tape.js", "tiles.js", "tiers.js", "waveform.js", "attention.js", "edit.js",
     "layout.js", "input.js", "words.js", "actions.js", "show.js",
 )  # fmt: skip
 NO_ATTENTION = "none"
+AT_ONCE = "-0", "-overview"  # ends of the names of the tiles that are seen first
 
 
 def show_page(
@@ -77,7 +78,7 @@ def show_page(
             shown = shower.read(path, file)
             drawn = _Drawn(shown, options, executor)
             shower.fill(shown)
-            _add(page, f"r{number}", shown, drawn, shower, executor)
+            _add(page, number, shown, drawn, shower, executor)
             names.append({"name": file, "seconds": shown.duration})
             all_shown.append(shown)
     page.add_data("show", {"title": title, "recordings": names})
@@ -128,9 +129,10 @@ class _Drawn:
 
 
 def _add(
-    page: Page, key: str, shown: Shown, drawn: _Drawn, shower: Shower, executor: Executor
+    page: Page, number: int, shown: Shown, drawn: _Drawn, shower: Shower, executor: Executor
 ) -> None:
-    """Add a recording to a page."""
+    """Add a recording to a page; what the first picture needs comes before the rest."""
+    key, late = f"r{number}", number > 0
     values: dict[str, Any] = {
         "name": shown.file,
         "duration": shown.duration,
@@ -154,21 +156,22 @@ def _add(
     for name, each in tiles.items():
         values["tiles"][name] = each.describe(f"{key}-{name}")
         for file, data in each.files(f"{key}-{name}"):
-            page.add_bytes(file, data)
+            at_once = file.endswith(AT_ONCE)
+            page.add_bytes(file, data, late or not at_once)
     high, low = drawn.envelope.result()
     values["envelope"] = {"name": f"{key}-envelope", "rate": drawn.rate, "points": len(high)}
-    page.add_bytes(f"{key}-envelope", high.tobytes() + low.tobytes())
+    page.add_bytes(f"{key}-envelope", high.tobytes() + low.tobytes(), late)
     if drawn.sound is not None:
         sound = drawn.sound.result()
         values["sound"] = sound.describe(f"{key}-sound")
         for file, data in sound.files(f"{key}-sound"):
-            page.add_bytes(file, data)
+            page.add_bytes(file, data, late=True)
     values["labels"] = list(shown.labels)
     values["tiers"] = [_tier(name, tier, shown) for name, tier in shown.tiers.items()]
     values["reference"] = [_tier(name, tier, shown) for name, tier in shown.reference.items()]
     if shown.comparison is not None:
         _add_partners(values, shown)
-    page.add_data(key, values)
+    page.add_data(key, values, late)
 
 
 def _tier(name: str, segments: Sequence[Segment], shown: Shown) -> dict[str, Any]:

@@ -167,6 +167,7 @@
         this.selected.i = Math.min(this.selected.i, tier.count - 1);
         this.range = [tier.start(this.selected.i), tier.ends[this.selected.i]];
       }
+      this.edits = (this.edits || 0) + 1; // tiers are drawn anew
       this.list();
       this.view.changed();
     },

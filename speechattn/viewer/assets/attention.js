@@ -37,76 +37,65 @@
     }
     covers(time) { return time >= this.info.start && time < this.info.end; }
 
-    /** Draw the weights of the frame at a time as bars where their keys lie. */
-    drawBars(canvas, view, height, time, palette) {
-      const context = V.fit(canvas, view.width, height);
-      context.clearRect(0, 0, view.width, height);
-      context.font = palette.font;
-      context.textBaseline = "middle";
-      const { start, end } = this.info;
-      if (!this.covers(time) || view.end < start || view.start > end) {
-        context.fillStyle = palette.textSoft;
-        context.textAlign = "left";
-        context.fillText(`This page has the attention of ${V.clock(start + this.origin, 1)} to ` +
-          `${V.clock(end + this.origin, 1)}; --attention START-END chooses it.`, 8, height / 2);
-        return;
-      }
+    /** What the bars depend on beside the view. */
+    barsKey(time) {
+      const vector = Math.floor(time / this.info.vectorSeconds + 1e-6);
+      return `${this.covers(time) ? vector : -1} ${this.layer} ${this.head}`;
+    }
+    /** Draw the weights of the frame at a time as bars where their keys lie; returns whether they are there. */
+    drawBars(context, part, height, time, palette) {
+      if (!this.covers(time)) return true;
       const weights = this.weights(time);
-      if (!weights) return;
+      if (!weights) return false;
       const [from, to] = this.window(time), step = this.info.vectorSeconds;
       const most = Math.max(0.05, ...weights), room = height - 16;
       const base = height - 2;
       context.fillStyle = palette.window;
-      context.fillRect(view.x(from), 0, view.x(to) - view.x(from), height);
+      context.fillRect(part.x(from), 0, part.x(to) - part.x(from), height);
       context.fillStyle = palette.attention;
       weights.forEach((weight, k) => {
-        const x = view.x(from + k * step), size = weight / most * room;
-        context.fillRect(x + 0.5, base - size, Math.max(1, step * view.scale - 1), size);
+        const x = part.x(from + k * step), size = weight / most * room;
+        context.fillRect(x + 0.5, base - size, Math.max(1, step * part.scale - 1), size);
       });
       context.fillStyle = palette.accent;
       const own = from + this.info.left[this.layer] * step;
-      context.fillRect(view.x(own), base, Math.max(2, step * view.scale), 2);
+      context.fillRect(part.x(own), base, Math.max(2, step * part.scale), 2);
       context.fillStyle = palette.line;
-      for (const edge of [from, to]) context.fillRect(view.x(edge) - 0.5, 0, 1, height);
-      context.fillStyle = palette.text;
-      context.textBaseline = "top";
-      const text = `largest weight ${most.toFixed(2)}`;
-      const right = view.x(to) + 6, wide = context.measureText(text).width;
-      const inside = Math.max(4, view.x(from) + 6);
-      context.textAlign = "left";
-      context.fillText(text, right + wide < view.width ? right : inside, 3);
+      for (const edge of [from, to]) context.fillRect(part.x(edge) - 0.5, 0, 1, height);
+      return true;
     }
-    /** Draw the weights of all frames in sight: time across, keys from past to future upwards. */
-    drawMap(canvas, view, height, palette) {
+    /** Draw the weights of all frames of a part: time across, keys from past to future upwards. */
+    drawMap(context, part, height, palette) {
       const rows = this.keys(this.layer), row = this.row(this.layer, this.head);
-      if (palette !== this.palette) this.version = (this.version || 0) + 1;
-      this.palette = palette;
-      V.drawMoving(canvas, view, height, `${row} ${this.version}`, (context, part) => {
-        context.save(); // future above past, as on the axis
-        context.translate(0, height);
-        context.scale(1, -1);
-        const complete = this.strip.draw(context, part, 0, height, { row, rows, smooth: false });
-        context.restore();
-        const middle = height * (1 - (this.info.left[this.layer] + 0.5) / rows);
-        context.fillStyle = palette.line;
-        context.fillRect(part.x(part.start), middle, part.x(part.end) - part.x(part.start), 0.5);
-        return complete;
-      });
+      context.save(); // future above past, as on the axis
+      context.translate(0, height);
+      context.scale(1, -1);
+      const complete = this.strip.draw(context, part, 0, height, { row, rows, smooth: false });
+      context.restore();
+      const middle = height * (1 - (this.info.left[this.layer] + 0.5) / rows);
+      context.fillStyle = palette.line;
+      context.fillRect(0, middle, part.width, 0.5);
+      return complete;
     }
-    /** Draw all layers and heads at a time as a row of cells each, into small canvases. */
-    drawGrid(buttons, time, table) {
+    /** Draw all layers and heads at a time onto one canvas behind their buttons, a row of cells each. */
+    drawGrid({ canvas, cells, width, height }, time, table) {
       const column = this.covers(time) ? this.strip.column(time) : null;
-      for (const { canvas, layer, head } of buttons) {
-        const keys = this.keys(layer);
-        if (canvas.width !== keys) canvas.width = keys;
-        if (canvas.height !== 1) canvas.height = 1;
-        const context = canvas.getContext("2d");
-        const image = context.createImageData(keys, 1);
-        const pixels = new Uint32Array(image.data.buffer);
+      const most = Math.max(...cells.map(({ layer }) => this.keys(layer)));
+      if (!this.small) this.small = V.element("canvas", { width: most, height: cells.length });
+      const small = this.small.getContext("2d", { willReadFrequently: true });
+      const image = small.createImageData(most, cells.length);
+      const pixels = new Uint32Array(image.data.buffer);
+      cells.forEach(({ layer, head }, n) => {
         const row = this.row(layer, head);
-        for (let k = 0; k < keys; k++) pixels[k] = table[column ? column[row + k] : 0];
-        context.putImageData(image, 0, 0);
-      }
+        for (let k = 0; k < this.keys(layer); k++) pixels[n * most + k] = table[column ? column[row + k] : 0];
+      });
+      small.putImageData(image, 0, 0);
+      const context = V.fit(canvas, width, height);
+      context.clearRect(0, 0, width, height);
+      context.imageSmoothingEnabled = false;
+      cells.forEach(({ layer, place }, n) => {
+        context.drawImage(this.small, 0, n, this.keys(layer), 1, place.x, place.y, place.width, place.height);
+      });
     }
     /** What the weights of a frame say, in words. */
     describe(time) {

@@ -5,9 +5,18 @@ window.Viewer = window.Viewer || {};
   /** JSON that the page carries under this name. */
   V.data = (name) => JSON.parse(document.getElementById(name).textContent);
 
+  /** Wait until the page carries something under this name: it is shown before all of it is read. */
+  V.present = async function (name) {
+    while (!document.getElementById(name) && document.readyState === "loading") {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+  };
+
   /** Bytes that the page carries under this name, as a Uint8Array. */
   V.bytes = function (name) {
-    const text = atob(document.getElementById(name).textContent);
+    const coded = document.getElementById(name).textContent;
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(coded);
+    const text = atob(coded);
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     return bytes;
@@ -94,6 +103,8 @@ window.Viewer = window.Viewer || {};
   /** Tell a screen reader. */
   V.announce = (text) => { announcer.textContent = text; };
 
+  const FAR = 100000; // pixels that pictures are moved at most
+
   /** The stretch of a recording in sight. Listeners are called once a frame after changes. */
   V.View = class {
     constructor(duration, most = 4000) {
@@ -102,6 +113,7 @@ window.Viewer = window.Viewer || {};
       this.width = 100;
       this.start = 0;
       this.scale = 1; // pixels a second
+      this.anchor = 0; // time that pictures were drawn from: a scroll moves them
       this.listeners = [];
       this.waiting = false;
     }
@@ -111,11 +123,14 @@ window.Viewer = window.Viewer || {};
     x(time) { return (time - this.start) * this.scale; }
     time(x) { return this.start + x / this.scale; }
     set(start, scale) {
+      const before = [this.start, this.scale];
       this.scale = V.clamp(scale, this.least, Math.max(this.most, this.least));
       // On whole pixels of the screen, so that what has been drawn can be moved as it is.
       const pixel = 1 / (this.scale * (window.devicePixelRatio || 1));
       const last = Math.max(0, this.duration - this.seconds);
       this.start = V.clamp(Math.round(start / pixel) * pixel, 0, Math.floor(last / pixel) * pixel);
+      const jump = Math.abs(this.start - before[0]) * this.scale >= this.width;
+      if (jump || this.scale !== before[1] || Math.abs(this.start - this.anchor) * this.scale > FAR) this.anchor = this.start;
       this.changed();
     }
     resize(width) {
@@ -162,12 +177,12 @@ window.Viewer = window.Viewer || {};
   };
 
   /** Fit a canvas to its place; returns its context in CSS pixels. */
-  V.fit = function (canvas, width, height) {
+  V.fit = function (canvas, width, height, opaque = false) {
     const ratio = window.devicePixelRatio || 1;
     const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
     if (canvas.width !== w) canvas.width = w;
     if (canvas.height !== h) canvas.height = h;
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { alpha: !opaque });
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     return context;
   };

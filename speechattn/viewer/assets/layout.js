@@ -30,6 +30,8 @@
     V.element("button", { type: "button", "aria-label": label, title: label, onclick, ...more }, text);
   V.button = button;
 
+  /** What is seen of a tape, as a picture with a name. */
+  const track = (label) => V.element("div", { class: "track", role: "img", "aria-label": label });
   const panel = (label, ...children) =>
     V.element("div", { class: "panel" }, V.element("div", { class: "gutter", "aria-hidden": "true" }, label),
       ...children);
@@ -70,17 +72,21 @@
       V.element("form", { method: "dialog" }, V.element("button", {}, "Close")));
 
     parts.overview = canvas("the whole recording; the frame is what is in sight");
-    parts.overviewPanel = panel("", parts.overview);
+    parts.overviewBox = V.element("div", { class: "box", role: "presentation" });
+    parts.overviewPanel = panel("", V.element("div", { class: "whole" }, parts.overview, parts.overviewBox));
     parts.overviewPanel.classList.add("overview");
     parts.unit = V.element("span", { class: "unit", "aria-hidden": "true" });
-    parts.wave = V.element("div", { class: "wave", role: "img", "aria-label": "waveform over time in milliseconds" });
-    parts.spectrogram = canvas("spectrogram, 0 to 8 kHz");
-    parts.posteriors = canvas("posteriors: how probable each phone is over time");
-    parts.bars = canvas("attention of the frame under the cursor, in its window");
-    parts.map = canvas("attention of all frames: time across, keys before and after upwards");
+    parts.wave = track("waveform over time in milliseconds");
+    parts.spectrogram = track("spectrogram, 0 to 8 kHz");
+    parts.posteriors = track("posteriors: how probable each phone is over time");
+    parts.bars = track("attention of the frame under the cursor, in its window");
+    parts.map = track("attention of all frames: time across, keys before and after upwards");
     parts.tiers = V.element("div", { class: "tiers" });
     parts.spectrogramPanel = scaled(parts.spectrogram);
-    parts.barsPanel = panel("attention", parts.bars);
+    parts.most = V.element("div");
+    parts.note = V.element("p", { class: "note", hidden: true });
+    parts.barsPanel = panel("attention", parts.bars, parts.note);
+    parts.barsPanel.firstChild.append(parts.most);
     parts.mapPanel = scaled(parts.map);
     parts.posteriorsPanel = scaled(parts.posteriors);
     parts.playhead = V.element("div", { class: "mark playhead", role: "presentation" });
@@ -88,9 +94,10 @@
     parts.selection = V.element("div", { class: "shade selection", role: "presentation" });
     parts.window = V.element("div", { class: "shade window", role: "presentation" });
     parts.marks = V.element("div", { class: "marks" }, parts.window, parts.selection, parts.hover, parts.playhead);
+    const over = V.element("div", { class: "over" }, parts.marks);
     parts.figure = V.element("div", { class: "figure", role: "group", "aria-label": "recording over time" },
-      V.element("div", { class: "panel waves" }, parts.wave, parts.unit), parts.spectrogramPanel, parts.tiers,
-      parts.barsPanel, parts.mapPanel, parts.posteriorsPanel, parts.marks);
+      panel(parts.unit, parts.wave), parts.spectrogramPanel, parts.tiers,
+      parts.barsPanel, parts.mapPanel, parts.posteriorsPanel, over);
 
     parts.segment = V.element("p", { class: "segment" });
     parts.frame = V.element("div", { class: "frame" });
@@ -117,30 +124,38 @@
   /** A tier as a panel: a slider for the keyboard and for screen readers. */
   V.buildTier = function (tier, reference) {
     const name = reference ? `reference ${tier.name}` : tier.name;
-    const picture = V.element("canvas", { "aria-hidden": "true" });
-    const slider = V.element("div", { class: "tier", tabindex: 0, role: "slider", "aria-label": name,
-      "aria-valuemin": 0, "aria-valuemax": tier.count - 1, "aria-valuenow": 0 }, picture);
+    const slider = V.element("div", { class: "tier track", tabindex: 0, role: "slider", "aria-label": name,
+      "aria-valuemin": 0, "aria-valuemax": tier.count - 1, "aria-valuenow": 0 });
     const box = panel(name, slider);
     if (reference) box.classList.add("reference");
-    return { box, slider, canvas: picture };
+    return { box, slider };
   };
 
-  /** Buttons of all layers and heads, a small picture each. */
+  /** Buttons of all layers and heads, over one canvas with a small picture of each. */
   V.buildHeads = function (parent, attention, choose) {
-    parent.replaceChildren();
-    const buttons = [];
+    const picture = canvas("");
+    picture.setAttribute("aria-hidden", "true");
+    const heads = { canvas: picture, cells: [] };
+    const rows = [];
     for (let layer = 0; layer < attention.layers; layer++) {
       const row = V.element("div", { class: "layer" }, V.element("span", { class: "small" }, `layer ${layer + 1}`));
       for (let head = 0; head < attention.info.heads; head++) {
-        const picture = V.element("canvas", { "aria-hidden": "true" });
-        const node = V.element("button", { type: "button", class: "head", "aria-pressed": "false",
-          "aria-label": `layer ${layer + 1}, head ${head + 1}`, title: `layer ${layer + 1}, head ${head + 1}`,
-          onclick: () => choose(layer, head) }, picture);
+        const name = `layer ${layer + 1}, head ${head + 1}`;
+        const node = button(name, "", () => choose(layer, head), { class: "head", "aria-pressed": "false" });
         row.append(node);
-        buttons.push({ node, canvas: picture, layer, head });
+        heads.cells.push({ node, layer, head });
       }
-      parent.append(row);
+      rows.push(row);
     }
-    return buttons;
+    parent.replaceChildren(picture, ...rows);
+    return heads;
+  };
+  /** Find where the buttons lie, after the page has got another size. */
+  V.placeHeads = function (parent, heads) {
+    Object.assign(heads, { width: parent.clientWidth, height: parent.clientHeight });
+    for (const cell of heads.cells) {
+      const { offsetLeft: x, offsetTop: y, offsetWidth: width, offsetHeight: height } = cell.node;
+      cell.place = { x: x + 4, y: y + 4, width: width - 8, height: height - 8 };
+    }
   };
 })(window.Viewer);

@@ -3,13 +3,14 @@
 (function (V) {
   const HEIGHTS = { wave: 122, spectrogram: 170, words: 30, phones: 36, bars: 84, map: 99 };
   const ROW = 7; // pixels of a phone of the posteriors
+  const READABLE = 50; // ms for which texts stay, while the sound plays or the mouse moves
   const SURE = 0.02; // least probability that is listed under the cursor
 
   class App {
     constructor(root) {
       const { title, recordings } = V.data("show");
       this.act = {
-        open: (n) => this.open(n),
+        open: (n) => this.change(n),
         play: () => this.play(),
         loop: () => this.toggleLoop(),
         difference: (d) => this.difference(d),
@@ -24,6 +25,9 @@
       this.parts = V.buildLayout(root, { title, recordings, act: this.act });
       this.recordings = recordings;
       this.loop = false;
+      this.tapes = { wave: new V.Tape(this.parts.wave, true), spectrogram: new V.Tape(this.parts.spectrogram, true),
+        bars: new V.Tape(this.parts.bars, false), map: new V.Tape(this.parts.map, true),
+        posteriors: new V.Tape(this.parts.posteriors, true) };
       V.connectPointers(this.parts.figure, this, () => this.gutter);
       V.connectOverview(this.parts.overview, this);
       V.connectKeys(this);
@@ -31,6 +35,7 @@
       new ResizeObserver(() => this.resize()).observe(this.parts.figure);
       this.parts.details.addEventListener("toggle", () => this.list());
       window.addEventListener("beforeprint", () => this.beforePrint());
+      window.addEventListener("afterprint", () => this.afterPrint());
       window.addEventListener("beforeunload", (event) => {
         if (this.editor && this.editor.dirty) event.preventDefault();
       });
@@ -39,20 +44,29 @@
 
     /** Paper is light, and what is in sight is listed; all of it must be drawn at once. */
     beforePrint() {
-      const theme = V.theme();
+      this.themeBefore = V.theme();
       this.parts.details.open = true;
       V.setTheme("light");
       this.list();
       this.draw();
-      window.addEventListener("afterprint", () => V.setTheme(theme), { once: true });
+      for (const tape of this.allTapes()) tape.node.append(tape.still());
+    }
+    afterPrint() {
+      for (const still of document.querySelectorAll(".still")) still.remove();
+      V.setTheme(this.themeBefore);
     }
 
     // ---- a recording ----
-    open(number) {
+    async change(number) {
       if (this.editor && this.editor.dirty && !window.confirm("Leave the corrections unsaved?")) {
         this.parts.chooser.value = this.number;
         return;
       }
+      await V.present("r" + number);
+      await V.present(`r${number}-envelope`);
+      this.open(number);
+    }
+    open(number) {
       if (this.player) this.player.pause();
       this.number = number;
       this.parts.chooser.value = number;
@@ -78,12 +92,16 @@
       this.attention = data.attention ? new V.Attention(data.attention, this.strips.attention) : null;
       if (this.attention) this.attention.origin = data.origin;
       for (const part of ["barsPanel", "mapPanel"]) this.parts[part].hidden = !this.attention;
+      if (this.attention) {
+        const { start, end } = data.attention;
+        this.parts.note.textContent = `This page has the attention of ${V.clock(start + data.origin, 1)} to ` +
+          `${V.clock(end + data.origin, 1)}; --attention START-END chooses it.`;
+      }
       document.querySelector(".below .attention").hidden = !this.attention;
       this.heads = this.attention
-        ? V.buildHeads(this.parts.grid, this.attention, (l, h) => this.chooseHead(l, h)) : [];
-      this.parts.wave.replaceChildren();
-      this.waveform = new V.Waveform(this.parts.wave, this.view, data.envelope, this.player,
-        { gutter: this.gutter, height: HEIGHTS.wave, origin: data.origin });
+        ? V.buildHeads(this.parts.grid, this.attention, (l, h) => this.chooseHead(l, h)) : null;
+      this.waveform = new V.Waveform(this.view, data.envelope, this.player,
+        { height: HEIGHTS.wave, origin: data.origin, again });
       const facts = [`${V.clock(data.duration)} min`, `model ${data.model}`];
       if (data.origin) facts.push(`from ${V.clock(data.origin)} on`);
       if (data.differences) facts.push(`${data.differences.length} differences`);
@@ -98,7 +116,10 @@
     }
     buildTiers() {
       this.rows = [];
-      const add = (tier, reference) => this.rows.push({ tier, reference, ...V.buildTier(tier, reference) });
+      const add = (tier, reference) => {
+        const row = { tier, reference, ...V.buildTier(tier, reference) };
+        this.rows.push({ ...row, tape: new V.Tape(row.slider, false) });
+      };
       for (const tier of this.tiers) {
         add(tier, false);
         const other = this.references.find((r) => r.name === tier.name);
@@ -117,6 +138,10 @@
       }
     }
     get gutter() { return window.innerWidth < 600 ? 40 : 64; }
+    allTapes() {
+      const { bars, map, ...tapes } = this.tapes;
+      return [...Object.values(tapes), ...(this.attention ? [bars, map] : []), ...this.rows.map((row) => row.tape)];
+    }
     tierOf(slider) {
       const row = this.rows.find((r) => r.slider === slider);
       return row ? row.tier : null;
@@ -144,9 +169,9 @@
         font: "13px system-ui, 'Noto Sans', 'DejaVu Sans', 'Noto Color Emoji', sans-serif",
         confidence: V.confidenceColours(),
         plain: c("plain"), wrong: c("wrong"), edited: c("edited"), line: c("line"), text: c("text"),
-        textSoft: c("text-soft"), accent: c("accent"), attention: `rgb(${c("attention-rgb")})`, window: c("window"),
+        card: c("card"), textSoft: c("text-soft"), accent: c("accent"), attention: `rgb(${c("attention-rgb")})`, window: c("window"),
       };
-      this.waveform.repaint();
+      for (const tape of this.allTapes()) tape.background = this.palette.card;
       this.drawScales();
       this.drawOverview();
       this.view.changed();
@@ -154,36 +179,36 @@
     resize() {
       const width = this.parts.figure.clientWidth - this.gutter;
       document.documentElement.style.setProperty("--gutter", this.gutter + "px");
-      this.waveform.gutter = this.gutter;
-      this.waveform.plot.axes[1].size = () => this.gutter;
       this.view.resize(width);
-      this.waveform.resize(this.view.width, HEIGHTS.wave);
+      if (this.heads) V.placeHeads(this.parts.grid, this.heads);
+      this.frameDrawn = "";
       this.drawScales();
       this.drawOverview();
     }
 
     // ---- drawing ----
     draw() {
-      const { view, parts, palette } = this;
-      this.waveform.draw();
-      V.drawMoving(parts.spectrogram, view, HEIGHTS.spectrogram, this.version, (context, part) =>
-        this.strips.spectrogram.draw(context, part, 0, HEIGHTS.spectrogram));
-      for (const row of this.rows) {
-        const selected = this.selected && this.selected.tier === row.tier ? this.selected.i : -1;
-        V.drawTier(row.canvas, row.tier, view, row.tier.name === "words" ? HEIGHTS.words : HEIGHTS.phones,
-          palette, { selected, differs: (i) => this.differs(row.tier, i), reference: row.reference });
+      const { view, parts, palette, tapes, strips, attention, version } = this;
+      tapes.wave.show(view, HEIGHTS.wave, version, (context, part) => this.waveform.draw(context, part));
+      tapes.spectrogram.show(view, HEIGHTS.spectrogram, version, (context, part) =>
+        strips.spectrogram.draw(context, part, 0, HEIGHTS.spectrogram));
+      for (const row of this.rows) this.drawTier(row);
+      if (attention) {
+        tapes.map.show(view, HEIGHTS.map, `${version} ${attention.layer} ${attention.head}`, (context, part) =>
+          attention.drawMap(context, part, HEIGHTS.map, palette));
       }
-      if (this.attention) this.attention.drawMap(parts.map, view, HEIGHTS.map, palette);
-      this.drawPosteriors();
+      const height = this.data.labels.length * ROW;
+      tapes.posteriors.show(view, height, version, (context, part) =>
+        strips.posteriors.draw(context, part, 0, height, { smooth: false }));
       this.drawMarks();
       this.drawFrame();
       this.drawOverviewBox();
+      this.drawAhead();
       if (parts.details.open) { // once the view stands still
         clearTimeout(this.listing);
         this.listing = setTimeout(() => this.list(), 150);
       }
-      const whole = [parts.spectrogram, parts.posteriors].every((canvas) => canvas.drawn.complete);
-      if (!this.drawn && whole) {
+      if (!this.drawn && tapes.spectrogram.complete && tapes.posteriors.complete) {
         this.drawn = true;
         requestAnimationFrame(() => {
           performance.mark("first-picture");
@@ -191,10 +216,20 @@
         });
       }
     }
-    drawPosteriors() {
-      const height = this.data.labels.length * ROW;
-      V.drawMoving(this.parts.posteriors, this.view, height, this.version, (context, part) =>
-        this.strips.posteriors.draw(context, part, 0, height, { smooth: false }));
+    drawTier(row) {
+      const selected = this.selected && this.selected.tier === row.tier ? this.selected.i : -1;
+      const height = row.tier.name === "words" ? HEIGHTS.words : HEIGHTS.phones;
+      row.tape.show(this.view, height, `${this.version} ${this.edits} ${selected}`, (context, part) =>
+        V.drawTier(context, part, row.tier, height, this.palette,
+          { selected, differs: (i) => this.differs(row.tier, i), reference: row.reference }));
+    }
+    /** While the view moves on, a piece in each frame that will soon be in sight. */
+    drawAhead() {
+      const { view } = this, moved = view.start - (this.startBefore || 0);
+      this.startBefore = view.start;
+      if (moved === 0 || Math.abs(moved) > view.seconds / 8) return;
+      for (const strip of Object.values(this.strips)) strip.prepare(view);
+      this.allTapes().some((tape) => tape.ahead(moved));
     }
     /** The scales in the gutter: they change with colours, sizes and the head of the attention only. */
     drawScales() {
@@ -213,8 +248,7 @@
     }
     drawOverview() {
       const { view, data } = this, width = Math.max(20, this.parts.overview.parentNode.clientWidth - this.gutter);
-      const height = 34, picture = document.createElement("canvas"), context = V.fit(picture, width, height);
-      V.fit(this.parts.overview, width, height);
+      const height = 34, context = V.fit(this.parts.overview, width, height);
       context.clearRect(0, 0, width, height);
       context.fillStyle = V.colour("wave");
       const { high, low } = this.waveform, per = high.length / width;
@@ -231,44 +265,34 @@
         context.fillStyle = V.colour("wrong");
         for (const [time] of data.differences) context.fillRect(time / view.duration * width, height - 5, 1.5, 5);
       }
-      this.overview = { width, picture };
+      this.overview = { width };
       this.drawOverviewBox();
     }
     drawOverviewBox() {
-      if (!this.overview) return;
-      const { view, parts, overview } = this, context = parts.overview.getContext("2d");
-      const key = [view.start, view.scale, overview].join();
-      if (key === this.boxDrawn && overview === this.boxOf) return;
-      Object.assign(this, { boxDrawn: key, boxOf: overview });
-      context.clearRect(0, 0, overview.width, 34);
-      context.drawImage(overview.picture, 0, 0, overview.width, 34);
-      const x = view.start / view.duration * overview.width;
-      const width = Math.max(3, view.seconds / view.duration * overview.width);
-      context.fillStyle = V.colour("shade");
-      context.fillRect(x, 0, width, 34);
-      context.strokeStyle = V.colour("accent");
-      context.lineWidth = 1.5;
-      context.strokeRect(x + 0.75, 0.75, Math.max(1, width - 1.5), 32.5);
+      const { view, parts, overview } = this;
+      if (!overview) return;
+      const { style } = parts.overviewBox;
+      style.transform = `translateX(${view.start / view.duration * overview.width}px)`;
+      const width = Math.max(3, view.seconds / view.duration * overview.width) + "px";
+      if (style.width !== width) style.width = width;
     }
+    /** Lines and shades lie where their times are on the tapes, so that a scroll pushes them along. */
     drawMarks() {
-      const { view, parts } = this;
-      const line = (node, time) => {
-        const x = time === null ? -9 : view.x(time);
-        node.hidden = x < -1 || x > view.width + 1;
-        if (!node.hidden) node.style.transform = `translateX(${x}px)`;
+      const { view, parts } = this, limit = 2e5;
+      const x = (time) => V.clamp((time - view.anchor) * view.scale, -limit, limit);
+      const put = (node, from, to) => {
+        const hidden = from === null, key = `translateX(${from}px)`, width = to - from + "px";
+        if (node.hidden !== hidden) node.hidden = hidden;
+        if (hidden) return;
+        if (node.style.transform !== key) node.style.transform = key;
+        if (to !== undefined && node.style.width !== width) node.style.width = width;
       };
-      const shade = (node, span) => {
-        const from = span ? V.clamp(view.x(span[0]), 0, view.width) : 0;
-        const to = span ? V.clamp(view.x(span[1]), 0, view.width) : 0;
-        node.hidden = to - from < 0.5;
-        node.style.transform = `translateX(${from}px)`;
-        node.style.width = to - from + "px";
-      };
-      const time = this.player.position();
-      line(parts.playhead, time);
-      line(parts.hover, this.cursor);
+      const shade = (node, span) => (span ? put(node, x(span[0]), x(span[1])) : put(node, null));
+      const time = this.player.position(), at = this.frameTime();
+      parts.marks.style.transform = `translateX(${-(view.start - view.anchor) * view.scale}px)`;
+      put(parts.playhead, x(time));
+      put(parts.hover, this.cursor === null ? null : x(this.cursor));
       shade(parts.selection, this.range);
-      const at = this.frameTime();
       shade(parts.window, this.attention && this.attention.covers(at) ? this.attention.window(at) : null);
       const text = `${V.milliseconds(time + this.data.origin)} (${V.clock(time + this.data.origin)})`;
       if (parts.clock.textContent !== text) parts.clock.textContent = text;
@@ -279,15 +303,28 @@
       return V.clamp(time, 0, this.view.duration - 1e-6);
     }
     drawFrame() {
-      const time = this.frameTime(), { parts, attention } = this;
-      if (attention) attention.drawBars(parts.bars, this.view, HEIGHTS.bars, time, this.palette);
-      // The texts change with the time, not with the view: a scroll leaves them alone.
+      const time = this.frameTime(), { attention } = this;
+      if (attention) this.drawBars(time);
+      if (this.waiting) return;
+      const rest = (this.textsAt || 0) + READABLE - performance.now();
+      if (rest <= 0) this.drawTexts(time);
+      else {
+        this.waiting = setTimeout(() => {
+          this.waiting = null;
+          this.drawTexts(this.frameTime());
+        }, rest);
+      }
+    }
+    /** The texts change with the time, not with the view: a scroll leaves them alone. */
+    drawTexts(time) {
+      const { parts, attention } = this;
       const weights = attention && attention.covers(time) ? attention.strip.column(time) : null;
       const column = this.strips.posteriors.column(time);
       const key = [time, this.version, this.editor.count, this.number, weights !== null, column !== null,
         attention && attention.layer, attention && attention.head].join();
       if (key === this.frameDrawn) return;
       this.frameDrawn = key;
+      this.textsAt = performance.now();
       if (attention) this.drawAttentionTexts(time);
       const listed = column ? [...column].map((v, i) => [(v / 255) ** 2, this.data.labels[i]])
         .filter(([p]) => p >= SURE).sort((a, b) => b[0] - a[0]).slice(0, 6) : [];
@@ -299,13 +336,21 @@
       }));
       parts.segment.replaceChildren(...this.describeAt(time));
     }
+    drawBars(time) {
+      const { attention, parts } = this, covered = attention.covers(time);
+      this.tapes.bars.show(this.view, HEIGHTS.bars, `${this.version} ${attention.barsKey(time)}`, (context, part) =>
+        attention.drawBars(context, part, HEIGHTS.bars, time, this.palette));
+      if (parts.note.hidden !== covered) parts.note.hidden = covered;
+    }
     drawAttentionTexts(time) {
       const { attention } = this;
       attention.drawGrid(this.heads, time, this.tables.attention);
-      for (const { node, layer, head } of this.heads) {
-        node.setAttribute("aria-pressed", String(layer === attention.layer && head === attention.head));
+      for (const { node, layer, head } of this.heads.cells) {
+        const pressed = String(layer === attention.layer && head === attention.head);
+        if (node.getAttribute("aria-pressed") !== pressed) node.setAttribute("aria-pressed", pressed);
       }
-      const span = attention.window(time);
+      const weights = attention.weights(time), span = attention.window(time);
+      this.parts.most.textContent = weights ? "max " + Math.max(...weights).toFixed(2) : "";
       this.parts.look.textContent = `Frame at ${V.milliseconds(time + this.data.origin)}; ${attention.describe(time)}. ` +
         `Window: ${V.milliseconds(time - span[0])} before to ${V.milliseconds(span[1] - time)} after.`;
     }

@@ -31,6 +31,7 @@
     }
     async _decode(number) {
       const { name, rate, pieceSeconds, leadSeconds, tailSeconds, samples, delay } = this.info;
+      await V.present(name + "-" + number);
       const decoder = new OfflineAudioContext(1, 1, rate);
       const buffer = await decoder.decodeAudioData(V.bytes(name + "-" + number).buffer);
       const decoded = buffer.getChannelData(0);
@@ -45,12 +46,12 @@
     /** A decoded piece at a time, or null; it is then decoded, and the function called. */
     at(time, whenReady) {
       if (!this.info) return null;
-      const number = this._number(time);
+      const number = this.numberAt(time);
       const found = this.ready.get(number);
       if (!found) this.piece(number).then(whenReady, () => {});
       return found || null;
     }
-    _number(time) {
+    numberAt(time) {
       return V.clamp(Math.floor(time / this.info.pieceSeconds + 1e-9), 0, this.info.pieces - 1);
     }
 
@@ -102,7 +103,7 @@
           await new Promise((resolve) => setTimeout(resolve, 200));
           continue;
         }
-        const number = this._number(current.next);
+        const number = this.numberAt(current.next);
         const { first, samples } = await this.piece(number);
         if (this.current !== current) return;
         const rate = this.info.rate;

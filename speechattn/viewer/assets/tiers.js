@@ -100,19 +100,44 @@
       `rgba(${r},${g},${b},${(0.06 + 0.6 * (i / LEVELS) ** 1.5).toFixed(3)})`);
   };
 
-  /** Draw a tier; `state` says which interval is selected, and `differs(i)` what is marked. */
-  V.drawTier = function (canvas, tier, view, height, palette, { selected, differs, reference }) {
-    const context = V.fit(canvas, view.width, height);
-    context.clearRect(0, 0, view.width, height);
+  /** Write a label into its interval: in a wide one again and again, in a narrow one upright or cut off. */
+  function drawLabel(context, part, text, left, right, height, palette) {
+    const width = right - left, size = context.measureText(text).width;
+    context.fillStyle = palette.text;
+    if (size < width - 2) {
+      const times = Math.max(1, Math.round(width / part.width));
+      for (let n = 0; n < times; n++) {
+        const middle = left + (n + 0.5) * width / times;
+        if (middle > -size && middle < part.width + size) context.fillText(text, middle, height / 2);
+      }
+    } else if (text.length <= 3) {
+      context.save();
+      context.translate((left + right) / 2, height / 2);
+      context.rotate(-Math.PI / 2);
+      context.fillText(text, 0, 0.5);
+      context.restore();
+    } else if (width > 24) {
+      context.save();
+      context.beginPath();
+      context.rect(left + 1, 0, width - 2, height);
+      context.clip();
+      context.textAlign = "left";
+      context.fillText(text, left + 3, height / 2);
+      context.restore();
+    }
+  }
+
+  /** Draw a part of a tier; `state` says which interval is selected, and `differs(i)` what is marked. */
+  V.drawTier = function (context, part, tier, height, palette, { selected, differs, reference }) {
     context.font = palette.font;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    const first = tier.at(view.start);
-    let drawn = -1; // right edge of what is drawn
-    for (let i = first; i < tier.count && tier.start(i) < view.end; i++) {
-      const right = view.x(tier.ends[i]);
+    const first = Math.max(0, tier.at(part.start) - 1);
+    let drawn = -Infinity; // right edge of what is drawn
+    for (let i = first; i < tier.count && tier.start(i) < part.end; i++) {
+      const right = part.x(tier.ends[i]);
       if (right - drawn < 0.7 && i !== selected) continue; // too narrow to be seen from here
-      const left = Math.max(view.x(tier.start(i)), -2), width = right - left;
+      const left = part.x(tier.start(i)), width = right - left;
       drawn = right;
       const label = tier.labels[i];
       if (label !== "") {
@@ -135,33 +160,11 @@
         context.fillStyle = palette.line;
         context.fillRect(Math.round(right) - 0.5, 0, 1, height);
       }
-      if (label !== "" && width > 9) {
-        const text = V.visible(label);
-        const inSight = Math.min(right, view.width) - Math.max(left, 0);
-        const size = context.measureText(text).width;
-        context.fillStyle = palette.text;
-        const middle = (Math.max(left, 0) + Math.min(right, view.width)) / 2;
-        if (size < inSight - 2) context.fillText(text, middle, height / 2);
-        else if (tier.name === "words" && inSight > 24) {
-          context.save();
-          context.beginPath();
-          context.rect(Math.max(left, 0) + 1, 0, inSight - 2, height);
-          context.clip();
-          context.textAlign = "left";
-          context.fillText(text, Math.max(left, 0) + 3, height / 2);
-          context.restore();
-        } else if (text.length <= 3 && inSight > 9) {
-          context.save();
-          context.translate(middle, height / 2);
-          context.rotate(-Math.PI / 2);
-          context.fillText(text, 0, 0.5);
-          context.restore();
-        }
-      }
+      if (label !== "" && width > 9) drawLabel(context, part, V.visible(label), left, right, height, palette);
       if (i === selected) {
         context.strokeStyle = palette.accent;
         context.lineWidth = 2;
-        context.strokeRect(Math.max(left, 0) + 1, 1, Math.max(2, right - Math.max(left, 0) - 2), height - 2);
+        context.strokeRect(left + 1, 1, Math.max(2, width - 2), height - 2);
       }
     }
   };

@@ -2,6 +2,7 @@
 "use strict";
 (function (V) {
   const KEPT = 14; // tiles that are kept decoded
+  const SLICE = 1500; // columns that get their colours at once
   const OVERVIEW = -1; // number of the tile of the whole
 
   /** Colours of the values 0 to 255 as one Uint32Array of pixels, from a list of [r, g, b]. */
@@ -17,39 +18,6 @@
     return table;
   };
 
-  /**
-   * Draw what moves with the view: what is still in sight is moved, and only the rest drawn.
-   * @param key what else the picture depends on; another one draws all of it.
-   * @param draw called with a context and the part of the view to draw; returns whether all was there.
-   */
-  V.drawMoving = function (canvas, view, height, key, draw) {
-    const ratio = window.devicePixelRatio || 1, before = canvas.drawn;
-    const context = V.fit(canvas, view.width, height);
-    let from = 0, to = view.width;
-    const step = before ? Math.round((view.start - before.start) * view.scale * ratio) : 0;
-    const same = before && before.complete && before.scale === view.scale && before.key === key &&
-      before.width === canvas.width && before.height === canvas.height && Math.abs(step) < canvas.width;
-    if (same && step === 0) return;
-    if (same) {
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.globalCompositeOperation = "copy";
-      context.drawImage(canvas, -step, 0);
-      context.globalCompositeOperation = "source-over";
-      context.setTransform(ratio, 0, 0, ratio, 0, 0);
-      if (step > 0) from = (canvas.width - step) / ratio;
-      else to = -step / ratio;
-    }
-    context.save();
-    context.beginPath();
-    context.rect(from, 0, to - from, height);
-    context.clip();
-    context.clearRect(from, 0, to - from, height);
-    const part = { start: view.time(from), end: view.time(to), scale: view.scale, whole: view.seconds, x: (t) => view.x(t) };
-    const complete = draw(context, part);
-    context.restore();
-    canvas.drawn = { start: view.start, scale: view.scale, key, complete, width: canvas.width, height: canvas.height };
-  };
-
   V.Strip = class {
     /**
      * @param info what the page says about the tiles.
@@ -60,10 +28,7 @@
       Object.assign(this, { info, table, whenReady });
       this.tiles = new Map(); // number → {values, columns, canvas} or a promise
     }
-    setTable(table) {
-      this.table = table;
-      for (const tile of this.tiles.values()) tile.canvas = null;
-    }
+    setTable(table) { this.table = table; }
     get end() { return this.info.start + this.info.columns / this.info.columnsPerSecond; }
 
     _tile(number) {
@@ -82,34 +47,52 @@
     }
     async _load(number, tile) {
       const file = this.info.name + "-" + (number === OVERVIEW ? "overview" : number);
+      await V.present(file);
       const blob = new Blob([V.bytes(file)], { type: this.info.kind });
       const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
-      const canvas = document.createElement("canvas");
-      canvas.width = bitmap.width;
-      canvas.height = bitmap.height;
+      const { width: columns, height: rows } = bitmap;
+      const canvas = V.element("canvas", { width: columns, height: rows });
       const context = canvas.getContext("2d", { willReadFrequently: true });
       context.drawImage(bitmap, 0, 0);
       bitmap.close();
-      const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
-      const values = new Uint8Array(canvas.width * canvas.height);
-      for (let i = 0; i < values.length; i++) values[i] = pixels[4 * i];
-      Object.assign(tile, { values, columns: canvas.width, rows: canvas.height, canvas: null });
+      Object.assign(tile, { values: new Uint8Array(columns * rows), columns, rows, canvas, context, table: this.table });
+      // Bit by bit: a scroll must not wait for it.
+      for (let first = 0; first < columns; first += SLICE) {
+        if (first) await new Promise((resolve) => setTimeout(resolve));
+        this._slice(tile, first, Math.min(SLICE, columns - first), true);
+      }
       tile.loading = false;
       this.whenReady();
     }
+    /** Give some columns of a tile their colours, and keep their values when they are read. */
+    _slice(tile, first, count, read) {
+      const { values, columns, rows, context, table } = tile;
+      const image = read ? context.getImageData(first, 0, count, rows) : context.createImageData(count, rows);
+      const pixels = new Uint32Array(image.data.buffer);
+      for (let row = 0; row < rows; row++) {
+        const from = row * count, to = row * columns + first;
+        for (let i = 0; i < count; i++) {
+          if (read) values[to + i] = pixels[from + i] & 255;
+          pixels[from + i] = table[values[to + i]];
+        }
+      }
+      context.putImageData(image, first, 0);
+    }
     _coloured(tile) {
-      if (!tile.canvas) {
-        const canvas = document.createElement("canvas");
-        canvas.width = tile.columns;
-        canvas.height = tile.rows;
-        const context = canvas.getContext("2d");
-        const image = context.createImageData(tile.columns, tile.rows);
-        const pixels = new Uint32Array(image.data.buffer);
-        for (let i = 0; i < pixels.length; i++) pixels[i] = this.table[tile.values[i]];
-        context.putImageData(image, 0, 0);
-        tile.canvas = canvas;
+      if (tile.table !== this.table) { // light or dark, or more contrast
+        tile.table = this.table;
+        this._slice(tile, 0, tile.columns, false);
       }
       return tile.canvas;
+    }
+    /** Load the tiles beside a part before they come into sight. */
+    prepare(view) {
+      const { start, tileSeconds, tiles, mostInSight } = this.info;
+      if (view.seconds > tileSeconds * mostInSight / 2) return;
+      for (const time of [view.start - view.seconds, view.end + view.seconds]) {
+        const number = Math.floor((time - start) / tileSeconds);
+        if (number >= 0 && number < tiles && !this.tiles.has(number)) this._tile(number);
+      }
     }
 
     /** Draw some rows of the picture into a box of a canvas; returns whether all was there. */

@@ -20,9 +20,12 @@
     return { fill: path, stroke: null };
   }
 
+  const MARGIN = 64; // pixels drawn beyond a part, for the labels of the axis
+
   V.Waveform = class {
-    constructor(parent, view, envelope, player, { gutter, height, origin }) {
-      Object.assign(this, { view, player, gutter, origin });
+    /** @param again called when samples that were missing have been decoded. */
+    constructor(view, envelope, player, { height, origin, again }) {
+      Object.assign(this, { view, player, height, origin, again });
       const bytes = V.bytes(envelope.name);
       this.high = new Int8Array(bytes.buffer, 0, envelope.points);
       this.low = new Int8Array(bytes.buffer, envelope.points, envelope.points);
@@ -30,7 +33,7 @@
       const style = () => V.colour("wave");
       const axis = { stroke: () => V.colour("text-soft"), font: "11px system-ui, sans-serif" };
       this.plot = new uPlot({
-        width: gutter + view.width, height,
+        width: 100, height,
         padding: [0, 0, 0, 0],
         legend: { show: false },
         cursor: { show: false },
@@ -44,7 +47,7 @@
             incrs: STEPS, space: 84,
             values: (u, ticks, _, __, step) => ticks.map((t) => this.tick(t + this.origin, step)),
           },
-          { ...axis, side: 3, size: gutter, splits: () => [], grid: { show: false }, ticks: { show: false } },
+          { show: false },
         ],
         series: [
           {},
@@ -52,26 +55,35 @@
           { fill: style, stroke: style, width: 1.25, points: { show: false }, paths: polygon },
           { show: false },
         ],
-      }, [[0, 1], [0, 0], [0, 0]], parent);
+      }, [[0, 1], [0, 0], [0, 0]], document.createElement("div"));
     }
     /** A time on the axis: milliseconds, in long recordings minutes and seconds. */
     tick(time, step) {
-      if (!this.inMilliseconds) return V.clock(time, step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3);
-      return V.milliseconds(time, step < 0.001 ? 1 : 0).replace(" ms", "");
+      if (time < this.origin - 1e-6 || time > this.origin + this.view.duration + 1e-6) return "";
+      const text = this.inMilliseconds ? V.milliseconds(time, step < 0.001 ? 1 : 0).replace(" ms", "")
+        : V.clock(time, step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3);
+      // The first label stands beside its tick: left of it the picture ends.
+      return time > this.origin + 1e-6 ? text : "\u2007".repeat(text.length) + text;
     }
     get inMilliseconds() { return this.origin + this.view.duration <= 300; }
-    resize(width, height) { this.plot.setSize({ width: this.gutter + width, height }); }
-    repaint() { this.plot.redraw(true, true); }
-    draw() {
-      const { view } = this;
-      const data = this._samples() || this._envelope();
-      this.plot.batch(() => {
-        this.plot.setData(data, false);
-        this.plot.setScale("x", { min: view.start, max: Math.max(view.end, view.start + 1e-6) });
+    /** Draw a part of the view; returns whether its samples were there, if they are seen. */
+    draw(context, part) {
+      const { plot } = this, ratio = window.devicePixelRatio || 1, margin = Math.round(MARGIN * ratio) / ratio;
+      const view = { start: part.start - margin / part.scale, end: part.end + margin / part.scale, scale: part.scale };
+      const width = part.width + 2 * margin;
+      if (plot.width !== width) plot.setSize({ width, height: this.height });
+      const samples = this._samples(view);
+      plot.batch(() => {
+        plot.setData(samples || this._envelope(view), false);
+        plot.setScale("x", { min: view.start, max: view.end });
       });
+      const { canvas } = plot.ctx;
+      context.drawImage(canvas, margin * ratio, 0, part.width * ratio, canvas.height, 0, 0, part.width, canvas.height / ratio);
+      return samples !== null || this.decoded(view);
     }
-    _envelope() {
-      const { view, rate } = this;
+    decoded(view) { return view.scale <= this.rate || !this.player.info || this.player.ready.has(this.player.numberAt(Math.max(0, view.start))); }
+    _envelope(view) {
+      const { rate } = this;
       const first = Math.max(0, Math.floor(view.start * rate) - 1);
       const last = Math.min(this.high.length, Math.ceil(view.end * rate) + 2);
       const step = Math.max(1, Math.round(rate / view.scale));
@@ -92,10 +104,10 @@
       return [xs, highs, lows];
     }
     /** Samples themselves, when a pixel stands for less than a point of the envelope. */
-    _samples() {
-      const { view, player, rate } = this;
+    _samples(view) {
+      const { player, rate } = this;
       if (view.scale <= rate || !player.info) return null;
-      const piece = player.at(view.start, () => view.changed());
+      const piece = player.at(Math.max(0, view.start), this.again);
       if (!piece) return null;
       const first = Math.max(0, Math.floor(view.start * player.info.rate) - 1 - piece.first);
       const last = Math.ceil(view.end * player.info.rate) + 2 - piece.first;
