@@ -23,6 +23,7 @@ LEARNED, DISTANCE = {"positions": "learned"}, {"positions": "distance"}
         ({"stack": -1}, ["encoder.stack", "-1"]),
         ({"width": 30, "heads": 4}, ["encoder.heads", "4", "encoder.width 30"]),
         ({"width": 12, "heads": 4}, ["encoder.heads", "4", "12"]),
+        ({"subsampling": "pool"}, ["encoder.subsampling", "'pool'", "linear, convolution"]),
         ({"conv_kernel": 4}, ["encoder.conv_kernel", "4", "odd"]),
         ({"conv_kernel": -3}, ["encoder.conv_kernel", "-3"]),
         ({"conv_kernel": 3.0}, ["encoder.conv_kernel", "3.0"]),
@@ -90,6 +91,7 @@ def test_a_file_from_before_these_options_has_the_defaults():
     config = build(EncoderConfig, old, "encoder.")
     assert (config.scores, config.weights, config.conv_sides) == ("dot", "softmax", (2, 2))
     assert (config.trained_length, config.reach, config.look_ahead) == (None, None, None)
+    assert config.subsampling == "linear" and "subsampling" not in config.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,7 @@ def test_a_bias_reaches_as_far_as_the_window_at_most(shape, reaches):
         ({"blocks": 2, "window": ((8, 2), (0, 4)), "stack": 2, "conv_kernel": 3}, 13, 11),
         ({"blocks": 3, "window": (8, 0), "conv_kernel": 5, "conv_right": 0}, 36, 0),
         ({"blocks": 2, "window": (4, 2), "conv_kernel": 5, "conv_right": 3, "stack": 2}, 13, 17),
+        ({"blocks": 2, "window": (4, 2), "stack": 2, "subsampling": "convolution"}, 11, 7),
         ({"blocks": 1, "window": (None, 3)}, None, 3),
         ({"blocks": 2, "window": ((4, 4), (4, None))}, 8, None),
     ],

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.attention.masks import WindowMask, ready_frames, valid_frames
 from speechattn.attention.multihead import MultiHeadAttention
-from speechattn.encoder.layers import Convolution, FeedForward, Residual, SequenceDropout
+from speechattn.encoder.layers import (
+    Convolution,
+    FeedForward,
+    Residual,
+    SequenceDropout,
+    Subsampling,
+)
 
 WIDTH = 8
 CHUNKS = st.lists(st.integers(0, 30), min_size=1, max_size=6)
@@ -29,6 +36,7 @@ def layer(kind: str) -> torch.nn.Module:
         "causal convolution": lambda: Convolution(WIDTH, 4, 0),
         "convolution of the future": lambda: Convolution(WIDTH, 1, 3),
         "convolution of one frame": lambda: Convolution(WIDTH, 0, 0),
+        "subsampling": lambda: Subsampling(WIDTH // 2, WIDTH, 2),
         "feed-forward": lambda: FeedForward(WIDTH, 12, 0.3),
         "residual": lambda: Residual(WIDTH, attention, 0.3),
     }[kind]()
@@ -42,6 +50,7 @@ RIGHT = {
     "causal convolution": 0,
     "convolution of the future": 3,
     "convolution of one frame": 0,
+    "subsampling": 1,
     "feed-forward": 0,
     "residual": 3,
 }
@@ -162,3 +171,16 @@ def test_dropout_is_off_in_evaluation_and_at_zero():
 def test_valid_frames():
     expected = [[True, True, False], [False, False, False], [True, True, True]]
     assert valid_frames(torch.tensor([2, 0, 3]), 3).tolist() == expected
+
+
+@pytest.mark.parametrize("stack", [1, 2, 3])
+def test_subsampling_is_two_convolutions_over_time(stack):
+    torch.manual_seed(1)
+    module, count = Subsampling(5, 7, stack).double(), 6
+    x = frames(2, count, 5 * stack)
+    padded = F.pad(x.reshape(2, count * stack, 5), (0, 0, stack, stack)).transpose(1, 2)
+    first = module.first.weight.view(7, 3, 5).transpose(1, 2)
+    second = module.second.weight.view(7, 2 * stack - 1, 7).transpose(1, 2)
+    h = F.conv1d(padded, first, module.first.bias).relu()
+    expected = F.conv1d(h, second, module.second.bias, stride=stack).relu()[:, :, :count]
+    torch.testing.assert_close(module(x, None), expected.transpose(1, 2))

@@ -24,6 +24,7 @@ KINDS = {
     "sinusoidal": {"positions": "sinusoidal"},
     "distance": {"positions": "distance", "reach": 8},
     "everything": {"window": (None, None)},
+    "subsampled": {"subsampling": "convolution", "positions": "distance"},
 }
 
 
