@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -91,6 +92,18 @@ def atomic_write_bytes(path: str | Path, data: bytes, *, flush: bool = True) -> 
 def atomic_write_text(path: str | Path, text: str, *, flush: bool = True) -> None:
     """Write a UTF-8 file, line ends as they are, whole or not at all; see :func:`atomic_path`."""
     atomic_write_bytes(path, text.encode("utf-8"), flush=flush)
+
+
+def write_all(file: io.FileIO, data: bytes) -> int:
+    """Write all bytes into an unbuffered file, which may take them in pieces; return their number.
+
+    Raises:
+        OSError: if they cannot be written; some of them may have been.
+    """
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    return len(data)
 
 
 def replace_folder(new: str | Path, folder: str | Path) -> None:

@@ -13,7 +13,7 @@ from speechattn.errors import UsageError
 from speechattn.transcription.batch import choose_pool, run_batch, write_errors
 from speechattn.transcription.inputs import Input, Recording
 from speechattn.transcription.remote import Remote, is_url
-from speechattn.transcription.run_record import LOCK, RunFiles, Summary
+from speechattn.transcription.run_record import RunFiles, Summary
 from speechattn.transcription.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -133,7 +133,6 @@ def ray_pool_from(
         arguments.output_dir,
         arguments.model,
         digest,
-        lock=LOCK,
     )
     return RayPool(
         replace(cast(Any, spec), model=replace(spec.model, name=arguments.model, device=device)),

@@ -37,6 +37,7 @@ from speechattn.inference.transcription import TranscribeOptions
 from speechattn.machine import available_memory, num_usable_cores
 from speechattn.process import environment, may_have_cuda
 from speechattn.text import json_line
+from speechattn.transcription.at_work import at_work
 from speechattn.transcription.earlier_runs import EarlierRuns
 from speechattn.transcription.inputs import Recording, is_small_job
 from speechattn.transcription.journal import Journal, JournalEntry, is_done, read_records
@@ -48,7 +49,6 @@ from speechattn.transcription.run_record import (
     Summary,
     sync_disks,
     sync_folder,
-    write_record,
 )
 from speechattn.transcription.transcriber import GROUPING, Transcriber
 from speechattn.transcription.workers.pool import InProcessPool, Pool, ProcessPool
@@ -115,38 +115,57 @@ def run_batch(
         progress: show progress on standard error.
 
     Raises:
-        UsageError: if another run is at work in the folder, or the one to be resumed was made with
-            other settings.
+        UsageError: if a run at work in the folder, or the one to be resumed, was made with other
+            settings, or one at work writes the same outputs.
         SpeechattnError: if the run's own files cannot be read or written, or no worker can start.
     """
     record, summary = dict(record), Summary()
     began = time.perf_counter()
+    own = {each.file for each in recordings}
     try:
-        with files.locked():
-            before = EarlierRuns(files, record, {each.file for each in recordings}, resume)
-            entries = before.entries
-            todo = [each for each in recordings if not is_done(each, entries.get(each.file))]
-            done_before = {each.file for each in recordings}.difference(each.file for each in todo)
+        with at_work(files, record, recordings) as folder:
+            with folder.alone():
+                before = EarlierRuns(folder, record, own, resume)
+            todo = _todo(recordings, before)
             if todo:
                 with _running(pool):
                     began = time.perf_counter()
                     record |= pool.facts
-                    before.check(record)
-                    before.begin(record)
+                    with folder.alone():
+                        if renewed := before.is_outdated:  # others have begun or ended meanwhile
+                            before = EarlierRuns(folder, record, own, resume)
+                        before.check(record)
+                        before.begin(record)
+                        journal = Journal(files.journal)
+                    if renewed:
+                        todo = _todo(recordings, before)
                     task = record.get("settings", {}).get("task", "transcribe")
                     bar = ProgressBar(todo, shown=progress, description=task)
-                    entries |= _transcribe(todo, pool, files, summary, fail_fast, bar)
-            elif not entries:
-                before.begin(record)
-            summary.listed, summary.unlisted = len(before.others), before.num_lost
-            own = {each.file for each in recordings}
-            _finish(before.listed(recordings), own, files, done_before, summary)
-            summary.wall_seconds = time.perf_counter() - began
-            write_record(files.run, {**record, **before.facts, "summary": summary.to_dict()})
-            sync_folder(files.folder)
+                    _transcribe(todo, pool, journal, summary, fail_fast, bar)
+            if summary.complete:
+                sync_disks()  # the outputs must be there before transcripts.jsonl
+            with folder.alone():
+                if todo:
+                    before.entries |= journal.entries
+                    if journal.others_wrote:
+                        before.read_others()
+                elif before.is_outdated:
+                    before = EarlierRuns(folder, record, own, resume)
+                if not todo and not before.entries:
+                    before.begin(record)
+                summary.listed, summary.unlisted = len(before.others), before.num_lost
+                done_before = own.difference(each.file for each in todo)
+                _finish(before.listed(recordings), own, files, done_before, summary)
+                summary.wall_seconds = time.perf_counter() - began
+                before.end(record, summary)
+                sync_folder(files.folder)
     except OSError as error:  # of the run's own files; one of a recording is in its record
         raise SpeechattnError(cannot_write(Path(error.filename or files.folder), error)) from error
     return summary
+
+
+def _todo(recordings: Sequence[Recording], before: EarlierRuns) -> list[Recording]:
+    return [each for each in recordings if not is_done(each, before.entries.get(each.file))]
 
 
 @contextlib.contextmanager
@@ -163,17 +182,16 @@ def _running(pool: Pool) -> Iterator[None]:
 def _transcribe(
     recordings: Sequence[Recording],
     pool: Pool,
-    files: RunFiles,
+    journal: Journal,
     summary: Summary,
     fail_fast: bool,
     progress: ProgressBar,
-) -> dict[str, JournalEntry]:
-    """Transcribe recordings and add each to the journal as it is done.
+) -> None:
+    """Transcribe recordings and add each to the journal as it is done, and close it.
 
-    Returns:
-        The entries of the journal. If the run stops early, the summary is marked as incomplete.
+    If the run stops early, the summary is marked as incomplete.
     """
-    with Journal(files.journal) as journal, progress as bar:
+    with journal, progress as bar:
         for number, value in pool.run(recordings, bar.within):
             died = isinstance(value, WorkerDied)
             line = death_line(recordings[number], value) if died else value
@@ -183,7 +201,6 @@ def _transcribe(
                 summary.complete = False
                 break
         journal.flush()
-        return journal.entries
 
 
 def _finish(
@@ -205,7 +222,6 @@ def _finish(
     with contextlib.ExitStack() as stack:
         listing: BinaryIO | None = None
         if summary.complete:
-            sync_disks()  # the outputs must be there before transcripts.jsonl
             temporary = stack.enter_context(atomic_path(files.transcripts))
             listing = stack.enter_context(temporary.open("wb"))
         for record in read_records(entries.values()):

@@ -1,35 +1,42 @@
-"""What earlier runs have left in an output folder, and what of it a new run keeps.
+"""What other runs have left in an output folder, and what of it a new run keeps.
 
 A run that is resumed goes on with what is done. A run that is not resumed does its own recordings
 anew. In both cases, what a run with *other inputs* and the same settings has done stays listed in
-``transcripts.jsonl``: so a long list of recordings may be given in parts, as ``xargs`` does. A run
-with the same inputs replaces the earlier one as a whole, so that what is no longer among the inputs
-is no longer listed.
+``transcripts.jsonl``: so a long list of recordings may be given in parts, as ``xargs`` does, one
+after the other or several at once. A run with the same inputs replaces the earlier one as a whole,
+so that what is no longer among the inputs is no longer listed.
+
+``run.json`` is of the run that began or ended last. It has the inputs of those before, and under
+``unfinished`` those of runs that have begun and not ended: they are at work or were interrupted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from speechattn.transcription.at_work import OutputFolder, check_beside
 from speechattn.transcription.inputs import Recording
 from speechattn.transcription.journal import JournalEntry, keep_entries, read_journal
 from speechattn.transcription.run_record import (
     RunFiles,
+    Summary,
     check_same,
-    differs,
+    difference,
     read_record,
     write_record,
 )
 
-INPUTS, BEFORE = "inputs", "inputs_before"  # keys of run.json: of this run, of earlier ones
+# Keys of run.json: inputs of this run, of earlier ones, of those that have not ended.
+INPUTS, BEFORE, UNFINISHED = "inputs", "inputs_before", "unfinished"
 
 
 class EarlierRuns:
-    """Reads what earlier runs have left.
+    """Reads what other runs have left; each method needs the folder alone.
 
     Args:
-        files: own files of the new run.
+        folder: in which the new run is at work.
         record: what the new run is made with. The device and precision of the new run are known
             when its workers have started; for a resumed run those of the earlier one are entered
             here until then.
@@ -47,41 +54,53 @@ class EarlierRuns:
     """
 
     def __init__(
-        self, files: RunFiles, record: dict[str, Any], own: set[str], resume: bool
+        self, folder: OutputFolder, record: dict[str, Any], own: set[str], resume: bool
     ) -> None:
-        self._files, self._resume = files, resume
+        self._folder, self._files, self._own, self._resume = folder, folder.files, own, resume
         self.entries: dict[str, JournalEntry] = {}
         self.others: dict[str, JournalEntry] = {}
         self.num_lost = 0
+        self._unlisted: set[str] = set()  # files in the journal that are no longer among the inputs
         self._found: list[tuple[RunFiles, dict[str, Any]]] = []
-        for part in (*([] if files.shard else files.shards()), files):
+        last = read_record(self._files.run) or {}
+        self._seen = _state(self._files.run)
+        self._unfinished: dict[str, list[str]] = last.get(UNFINISHED, {})
+        self._beside = not folder.words().isdisjoint(self._unfinished)
+        if difference(last, record) and not self._beside:
+            self._unfinished = {}
+        for part in (*([] if self._files.shard else self._files.shards()), self._files):
             old = read_record(part.run)
             if old is None:
                 continue
             if resume:
                 check_same(part.run, old, record)
             self._found.append((part, old))
-            self._add(part, old, record, own)
+            self._add(part, old, record)
         if resume and self._found:
             last = self._found[-1][1]
             record |= {key: last[key] for key in ("device", "precision") if key in last}
-        self._earlier_inputs = _earlier_inputs([old for _, old in self._found], record)
+        self._inputs = _inputs([old for _, old in self._found])
 
-    def _add(
-        self, part: RunFiles, old: dict[str, Any], record: dict[str, Any], own: set[str]
-    ) -> None:
+    def _add(self, part: RunFiles, old: dict[str, Any], record: dict[str, Any]) -> None:
         """Add the recordings of an earlier run."""
         entries = read_journal(part.journal)[0]
         if self._resume:
-            self.entries |= {file: entry for file, entry in entries.items() if file in own}
-        alike = old.get(INPUTS) == record.get(INPUTS) and not old.get(BEFORE)
-        if alike or INPUTS not in record:
+            self.entries |= {file: each for file, each in entries.items() if file in self._own}
+        if INPUTS not in record:
             return
-        others = {file: entry for file, entry in entries.items() if file not in own}
-        if differs(old, record):
+        others = {file: each for file, each in entries.items() if file not in self._own}
+        alike = old.get(INPUTS) == record[INPUTS] and not old.get(BEFORE)
+        if alike and not self._beside:
+            self._unlisted |= others.keys()
+        elif difference(old, record):
             self.num_lost += len(others)
         else:
             self.others |= others
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether another run has begun or ended since this was read or written."""
+        return _state(self._files.run) != self._seen
 
     def check(self, record: dict[str, Any]) -> None:
         """Compare the settings again, now that the device and precision are known.
@@ -90,14 +109,16 @@ class EarlierRuns:
             record: what the new run is made with.
 
         Raises:
-            UsageError: if the run to be resumed was made with others.
+            UsageError: if the run to be resumed, or one that is at work, was made with others.
         """
         for part, old in self._found:
-            if self._resume:
+            if self._beside:
+                check_beside(part.folder, old, record)
+            elif self._resume:
                 check_same(part.run, old, record)
-            elif self.others and differs(old, record):
+            elif self.others and difference(old, record):
                 self.num_lost += len(self.others)
-                self.others = {}
+                self.others, self._unfinished = {}, {}
 
     def begin(self, record: dict[str, Any]) -> None:
         """Write ``run.json``; a run that starts anew first removes the files of earlier ones.
@@ -105,20 +126,65 @@ class EarlierRuns:
         Args:
             record: what the new run is made with.
         """
-        files, keep = self._files, bool(self.others)
-        if not self.entries:
+        files, keep = self._files, bool(self.others) or self._beside
+        if not self.entries and not self._beside:
             if keep:
                 keep_entries(files.journal, self.others.values())
                 self.others = read_journal(files.journal)[0]
             files.remove(but_listed=keep)
+            self._unlisted = set()
         if not keep:
             files.transcripts.unlink(missing_ok=True)
-        write_record(files.run, {**record, **self.facts, "summary": None})
+            self._inputs = []
+        self._write(record, None, is_at_work=True)
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What ``run.json`` says of the earlier runs whose recordings stay listed."""
-        return {BEFORE: self._earlier_inputs} if self.others else {}
+    def read_others(self) -> None:
+        """Read what runs have done that were at work beside this one."""
+        every, _ = read_journal(self._files.journal)
+        self.others |= {
+            file: each
+            for file, each in every.items()
+            if file not in self._own and file not in self._unlisted
+        }
+
+    def end(self, record: dict[str, Any], summary: Summary) -> None:
+        """Write ``run.json`` at the end of the run.
+
+        Args:
+            record: what it was made with.
+            summary: of it; gets the numbers of the others.
+        """
+        if self.is_outdated:  # by runs that have begun or ended meanwhile
+            last = read_record(self._files.run) or {}
+            self._unfinished = last.get(UNFINISHED, {})
+            self._inputs = list(dict.fromkeys((*self._inputs, *_inputs([last]))))
+        at_work = self._folder.words() & self._unfinished.keys()
+        self._write(record, summary, is_at_work=not summary.complete)
+        summary.at_work = len(at_work)
+        summary.interrupted = len(self._unfinished.keys() - at_work - {self._folder.word})
+
+    def _write(self, record: dict[str, Any], summary: Summary | None, *, is_at_work: bool) -> None:
+        """Write ``run.json``.
+
+        Args:
+            record: what the run is made with.
+            summary: of the run, at its end.
+            is_at_work: whether it has not come to its end.
+        """
+        inputs = record.get(INPUTS, [])
+        word = self._folder.word
+        # One that was interrupted is done by the same command again.
+        others = {key: each for key, each in self._unfinished.items() if each != inputs}
+        self._unfinished = {**others, word: inputs} if is_at_work else others
+        before = [each for each in self._inputs if each not in inputs]
+        facts = {
+            BEFORE: before if self.others or self._beside else [],
+            UNFINISHED: self._unfinished,
+            "summary": summary and summary.to_dict(),
+        }
+        facts = {key: each for key, each in facts.items() if each or key == "summary"}
+        write_record(self._files.run, {**record, **facts})
+        self._seen = _state(self._files.run)
 
     def listed(self, recordings: Sequence[Recording]) -> dict[str, JournalEntry]:
         """Return the entries of ``transcripts.jsonl`` by file, in its order.
@@ -135,7 +201,16 @@ class EarlierRuns:
         return {file: every[file] for file in sorted(every)}
 
 
-def _earlier_inputs(records: list[dict[str, Any]], record: dict[str, Any]) -> list[str]:
-    """Return the inputs of earlier runs that are none of the new run, each once."""
+def _inputs(records: list[dict[str, Any]]) -> list[str]:
+    """Return the inputs of runs and of those before them, each once."""
     every = [each for old in records for each in (*old.get(BEFORE, ()), *old.get(INPUTS, ()))]
-    return [each for each in dict.fromkeys(every) if each not in record.get(INPUTS, ())]
+    return list(dict.fromkeys(every))
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes with every new content of a file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

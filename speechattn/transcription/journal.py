@@ -5,9 +5,9 @@
     {"file": ..., "input": [size, mtime_ns], "outputs": {"ctm": [size, crc32]}, "record": {...}}
 
 ``record`` is the recording's line of ``transcripts.jsonl``. Of two lines for one recording the
-later one counts. A torn line, written while a machine lost power, does not count: its recording is
-done again. So is a recording whose outputs differ from what its line says. (To wait for the disk
-before each line would take longer than to transcribe a short recording.)
+later one counts. A torn line, left by a killed process or a machine without power, does not count:
+its recording is done again. So is a recording whose outputs differ from what its line says. (To
+wait for the disk before each line would take longer than to transcribe a short recording.)
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from speechattn.errors import LASTING
-from speechattn.files import atomic_path
+from speechattn.files import atomic_path, write_all
 from speechattn.transcription.inputs import Recording, input_state
+from speechattn.transcription.locks import held
 
 FLUSH_SECONDS = 5.0  # of work that a power failure may undo
 
@@ -52,13 +53,13 @@ class JournalEntry:
 
 
 class Journal:
-    """A journal that a run adds to; a context manager.
+    """A journal that a run adds to, as others may at the same time; a context manager.
 
     Args:
-        path: of the file, made if it is missing. A torn line at its end is cut off.
+        path: of the file, made if it is missing.
 
     Attributes:
-        entries: entry of each recording, by its file, those added included.
+        entries: entry of each recording that was added here, by its file.
 
     Raises:
         OSError: if the file cannot be made, read or written.
@@ -66,10 +67,11 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries, end = read_journal(path)
-        self._file: BinaryIO = path.open("ab")  # closed by __exit__
-        self._file.truncate(end)
-        self._end = end
+        self.entries: dict[str, JournalEntry] = {}
+        self._file = path.open("a+b", buffering=0)  # closed by __exit__
+        self._end = self._file.seek(0, os.SEEK_END)
+        self._is_whole = False  # whether a line ends there
+        self._others_wrote = False
         self._flushed = time.monotonic()
 
     def __enter__(self) -> Journal:
@@ -82,16 +84,36 @@ class Journal:
         """Write a line, of the form above, for a recording whose outputs have been written."""
         data = json.dumps(line, allow_nan=False).encode("ascii") + b"\n"
         try:
-            self._file.write(data)
-            self._file.flush()  # so that a killed program leaves it
+            with held(self._file):
+                begin = self._begin()
+                try:
+                    write_all(self._file, data)
+                except OSError:  # a full disk: the lines of other runs follow
+                    self._file.truncate(begin)
+                    raise
         except OSError as error:
             error.filename = str(self.path)
             raise
-        entry = self.entries[line["file"]] = _journal_entry(self.path, self._end, line)
-        self._end += len(data)
+        entry = self.entries[line["file"]] = _journal_entry(self.path, begin, line)
+        self._end, self._is_whole = begin + len(data), True
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
         return entry
+
+    def _begin(self) -> int:
+        """Return where a line begins; one that somebody was killed over gets an end."""
+        end = self._file.seek(0, os.SEEK_END)
+        self._others_wrote |= end != self._end
+        if end and not (self._is_whole and end == self._end):
+            self._file.seek(end - 1)
+            if self._file.read(1) != b"\n":
+                end += write_all(self._file, b"\n")
+        return end
+
+    @property
+    def others_wrote(self) -> bool:
+        """Whether others have added lines since it was opened."""
+        return self._others_wrote or self.path.stat().st_size != self._end
 
     def flush(self) -> None:
         """Wait until it is on the disk."""

@@ -1,4 +1,4 @@
-"""The run's own files in its output folder: their names, the lock, ``run.json``, its summary.
+"""The run's own files in its output folder: their names, ``run.json``, its summary.
 
 ``run.json`` says what the outputs were made with, so that they can be made again, and so that a
 resumed run does not mix outputs of different settings. The :class:`Summary` is added at the end:
@@ -11,18 +11,15 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from speechattn.errors import UsageError
-from speechattn.files import atomic_write_text, temporary_path
+from speechattn.files import atomic_write_text
 from speechattn.text import counted, json_line, length_of_time, one_line
-from speechattn.transcription.locks import locked
 from speechattn.transcription.shards import Shard
 
-LOCK = ".lock"
 _ANEW = "run without --resume to start anew, or choose another output folder"
 # Keys of run.json that must be the same for a run to go on.
 _FIXED = ("speechattn", "model", "device", "precision", "settings")
@@ -42,10 +39,6 @@ class RunFiles:
 
     def _path(self, name: str, suffix: str) -> Path:
         return self.folder / f"{name}{self.shard.suffix if self.shard else ''}{suffix}"
-
-    @property
-    def _lock(self) -> Path:
-        return self.folder / f"{LOCK}{self.shard.suffix if self.shard else ''}"
 
     @property
     def run(self) -> Path:
@@ -81,33 +74,6 @@ class RunFiles:
             listed = [] if but_listed and files is self else [files.transcripts, files.journal]
             for path in (*listed, files.run):
                 path.unlink(missing_ok=True)
-            if files.shard and not self.shard:  # it is free: this run has locked the folder
-                files._lock.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Make the folder and lock it for this run; shards share it with other shards.
-
-        The lock ends with the process, however that ends.
-
-        Raises:
-            UsageError: if another run is at work in the folder.
-            OSError: if the folder cannot be made or written.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as locks:
-            try:
-                locks.enter_context(locked(self.folder / LOCK, shared=self.shard is not None))
-                if self.shard:
-                    locks.enter_context(locked(self._lock))
-            except BlockingIOError:
-                raise UsageError(
-                    f"{one_line(self.folder)}: another run is at work in this folder; "
-                    "wait for its end, or choose another output folder"
-                ) from None
-            for path in (self.run, self.transcripts):  # left by a killed run
-                temporary_path(path).unlink(missing_ok=True)
-            yield
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -148,24 +114,28 @@ def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     Raises:
         UsageError: if they differ; it names the first key and both values.
     """
+    if found := difference(old, new):
+        key, before, now = found
+        raise UsageError(
+            f"{one_line(path)}: cannot go on with this run: its {key} was {before} and is now "
+            f"{now}; {_ANEW}"
+        )
+
+
+def difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str, str] | None:
+    """Return the first setting in which runs differ, if they do: its key and both values.
+
+    Args:
+        old: record of a run.
+        new: record of another; keys that it lacks are not compared.
+    """
     before, now = _flat(old), _flat(new)
     for key in dict.fromkeys((*now, *before)):
         if key.split(".")[0] in new.keys() & set(_FIXED) and before.get(key) != now.get(key):
             if key == "model.name":  # a name for people: the digest tells models apart
                 continue
-            raise UsageError(
-                f"{one_line(path)}: cannot go on with this run: its {key} was "
-                f"{json.dumps(before.get(key))} and is now {json.dumps(now.get(key))}; {_ANEW}"
-            )
-
-
-def differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether a run was made with other settings; see :func:`check_same`."""
-    try:
-        check_same(Path(), old, new)
-    except UsageError:
-        return True
-    return False
+            return key, json.dumps(before.get(key)), json.dumps(now.get(key))
+    return None
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -211,6 +181,8 @@ class Summary:
         complete: whether every recording was processed.
         listed: number of recordings of earlier runs in the same folder that stay listed.
         unlisted: number of those that do not, because they were made with other settings.
+        at_work: number of other runs at work in the same folder when it ended.
+        interrupted: number of those that have begun and never ended.
     """
 
     succeeded: int = 0
@@ -224,6 +196,8 @@ class Summary:
     complete: bool = True
     listed: int = 0
     unlisted: int = 0
+    at_work: int = 0
+    interrupted: int = 0
 
     @property
     def errors(self) -> list[str]:
@@ -279,13 +253,20 @@ class Summary:
                 f"{counted(self.kept, 'file')} {'was' if self.kept == 1 else 'were'} done before"
             )
         if self.listed:
-            parts.append(
-                f"{counted(self.listed, 'file')} of earlier runs in this folder stay listed"
-            )
+            parts.append(f"{counted(self.listed, 'file')} of other runs in this folder stay listed")
         if self.unlisted:
             parts.append(
                 f"{counted(self.unlisted, 'file')} of earlier runs with other settings no longer "
                 "listed"
+            )
+        if self.at_work:
+            runs = "run is" if self.at_work == 1 else "runs are"
+            parts.append(f"{self.at_work} more {runs} at work in this folder")
+        if self.interrupted:
+            runs = "run was" if self.interrupted == 1 else "runs were"
+            parts.append(
+                f"{self.interrupted} {runs} interrupted: give the inputs under unfinished in "
+                "run.json again, with --resume"
             )
         if self.failures:
             parts.append(f"failures: {_counts(self._kinds())}")

@@ -105,7 +105,7 @@ def test_runs_in_parts_share_a_list(rec, model, capsys):
     part = ("--output-dir", "out", "--format", "ctm")
     assert run(model, "rec/b.flac", *part) == 0
     assert run(model, "rec/a.wav", "rec/junk.wav", *part) == 1
-    assert "; 1 file of earlier runs in this folder stay listed" in capsys.readouterr().err
+    assert "; 1 file of other runs in this folder stay listed" in capsys.readouterr().err
     assert listed() == ["a.wav", "b.flac", "junk.wav"]
     facts = json.loads(Path("out/run.json").read_text())
     assert facts["inputs_before"] == ["rec/b.flac"] and facts["summary"]["files"] == 2

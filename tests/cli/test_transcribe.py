@@ -122,16 +122,51 @@ def lines(path: Path) -> int:
 
 
 @needs_posix
-def test_two_runs_in_one_folder_are_refused(rec, model, tmp_path, capsys):
+def test_a_run_with_the_same_outputs_or_other_settings_is_refused(rec, model, tmp_path, capsys):
     out = tmp_path / "out"
     process = start(*command(rec, out, model, "--workers", "1"))
     until = time.monotonic() + 60
-    while not (out / ".lock").exists() and time.monotonic() < until:
+    while not lines(out / "journal.jsonl") and time.monotonic() < until:
         time.sleep(0.002)
-    status = main(command(rec, out, model, "--workers", "1"))
+    same = main(command(rec, out, model, "--workers", "1"))
     said = capsys.readouterr().err
+    others = main(command(rec, out, model, "--workers", "1", "--channel", "0"))
+    said_of_others = capsys.readouterr().err
     process.communicate(timeout=60)
-    assert status == 2 and "another run is at work in this folder" in said
+    assert same == 2 and "another run is at work on this output (process" in said
+    assert others == 2 and "with other settings: its settings.channel is null" in said_of_others
+
+
+@needs_posix
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [False, True])
+def test_four_runs_at_once_leave_what_one_after_the_other_leaves(
+    rec, model, tmp_path, capsys, killed
+):
+    names = sorted(path for path in rec.rglob("*") if path.is_file())
+    parts = [names[i::4] for i in range(4)]
+    one_by_one, out = tmp_path / "one_by_one", tmp_path / "out"
+    statuses = []
+    for part in parts:
+        statuses.append(main([*command(part[0], one_by_one, model), *map(str, part[1:])]))
+    processes = [start(*command(part[0], out, model), *map(str, part[1:])) for part in parts]
+    if killed:
+        until = time.monotonic() + 60
+        while not lines(out / "journal.jsonl") and time.monotonic() < until:
+            time.sleep(0.002)
+        processes[0].kill()
+    for process in processes:
+        process.communicate(timeout=120)
+    if killed:
+        unfinished = json.loads((out / "run.json").read_text()).get("unfinished", {})
+        assert list(unfinished.values()) in ([], [list(map(str, parts[0]))])
+        again = [*command(parts[0][0], out, model), *map(str, parts[0][1:]), "--resume"]
+        assert main(again) == statuses[0]
+    else:
+        assert [process.returncode for process in processes] == statuses
+    assert lines(out / "transcripts.jsonl") == len(names)
+    assert content(out) == content(one_by_one)
+    assert "unfinished" not in json.loads((out / "run.json").read_text())
 
 
 def test_resuming_says_what_there_is_to_do(rec, model, undisturbed, tmp_path, capsys):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from support.recordings import make, needs_posix
+from support.recordings import make
 
 from speechattn.errors import UsageError
-from speechattn.files import temporary_path
 from speechattn.transcription.run_record import (
     RunFiles,
     Summary,
@@ -20,58 +16,6 @@ from speechattn.transcription.run_record import (
     write_record,
 )
 from speechattn.transcription.shards import Shard
-
-
-def locked(folder: Path, shard: Shard | None = None):
-    return RunFiles(folder, shard).locked()
-
-
-@needs_posix
-@pytest.mark.parametrize(
-    ("one", "other", "may"),
-    [
-        (None, None, False),
-        (None, Shard(1, 2), False),
-        (Shard(1, 2), None, False),
-        (Shard(1, 2), Shard(1, 2), False),
-        (Shard(1, 2), Shard(2, 2), True),
-    ],
-)
-def test_who_may_work_in_one_folder(tmp_path, one, other, may):
-    out = tmp_path / "out"
-    with locked(out, one):
-        if may:
-            with locked(out, other):
-                pass
-        else:
-            with pytest.raises(UsageError, match="out: another run is at work"), locked(out, other):
-                pass
-    with locked(out, other):  # free again
-        pass
-
-
-@needs_posix
-def test_a_killed_process_leaves_no_lock(tmp_path):
-    program = (
-        "import os, signal, sys; sys.path[:] = sys.argv[2:]\n"
-        "from pathlib import Path\n"
-        "from speechattn.transcription.run_record import RunFiles\n"
-        "with RunFiles(Path(sys.argv[1])).locked(): os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path), *sys.path]
-    assert subprocess.run(command, check=False, timeout=60).returncode == -9
-    with locked(tmp_path):
-        pass
-
-
-@pytest.mark.parametrize("shard", [None, Shard(1, 2)])
-def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path, shard):
-    files, other = RunFiles(tmp_path, shard), RunFiles(tmp_path, Shard(2, 2))
-    half = [temporary_path(path) for path in (files.run, files.transcripts, other.run)]
-    for path in half:
-        path.write_text("half")
-    with files.locked():
-        assert [path.exists() for path in half] == [False, False, True]
 
 
 def test_names_and_removal(tmp_path):

@@ -22,6 +22,7 @@ from typing import Any
 
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.inference.model_files import find_model, model_digest
+from speechattn.transcription.at_work import MARK
 from speechattn.transcription.workers.worker import Do, Failed, Ready
 
 LOCAL = "local"  # in place of an address: a cluster of this process, on this machine
@@ -204,7 +205,6 @@ class Shared:
         model: name or folder.
         digest: of the model.
         torch: version of PyTorch, on which the last bits of the results depend.
-        lock: name of the lock file in ``output_dir``.
     """
 
     folder: str
@@ -214,31 +214,30 @@ class Shared:
     model: str
     digest: str
     torch: str
-    lock: str
 
-    def mark(self) -> str:
-        """Write a mark into the output folder's lock file, by which workers recognise the folder.
+    @contextlib.contextmanager
+    def marked(self) -> Iterator[str]:
+        """Make a file in the output folder for the block, by which workers recognise the folder.
 
-        Marks of earlier runs stay: other shards may be at work.
-
-        Returns:
-            The mark.
+        Yields:
+            Its name.
 
         Raises:
-            OSError: if it cannot be written.
+            OSError: if it cannot be made.
         """
-        mark = uuid.uuid4().hex
-        folder = Path(self.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / self.lock).open("a") as file:
-            file.write(f"{mark}\n")
-        return mark
+        path = Path(self.output_dir, f"{MARK}-{uuid.uuid4().hex}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        try:
+            yield path.name
+        finally:
+            path.unlink(missing_ok=True)
 
     def check(self, mark: str) -> None:
         """Check that this machine sees the same, and make ``folder`` the current one.
 
         Args:
-            mark: from :meth:`mark`.
+            mark: from :meth:`marked`.
 
         Raises:
             SpeechattnError: if something differs.
@@ -255,7 +254,7 @@ class Shared:
                 raise SpeechattnError(f"{path}: {_missing()}; {_WAY_OUT}")
         if self.sample and _size(self.sample[0]) != self.sample[1]:
             raise SpeechattnError(f"{self.sample[0]}: {_different()}; {_WAY_OUT}")
-        if mark not in _words(Path(self.output_dir, self.lock)):
+        if _size(str(Path(self.output_dir, mark))) is None:
             raise SpeechattnError(f"{self.output_dir}: {_different()}; {_WAY_OUT}")
         if not os.access(self.output_dir, os.W_OK):
             raise SpeechattnError(
@@ -277,8 +276,6 @@ def shared_by(
     output_dir: str | Path,
     model: str | Path,
     digest: str,
-    *,
-    lock: str,
 ) -> Shared:
     """Return what this process sees.
 
@@ -288,7 +285,6 @@ def shared_by(
         output_dir: folder for the results.
         model: name or folder.
         digest: of the model.
-        lock: name of the lock file in ``output_dir``.
     """
     size = _size(str(sample)) if sample else None
     return Shared(
@@ -299,7 +295,6 @@ def shared_by(
         str(model),
         digest,
         _torch(),
-        lock,
     )
 
 
@@ -320,13 +315,6 @@ def begin(message: bytes) -> tuple[Do | None, bytes]:
     except SpeechattnError as error:
         return None, pickle.dumps(Failed(error))
     return do, pickle.dumps(Ready(facts))
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").split()
-    except OSError:
-        return []
 
 
 def _torch() -> str:

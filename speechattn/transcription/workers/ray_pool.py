@@ -92,7 +92,7 @@ class RayPool:
             stack.enter_context(no_standard_output())
             stack.enter_context(connected(self._ray, self._address, cores))
             stack.callback(self._end_workers)
-            mark = self._shared.mark() if self._shared else None
+            mark = stack.enter_context(self._shared.marked()) if self._shared else None
             self._begin = pickle.dumps((self._setup, self._shared, mark))
             self._class = self._ray.remote(worker_class())
             for _ in range(self._size()):
