@@ -1,7 +1,7 @@
 """The report of a batch: an output folder of ``speechattn transcribe`` or ``align``.
 
-``transcripts.jsonl`` is read twice, line by line: for the labels, and for what they say. With
-references the recordings are scored as a recipe scores its test sets.
+``transcripts.jsonl``, or that of each shard, is read twice, line by line: for the labels, and for
+what they say. With references the recordings are scored as a recipe scores its test sets.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from speechattn.evaluation.scores import Scores
 from speechattn.phones import PhoneSet
 from speechattn.segments import SAMPLE_RATE, FrameSegment, num_frames, seconds_to_frame
 from speechattn.text import counted, length_of_time, one_line
+from speechattn.transcription.run_record import RunFiles
 from speechattn.viewer.phone_order import fitting_set, usable_label
 from speechattn.viewer.report_data import ReportData, read_json
 from speechattn.viewer.report_recipe import window_pictures
 from speechattn.viewer.report_sources import Recordings, Reference, find_references
-from speechattn.viewer.results import SILENCES
+from speechattn.viewer.results import SILENCES, runs_of
 
-TRANSCRIPTS, RUN = "transcripts.jsonl", "run.json"
 MOST_NAMED = 5  # recordings without a reference that are named
 
 
 def is_batch_folder(folder: Path) -> bool:
     """Return whether a folder is an output folder of ``transcribe``, perhaps an unfinished one."""
-    return any((folder / name).is_file() for name in (TRANSCRIPTS, RUN, "journal.jsonl"))
+    whole = RunFiles(folder)
+    paths = whole.transcripts, whole.run, whole.journal
+    return any(path.is_file() for path in paths) or bool(whole.shards())
 
 
 def batch_data(
@@ -49,35 +51,56 @@ def batch_data(
         UsageError: if there are no results, they cannot be understood, or no recording has a
             reference.
     """
-    path = folder / TRANSCRIPTS
-    run = read_json(folder / RUN) or {}
-    if not path.is_file():
+    runs = runs_of(folder)
+    if not runs:
         raise UsageError(
-            f"{folder}: this run has no results yet (no {TRANSCRIPTS}); let it come to its end: "
-            "run it again with --resume"
+            f"{folder}: this run has no results yet (no transcripts.jsonl); let it come to its "
+            "end: run it again with --resume"
         )
+    run = read_json(runs[0].run) or {}
     try:
-        labels = {phone["label"] for record in _records(path) for phone in _phones(record)}
+        labels = {phone["label"] for record in _records(runs) for phone in _phones(record)}
         phones = fitting_set(sorted(map(str, labels)))
         find = Recordings(run, folder, recordings)
         data = ReportData(folder.resolve().name)
         data.facts += _run_facts(run)
+        data.notes += _shard_notes(runs)
         references = None if reference is None else find_references(reference, phones)
-        _read(data, path, phones, find, references)
+        _read(data, runs, phones, find, references)
         data.pictures = window_pictures(folder)
     except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         raise UsageError(
-            f"{folder}: its {TRANSCRIPTS} cannot be understood ({one_line(repr(error))}); "
+            f"{folder}: its {runs[0].transcripts.name} cannot be understood ({one_line(repr(error))}); "
             "transcribe the recordings again"
         ) from None
     return data
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                yield json.loads(line)
+def _records(runs: Sequence[RunFiles]) -> Iterator[dict[str, Any]]:
+    """Yield what is said of each recording, those of several shards once."""
+    seen: set[str] = set()
+    for run in runs:
+        with run.transcripts.open(encoding="utf-8") as lines:
+            for line in lines:
+                record = json.loads(line) if line.strip() else None
+                if record is not None and record["file"] not in seen:
+                    seen.add(record["file"])
+                    yield record
+
+
+def _shard_notes(runs: Sequence[RunFiles]) -> list[str]:
+    """Say which shards there are, if the run is one of shards."""
+    shards = [run.shard for run in runs if run.shard]
+    if not shards:
+        return []
+    count = shards[-1].count
+    have = {shard.index for shard in shards if shard.count == count}
+    text = f"The results are those of {counted(len(shards), 'shard')}"
+    missing = [f"{i}/{count}" for i in range(1, count + 1) if i not in have]
+    if missing:
+        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        text += f"; there are none yet of {', '.join(missing[:MOST_NAMED])}{more}"
+    return [f"{text}. `speechattn transcribe` with --resume puts them together."]
 
 
 def _phones(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -96,7 +119,7 @@ def _parts(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _read(
     data: ReportData,
-    path: Path,
+    runs: Sequence[RunFiles],
     phones: PhoneSet,
     find: Recordings,
     reference: Reference | None,
@@ -107,7 +130,7 @@ def _read(
     seconds, count = 0.0, 0
     without: list[str] = []
     kinds: Counter[str] = Counter()
-    for record in _records(path):
+    for record in _records(runs):
         file = str(record["file"])
         if record["status"] != "ok":
             data.failures.append((file, str(record["error"])))
@@ -144,6 +167,7 @@ def _read(
             counts = scores.add(expected, found, speaker=one["speaker"], corpus=find.name)
             details.add(expected, found, counts, **one)
     if not count and not data.failures:
+        path = runs[0].transcripts
         raise UsageError(f"{path}: no recording is listed; there is nothing to report")
     data.facts.insert(0, ("recordings", f"{count:,} transcribed, {length_of_time(seconds)}"))
     if data.failures:

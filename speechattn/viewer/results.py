@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from speechattn.corpora.readers.textgrid import read_textgrid
 from speechattn.errors import CorpusError, UsageError
 from speechattn.segments import Segment
+from speechattn.transcription.run_record import RunFiles
 
 PHONES, WORDS = "phones", "words"
 SUFFIXES = (".json", ".ctm", ".TextGrid")  # of results, those that tell most first
@@ -166,7 +167,14 @@ def find_labels(where: Path, utterance: str, suffixes: Sequence[str], what: str)
 
 def is_results_folder(folder: Path) -> bool:
     """Return whether a folder is one that ``speechattn transcribe`` wrote."""
-    return (folder / "run.json").is_file() and (folder / "transcripts.jsonl").is_file()
+    return any(run.run.is_file() for run in runs_of(folder))
+
+
+def runs_of(folder: Path) -> list[RunFiles]:
+    """Return the runs with results: that of all recordings, or its shards where there is none."""
+    whole = RunFiles(folder)
+    runs = [whole] if whole.transcripts.is_file() else whole.shards()
+    return [run for run in runs if run.transcripts.is_file()]
 
 
 def recordings_of_results(folder: Path, recordings: Path | None) -> list[tuple[Path, str]]:
@@ -181,9 +189,10 @@ def recordings_of_results(folder: Path, recordings: Path | None) -> list[tuple[P
             longer there.
     """
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        text = (folder / "transcripts.jsonl").read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines()]
+        runs = runs_of(folder)
+        run = json.loads(runs[0].run.read_text(encoding="utf-8"))
+        texts = [one.transcripts.read_text(encoding="utf-8") for one in runs]
+        lines = [json.loads(line) for text in texts for line in text.splitlines()]
         files = [str(line["file"]) for line in lines if line["status"] == "ok"]
         inputs = [Path(item) for item in run["inputs"]]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 MOST_SECONDS = 3600.0  # of all recordings of a page; an hour makes some 40 MB
 SCRIPTS = (
-    "core.js", "sound.js", "tape.js", "tiles.js", "tiers.js", "waveform.js", "attention.js", "edit.js",
-    "layout.js", "input.js", "words.js", "actions.js", "show.js",
+    "core.js", "stretch.js", "sound.js", "tape.js", "tiles.js", "tiers.js", "waveform.js",
+    "attention.js", "compare.js", "edit.js", "layout.js", "input.js", "words.js", "actions.js",
+    "draw.js", "show.js",
 )  # fmt: skip
 NO_ATTENTION = "none"
 AT_ONCE = "-0", "-overview"  # ends of the names of the tiles that are seen first

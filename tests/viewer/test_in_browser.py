@@ -165,6 +165,58 @@ def test_differences_are_marked_and_found_by_key(page):
     assert marked == [True] * 5 + [False, True, False]  # AH1 is AH, and silence is not compared
 
 
+def compared(page) -> list:
+    """Partners of both tiers of phones, and the differences."""
+    tiers = "[app.tiers.find(t => t.name === 'phones'), app.references[0]]"
+    return state(page, f"[...{tiers}.map(t => t.partners), app.data.differences]")
+
+
+def test_corrections_are_compared_with_the_reference_again(page):
+    before = compared(page)
+    page.evaluate("() => Viewer.app.compareAgain()")
+    assert compared(page) == before  # as Python compared them
+    click_segment(page, "phones", 4)
+    page.keyboard.press("F2")
+    page.keyboard.type("b0")
+    page.keyboard.press("Enter")
+    texts = [text for _, text in compared(page)[2]]
+    assert len(texts) == len(before[2]) - 1 and "😀, reference B" not in texts
+    assert f"{len(texts)} differences" in page.locator(".facts").inner_text()
+    page.keyboard.press("Control+z")
+    assert compared(page) == before
+
+
+def test_slow_sound_has_the_same_pitch_and_follows(page, opened):
+    found = page.evaluate(
+        """() => {
+            const rate = 16000, tone = Float32Array.from({ length: 8000 }, (_, i) =>
+                Math.sin(2 * Math.PI * 130 * i / rate));
+            const slow = Viewer.stretch(tone, rate, 0.5);
+            let crossings = 0, most = 0;
+            for (let i = 1; i < slow.length; i++) {
+                if (slow[i - 1] < 0 && slow[i] >= 0) crossings += 1;
+                most = Math.max(most, Math.abs(slow[i] - slow[i - 1]));
+            }
+            return [slow.length, crossings, most];
+        }"""
+    )
+    assert found[0] == 16_000
+    assert found[1] == pytest.approx(130, abs=2)  # a second of it, at its own frequency
+    assert found[2] < 0.08  # no clicks: the tone itself changes by 0.051 a sample at most
+    page.keyboard.press("t")
+    page.keyboard.press("t")
+    assert page.get_by_label("Speed of what is played").inner_text() == "0.5×"
+    click_segment(page, "phones", 2)
+    opened.wait("Viewer.app.player.current && Viewer.app.player.current.parts.length")
+    part = state(
+        page, "[app.player.current.parts[0], app.player.current.sources[0].buffer.duration]"
+    )
+    assert part[1] == pytest.approx(2 * part[0]["seconds"], abs=1e-3)
+    opened.wait("!Viewer.app.player.playing")
+    page.keyboard.press("t")
+    assert state(page, "app.player.speed") == 1
+
+
 def test_labels_are_shown_as_text_and_never_run(page, opened):
     page.locator("summary").click()
     table = page.locator("table").inner_text()

@@ -15,6 +15,7 @@ from speechattn.errors import UsageError
 from speechattn.viewer.phone_order import by_class, fitting_set, phone_class
 from speechattn.viewer.report import ReportOptions, report_page
 from speechattn.viewer.report_batch import frame_runs
+from speechattn.viewer.results import is_results_folder
 
 EVIL = "<script>window.hacked=1</script>"
 A, B = [("AA", 0.0, 0.1, 0.9), ("B", 0.1, 0.3, 0.8)], [("B", 0.0, 0.2, 0.3), ("SIL", 0.2, 0.3, 1)]
@@ -199,3 +200,18 @@ def test_pictures_of_the_window_benchmark_are_in_the_page(tmp_path):
     report_page(tmp_path / "run", tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
     assert '<img alt="accuracy by window" src="data:image/png;base64,iVBORw==">' in text
+
+
+def test_shards_alone_are_reported_with_what_they_lack(tmp_path, recordings):
+    batch = write_batch(tmp_path / "out", [record("a.wav", A)], [str(recordings)])
+    for name, suffix in (("run", ".json"), ("transcripts", ".jsonl")):
+        (batch / f"{name}{suffix}").rename(batch / f"{name}-1-of-3{suffix}")
+    (batch / "journal-1-of-3.jsonl").write_text("")
+    other = json.dumps(record("b.wav", A))
+    (batch / "transcripts-3-of-3.jsonl").write_text(f"{other}\n{other}\n")
+    (batch / "journal-3-of-3.jsonl").write_text("")
+    (batch / "journal-2-of-3.jsonl").write_text("")  # it has not come to its end
+    data = report_page(batch, tmp_path / "r.html")
+    assert len(data.details["utterances"]) == 2
+    assert "2 shards; there are none yet of 2/3" in data.notes[0]
+    assert is_results_folder(batch)

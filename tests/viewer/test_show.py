@@ -53,7 +53,7 @@ def test_a_page_holds_everything_and_asks_for_nothing(run, recording, tmp_path):
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
     assert policy.startswith("default-src &#x27;none&#x27;") and "unsafe" not in policy
     scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
-    assert len(scripts) == 14 and all(digest(s)[1:-1] in policy for s in scripts)
+    assert len(scripts) == 17 and all(digest(s)[1:-1] in policy for s in scripts)
     assert not re.search(r'(?:src|href)="', text.split("</style>")[-1].split("<script")[0])
     facts = data(page, "r0")
     assert facts["duration"] == 1 and facts["tiers"][0]["ends"][-1] == 1

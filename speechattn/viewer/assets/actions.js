@@ -1,6 +1,8 @@
 // What the page does when asked to: play, select, correct. Methods of the app of show.js.
 "use strict";
 (function (V) {
+  const SPEEDS = [1, 0.75, 0.5];
+
   V.actions = {
     // ---- playing ----
     play() {
@@ -20,6 +22,14 @@
       if (this.loop && this.range) this.playSelected();
       else if (!this.loop && this.player.playing && this.player.current.loop) this.player.pause();
       V.announce(this.loop ? "loop on" : "loop off");
+    },
+    /** The next of the speeds. */
+    slower() {
+      const speed = SPEEDS[(SPEEDS.indexOf(this.player.speed) + 1) % SPEEDS.length];
+      this.speed = speed;
+      this.player.setSpeed(speed);
+      this.parts.speed.textContent = speed + "×";
+      V.announce(`speed ${speed}`);
     },
     played() {
       const { player, parts } = this;
@@ -53,8 +63,9 @@
     },
 
     // ---- selecting ----
-    hover(time) {
+    hover(time, hertz = null) {
       this.cursor = time;
+      this.hertz = time === null ? null : hertz;
       if (!this.hovering) {
         this.hovering = true;
         requestAnimationFrame(() => { this.hovering = false; this.refresh(); });
@@ -156,8 +167,19 @@
     },
 
     // ---- correcting ----
+    /** Compare the phones with the reference again: they have been corrected. */
+    compareAgain() {
+      const { data, references } = this, reference = references.find((tier) => tier.compared);
+      const tier = reference && this.tiers.find((one) => one.name === reference.name);
+      if (!tier) return;
+      data.differences = V.compare(reference, tier, this.keyOf);
+      this.tellFacts();
+      this.drawOverview();
+    },
     edited() {
       const { parts, editor } = this;
+      if (editor.count !== this.compared) this.compareAgain();
+      this.compared = editor.count;
       parts.undo.disabled = !editor.done.length;
       parts.redo.disabled = !editor.undone.length;
       parts.save.classList.toggle("dirty", editor.dirty);

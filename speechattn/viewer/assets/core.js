@@ -49,6 +49,9 @@ window.Viewer = window.Viewer || {};
     return group(whole) + (part ? "." + part : "") + " ms";
   };
 
+  /** Hertz for people, to 10 Hz, such as 1 850 Hz. */
+  V.hertz = (value) => group((Math.round(value / 10) * 10).toFixed(0)) + " Hz";
+
   /** Minutes and seconds, such as 1:05.250. */
   V.clock = function (seconds, digits = 3) {
     const scale = 10 ** digits;

@@ -14,6 +14,10 @@
     };
     const tierAt = (event) => app.tierOf(event.target.closest ? event.target.closest(".tier") : null);
 
+    function hertzAt(event) {
+      const box = app.parts.spectrogram.getBoundingClientRect(), y = (event.clientY - box.top) / box.height;
+      return y >= 0 && y < 1 ? 8000 * (1 - y) : null;
+    }
     function boundaryAt(event) {
       const tier = tierAt(event);
       if (!tier || !tier.editable) return null;
@@ -57,7 +61,7 @@
       if (fingers.has(event.pointerId)) fingers.set(event.pointerId, x);
       if (gesture === null) {
         if (event.pointerType !== "touch") {
-          app.hover(x >= 0 ? app.view.time(x) : null);
+          app.hover(x >= 0 ? app.view.time(x) : null, hertzAt(event));
           figure.classList.toggle("resizing", boundaryAt(event) !== null);
         }
         return;
@@ -154,6 +158,7 @@
   const KEYS = {
     " ": (app) => app.act.play(),
     "Enter": (app) => app.playSelected(),
+    "t": (app) => app.act.slower(),
     "l": (app) => app.act.loop(),
     "ArrowLeft": arrow(-1),
     "ArrowRight": arrow(1),

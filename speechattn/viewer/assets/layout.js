@@ -5,6 +5,7 @@
     ["Space", "play from the playhead, or stop"],
     ["Enter", "play the selection, or the selected phone"],
     ["L", "loop the selection"],
+    ["T", "play slower, at the same pitch: 0.75×, 0.5×, and 1× again"],
     ["← →", "previous or next phone of the tier; with Alt: 10 ms"],
     ["↑ ↓", "another tier"],
     ["+ −", "zoom; 0 shows all, Z the selection"],
@@ -47,6 +48,7 @@
     parts.facts = V.element("p", { class: "facts" });
     parts.play = button("Play or stop (Space)", "▶", act.play, { class: "main" });
     parts.loop = button("Loop the selection (L)", "⟳", act.loop, { "aria-pressed": "false" });
+    parts.speed = button("Speed of what is played, at the same pitch (T)", "1×", act.slower);
     parts.previous = button("Previous difference (Shift+N)", "◀ difference", () => act.difference(-1));
     parts.next = button("Next difference (N)", "difference ▶", () => act.difference(1));
     parts.undo = button("Undo (Ctrl+Z)", "↶", act.undo);
@@ -59,7 +61,7 @@
       ...["auto", "light", "dark"].map((t) => V.element("option", { value: t }, t)));
     parts.clock = V.element("output", { class: "clock", "aria-label": "playhead" });
     parts.tools = V.element("div", { class: "tools", role: "toolbar", "aria-label": "recording" },
-      parts.play, parts.loop, parts.clock,
+      parts.play, parts.loop, parts.speed, parts.clock,
       V.element("span", { class: "group" }, button("Zoom out (−)", "−", () => act.zoom(0.5)),
         button("Zoom in (+)", "+", () => act.zoom(2)), button("Show all (0)", "all", act.all)),
       V.element("span", { class: "group differences" }, parts.previous, parts.next),
@@ -103,6 +105,7 @@
     parts.frame = V.element("div", { class: "frame" });
     parts.grid = V.element("div", { class: "heads", role: "group", "aria-label": "layers and heads of the attention" });
     parts.look = V.element("p", { class: "look" });
+    parts.explained = V.element("p", { class: "small" });
     parts.table = V.element("tbody");
     parts.tableNote = V.element("caption");
     parts.details = V.element("details", { class: "list" }, V.element("summary", {}, "Segments as a table"),
@@ -115,7 +118,8 @@
       V.element("main", {}, parts.tools, parts.overviewPanel, parts.figure,
         V.element("div", { class: "below" },
           V.element("section", { "aria-label": "under the cursor" }, V.element("h2", {}, "Under the cursor"), parts.segment, parts.frame),
-          V.element("section", { class: "attention", "aria-label": "attention" }, V.element("h2", {}, "Attention"), parts.look, parts.grid)),
+          V.element("section", { class: "attention", "aria-label": "attention" }, V.element("h2", {}, "Attention"),
+            parts.explained, parts.look, parts.grid)),
         parts.details),
       parts.help);
     return parts;

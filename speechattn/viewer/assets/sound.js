@@ -13,6 +13,7 @@
       this.context = null;
       this.current = null; // what is being played
       this.time = 0; // where it stands while nothing is played
+      this.speed = 1; // 0.5 is half as fast, at the same pitch
       this.listeners = [];
     }
     get playing() { return this.current !== null; }
@@ -63,7 +64,7 @@
       const now = this.context.currentTime - late;
       let found = playing.from;
       for (const part of playing.parts) {
-        if (now >= part.when) found = part.time + Math.min(now - part.when, part.seconds);
+        if (now >= part.when) found = part.time + Math.min((now - part.when) * part.speed, part.seconds);
       }
       return found;
     }
@@ -111,8 +112,10 @@
         const end = last ? current.to : Math.min(current.to, (number + 1) * this.info.pieceSeconds);
         const begin = Math.round(current.next * rate) - first;
         const count = Math.max(1, Math.round(end * rate) - first - begin);
-        const buffer = this.context.createBuffer(1, count, rate);
-        buffer.copyToChannel(samples.subarray(begin, begin + count), 0);
+        const stretch = samples.subarray(begin, begin + count), { speed } = this;
+        const heard = speed === 1 ? stretch : V.stretch(stretch, rate, speed);
+        const buffer = this.context.createBuffer(1, heard.length, rate);
+        buffer.copyToChannel(heard, 0);
         if (current.when === null) current.when = this.context.currentTime + 0.02;
         const source = this.context.createBufferSource();
         source.buffer = buffer;
@@ -121,9 +124,9 @@
         current.sources = [...current.sources.slice(-8), source];
         current.parts = [
           ...current.parts.slice(-8),
-          { when: current.when, time: current.next, seconds: count / rate },
+          { when: current.when, time: current.next, seconds: count / rate, speed },
         ];
-        current.when += count / rate;
+        current.when += heard.length / rate;
         current.next = end;
       }
       while (this.current === current) {
@@ -136,6 +139,12 @@
         }
         await new Promise((resolve) => setTimeout(resolve, Math.min(rest * 1000 + 1, 100)));
       }
+    }
+    /** Change the speed; what is being played goes on from where it is. */
+    setSpeed(speed) {
+      const { current } = this, at = this.position();
+      this.speed = speed;
+      if (current) this.play(current.loop ? current.from : at, current.to, current);
     }
     pause() {
       if (!this.playing) return;

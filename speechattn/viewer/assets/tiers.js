@@ -46,7 +46,6 @@
       this.partners.splice(i + 1, 0, -2);
       this.edited.splice(i + 1, 0, true);
       this.edited[i] = true;
-      this._renumber(i, 1);
       return true;
     }
     /** Make one of interval i and the next; labels of both are joined. */
@@ -58,14 +57,7 @@
       this.confidences.splice(i, 2, null);
       this.partners.splice(i, 2, this.partners[i] >= 0 ? this.partners[i] : this.partners[i + 1]);
       this.edited.splice(i, 2, true);
-      this._renumber(i, -1);
       return true;
-    }
-    /** The tier that this one is compared with counts its intervals: those after i have moved. */
-    _renumber(i, by) {
-      if (!this.other) return;
-      const { partners } = this.other;
-      for (let j = 0; j < partners.length; j++) if (partners[j] > i) partners[j] += by;
     }
   };
 

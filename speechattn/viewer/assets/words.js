@@ -17,11 +17,7 @@
     pairOf(tier) {
       return [this.tiers.find((t) => t.name === tier.name), this.references.find((t) => t.name === tier.name)];
     },
-    alike(one, other) {
-      const key = (label) => this.data.keys && this.data.keys[label] !== undefined ? this.data.keys[label]
-        : label.toUpperCase().replace(/[012]$/, "");
-      return key(one) === key(other);
-    },
+    alike(one, other) { return this.keyOf(one) === this.keyOf(other); },
     describe(tier, i) {
       const { origin } = this.data, start = tier.start(i), end = tier.ends[i];
       const label = tier.labels[i] === "" ? "silence" : V.visible(tier.labels[i]);
@@ -43,7 +39,9 @@
         return V.element("span", { class: "line" }, V.element("b", {}, name + ": "),
           V.element("bdi", {}, this.describe(row.tier, row.tier.at(time)).join(", ")));
       });
-      return [V.element("span", { class: "line" }, V.element("b", {}, "time: "), V.milliseconds(time + this.data.origin)), ...lines];
+      const place = V.milliseconds(time + this.data.origin) +
+        (this.hertz === null || this.hertz === undefined ? "" : `, ${V.hertz(this.hertz)} in the spectrogram`);
+      return [V.element("span", { class: "line" }, V.element("b", {}, "time: "), place), ...lines];
     },
 
     // ---- the table ----
