@@ -34,6 +34,7 @@ _STANDARD_OUTPUT = "standard output"
 _own_process = False
 _quiet = False
 _told: set[str] = set()
+_teller: Callable[[str], None] | None = None
 
 
 def run(main: Callable[[], int], name: str) -> NoReturn:
@@ -86,9 +87,19 @@ def is_own_process() -> bool:
 
 def tell(message: str) -> None:
     """Print a message for the user on standard error, once, if this is a process of our own."""
-    if _own_process and not _quiet and message not in _told and sys.stderr is not None:
-        _told.add(message)
+    if not _own_process or _quiet or message in _told:
+        return
+    _told.add(message)
+    if _teller is not None:
+        _teller(message)
+    elif sys.stderr is not None:
         print(f"speechattn: {message}", file=sys.stderr, flush=True)
+
+
+def tell_through(teller: Callable[[str], None]) -> None:
+    """Give messages of :func:`tell` to a function from now on, such as one that sends them on."""
+    global _teller
+    _teller = teller
 
 
 def be_quiet() -> None:

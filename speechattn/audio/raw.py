@@ -13,24 +13,13 @@ from typing import NoReturn
 
 import numpy as np
 
-from speechattn.audio.containers.detect import FOREIGN
+from speechattn.audio.containers.detect import container_of
 from speechattn.audio.containers.mpeg import mpeg_frame
 from speechattn.errors import TRUNCATED, UNREADABLE, UNSUITABLE, AudioError
 
 PROBE_BYTES = 4096  # of what may be MP3
 LONGEST_HEADER = 1 << 20  # bytes before the samples of a WAV
 LEAST_STREAMED = 0x7FFF0000  # sizes from here on stand for "as long as it lasts" in a pipe
-
-_CONTAINERS = (  # offset, bytes, name
-    (0, b"fLaC", "FLAC"),
-    (0, b"OggS", "Ogg"),
-    (0, b"ID3", "MP3"),
-    (0, b"caff", "CAF"),
-    (0, b".snd", "AU"),
-    (0, b"NIST_1A\n", "NIST SPHERE"),
-    (0, b"riff\x2e\x91\xcf\x11", "W64"),
-    *FOREIGN,
-)
 
 
 @dataclass(frozen=True)
@@ -121,15 +110,11 @@ def read_start(read: Callable[[int], bytes]) -> StreamStart:
         AudioError: if it is a sound file other than WAV, or a WAV of a coding that is not read.
     """
     start = read(12)
-    if start[:4] in (b"RIFF", b"RF64") and start[8:12] == b"WAVE":
+    kind = "MP3" if start[:3] == b"ID3" else container_of(start)
+    if kind == "WAV":
         return _wav(read)
-    if start[:4] == b"RIFX" and start[8:12] == b"WAVE":
-        _refuse("big-endian WAV")
-    if start[:4] == b"FORM" and start[8:12] in (b"AIFF", b"AIFC"):
-        _refuse("AIFF")
-    for offset, mark, kind in _CONTAINERS:
-        if start[offset : offset + len(mark)] == mark:
-            _refuse(kind)
+    if kind:
+        _refuse(kind)
     frame = mpeg_frame(start[:4])
     if frame is not None:  # or samples that happen to look like it: two frames do not
         start += read(PROBE_BYTES - len(start))

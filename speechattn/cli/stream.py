@@ -12,7 +12,7 @@ from speechattn.cli.arguments import add_device, add_model_settings, int_argumen
 from speechattn.cli.messages import print_line, report
 from speechattn.errors import AudioError, UsageError
 from speechattn.inference.transcription import phones_within
-from speechattn.options import STREAMING_MODEL
+from speechattn.options import FORMS, STREAMING_MODEL
 from speechattn.phones import LABELS
 
 # PyTorch is imported when the command runs, so that help comes at once.
@@ -89,6 +89,13 @@ def add_stream(commands: argparse._SubParsersAction) -> None:
         "end in seconds, word, confidence, its phones",
     )
     stream.add_argument(
+        "--forms",
+        choices=FORMS,
+        default=FORMS[0],
+        help="phones of words: heard, as they were said, or dictionary, as a dictionary lists "
+        "them, which come with their word (default: heard)",
+    )
+    stream.add_argument(
         "--chunk-ms",
         type=int_argument(1, 60_000),
         default=CHUNK_MS,
@@ -122,7 +129,9 @@ def run_stream(arguments: argparse.Namespace) -> int:
     )
     # Refuse what cannot be done before any sound has come.
     rate = arguments.sample_rate or DEFAULT_RATE
-    model.stream(sample_rate=rate, labels=arguments.phones, words=arguments.words)
+    model.stream(
+        sample_rate=rate, labels=arguments.phones, words=arguments.words, forms=arguments.forms
+    )
     try:
         return _transcribe(model, arguments, sys.stdin.buffer)
     except AudioError as error:
@@ -154,7 +163,9 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
             "--channels"
         )
     encoding = ENCODINGS[name]
-    stream = model.stream(sample_rate=rate, labels=arguments.phones, words=arguments.words)
+    stream = model.stream(
+        sample_rate=rate, labels=arguments.phones, words=arguments.words, forms=arguments.forms
+    )
     printer = _Printer()
     size = encoding.width * channels
     chunk = size * max(1, rate * arguments.chunk_ms // 1000)

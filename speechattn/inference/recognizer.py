@@ -224,6 +224,7 @@ class Recognizer:
         channel: int | None = None,
         labels: str = "arpabet",
         words: bool = False,
+        forms: str = "heard",
     ) -> RecognizerStream:
         """Recognise a recording while it is being made.
 
@@ -236,6 +237,7 @@ class Recognizer:
             channel: counted from 0; None mixes all of them.
             labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
             words: whether to give the words as well, each once it is decided.
+            forms: as for :meth:`transcribe`; with ``"dictionary"``, phones come with their word.
 
         Raises:
             AudioError: if the sample rate is invalid.
@@ -243,11 +245,9 @@ class Recognizer:
             ConfigError: if a window of the encoder has no limit to the right, so that it needs all
                 of the recording; if the model has no IPA, or its decoder knows no words.
         """
-        channel = TranscribeOptions(channel).one_channel
+        options = TranscribeOptions(channel, labels=labels, words=words, forms=forms)
         model = self._ready, self._front_end, self.device
-        return RecognizerStream(
-            *model, sample_rate=sample_rate, channel=channel, labels=labels, words=words
-        )
+        return RecognizerStream(*model, sample_rate, options)
 
     @property
     def look_ahead_ms(self) -> float | None:

@@ -18,6 +18,7 @@ from speechattn.audio.features import LEAD, FrontEnd
 from speechattn.audio.quality import beyond_full_scale
 from speechattn.audio.stream import AudioStream
 from speechattn.decoder.decoder import Decoder
+from speechattn.decoder.word_forms import with_dictionary_forms
 from speechattn.decoder.words import FrameWord, WordReader, names_of_words, word_segments
 from speechattn.encoder.config import EncoderShape
 from speechattn.encoder.encoder import log_posteriors
@@ -25,6 +26,7 @@ from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.host import plain_settings
 from speechattn.inference.pipeline import ahead
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.machine import num_usable_cores
 from speechattn.segments import (
     SAMPLE_RATE,
@@ -166,13 +168,13 @@ class RecognizerStream:
         front_end: its front end.
         device: where its encoder computes.
         sample_rate: Hz, of the samples that will be pushed.
-        channel: counted from 0; None mixes all of them.
-        labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
-        words: whether to give the words as well. A word is decided once all readings of the phones
-            agree on it; that takes until after the next word or two, or a pause.
+        options: which channel, and what is given. A word is decided once all readings of the phones
+            agree on it; that takes until after the next word or two, or a pause. Phones in the form
+            of the dictionary come with their word.
 
     Raises:
         AudioError: if the sample rate is invalid.
+        UsageError: if the options ask for every channel.
         ConfigError: if the encoder needs the whole recording, the model has no IPA for its
             phones, or its decoder does not know words.
     """
@@ -182,11 +184,8 @@ class RecognizerStream:
         checkpoint: Checkpoint,
         front_end: FrontEnd,
         device: torch.device,
-        *,
-        sample_rate: int = SAMPLE_RATE,
-        channel: int | None = None,
-        labels: str = "arpabet",
-        words: bool = False,
+        sample_rate: int,
+        options: TranscribeOptions,
     ) -> None:
         ahead = look_ahead_ms(checkpoint.classifier.config)
         if ahead is None:
@@ -195,15 +194,18 @@ class RecognizerStream:
                 "a recording; use transcribe, or train a model with a limited look-ahead"
             )
         self.look_ahead_ms = ahead
-        self._audio = AudioStream(sample_rate, channel=channel)
+        self._audio = AudioStream(sample_rate, channel=options.one_channel)
         self._posteriors = PosteriorStream(checkpoint, front_end, device)
         model = checkpoint.phone_model, checkpoint.decoding
         self._decoder = Decoder(*model)
         self._reader: WordReader | None = None
-        if words:
+        if options.needs_words:
             self._word_names = names_of_words(*model)
             self._reader = WordReader(*model)
-        self._names = checkpoint.phones.labels(labels)
+        self._gives_words = options.words
+        self._listed = checkpoint.phone_model.words if options.forms == "dictionary" else None
+        self._waiting: list[FrameSegment] = []  # phones for whose words the dictionary waits
+        self._names = checkpoint.phones.labels(options.labels)
         self._frames = 0  # returned so far
 
     @property
@@ -224,8 +226,27 @@ class RecognizerStream:
         """
         log_posteriors = self._posteriors.push(self._audio.push(samples))
         decided = self._decoder.push(log_posteriors) if len(log_posteriors) else []
-        words = None if self._reader is None else self._reader.push(decided)
+        decided, words = self._with_words(decided)
         return self._result(log_posteriors, self._segments(decided), words)
+
+    def _with_words(
+        self, decided: list[FrameSegment], *, last: bool = False
+    ) -> tuple[list[FrameSegment], list[FrameWord] | None]:
+        """Return the phones and words that can be given now that more phones are decided."""
+        if self._reader is None:
+            return decided, None
+        words = self._reader.push(decided)
+        if last:
+            words += self._reader.finish()
+        if self._listed is not None:
+            waiting = [*self._waiting, *decided]
+            count = len(waiting)
+            if not last:
+                end = words[-1].end if words else 0
+                count = sum(segment.end <= end for segment in waiting)
+            self._waiting = waiting[count:]
+            decided, words = with_dictionary_forms(waiting[:count], words, self._listed)
+        return decided, words if self._gives_words else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -247,7 +268,7 @@ class RecognizerStream:
         Raises:
             ValueError: if words were not asked for.
         """
-        if self._reader is None:
+        if self._reader is None or not self._gives_words:
             raise ValueError("words: not asked for; make the stream with words=True")
         return self._word_segments(self._reader.partial(self._decoder.partial()), NO_END)
 
@@ -260,9 +281,7 @@ class RecognizerStream:
         """
         log_posteriors = self._posteriors.push(self._audio.finish(), last=True)
         decided = self._decoder.push(log_posteriors) + self._decoder.finish()
-        words = None
-        if self._reader is not None:
-            words = self._reader.push(decided) + self._reader.finish()
+        decided, words = self._with_words(decided, last=True)
         end = decided[-1].end
         *before, last = self._segments(decided)
         # The last frame may reach up to 5 ms past the end, or stop short of it.

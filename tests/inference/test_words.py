@@ -79,6 +79,22 @@ def test_a_stream_gives_no_words_unless_asked(model):
         stream.partial_words()
 
 
+@pytest.mark.parametrize("size", [800, 16_000])
+@pytest.mark.parametrize("words", [False, True])
+def test_a_stream_gives_the_forms_of_the_dictionary(model, size, words):
+    whole = model.transcribe(noise(), sample_rate=RATE, words=True, forms="dictionary")
+    stream = model.stream(words=words, forms="dictionary")
+    results = [stream.push(piece) for piece in np.split(noise(), range(size, 6 * RATE, size))]
+    results.append(stream.finish())
+    phones = [(one.label, one.start, one.end) for result in results for one in result.segments]
+    assert phones == [(one.label, one.start, one.end) for one in whole.phones]
+    if words:
+        found = [(one.label, one.start, one.end) for each in results for one in each.words]
+        assert found == [(one.label, one.start, one.end) for one in whole.words]
+    else:
+        assert all(result.words is None for result in results)
+
+
 def test_forms_of_the_dictionary_stay_within_their_words(model):
     heard = model.transcribe(noise(), sample_rate=RATE, words=True)
     listed = model.transcribe(noise(), sample_rate=RATE, words=True, forms="dictionary")

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from speechattn.errors import ModelError
+from speechattn.process import tell
 
 
 def doubles():
@@ -24,6 +25,16 @@ def chatty():
         print("noise on standard output", flush=True)
         os.write(1, b"more noise\n")
         report(0.5)
+        return task
+
+    return do, {}
+
+
+def telling():
+    """Tells the user the same with each task."""
+
+    def do(task, report):
+        tell("as in TIMIT")
         return task
 
     return do, {}

@@ -26,14 +26,28 @@ from speechattn.errors import EMPTY, MISSING, NO_ACCESS, UNREADABLE, AudioError
 from speechattn.process import tell
 from speechattn.text import one_line
 
-FOREIGN = (  # offset, bytes, name: common containers that libsndfile does not read
-    (4, b"ftyp", "MP4/M4A"),
-    (0, b"wvpk", "WavPack"),
-    (0, b"\x1aE\xdf\xa3", "Matroska/WebM"),
-    (0, b"0&\xb2u", "Windows Media"),
-    (0, b"#!AMR", "AMR"),
-    (0, b"ajkg", "Shorten"),
-    (0, b"MAC ", "Monkey's Audio"),
+_READ = (  # name, first bytes, more bytes from the ninth on
+    ("WAV", b"RIFF", b"WAVE"),
+    ("WAV", b"RF64", b"WAVE"),
+    ("big-endian WAV", b"RIFX", b"WAVE"),
+    ("W64", b"riff", b""),
+    ("AIFF", b"FORM", b"AIFF"),
+    ("AIFF", b"FORM", b"AIFC"),
+    ("AU", b".snd", b""),
+    ("AU", b"dns.", b""),  # little-endian
+    ("NIST SPHERE", b"NIST_1A\n", b""),
+    ("CAF", b"caff", b""),
+    ("Ogg", b"OggS", b""),
+    ("FLAC", b"fLaC", b""),
+)
+_FOREIGN = (  # name, offset, bytes: common containers that libsndfile does not read
+    ("MP4/M4A", 4, b"ftyp"),
+    ("WavPack", 0, b"wvpk"),
+    ("Matroska/WebM", 0, b"\x1aE\xdf\xa3"),
+    ("Windows Media", 0, b"0&\xb2u"),
+    ("AMR", 0, b"#!AMR"),
+    ("Shorten", 0, b"ajkg"),
+    ("Monkey's Audio", 0, b"MAC "),
 )
 
 SPHERE_AS_WAV = "some files named .wav are NIST SPHERE, as in TIMIT; they are read as such"
@@ -87,31 +101,44 @@ def check_container(path: str | os.PathLike, name: str | None = None) -> Header:
         raise AudioError(message, NO_ACCESS) from None
 
 
+def container_of(first: bytes) -> str:
+    """Return the name of the container that begins with these bytes, of which twelve do.
+
+    ``""`` if it is none of those that have a mark; MP3 has none.
+    """
+    for name, start, more in _READ:
+        if first.startswith(start) and first.startswith(more, 8):
+            return name
+    for name, offset, mark in _FOREIGN:
+        if first.startswith(mark, offset):
+            return name
+    return ""
+
+
 def _check(data: BoundedReader) -> Header:
     start = _after_id3(data)
     magic = data.upto(start, 16)
-    if magic[:4] in (b"RIFF", b"RIFX", b"RF64") and magic[8:12] == b"WAVE":
-        return check_wav(data, start, magic[:4])
-    if magic[:4] == b"riff":
-        return check_w64(data, start)
-    if magic[:4] == b"FORM" and magic[8:12] in (b"AIFF", b"AIFC"):
-        return check_aiff(data, start)
-    if magic[:4] in (b".snd", b"dns."):
-        return _check_au(data, start, ">" if magic[:4] == b".snd" else "<")
-    if magic[:8] == b"NIST_1A\n":
-        return _check_nist(data, start)
-    if magic[:4] == b"caff":
-        return check_caf(data, start)
-    if magic[:4] == b"OggS":
-        return check_ogg(data, start)
-    if magic[:4] == b"fLaC":
-        return check_flac(data, start)
-    if mpeg_frame(magic[:4]):
+    kind = container_of(magic)
+    match kind:
+        case "WAV" | "big-endian WAV":
+            return check_wav(data, start, magic[:4])
+        case "W64":
+            return check_w64(data, start)
+        case "AIFF":
+            return check_aiff(data, start)
+        case "AU":
+            return _check_au(data, start, ">" if magic[:4] == b".snd" else "<")
+        case "NIST SPHERE":
+            return _check_nist(data, start)
+        case "CAF":
+            return check_caf(data, start)
+        case "Ogg":
+            return check_ogg(data, start)
+        case "FLAC":
+            return check_flac(data, start)
+    if not kind and mpeg_frame(magic[:4]):
         return check_mp3(data, start)
-    for offset, mark, kind in FOREIGN:
-        if magic[offset : offset + len(mark)] == mark:
-            return Header("", media=kind)
-    return Header("")
+    return Header("", media=kind)
 
 
 def _check_suffix(data: BoundedReader, suffix: str, kind: str) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from speechattn.errors import SpeechattnError
+from speechattn.process import tell
 from speechattn.transcription.workers.grouping import Grouping, TaskGroups
 from speechattn.transcription.workers.process import (
     CAN_FORK,
@@ -25,7 +26,7 @@ from speechattn.transcription.workers.process import (
     WorkerEndedError,
     WorkerProcess,
 )
-from speechattn.transcription.workers.worker import Done, WorkerDied, WorkerInit, do_all
+from speechattn.transcription.workers.worker import Done, Told, WorkerDied, WorkerInit, do_all
 
 ATTEMPTS = 2  # at a task, before it is given up because its worker dies
 AHEAD = 4  # groups for each worker that are under way or not yet collected: bounds the memory
@@ -261,7 +262,10 @@ class ProcessPool:
                 process.ready()
             process.send([task for _, task in group])
             while not isinstance(message := process.receive(), Done):
-                answers.put(("progress", group[message.number][0], message.share))
+                if isinstance(message, Told):
+                    tell(message.text)
+                else:
+                    answers.put(("progress", group[message.number][0], message.share))
             return message.values
         except (SpeechattnError, WorkerEndedError) as error:
             reason = str(error)

@@ -3,8 +3,8 @@
 Caller and worker exchange pickles over standard input and output, only with each other. The worker
 first gets a *setup*. It calls it once, and gets the function for its tasks and a dictionary of
 facts. Then come lists of tasks, until the caller closes the pipe. The worker answers with
-:class:`Ready` or :class:`Failed`, then for each list with any number of :class:`Progress` and one
-:class:`Done`.
+:class:`Ready` or :class:`Failed`, then for each list with any number of :class:`Progress` and
+:class:`Told` and one :class:`Done`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, cast
 
 from speechattn.errors import SpeechattnError
-from speechattn.process import start_own_process
+from speechattn.process import start_own_process, tell_through
 
 # The function for tasks: takes one, and a function that is called with its progress, from 0 to 1.
 Do = Callable[[Any, Callable[[float], None]], Any]
@@ -64,6 +64,13 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A message for the user, which the caller prints once for all workers."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """The values of a list of tasks, in its order."""
 
@@ -100,10 +107,13 @@ def _serve(siblings: Sequence[int]) -> None:
     else:
         _receive_in_background(source, tasks)
 
+    one_at_a_time = threading.Lock()  # threads that read recordings tell things as well
+
     def send(message: object) -> None:
         try:
-            pickle.dump(message, answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
+            with one_at_a_time:
+                pickle.dump(message, answers, pickle.HIGHEST_PROTOCOL)
+                answers.flush()
         except BrokenPipeError:  # the caller has ended
             os._exit(1)
 
@@ -121,6 +131,7 @@ def _serve(siblings: Sequence[int]) -> None:
             source, answers = os.fdopen(connection, "rb"), os.fdopen(os.dup(connection), "wb")
         _receive_in_background(source, tasks)
     send(Ready(facts, os.getpid()))
+    tell_through(lambda text: send(Told(text)))
     while True:
         send(Done(do_all(do, tasks.get(), lambda number, share: send(Progress(number, share)))))
 

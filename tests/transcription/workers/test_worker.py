@@ -12,7 +12,7 @@ from pathlib import Path
 from support import pool_tasks as tasks
 
 from speechattn.errors import ModelError
-from speechattn.transcription.workers.worker import Done, Failed, Progress, Ready, do_all
+from speechattn.transcription.workers.worker import Done, Failed, Progress, Ready, Told, do_all
 
 PROGRAM = (
     "import sys; sys.path[:] = sys.argv[1:]; "
@@ -38,7 +38,7 @@ def talk(*messages: object) -> tuple[list[object], int, bytes]:
                 answers.append(pickle.load(process.stdout))
             except EOFError:
                 break
-            more = isinstance(answers[-1], Progress)
+            more = isinstance(answers[-1], (Progress, Told))
     process.stdin.close()
     errors = process.stderr.read()
     return answers, process.wait(timeout=60), errors
@@ -57,6 +57,11 @@ def test_it_reports_progress_and_keeps_what_is_printed_from_its_answers():
     assert isinstance(ready, Ready)
     assert (progress, done) == (Progress(0, 0.5), Done(["a"]))
     assert b"noise" in errors
+
+
+def test_what_it_has_to_tell_the_user_it_tells_its_caller_once():
+    answers, _, errors = talk(tasks.telling, ["a"], ["b"])
+    assert answers[1:] == [Told("as in TIMIT"), Done(["a"]), Done(["b"])] and errors == b""
 
 
 def test_a_setup_that_fails_for_a_known_reason_is_reported():
