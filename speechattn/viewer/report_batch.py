@@ -70,8 +70,8 @@ def batch_data(
         data.pictures = window_pictures(folder)
     except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         raise UsageError(
-            f"{folder}: its {runs[0].transcripts.name} cannot be understood ({one_line(repr(error))}); "
-            "transcribe the recordings again"
+            f"{folder}: its {runs[0].transcripts.name} cannot be understood "
+            f"({one_line(repr(error))}); transcribe the recordings again"
         ) from None
     return data
 
