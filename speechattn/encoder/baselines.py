@@ -19,9 +19,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from speechattn.attention.masks import StreamState, valid_frames
 from speechattn.checks import is_int, tuples
-from speechattn.encoder.config import EncoderConfig, EncoderShape
+from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.layers import Neighbourhood, SequenceDropout, StreamingLayer
 from speechattn.encoder.onednn import fast_bfloat16
+from speechattn.encoder.shape import EncoderShape
 from speechattn.errors import ConfigError
 
 CELLS = ("lstm", "gru")

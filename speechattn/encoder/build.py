@@ -38,7 +38,7 @@ def encoder_layers(config: AnyEncoderConfig, input_dim: int) -> tuple[nn.Module,
     if isinstance(config, FramesConfig):
         return nn.Identity(), _frames_layers(config, input_dim * config.stack)
     if isinstance(config, EncoderConfig) and config.subsampling == "convolution":
-        first = Subsampling(input_dim, config.width, config.stack)
+        first = Subsampling(input_dim, config.width, config.stack, config.activation)
         return nn.Identity(), [first, *_attention_layers(config)]
     enter = nn.Linear(input_dim * config.stack, config.width)
     if isinstance(config, CnnConfig):
@@ -63,7 +63,9 @@ def _attention_layers(config: EncoderConfig) -> list[nn.Module]:
         branches: list[nn.Module] = [_attention(config, window, reach)]
         if config.conv_kernel:
             branches.append(Convolution(config.width, *config.conv_sides))
-        branches.append(FeedForward(config.width, config.feedforward, config.dropout))
+        branches.append(
+            FeedForward(config.width, config.feedforward, config.dropout, config.activation)
+        )
         layers += [Residual(config.width, branch, config.dropout) for branch in branches]
     return layers
 

@@ -1,119 +1,29 @@
-"""Configurations of encoders: the base of all kinds, and the one of self-attention.
-
-Other kinds are in :mod:`speechattn.encoder.baselines`. Configurations compute how far an encoder
-sees and whether it can stream.
+"""The configuration of the encoder of self-attention; others are in
+:mod:`speechattn.encoder.baselines`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
 
 from speechattn.attention.functional import SCORES, WEIGHTS
 from speechattn.attention.positions import POSITIONS
 from speechattn.checks import is_int, tuples
+from speechattn.encoder.shape import EncoderShape
 from speechattn.errors import ConfigError
 from speechattn.segments import SHIFT_MS
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 SUBSAMPLING = ("linear", "convolution")  # how frames become the vectors of the first block
-MAX_LAYERS = 1000  # more than anybody trains, few enough to be made
-
-
-class EncoderShape:
-    """Base of the configurations of encoders; each is a frozen dataclass and has :meth:`context`.
-
-    Attributes:
-        kind: name of the kind, the value of ``encoder.kind``.
-        width: width of the vectors that the encoder gives.
-        dropout: dropout probability in training.
-        stack: number of 10 ms frames that enter as one vector.
-        trained_length: number of 10 ms frames beyond which input is refused; None for no limit.
-        any_window: least and most 10 ms frames to either side for which it was trained; None for a
-            model of one window.
-        windows: ``(left, right)`` in 10 ms frames of every layer that has a window of its own.
-    """
-
-    if TYPE_CHECKING:  # at run time, annotations would become keys of a configuration file
-        kind: str
-        width: int
-        dropout: float
-        stack: int
-        trained_length: int | None
-        any_window: tuple | None
-
-    kind = ""
-    stack = 1
-    trained_length = None
-    any_window = None
-
-    @property
-    def windows(self) -> Sequence[tuple[int | None, int | None]]:
-        """``(left, right)`` in 10 ms frames of every layer that has a window of its own."""
-        return ()
-
-    def context(self, side: int) -> int | None:
-        """Return how many 10 ms frames of past (``side`` 0) or future (1) an output depends on.
-
-        None if it is all of them.
-        """
-        raise NotImplementedError
-
-    def check_window(self, window: tuple[int, int]) -> None:
-        """Check that the encoder was trained for a window.
-
-        Args:
-            window: left and right, in 10 ms frames.
-
-        Raises:
-            ConfigError: if it was not; the message says what to do.
-        """
-        left, right = window
-        raise ConfigError(
-            f"window {left}/{right}: this model's encoder is of kind {self.kind!r}, without one"
-        )
-
-    @property
-    def look_ahead(self) -> int | None:
-        """Number of 10 ms frames of future that an output waits for; None for no limit."""
-        return self.context(1)
-
-    @property
-    def receptive_field_ms(self) -> float | None:
-        """Milliseconds of frames that an output depends on; None for no limit."""
-        left, right = self.context(0), self.context(1)
-        return None if left is None or right is None else (left + 1 + right) * SHIFT_MS
-
-    @property
-    def endless(self) -> str:
-        """Why an encoder without limit to its look-ahead waits for the end, for messages."""
-        return f"encoder.window: {self.windows} has a right side without limit (None)"
-
-    def to_dict(self) -> dict:
-        """Return JSON values for a checkpoint; the kind ``attention`` has no ``kind`` in it."""
-        return asdict(cast("DataclassInstance", self))
-
-    def _check_counts(self, *names: str) -> None:
-        for name in names:
-            if not is_int(getattr(self, name), 1):
-                raise ConfigError(
-                    f"encoder.{name}: {getattr(self, name)!r}; a whole number from 1 on"
-                )
-            if name in ("blocks", "layers") and getattr(self, name) > MAX_LAYERS:
-                raise ConfigError(
-                    f"encoder.{name}: {getattr(self, name)}; at most {MAX_LAYERS}: it is damaged"
-                )
-
-    def _check_dropout(self) -> None:
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
-            raise ConfigError(f"encoder.dropout: {self.dropout!r}; from 0 to below 1")
-
-    @property
-    def _stacked(self) -> str:
-        return f" and a multiple of stack ({self.stack})" if self.stack > 1 else ""
+ACTIVATIONS = ("relu", "gelu")
+CHOICES = {
+    "scores": SCORES,
+    "weights": WEIGHTS,
+    "positions": POSITIONS,
+    "subsampling": SUBSAMPLING,
+    "activation": ACTIVATIONS,
+}
+# What files have none of, and what it was in them.
+BEFORE = {"any_window": None, "subsampling": "linear", "activation": "relu"}
 
 
 @dataclass(frozen=True)
@@ -150,6 +60,8 @@ class EncoderConfig(EncoderShape):
             second whatever it is.
         subsampling: ``"linear"``, a matrix over the frames of a stack, or ``"convolution"``, two
             convolutions over time, see :class:`speechattn.encoder.layers.Subsampling`.
+        activation: ``"relu"`` or ``"gelu"``, between the two products of the feed-forward layers,
+            and after the convolutions of subsampling.
         dropout: dropout probability in training.
     """
 
@@ -171,12 +83,12 @@ class EncoderConfig(EncoderShape):
     stack: int = 1
     dropout: float = 0.1
     subsampling: str = "linear"
+    activation: str = "relu"
 
     def __post_init__(self) -> None:
         self._check_counts("width", "heads", "feedforward", "blocks", "stack")
         self._check_dropout()
-        kinds = {"scores": SCORES, "weights": WEIGHTS, "positions": POSITIONS}
-        for name, choices in (kinds | {"subsampling": SUBSAMPLING}).items():
+        for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(
                     f"encoder.{name}: {getattr(self, name)!r}; one of {', '.join(choices)}"
@@ -277,7 +189,7 @@ class EncoderConfig(EncoderShape):
     def to_dict(self) -> dict:
         """Return JSON values; without what old files lack, where it is as in them."""
         values = super().to_dict()
-        for name, old in (("any_window", None), ("subsampling", "linear")):
+        for name, old in BEFORE.items():
             if values[name] == old:
                 del values[name]
         return values

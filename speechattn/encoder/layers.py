@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from speechattn.attention import kernels
 from speechattn.attention.masks import StreamState, valid_frames
 
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+
 
 class StreamingLayer(Protocol):
     """Methods of a layer beside ``forward``; attention and the layers of this module have them."""
@@ -133,19 +135,22 @@ class Convolution(Neighbourhood):
 class Subsampling(Neighbourhood):
     """Two convolutions over time that turn ``stack`` frames into a vector (after Radford et al.,
     2022): one over three neighbouring frames, one over all that lie less than ``stack`` from the
-    first frame of a vector, each with a ReLU.
+    first frame of a vector. A trained vector is added to every result.
 
     Args:
         frame_width: numbers of a frame.
         width: numbers of a vector.
         stack: frames of a vector.
+        activation: after each convolution, one of ``ACTIVATIONS``.
     """
 
-    def __init__(self, frame_width: int, width: int, stack: int) -> None:
+    def __init__(self, frame_width: int, width: int, stack: int, activation: str = "relu") -> None:
         super().__init__(1, 1, width)
+        self.activate = ACTIVATIONS[activation]
         self.stack, self.taps = stack, 2 * stack - 1
         self.first = nn.Linear(3 * frame_width, width)
         self.second = nn.Linear(self.taps * width, width)
+        self.offset = nn.Parameter(torch.zeros(width))
 
     def _compute(self, x: Tensor) -> Tensor:
         batch, vectors, _ = x.shape
@@ -153,9 +158,9 @@ class Subsampling(Neighbourhood):
         frames = x.reshape(batch, vectors * stack, -1)
         rows = count * stack + stack - 1  # of the first convolution
         near = torch.cat([frames[:, tap : tap + rows] for tap in range(3)], 2)
-        h = F.relu(self.first(near))
+        h = self.activate(self.first(near))
         taps = [h[:, tap : tap + count * stack : stack] for tap in range(self.taps)]
-        return F.relu(self.second(torch.cat(taps, 2)))
+        return self.activate(self.second(torch.cat(taps, 2))) + self.offset
 
     def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """See :meth:`StreamingLayer.forward_varlen`."""
@@ -191,27 +196,35 @@ class SequenceDropout(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a ReLU between them, for every frame alone."""
+    """Two linear layers with an activation between them, for every frame alone.
+
+    Args:
+        width: of the vectors.
+        inner: of the vectors between the two layers.
+        dropout: of these, in training.
+        activation: one of ``ACTIVATIONS``.
+    """
 
     right = 0
 
-    def __init__(self, width: int, inner: int, dropout: float) -> None:
+    def __init__(self, width: int, inner: int, dropout: float, activation: str = "relu") -> None:
         super().__init__()
+        self.activate = ACTIVATIONS[activation]
         self.expand = nn.Linear(width, inner)
         self.dropout = SequenceDropout(dropout)
         self.contract = nn.Linear(inner, width)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Process frames, shape (batch, frames, width)."""
-        return self.contract(self.dropout(F.relu(self.expand(x))))
+        return self.contract(self.dropout(self.activate(self.expand(x))))
 
     def forward_chunk(self, x: Tensor, state: StreamState, last: bool) -> Tensor:
         """See :meth:`StreamingLayer.forward_chunk`; there is no state."""
-        return self.contract(F.relu(self.expand(x)))
+        return self.contract(self.activate(self.expand(x)))
 
     def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """See :meth:`StreamingLayer.forward_varlen`."""
-        return self.contract(F.relu(self.expand(x)))
+        return self.contract(self.activate(self.expand(x)))
 
 
 class Residual(nn.Module):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention.kernels.runtime import DTYPES
@@ -83,7 +84,8 @@ def with_packed_linears(
     dtype = DTYPES[precision]
     replaced: dict[int, object] = {id(t): t for t in (*model.parameters(), *model.buffers())}
     for name, layer in model.named_modules():
-        if isinstance(layer, FeedForward):
+        # Of a feed-forward layer with another activation, each product is replaced alone.
+        if isinstance(layer, FeedForward) and layer.activate is F.relu:
             inside = [f"{name}.{part}" for part in ("expand", "contract")]
             linears = {n: m for n, m in linears.items() if n not in inside}
             replaced[id(layer)] = (

@@ -20,8 +20,8 @@ from speechattn.audio.stream import AudioStream
 from speechattn.decoder.decoder import Decoder
 from speechattn.decoder.word_forms import with_dictionary_forms
 from speechattn.decoder.words import FrameWord, WordReader, names_of_words, word_segments
-from speechattn.encoder.config import EncoderShape
 from speechattn.encoder.encoder import log_posteriors
+from speechattn.encoder.shape import EncoderShape
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.host import plain_settings

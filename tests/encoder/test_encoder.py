@@ -40,7 +40,7 @@ SHAPES = [
     {"blocks": 1, "window": (2, 2), "conv_kernel": 3, "conv_right": 2},
     {"blocks": 1, "window": (4, 2), "stack": 2, "subsampling": "convolution"},
     {"blocks": 2, "window": (3, 6), "stack": 3, "subsampling": "convolution"},
-    {"blocks": 1, "window": (3, 3), "subsampling": "convolution", "conv_kernel": 3},
+    {"blocks": 1, "window": (3, 3), "subsampling": "convolution", "activation": "gelu"},
 ]
 ENDLESS = [
     {"blocks": 1, "window": (None, None)},

@@ -177,10 +177,11 @@ def test_valid_frames():
 def test_subsampling_is_two_convolutions_over_time(stack):
     torch.manual_seed(1)
     module, count = Subsampling(5, 7, stack).double(), 6
+    torch.nn.init.normal_(module.offset)
     x = frames(2, count, 5 * stack)
     padded = F.pad(x.reshape(2, count * stack, 5), (0, 0, stack, stack)).transpose(1, 2)
     first = module.first.weight.view(7, 3, 5).transpose(1, 2)
     second = module.second.weight.view(7, 2 * stack - 1, 7).transpose(1, 2)
     h = F.conv1d(padded, first, module.first.bias).relu()
     expected = F.conv1d(h, second, module.second.bias, stride=stack).relu()[:, :, :count]
-    torch.testing.assert_close(module(x, None), expected.transpose(1, 2))
+    torch.testing.assert_close(module(x, None), expected.transpose(1, 2) + module.offset)

@@ -44,6 +44,15 @@ def test_a_packed_model_gives_the_scores_of_the_model_whole_and_in_chunks():
     torch.testing.assert_close(torch.cat(chunks), expected[0], rtol=1e-5, atol=1e-5)
 
 
+def test_layers_with_a_gelu_are_packed_one_by_one():
+    model = classifier(activation="gelu", subsampling="convolution", stack=2)
+    packed = with_packed_linears(model)
+    assert not any(isinstance(m, nn.Linear) for m in packed.modules())
+    x = torch.randn(1, 50, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(x), model(x), rtol=1e-5, atol=1e-5)
+
+
 def test_the_model_stays_as_it_is_and_can_be_trained():
     model = classifier()
     before = {name: p.clone() for name, p in model.named_parameters()}

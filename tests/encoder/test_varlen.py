@@ -24,7 +24,7 @@ KINDS = {
     "sinusoidal": {"positions": "sinusoidal"},
     "distance": {"positions": "distance", "reach": 8},
     "everything": {"window": (None, None)},
-    "subsampled": {"subsampling": "convolution", "positions": "distance"},
+    "subsampled": {"subsampling": "convolution", "positions": "distance", "activation": "gelu"},
 }
 
 

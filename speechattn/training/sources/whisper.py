@@ -1,13 +1,13 @@
 """The encoder of a published Whisper model (Radford et al., 2022) as the beginning of a training.
 
-Whisper's encoder is of the kind ``attention`` but for four things, each of which is replaced by
+Whisper's encoder is of the kind ``attention`` but for three things, each of which is replaced by
 what training then makes its own:
 
 - Its frames are other log-mel energies than ours. A matrix from ours to its, fitted on noise of
   many colours, goes into the first convolution.
-- Its activations are GELUs, ours ReLUs, which cost less.
 - Its positions are vectors added to the input, ours a number for each distance, which a stream can
-  count for ever. These numbers begin as what its positions add to the scores on average.
+  count for ever. These numbers begin as what its positions add to the scores on average, and the
+  vector of one position is added to every input.
 - It sees 30 s at once, ours a window.
 
 Weights are read from the files of CTranslate2, which hold nothing but names and numbers.
@@ -40,6 +40,7 @@ FLOOR = 1e-10  # of its energies
 CENTRE = SHIFT_SAMPLES // 2  # samples by which our frames' centres lie later
 NOISES, NOISE_SECONDS = 60, 5  # that the matrix between frames is fitted on
 RIDGE = 1e-3
+PLACE = 200  # whose vector of position all inputs have
 EQUAL = 1e-6  # deviation of an input that never changes
 
 
@@ -100,8 +101,9 @@ def encoder_from_whisper(
 
     Args:
         weights: as :func:`read_weights` gives them.
-        config: of Whisper's width, heads, feedforward and blocks, with ``subsampling:
-            convolution``, ``stack: 2``, ``positions: distance`` and no ``conv_kernel``.
+        config: of Whisper's width, heads, feedforward and blocks, with ``stack: 2``,
+            ``subsampling: convolution``, ``activation: gelu``, ``positions: distance`` and no
+            ``conv_kernel``.
         num_phones: classes.
         front_end: of the frames.
         recordings: frames of speech, shape (frames, dim) each, for the statistics of frames and the
@@ -131,7 +133,9 @@ def encoder_from_whisper(
             _load_block(layer, load, f"layer_{number // 2}")
         _set(model.norm.weight, load("layer_norm/gamma"))
         _set(model.norm.bias, load("layer_norm/beta"))
-        _fit_distances(model, load("position_encodings/encodings"), recordings)
+        places = load("position_encodings/encodings")
+        _set(entry.offset, places[PLACE])
+        _fit_distances(model, places, recordings)
     return model.eval()
 
 
@@ -223,8 +227,9 @@ def _fit_distances(model: PhoneClassifier, places: Tensor, recordings: Sequence[
     states = []
     for frames in recordings:
         x = model._enter(model.normalise(frames[None]))
-        x = model.layers[0](x, None)
-        states.append([x + places[: x.shape[1]], x])  # with Whisper's positions, with ours
+        entry = model.layers[0]
+        x = entry(x, None)
+        states.append([x - entry.offset + places[PLACE - len(x[0]) // 2 :][: x.shape[1]], x])
     for layer in model.layers[1:]:
         assert isinstance(layer, Residual)
         inner = layer.layer
