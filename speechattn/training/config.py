@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from typing import cast
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.encoder.baselines import AnyEncoderConfig
@@ -129,6 +130,7 @@ class RecipeConfig:
         check_fields(self)
         self._check_sets()
         self._check_start()
+        self._check_windows()
         limit = self.encoder.trained_length
         longest = self.training.crop_frames / (1 - self.augmentation.speed)
         if limit is not None and longest > limit:
@@ -179,6 +181,17 @@ class RecipeConfig:
         if share and not self.start_from:
             missing = "needs the model that training begins with; name it in start_from or init"
             raise ConfigError(f"training.start_share: {share}; {missing}")
+
+    def _check_windows(self) -> None:
+        """Check that the encoder may have the windows of ``training.windows``."""
+        encoder, windows = self.encoder, self.training.windows
+        if windows and not (isinstance(encoder, EncoderConfig) and encoder.any_window):
+            raise ConfigError("training.windows: only for an encoder with encoder.any_window")
+        for window in windows:
+            try:
+                dataclasses.replace(cast(EncoderConfig, encoder), window=window)
+            except ConfigError as error:
+                raise ConfigError(f"training.windows: {window!r}: {error}") from None
 
     def to_dict(self) -> dict:
         """As plain values."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from speechattn.checks import is_finite_number
+from speechattn.checks import is_finite_number, tuples
 from speechattn.decoder.lm.ngrams import LONGEST_ORDER
 from speechattn.errors import ConfigError
 from speechattn.schema import above, at_least, between, check_fields, one_of
@@ -76,6 +76,8 @@ class TrainingConfig:
             share every matrix product, which is slower.
         precision: ``"fp32"``, or ``"bf16"`` for matrix products in 16 bits (weights and sums stay
             in 32). It is faster only on processors with instructions for it.
+        windows: windows that a quarter of the batches of a model for any window (``any_window``)
+            are seen through, each as ``encoder.window`` may be; half have the encoder's own.
         accumulate: batches whose gradients are added up for each update, for batches that do not
             fit into memory.
         patience: evaluations on dev without a better result after which training ends. The best
@@ -104,6 +106,7 @@ class TrainingConfig:
     clip_norm: float = field(default=1.0, metadata=above(0))
     replicas: int = field(default=1, metadata=at_least(1))
     precision: str = field(default="fp32", metadata=one_of("fp32", "bf16"))
+    windows: tuple = ()
     accumulate: int = field(default=1, metadata=at_least(1))
     patience: int = field(default=0, metadata=at_least(0))
     tensorboard: bool = False
@@ -112,6 +115,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "training.")
+        object.__setattr__(self, "windows", tuples(self.windows))
         if self.batch_frames < self.crop_frames:
             raise ConfigError(
                 f"training.batch_frames: {self.batch_frames}; "

@@ -49,8 +49,7 @@ class Trainer:
     """One training run, with all its state in one checkpoint file.
 
     Every update draws its batch, augmentation and dropout from the seed and the number of the
-    update. A run that was interrupted and resumed therefore gives the same losses as one that was
-    not.
+    update. A resumed run therefore gives the same losses as one that was never interrupted.
 
     A checkpoint of fewer ``training.steps`` than the recipe now has, finished or not, is taken up
     as well. From there on the learning rate follows the schedule of the new number of steps. Any
@@ -239,7 +238,8 @@ class Trainer:
         if not encoder.any_window:
             return []
         count = -(-MIN_WINDOWS // settings.replicas) * settings.replicas
-        return [draw_window(encoder, self.config.seed, count * number + i) for i in range(count)]
+        seed, named = self.config.seed, settings.windows
+        return [draw_window(encoder, seed, count * number + i, named) for i in range(count)]
 
     def _next_batches(self) -> dict[int, Batch]:
         """Return this process' batches of this update; a thread begins with the next ones."""

@@ -413,3 +413,12 @@ def test_the_commands_take_a_window(any_model, tiny_model_dir, tmp_path, capsys)
     ):
         assert transcribe("none", *words, model=model) == 2
         assert part in capsys.readouterr().err
+
+
+def test_a_quarter_of_the_windows_are_among_those_named():
+    config = replace(CONFIG, stack=1, window=(8, 8), any_window=(0, 8), blocks=2)
+    named = ((8, 0), ((8, 0), (8, 2)))
+    drawn = [draw_window(config, 0, number, named) for number in range(400)]
+    shares = [np.mean([window == each for window in drawn]) for each in named]
+    assert all(0.07 < share < 0.2 for share in shares)
+    assert 0.4 < np.mean([window == (8, 8) for window in drawn]) < 0.6

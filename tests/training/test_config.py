@@ -63,6 +63,11 @@ def test_plain_values_give_the_same_configuration_again(steps, rate, snr, seed, 
     ("text", "said"),
     [
         ("trainin: {steps: 3}\n", "trainin: no such key; did you mean training?"),
+        ("training: {windows: [[8, 0]]}\n", "training.windows: only for an encoder with"),
+        (
+            "training: {windows: [[8, 3]]}\nencoder: {stack: 2, any_window: [0, 32]}\n",
+            "training.windows: (8, 3): encoder.window: 3 frames",
+        ),
         ("training: {step: 3}\n", "training.step: no such key; did you mean training.steps?"),
         ("qqqqqq: 3\n", "qqqqqq: no such key; known: name, work_dir"),
         ("1: 2\n", "1: no such key"),
