@@ -32,6 +32,7 @@ SIDES = 1.05  # inches left and right of the axes
 HEAD = 0.12  # inches above them
 WAVE, SPECTROGRAM, STRIP, MAP, ROW = 0.7, 2.2, 0.3, 1.1, 0.118  # inches of the panels
 WAVE_COLOUR, MAP_COLOURS = "#4b6a8d", "Greens"
+WRONG_COLOUR, WRONG_BAR = "#8f3200", 0.14  # of the bar of a difference; its share of the height
 
 
 def recording_figure(
@@ -67,6 +68,9 @@ def recording_figure(
     for axis, (label, segments, tier) in zip(axes[2:], strips):
         wrong = _wrong(shown, label, len(segments)) if tier == PHONES else [False] * len(segments)
         draw_strip(axis, label, segments, wrong, (0.0, duration), points, shown.silence)
+        for segment, is_wrong in zip(segments, wrong):
+            if is_wrong:  # in print without colours as well
+                axis.axvspan(segment.start, segment.end, ymax=WRONG_BAR, color=WRONG_COLOUR, lw=0)
     if attention:
         _draw_map(axes[2 + len(strips)], *attention)
     if with_posteriors and shown.posteriors is not None:
