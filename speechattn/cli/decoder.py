@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from speechattn.cli.messages import report
+from speechattn.errors import UsageError
 from speechattn.inference.model_files import find_model
 
 OK = 0
@@ -37,6 +38,17 @@ def add_decoder(commands: argparse._SubParsersAction) -> None:
         "--like",
         metavar="MODEL",
         help="model whose n-grams, words and weights it gets (default: it keeps its own)",
+    )
+    decoder.add_argument(
+        "--window",
+        metavar="FRAMES",
+        help="attention window of the new model, in 10 ms frames: LEFT/RIGHT for all blocks, or "
+        "one for each, as 48/0,48/2,48/0,48/2 (default: it keeps its own)",
+    )
+    decoder.add_argument(
+        "--share-weights",
+        action="store_true",
+        help="write no weights: the new model lies beside MODEL and has its weights",
     )
     decoder.add_argument(
         "--tune",
@@ -72,5 +84,18 @@ def run_decoder(arguments: argparse.Namespace) -> int:
         corpora=Path(arguments.corpora),
         candidates=read_config(arguments.recipe).decoding,
         report=report,
+        window=_window(arguments.window) if arguments.window else None,
+        share=arguments.share_weights,
     )
     return OK
+
+
+def _window(text: str) -> tuple:
+    """Read a window for all blocks, or one for each."""
+    pairs = []
+    for pair in text.split(","):
+        sides = pair.strip().split("/")
+        if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+            raise UsageError(f"--window: {pair!r}; LEFT/RIGHT, frames of 10 ms")
+        pairs.append(tuple(map(int, sides)))
+    return pairs[0] if len(pairs) == 1 else tuple(pairs)

@@ -35,11 +35,11 @@ from speechattn.inference.model_files import (
     CARD,
     CONFIG,
     FORMAT,
-    WEIGHTS,
     damage_named,
     read_card,
     read_model_config,
     read_weights,
+    weights_file,
     with_values,
     without_values,
     write_model,
@@ -136,7 +136,8 @@ class Checkpoint:
                 f"{phone_model.num_phones}; export the model again"
             )
         shapes = classifier.state_dict()
-        weights = read_weights(folder / WEIGHTS, shapes, (NGRAMS, WORDS, RANGES, STEPS))
+        file = weights_file(folder)
+        weights = read_weights(file, shapes, (NGRAMS, WORDS, RANGES, STEPS))
         ranges, steps = _pop_prefixed(weights, RANGES), _pop_prefixed(weights, STEPS)
         try:
             check_ranges(ranges, classifier)
@@ -146,7 +147,7 @@ class Checkpoint:
                 phone_model = replace(phone_model, words=WordNgrams.from_tensors(arrays))
             restore_weights(weights, steps, ranges)
         except (ModelError, TypeError) as error:  # NumPy lacks some types that a file may hold
-            raise ModelError(f"{folder / WEIGHTS}: {one_line(str(error))}") from None
+            raise ModelError(f"{file}: {one_line(str(error))}") from None
         classifier = with_values(classifier, weights, make)
         classifier.eval().requires_grad_(False).to(device)
         return cls(

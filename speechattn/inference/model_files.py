@@ -29,7 +29,7 @@ MODELS = Path(__file__).parents[1] / "pretrained"  # models that come with the p
 RUNS = Path("data/runs")  # of recipes, below the current folder
 FORMAT = "speechattn-model"  # of models of phones
 HEAD_FORMAT = "speechattn-head-model"  # of models of one label, or a string of labels
-FORMAT_VERSION = 8  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 9  # raised when an older program could not run what a newer one writes
 
 
 def find_model(name_or_dir: str | Path) -> Path:
@@ -71,16 +71,38 @@ def model_digest(folder: Path) -> str:
         ModelError: if they cannot be read.
     """
     digest = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS):
+    for path in (folder / CONFIG, weights_file(folder)):
         try:
-            with (folder / name).open("rb") as file:
+            with path.open("rb") as file:
                 while piece := file.read(1 << 20):
                     digest.update(piece)
         except OSError as error:
             raise ModelError(
-                f"{folder / name}: cannot be read ({error.strerror}); export the model again"
+                f"{path}: cannot be read ({error.strerror}); export the model again"
             ) from None
     return digest.hexdigest()
+
+
+def weights_file(folder: Path) -> Path:
+    """Return the file with the weights of a model: its own, or that of a model beside it.
+
+    The configuration names that model in ``weights_of``: one set of weights serves for both.
+
+    Raises:
+        ModelError: if it names no folder beside this one.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        name = config.get("weights_of")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        name = None  # what is wrong is said where the configuration is read
+    if name is None:
+        return folder / WEIGHTS
+    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+        raise ModelError(
+            f"{folder / CONFIG}: weights_of is {name!r}; the name of a model folder beside this one"
+        )
+    return folder.resolve().parent / name / WEIGHTS
 
 
 @contextlib.contextmanager

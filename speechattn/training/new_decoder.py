@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,6 +33,7 @@ from speechattn.inference.model_files import (
     WEIGHTS,
     may_replace,
     readable_json,
+    weights_file,
 )
 from speechattn.training.config_sections import DecodingConfig
 from speechattn.training.decoding import tune_decoder
@@ -46,6 +48,8 @@ def new_decoder(
     corpora: Path,
     candidates: DecodingConfig,
     report: Callable[[str], None],
+    window: tuple | None = None,
+    share: bool = False,
 ) -> None:
     """Write a model with another decoder.
 
@@ -57,15 +61,26 @@ def new_decoder(
         corpora: folder of the corpora.
         candidates: values that are tried.
         report: takes one line for the user.
+        window: attention window that it has from now on, as ``encoder.window`` may be; None for its
+            own.
+        share: write no weights, but the name of ``model``, which must lie beside ``folder``.
 
     Raises:
+        ConfigError: if the model was not trained for the window.
         ModelError: if a model cannot be read, or the phones of the two differ.
         UsageError: if pocketsphinx, from which the names come, is not installed.
         CorpusError: if the words are none of pocketsphinx's, or a set cannot be read.
     """
     if folder.exists() and not may_replace(folder):
         raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
+    if share and (like is not None or folder.resolve().parent != model.resolve().parent):
+        raise UsageError(
+            f"--share-weights: {folder} must lie beside {model}, and have its n-grams and words "
+            "(no --like)"
+        )
     checkpoint = Checkpoint.load(model)
+    if window is not None:
+        checkpoint.classifier.set_window(window)
     source = checkpoint if like is None else Checkpoint.load(like)
     if source.phones != checkpoint.phones:
         raise UsageError(f"--like {like}: its phones are not those of {model}; give another model")
@@ -77,7 +92,13 @@ def new_decoder(
         report(f"found the names of {named.num_words} words")
     if tune:
         options = _tuned(checkpoint, phone_model, tune, corpora, candidates, report)
-    write_with_decoder(model, folder, phone_model, options)
+    changes: dict = {"decoding": options.to_dict(), "phone_model": phone_model.to_dict()}
+    if window is not None:
+        changes["encoder"] = checkpoint.classifier.config.to_dict()
+    if share:
+        _write_sharing(model, folder, changes)
+    else:
+        write_with_decoder(model, folder, phone_model, changes)
 
 
 def _tuned(
@@ -105,7 +126,7 @@ def _tuned(
 
 
 def write_with_decoder(
-    model: Path, folder: Path, phone_model: PhoneModel, options: DecoderOptions
+    model: Path, folder: Path, phone_model: PhoneModel, changes: dict[str, Any]
 ) -> None:
     """Copy a model folder, with another decoder; its other values stay to the last bit.
 
@@ -113,32 +134,45 @@ def write_with_decoder(
         model: the folder.
         folder: to write to, whole or not at all; replaced if it is there. It may be the same.
         phone_model: order and duration of phones, with n-grams and words.
-        options: weights of the decoder.
+        changes: of the configuration.
     """
     from safetensors.torch import load_file, save
 
-    config = json.loads((model / CONFIG).read_text(encoding="utf-8"))
-    config |= {
-        "format_version": FORMAT_VERSION,
-        "decoding": options.to_dict(),
-        "phone_model": phone_model.to_dict(),
-    }
     tensors = {
         name: values
-        for name, values in load_file(model / WEIGHTS).items()
+        for name, values in load_file(weights_file(model)).items()
         if not name.startswith((NGRAMS, WORDS))
     }
     for begin, part in ((NGRAMS, phone_model.ngrams), (WORDS, phone_model.words)):
         if part is not None:
             found = part.tensors().items()
             tensors |= {f"{begin}{name}": torch.tensor(values) for name, values in found}
+    config = _changed(model, changes)
+    config.pop("weights_of", None)
+    _write(model, folder, {CONFIG: readable_json(config).encode(), WEIGHTS: save(tensors)})
+
+
+def _write_sharing(model: Path, folder: Path, changes: dict[str, Any]) -> None:
+    """Write a model that has the weights of the one beside it."""
+    name = weights_file(model).parent.name
+    config = _changed(model, changes) | {"name": folder.name, "weights_of": name}
+    _write(model, folder, {CONFIG: readable_json(config).encode()}, leave_out=WEIGHTS)
+
+
+def _changed(model: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    config = json.loads((model / CONFIG).read_text(encoding="utf-8"))
+    return config | {"format_version": FORMAT_VERSION} | changes
+
+
+def _write(model: Path, folder: Path, files: dict[str, bytes], leave_out: str = "") -> None:
+    """Write a folder with what is beside the files of a model, whole or not at all."""
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
-        shutil.copytree(model, partial)
-        (partial / CONFIG).write_text(readable_json(config), encoding="utf-8")
-        (partial / WEIGHTS).write_bytes(save(tensors))
+        shutil.copytree(model, partial, ignore=shutil.ignore_patterns(leave_out))
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
         replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -11,7 +11,7 @@ import torch
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.model_files import WEIGHTS, find_model
+from speechattn.inference.model_files import find_model, weights_file
 from speechattn.phones import PhoneSet
 from speechattn.training.config import RecipeConfig
 
@@ -174,7 +174,7 @@ def weights_digest(name: str) -> str | None:
         The digest; None if there is no model.
     """
     try:
-        return hashlib.sha256((find_model(name) / WEIGHTS).read_bytes()).hexdigest()
+        return hashlib.sha256(weights_file(find_model(name)).read_bytes()).hexdigest()
     except (ModelError, OSError):
         return None
 

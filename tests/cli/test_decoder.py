@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 from support.commands import make_corpus
 from support.models import save_sure_model, save_worded_model
 
 from speechattn.cli.main import main
-from speechattn.inference.model_files import CONFIG, WEIGHTS
+from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.errors import ModelError
+from speechattn.inference.model_files import CONFIG, WEIGHTS, model_digest
 from speechattn.inference.recognizer import load_model
 
 
@@ -59,3 +63,57 @@ def test_weights_are_tuned_anew(models, tmp_path, capsys):
     tuned = load_model(tmp_path / "out", "cpu").checkpoint.decoding
     assert tuned.bigram_scale in (0.2, 0.4) and tuned.beam == 12.0
     assert "% on dev" in capsys.readouterr().err
+
+
+@pytest.fixture
+def any_window(models, tmp_path):
+    checkpoint = load_model(models / "worded", "cpu").checkpoint
+    config = replace(checkpoint.classifier.config, any_window=(0, 16))
+    trained = checkpoint.classifier.state_dict()
+    checkpoint.classifier = PhoneClassifier(40, len(checkpoint.phones), config).eval()
+    checkpoint.classifier.load_state_dict(trained)
+    checkpoint.save(tmp_path / "whole")
+    return tmp_path / "whole"
+
+
+def test_two_models_share_their_weights(any_window, tmp_path):
+    listening = tmp_path / "listening"
+    command = ["decoder", str(any_window), "--output-dir", str(listening)]
+    assert main([*command, "--window", "8/0,8/2", "--share-weights"]) == 0
+    assert {path.name for path in listening.iterdir()} == {CONFIG}
+    one, other = load_model(any_window, "cpu").checkpoint, load_model(listening, "cpu").checkpoint
+    assert other.name == "listening" and other.phone_model.words.num_words == 60
+    assert other.classifier.config.windows == [(8, 0), (8, 2)]
+    for name, values in one.classifier.state_dict().items():
+        assert torch.equal(values, other.classifier.state_dict()[name])
+    # Its digest is of the weights too.
+    before = model_digest(listening)
+    one.classifier.classify.bias.data += 1
+    one.save(any_window)
+    assert model_digest(listening) != before
+    # With weights of its own again.
+    assert main(["decoder", str(listening), "--output-dir", str(tmp_path / "alone")]) == 0
+    (any_window / WEIGHTS).unlink()
+    assert load_model(tmp_path / "alone", "cpu").checkpoint.name == "listening"
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--window", "8"], "--window: '8'; LEFT/RIGHT"),
+        (["--window", "20/2"], "encoder.window: 20 frames; encoder.any_window allows 0 to 16"),
+        (["--share-weights", "--output-dir", "{}/below/out"], "must lie beside"),
+    ],
+)
+def test_what_cannot_be_shared_is_said(any_window, tmp_path, capsys, options, said):
+    command = ["decoder", str(any_window), "--output-dir", str(tmp_path / "out")]
+    assert main([*command, *(option.format(tmp_path) for option in options)]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../whole", "", 3, ".."])
+def test_weights_lie_beside_a_model(any_window, tmp_path, name):
+    config = json.loads((any_window / CONFIG).read_text()) | {"weights_of": name}
+    (any_window / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"weights_of is .*; the name of a model folder beside"):
+        load_model(any_window, "cpu")
