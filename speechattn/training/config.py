@@ -58,6 +58,9 @@ class RecipeConfig:
             each ``key=value`` or ``section.key=value``; in place of ``first_pass``.
         start_from: model whose weights training begins with, a folder or a name; null for random
             weights. Their shapes must be those of the recipe's encoder.
+        whisper: published Whisper model whose encoder training begins with: a folder that holds
+            ``model.bin`` of CTranslate2, or an installed package that does; null for none. See
+            :mod:`speechattn.training.sources.whisper`.
         init: model to fine-tune, a folder or a name; null for none. Unlike ``start_from``, front
             end, phones and the shape of the encoder are its own where the recipe says nothing else,
             and its decoder stays (see ``decoding.keep``). With another phone set in ``phones`` its
@@ -104,6 +107,7 @@ class RecipeConfig:
     first_pass: str | None = field(default=None, metadata=not_empty())
     first_pass_changes: tuple = ()
     start_from: str | None = field(default=None, metadata=not_empty())
+    whisper: str | None = field(default=None, metadata=not_empty())
     init: str | None = field(default=None, metadata=not_empty())
     align: str | None = field(default=None, metadata=not_empty())
     lexicon: tuple = ()
@@ -176,6 +180,8 @@ class RecipeConfig:
             if not isinstance(path, str):
                 raise ConfigError(f"lexicon: {path!r}; a list of files")
         share = self.training.start_share
+        if self.whisper and self.start_from:
+            raise ConfigError("whisper: there is start_from or init as well; leave one of them out")
         if self.realign and not self.start_from:
             raise ConfigError("realign: needs the model that aligns; name it in start_from or init")
         if share and not self.start_from:

@@ -34,6 +34,7 @@ from speechattn.training.realignment.realign import INTENTS, SentenceHypotheses,
 from speechattn.training.realignment.realign_text import TextRealigner
 from speechattn.training.sources.corpus_reader import FLAT, CorpusReader
 from speechattn.training.sources.shorthand import model_config
+from speechattn.training.sources.whisper_file import find_weights
 from speechattn.training.stages import content_fingerprint, files_fingerprint
 from speechattn.training.warm_start import load_initial_model, weights_digest
 
@@ -89,7 +90,9 @@ class RecipeData:
 
     @cached_property
     def start_digest(self) -> list:
-        """Digest of the weights of ``start_from``, as one value; empty without ``start_from``."""
+        """Digest of the weights that training begins with, as one value; empty if random."""
+        if self.config.whisper:
+            return [content_fingerprint(find_weights(self.config.whisper))]
         return [weights_digest(self.config.start_from)] if self.config.start_from else []
 
     def prepared(self, name: str) -> PreparedSet:

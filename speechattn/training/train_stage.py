@@ -22,6 +22,7 @@ from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import estimate_phone_model, tune_decoder
 from speechattn.training.recipe_data import RecipeData
 from speechattn.training.sources.run_record import write_run_record
+from speechattn.training.sources.whisper import whisper_classifier
 from speechattn.training.stages import fingerprint
 from speechattn.training.trainer import Trainer
 from speechattn.training.trainer_state import WITHOUT_EFFECT
@@ -225,7 +226,13 @@ class TrainStage:
 
     def _start(self) -> InitialModel | None:
         """The model that training begins with, if there is one."""
-        if not self.config.start_from:
+        config = self.config
+        if config.whisper:
+            phones, train = len(self.data.phones), self.data.prepared("train")
+            shape = config.encoder, config.front_end
+            classifier = whisper_classifier(config.whisper, *shape, phones, train).to(self.device)
+            return InitialModel(classifier, None, (f"{config.whisper}: its encoder is taken",))
+        if not config.start_from:
             return None
         return initial_model(self.config, self.data.phones, self.device)
 

@@ -9,16 +9,12 @@ what training then makes its own:
   count for ever. These numbers begin as what its positions add to the scores on average, and the
   vector of one position is added to every input.
 - It sees 30 s at once, ours a window.
-
-Weights are read from the files of CTranslate2, which hold nothing but names and numbers.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,14 +23,27 @@ from torch import Tensor
 
 from speechattn.attention.multihead import MultiHeadAttention
 from speechattn.audio.features import FrontEnd, FrontEndConfig
+from speechattn.corpora.prepared import PreparedSet
+from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.layers import FeedForward, Residual, Subsampling
-from speechattn.errors import ModelError
+from speechattn.errors import ConfigError, ModelError
 from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES
+from speechattn.training.sources.whisper_file import find_weights, read_weights
 
-FILE_VERSION = 6  # of CTranslate2's files
-DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+# What an encoder needs to take Whisper's weights.
+NEEDED = {
+    "stack": 2,
+    "subsampling": "convolution",
+    "activation": "gelu",
+    "positions": "distance",
+    "conv_kernel": 0,
+    "scores": "dot",
+    "weights": "softmax",
+}
+RECORDINGS, MOST_FRAMES = 120, 700  # of the training set, for statistics
+MELS = 80
 FFT_SIZE = 400  # samples of Whisper's windows
 FLOOR = 1e-10  # of its energies
 CENTRE = SHIFT_SAMPLES // 2  # samples by which our frames' centres lie later
@@ -44,50 +53,42 @@ PLACE = 200  # whose vector of position all inputs have
 EQUAL = 1e-6  # deviation of an input that never changes
 
 
-def read_weights(file: Path) -> dict[str, np.ndarray]:
-    """Read a file of CTranslate2.
+def whisper_classifier(
+    name: str,
+    encoder: AnyEncoderConfig,
+    front_end: FrontEndConfig,
+    num_phones: int,
+    train: PreparedSet,
+) -> PhoneClassifier:
+    """Return the classifier that a recipe with ``whisper`` begins with.
 
     Args:
-        file: ``model.bin``.
-
-    Returns:
-        Weights by name, such as ``encoder/conv1/weight``.
+        name: as for :func:`find_weights`.
+        encoder: of the recipe.
+        front_end: of the recipe.
+        num_phones: classes.
+        train: its training set, whose frames give statistics.
 
     Raises:
-        ModelError: if it is none, of another version, or cut short.
+        ConfigError: if there is no such model, or the encoder cannot have its weights.
+        ModelError: if its weights do not fit.
     """
-    data = file.read_bytes()
-    place = 0
-
-    def take(form: str) -> int:
-        nonlocal place
-        value = struct.unpack_from(f"<{form}", data, place)[0]
-        place += struct.calcsize(f"<{form}")
-        return value
-
-    def take_name() -> str:
-        nonlocal place
-        size = take("H")
-        place += size
-        return data[place - size : place].rstrip(b"\0").decode()
-
-    weights = {}
-    try:
-        version, spec = take("I"), take_name()
-        if version != FILE_VERSION or spec != "WhisperSpec":
-            raise ModelError(f"{file}: {spec} of version {version}, not WhisperSpec of 6")
-        take("I")
-        for _ in range(take("I")):
-            name = take_name()
-            shape = [take("I") for _ in range(take("B"))]
-            dtype = np.dtype(DTYPES[take("B")])
-            size = take("I")
-            values = np.frombuffer(data, dtype, size // dtype.itemsize, place)
-            weights[name] = values.reshape(shape).astype(np.float32)
-            place += size
-    except (struct.error, KeyError, ValueError, UnicodeDecodeError) as error:
-        raise ModelError(f"{file}: no whole file of CTranslate2 ({error})") from error
-    return weights
+    file = find_weights(name)
+    if not isinstance(encoder, EncoderConfig) or any(
+        getattr(encoder, key) != value for key, value in NEEDED.items()
+    ):
+        needed = ", ".join(f"{key}: {value}" for key, value in NEEDED.items())
+        raise ConfigError(f"whisper: {name}: the encoder of the recipe needs {needed}")
+    chosen = np.random.default_rng(0).permutation(len(train.entries))[:RECORDINGS]
+    recordings = [train.frames(train.entries[i])[:MOST_FRAMES] for i in chosen]
+    torch.manual_seed(0)
+    return encoder_from_whisper(
+        read_weights(file),
+        encoder,
+        num_phones,
+        front_end,
+        [torch.from_numpy(np.array(frames)) for frames in recordings],
+    )
 
 
 def encoder_from_whisper(
@@ -101,9 +102,7 @@ def encoder_from_whisper(
 
     Args:
         weights: as :func:`read_weights` gives them.
-        config: of Whisper's width, heads, feedforward and blocks, with ``stack: 2``,
-            ``subsampling: convolution``, ``activation: gelu``, ``positions: distance`` and no
-            ``conv_kernel``.
+        config: of Whisper's width, heads, feedforward and blocks, and with what ``NEEDED`` says.
         num_phones: classes.
         front_end: of the frames.
         recordings: frames of speech, shape (frames, dim) each, for the statistics of frames and the
@@ -160,7 +159,7 @@ class _Loader:
     def __call__(self, name: str) -> Tensor:
         if (values := self._weights.get(f"encoder/{name}")) is None:
             raise ModelError(f"encoder/{name}: there is no such weight in the Whisper model")
-        return torch.from_numpy(values)
+        return torch.from_numpy(values.astype(np.float32))
 
 
 def _set(parameter: Tensor, values: Tensor) -> None:
@@ -212,13 +211,22 @@ def _noise(random: np.random.Generator) -> np.ndarray:
 
 def whisper_frames(samples: Tensor) -> Tensor:
     """Return Whisper's log-mel frames, shape (frames, 80), without its floor below the loudest."""
-    import librosa
-
     window = torch.hann_window(FFT_SIZE)
     spectrum = torch.stft(samples, FFT_SIZE, SHIFT_SAMPLES, window=window, return_complex=True)
-    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT_SIZE, n_mels=80)
-    energy = torch.from_numpy(filters) @ spectrum[:, :-1].abs().square()
+    energy = slaney_filters() @ spectrum[:, :-1].abs().square()
     return (energy.clamp_min(FLOOR).log10().T + 4) / 4
+
+
+def slaney_filters() -> Tensor:
+    """Return mel filters of equal area (Slaney 1998), shape (80, 201): linear up to 1 kHz."""
+    below, ratio = 3 / 200, 27 / math.log(6.4)  # mels a hertz; mels a factor of e above 1 kHz
+    top = 15 + ratio * math.log(SAMPLE_RATE / 2 / 1000)
+    mels = torch.linspace(0, top, MELS + 2, dtype=torch.float64)
+    edges = torch.where(mels < 15, mels / below, 1000 * torch.exp((mels - 15) / ratio))
+    hertz = torch.linspace(0, SAMPLE_RATE / 2, FFT_SIZE // 2 + 1, dtype=torch.float64)
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (hertz - low) / (centre - low), (high - hertz) / (high - centre)
+    return (rising.minimum(falling).clamp_min(0) * 2 / (high - low)).float()
 
 
 @torch.no_grad()

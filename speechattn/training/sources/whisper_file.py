@@ -1,0 +1,83 @@
+"""The weights of a published Whisper model, in a file of CTranslate2: names and numbers alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from speechattn.errors import ConfigError, ModelError
+
+FILE = "model.bin"
+FILE_VERSION = 6  # of CTranslate2's files
+DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+
+
+def find_weights(name: str) -> Path:
+    """Return the file of a Whisper model.
+
+    Args:
+        name: a folder that holds ``model.bin``, or the name of an installed package that does.
+
+    Raises:
+        ConfigError: if there is neither.
+    """
+    folders = [Path(name)]
+    if name.isidentifier() and (found := importlib.util.find_spec(name)) is not None:
+        folders += map(Path, found.submodule_search_locations or ())
+    for folder in folders:
+        for file in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))):
+            if file.is_file():
+                return file
+    raise ConfigError(
+        f"whisper: {name}: no folder with {FILE}, and no package of this name; give a folder, or "
+        f"install the one of the recipe: pip install 'speechattn[whisper]'"
+    )
+
+
+def read_weights(file: Path) -> dict[str, np.ndarray]:
+    """Read a file of CTranslate2.
+
+    Args:
+        file: ``model.bin``.
+
+    Returns:
+        Weights by name, such as ``encoder/conv1/weight``.
+
+    Raises:
+        ModelError: if it is none, of another version, or cut short.
+    """
+    data = file.read_bytes()
+    place = 0
+
+    def take(form: str) -> int:
+        nonlocal place
+        value = struct.unpack_from(f"<{form}", data, place)[0]
+        place += struct.calcsize(f"<{form}")
+        return value
+
+    def take_name() -> str:
+        nonlocal place
+        size = take("H")
+        place += size
+        return data[place - size : place].rstrip(b"\0").decode()
+
+    weights = {}
+    try:
+        version, spec = take("I"), take_name()
+        if version != FILE_VERSION or spec != "WhisperSpec":
+            raise ModelError(f"{file}: {spec} of version {version}, not WhisperSpec of 6")
+        take("I")
+        for _ in range(take("I")):
+            name = take_name()
+            shape = [take("I") for _ in range(take("B"))]
+            dtype = np.dtype(DTYPES[take("B")])
+            size = take("I")
+            values = np.frombuffer(data, dtype, size // dtype.itemsize, place)
+            weights[name] = values.reshape(shape).astype(np.float32)
+            place += size
+    except (struct.error, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise ModelError(f"{file}: no whole file of CTranslate2 ({error})") from error
+    return weights
