@@ -21,7 +21,7 @@ from speechattn.text import one_line
 # A path, or an open binary file such as io.BytesIO.
 AudioSource: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | IO[bytes]"
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
 _LONGEST_NAME = 100  # characters of the name of a copy
 _IN_MEMORY = "open it with io.BytesIO and give that"
 
@@ -68,8 +68,8 @@ class LocalSource:
         self.path, self.name = Path(text), one_line(text)
         if _URL.match(text) and not os.path.lexists(text):
             raise AudioError(
-                f"{self.name}: a URL; transcribe_folder and the command read it (extra fsspec), "
-                "or give the file that fsspec.open opens",
+                f"{self.name}: a URL; give it to transcribe_folder or to `speechattn transcribe` "
+                "(extra fsspec), or give the open file: `with fsspec.open(url) as file:`",
                 MISSING,
             )
 

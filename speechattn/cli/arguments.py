@@ -64,8 +64,8 @@ def add_model_settings(command: argparse.ArgumentParser) -> None:
         "--window",
         type=parse_window,
         metavar="LEFT/RIGHT",
-        help="10 ms frames that every block of the encoder looks back and ahead, such as 16/4; for "
-        "models trained with encoder.any_window (default: the model's own)",
+        help="how many frames of 10 ms every block of the encoder sees before and after each, such "
+        "as 16/4; the model's card says what it takes (default: the model's own)",
     )
     command.add_argument(
         "--reading",
@@ -78,6 +78,6 @@ def add_model_settings(command: argparse.ArgumentParser) -> None:
         "--lm-scale",
         type=parse_scale,
         metavar="X",
-        help="weight of what the model knows about words and the order of phones against what it "
-        "hears, 0 as --reading none (default: the model's own)",
+        help="weight of what the model knows about words and the order of phones, against what it "
+        "hears; 0 is the same as --reading none (default: the model's own)",
     )

@@ -25,7 +25,8 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     corpus = commands.add_parser(
         "corpus",
         help="check or convert a corpus",
-        description="Check a corpus as it is published, or convert it to the form that trains.",
+        description="Check a corpus as it is published, or convert it to the form that recipes "
+        "train on.",
     )
     parts = corpus.add_subparsers(dest="part", metavar="check|convert", required=True)
     check = parts.add_parser(
@@ -36,7 +37,7 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     check.set_defaults(run=run_check)
     convert = parts.add_parser(
         "convert",
-        help="write a corpus as a folder that trains",
+        help="write a corpus as a folder that recipes can train on",
         description="Write a corpus as a folder in Kaldi's form, or as cuts of Lhotse. Recordings "
         "are not copied.",
     )

@@ -61,19 +61,19 @@ def add_stream(commands: argparse._SubParsersAction) -> None:
         "--sample-rate",
         type=int_argument(1, 1_000_000),
         metavar="HZ",
-        help="of the samples (default: that of the WAV header, or 16000)",
+        help="samples a second (default: that of the WAV header, or 16000)",
     )
     stream.add_argument(
         "--channels",
         type=int_argument(1, MOST_CHANNELS),
         metavar="N",
-        help="interleaved channels, of which the mean is heard (default: those of the WAV header, "
-        "or 1)",
+        help="number of interleaved channels, whose mean is heard (default: that of the WAV "
+        "header, or 1)",
     )
     stream.add_argument(
         "--encoding",
         choices=ENCODING_NAMES,
-        help="of the samples (default: that of the WAV header, or s16le, 16-bit signed "
+        help="how a sample is written (default: as the WAV header says, or s16le: 16-bit signed, "
         "little-endian)",
     )
     stream.add_argument(
@@ -85,23 +85,23 @@ def add_stream(commands: argparse._SubParsersAction) -> None:
     stream.add_argument(
         "--words",
         action="store_true",
-        help="print a line for each word, once it is decided, instead of each phone: start and "
+        help="print a line for each word in place of each phone, once it is decided: start and "
         "end in seconds, word, confidence, its phones",
     )
     stream.add_argument(
         "--forms",
         choices=FORMS,
         default=FORMS[0],
-        help="phones of words: heard, as they were said, or dictionary, as a dictionary lists "
-        "them, which come with their word (default: heard)",
+        help="which phones a word has: heard, those that were said; dictionary, those that the "
+        "dictionary lists for it, which are printed with their word (default: heard)",
     )
     stream.add_argument(
         "--chunk-ms",
         type=int_argument(1, 60_000),
         default=CHUNK_MS,
         metavar="N",
-        help="sound that is worked on at a time; longer costs less, shorter answers sooner "
-        f"(default: {CHUNK_MS})",
+        help="milliseconds of sound that are worked on at a time; longer costs less, shorter "
+        f"answers sooner (default: {CHUNK_MS})",
     )
     add_device(stream)
 

@@ -26,7 +26,7 @@ from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL, FORMS, READINGS
 from speechattn.transcription.formats.registry import NEED_WORDS, check_channels
 from speechattn.transcription.inputs import Input, collect, left_out_message
-from speechattn.transcription.lists import expanded
+from speechattn.transcription.lists import described, expanded
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.transcriber import TranscriberSpec
 
@@ -42,11 +42,12 @@ def add_transcribe(commands: argparse._SubParsersAction) -> None:
         allow_abbrev=False,
         help="write the phones of recordings and when they are spoken",
         description="Write the phones of recordings and when they are spoken. Without "
-        "--output-dir they are printed; with it, a folder gets one file a recording and format, "
-        "and transcripts.jsonl with all of them. Folders are searched with all their folders, and "
-        "the output folder gets the same ones.",
-        epilog="Exit status: 0 all recordings went well, 1 some failed (each is named), 2 nothing "
-        "could be done, 130 interrupted.",
+        "--output-dir they are printed. With it, that folder gets a file for each recording and "
+        "format, and transcripts.jsonl with all of them. Folders are searched with all their "
+        "folders, and the output folder gets the same ones.",
+        epilog="Examples: `speechattn transcribe a.wav`; `speechattn transcribe recordings "
+        "--output-dir out --format textgrid,json --words`. Exit status: 0 all recordings went "
+        "well, 1 some failed (each is named), 2 nothing could be done, 130 interrupted.",
     )
     transcribe.set_defaults(run=run_transcribe)
     transcribe.add_argument(
@@ -72,8 +73,8 @@ def add_transcribe(commands: argparse._SubParsersAction) -> None:
         "--channel",
         type=parse_channel,
         metavar="N",
-        help="channel to take from recordings with several, counted from 0; all for each by "
-        "itself, as tiers of one file (default: their mean)",
+        help="of recordings with several channels, the one to take, counted from 0; or all, to "
+        "transcribe each by itself, as tiers of one file (default: the mean of all)",
     )
     add_model_settings(transcribe)
     add_contents(transcribe)
@@ -111,6 +112,7 @@ def _write_transcripts(arguments: argparse.Namespace, inputs: Sequence[Input]) -
         recordings = arguments.shard.pick(recordings)
     model = find_model(arguments.model)
     record = _record(arguments, model, outputs, options)
+    record["inputs"] = described(arguments.inputs, inputs)
     if left_out:
         record["left_out"] = left_out
         report(left_out_message(left_out))
@@ -142,6 +144,5 @@ def _record(
             **({"words": True} if options.words else {}),
             **({} if options.forms == FORMS[0] else {"forms": options.forms}),
         },
-        "inputs": [str(item) for item in arguments.inputs],
         "shard": str(arguments.shard) if arguments.shard else None,
     }

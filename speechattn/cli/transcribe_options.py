@@ -50,8 +50,8 @@ def add_contents(transcribe: argparse.ArgumentParser) -> None:
     transcribe.add_argument(
         "--format",
         metavar="LIST",
-        help=f"of {', '.join(WRITERS)}, separated by commas (default: {FORMAT}; on standard output "
-        f"one of them, {PRINTED_FORMAT} by default, or txt with --words)",
+        help=f"one or more of {', '.join(WRITERS)}, separated by commas (default: {FORMAT}). What "
+        f"is printed has one format (default: {PRINTED_FORMAT}, or txt with --words)",
     )
     transcribe.add_argument(
         "--phones",
@@ -65,14 +65,14 @@ def add_contents(transcribe: argparse.ArgumentParser) -> None:
         type=int_argument(0, MOST_ALTERNATIVES),
         default=0,
         metavar="N",
-        help="give the N most probable other phones with each, in json and in "
-        "transcripts.jsonl (default: 0)",
+        help="with each phone, give the N most probable others, in json and in transcripts.jsonl "
+        "(default: 0)",
     )
     transcribe.add_argument(
         "--posteriors",
         choices=tuple(POSTERIORS),
-        help="write the probability of every phone in every 10 ms as well: npz with the arrays "
-        "posteriors, labels and frame_shift, or a Kaldi archive",
+        help="also write the probability of every phone in every 10 ms: npz for NumPy (arrays "
+        "posteriors, labels, frame_shift), ark for Kaldi",
     )
 
 
@@ -81,16 +81,16 @@ def add_words(transcribe: argparse.ArgumentParser) -> None:
     transcribe.add_argument(
         "--words",
         action="store_true",
-        help="write the words as well, as tier, list or captions; formats with one sequence of "
-        f"labels write them to a file of their own, such as *{WORDS_CTM.suffix}. Implied by "
-        f"{' and '.join(NEED_WORDS)}. What is none of the model's words is <unk>",
+        help="also write the words: as a tier, list or captions, or, of formats with one sequence "
+        f"of labels, in a file of their own, such as *{WORDS_CTM.suffix}. The formats "
+        f"{' and '.join(NEED_WORDS)} imply it. What is none of the model's words is <unk>",
     )
     transcribe.add_argument(
         "--forms",
         choices=FORMS,
         default=FORMS[0],
-        help="phones of words: heard, as they were said, or dictionary, as a dictionary lists "
-        "them (default: heard)",
+        help="which phones a word has: heard, those that were said; dictionary, those that the "
+        "dictionary lists for it (default: heard)",
     )
 
 
@@ -102,41 +102,41 @@ def add_work(transcribe: argparse.ArgumentParser) -> None:
         type=int_argument(0, MOST_WORKERS),
         default=0,
         metavar="N",
-        help="processes that transcribe side by side, of some 600 MB each; the results are the "
-        "same (default: 0, one for each core that may be used, with CUDA "
-        f"{WORKERS_ON_CUDA} at most, fewer if memory is short, and one below {SMALL_SECONDS:.0f} s "
-        "of audio)",
+        help="processes that transcribe side by side; the results are the same for any number. "
+        "The first takes some 500 MB, each more 200 MB on Linux and 500 MB elsewhere (default: 0, "
+        f"one for each core that may be used, with CUDA {WORKERS_ON_CUDA} at most, fewer if "
+        f"memory is short, and one below {SMALL_SECONDS:.0f} s of audio)",
     )
     transcribe.add_argument(
         "--threads",
         type=int_argument(0, MOST_THREADS),
         default=1,
         metavar="N",
-        help="threads of each worker, for long recordings that are fewer than the cores; another "
-        "number may change the last digits of results (default: 1; 0 is PyTorch's own choice)",
+        help="threads of each worker; more than one helps where there are fewer recordings than "
+        "cores. The last digits of results may depend on it (default: 1; 0 leaves it to PyTorch)",
     )
     transcribe.add_argument(
         "--precision",
         choices=("auto", *PRECISIONS),
         default="auto",
-        help="bf16 and int8 multiply matrices in 16 and 8 bits, on processors with instructions "
-        "for it: faster, and probabilities differ in the third or second decimal; fp32 is the same "
-        "everywhere (default: auto, the fastest there is; run.json says which)",
+        help="number format: int8 and bf16 are faster on processors with instructions for them, "
+        "and change probabilities in the second or third decimal; fp32 gives the same on all "
+        "(default: auto, the fastest that this processor has; run.json says which)",
     )
     transcribe.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="let the workers of a Ray cluster transcribe (extra ray): HOST:PORT, auto, or local "
-        "to start one here; --workers 0 is one for each of its cores. Its machines must find "
-        "recordings, output folder and model under the same paths as this one. --device auto is "
-        "the CPU there, cuda a GPU for each worker",
+        help="let a Ray cluster transcribe (extra ray): HOST:PORT, auto for the cluster that this "
+        "machine belongs to, local to start one here. Its machines must find recordings, output "
+        "folder and model under the same paths. There, --workers 0 is one for each core of the "
+        "cluster, --device auto the CPU, --device cuda a GPU for each worker",
     )
     transcribe.add_argument(
         "--shard",
         type=parse_shard,
         metavar="I/N",
-        help="transcribe only the recordings of the Ith of N shards, on each of several machines; "
-        "then run once more with --resume and without --shard to put the shards together",
+        help="transcribe only part I of N of the recordings, on one of several machines. When all "
+        "have ended, the same command with --resume and without --shard puts the parts together",
     )
 
 
@@ -145,14 +145,14 @@ def add_run(transcribe: argparse.ArgumentParser) -> None:
     transcribe.add_argument(
         "--resume",
         action="store_true",
-        help="go on with a run that was interrupted: leave out what has been done and has not "
+        help="go on with an interrupted run: leave out recordings that are done and have not "
         "changed since",
     )
     transcribe.add_argument(
         "--keep-suffix",
         action="store_true",
-        help="name outputs after the whole file name, a.wav.TextGrid: for folders in which "
-        "recordings differ in their suffix only",
+        help="name outputs a.wav.TextGrid in place of a.TextGrid, for folders that have an a.wav "
+        "and an a.mp3",
     )
     transcribe.add_argument(
         "--fail-fast", action="store_true", help="stop at the first recording that fails"

@@ -52,6 +52,7 @@ from speechattn.transcription.run_record import (
 )
 from speechattn.transcription.transcriber import GROUPING, Transcriber
 from speechattn.transcription.workers.pool import InProcessPool, Pool, ProcessPool
+from speechattn.transcription.workers.process import CAN_FORK
 from speechattn.transcription.workers.worker import WorkerDied
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ if TYPE_CHECKING:
     from speechattn.transcription.workers.grouping import Grouping
 
 WORKERS_ON_CUDA = 4  # at most, of one GPU
-WORKER_BYTES = 600_000_000  # of memory that a worker needs
+# Memory that a worker needs, and one more where they share the model: 480 and 200 MB were measured.
+WORKER_BYTES, SHARING_BYTES = 600_000_000, 250_000_000
 
 
 def transcribe_files(
@@ -125,7 +127,7 @@ def run_batch(
     try:
         with at_work(files, record, recordings) as folder:
             with folder.alone():
-                before = EarlierRuns(folder, record, own, resume)
+                before = EarlierRuns(folder, record, recordings, resume)
             todo = _todo(recordings, before)
             if todo:
                 with _running(pool):
@@ -133,7 +135,7 @@ def run_batch(
                     record |= pool.facts
                     with folder.alone():
                         if renewed := before.is_outdated:  # others have begun or ended meanwhile
-                            before = EarlierRuns(folder, record, own, resume)
+                            before = EarlierRuns(folder, record, recordings, resume)
                         before.check(record)
                         before.begin(record)
                         journal = Journal(files.journal)
@@ -150,7 +152,7 @@ def run_batch(
                     if journal.others_wrote:
                         before.read_others()
                 elif before.is_outdated:
-                    before = EarlierRuns(folder, record, own, resume)
+                    before = EarlierRuns(folder, record, recordings, resume)
                 if not todo and not before.entries:
                     before.begin(record)
                 summary.listed, summary.unlisted = len(before.others), before.num_lost
@@ -267,20 +269,20 @@ def choose_pool(
         resume: whether the run continues an earlier one.
         grouping: which recordings are transcribed together.
     """
-    threads = spec.model.threads
+    threads, on_cuda = spec.model.threads, _on_cuda(spec.model.device)
+    share = threads == 1 and not on_cuda  # threads of a library, and a GPU, do not survive a fork
     if not workers:
         # On CUDA the other workers decode and write while one computes.
-        most = WORKERS_ON_CUDA if _on_cuda(spec.model.device) else num_usable_cores()
+        most = WORKERS_ON_CUDA if on_cuda else num_usable_cores()
         most = min(most, num_usable_cores() // max(1, threads))
         memory = available_memory()
         if memory is not None:
-            most = min(most, memory // WORKER_BYTES)
+            more = SHARING_BYTES if share and CAN_FORK else WORKER_BYTES
+            most = min(most, 1 + max(0, memory - WORKER_BYTES) // more)
         workers = 1 if most > 1 and is_small_job(recordings) else max(1, most)
     workers = min(workers, len(recordings))
     if workers <= 1 and not resume:
         return InProcessPool(spec, grouping)
-    # Threads of a library, and a GPU, do not survive a fork.
-    share = threads == 1 and not _on_cuda(spec.model.device)
     return ProcessPool(spec, max(1, workers), environment(threads), grouping, share=share)
 
 

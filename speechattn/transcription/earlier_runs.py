@@ -12,10 +12,13 @@ so that what is no longer among the inputs is no longer listed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from speechattn.errors import UsageError
+from speechattn.text import one_line
 from speechattn.transcription.at_work import OutputFolder, check_beside
 from speechattn.transcription.inputs import Recording
 from speechattn.transcription.journal import JournalEntry, keep_entries, read_journal
@@ -40,7 +43,7 @@ class EarlierRuns:
         record: what the new run is made with. The device and precision of the new run are known
             when its workers have started; for a resumed run those of the earlier one are entered
             here until then.
-        own: files of its recordings.
+        recordings: that it does.
         resume: whether it goes on with what is done.
 
     Attributes:
@@ -49,14 +52,21 @@ class EarlierRuns:
         num_lost: number of recordings of other runs that do not, because of other settings.
 
     Raises:
-        UsageError: if the run to be resumed was made with other settings.
+        UsageError: if the run to be resumed was made with other settings, or an output would
+            replace that of another recording.
         OSError: if a file cannot be read.
     """
 
     def __init__(
-        self, folder: OutputFolder, record: dict[str, Any], own: set[str], resume: bool
+        self,
+        folder: OutputFolder,
+        record: dict[str, Any],
+        recordings: Sequence[Recording],
+        resume: bool,
     ) -> None:
-        self._folder, self._files, self._own, self._resume = folder, folder.files, own, resume
+        self._folder, self._files, self._resume = folder, folder.files, resume
+        self._own = {each.file: each for each in recordings}
+        self._by_output = {_output_of(each.file, each.keep_suffix): each for each in recordings}
         self.entries: dict[str, JournalEntry] = {}
         self.others: dict[str, JournalEntry] = {}
         self.num_lost = 0
@@ -88,6 +98,8 @@ class EarlierRuns:
             self.entries |= {file: each for file, each in entries.items() if file in self._own}
         if INPUTS not in record:
             return
+        if not difference(old, record):
+            self._check_replaced(entries)
         others = {file: each for file, each in entries.items() if file not in self._own}
         alike = old.get(INPUTS) == record[INPUTS] and not old.get(BEFORE)
         if alike and not self._beside:
@@ -96,6 +108,27 @@ class EarlierRuns:
             self.num_lost += len(others)
         else:
             self.others |= others
+
+    def _check_replaced(self, entries: dict[str, JournalEntry]) -> None:
+        """Refuse to replace outputs of other recordings that are still there.
+
+        Raises:
+            UsageError: if it would come to that; it names both recordings.
+        """
+        for file, entry in entries.items():
+            for keep_suffix in (False, True):
+                mine = self._by_output.get(_output_of(file, keep_suffix))
+                if mine is None or mine.keep_suffix != keep_suffix or not entry.outputs:
+                    continue
+                if isinstance(mine.path, Path) and _is_another(entry.recording, mine.path):
+                    output = next(iter(mine.outputs.values()))
+                    raise UsageError(
+                        one_line(
+                            f"{entry.recording} and {mine.path} would both be written to {output}; "
+                            "give the folder above them as the input, name outputs after the whole "
+                            "file name (--keep-suffix), or use two output folders"
+                        )
+                    )
 
     @property
     def is_outdated(self) -> bool:
@@ -199,6 +232,21 @@ class EarlierRuns:
             return own
         every = {**self.others, **own}
         return {file: every[file] for file in sorted(every)}
+
+
+def _output_of(file: str, keep_suffix: bool) -> str:
+    """Return what outputs of a recording are called, without the suffix of a format."""
+    return os.path.normcase(file if keep_suffix else PurePosixPath(file).with_suffix(""))
+
+
+def _is_another(before: str, now: Path) -> bool:
+    """Whether a recording that was done before is there and another one."""
+    if before in ("", os.path.abspath(now)):  # noqa: PTH100 - links stay
+        return False
+    try:
+        return not now.samefile(before)
+    except OSError:  # it is gone
+        return False
 
 
 def _inputs(records: list[dict[str, Any]]) -> list[str]:

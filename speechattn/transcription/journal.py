@@ -2,7 +2,8 @@
 
 ``journal.jsonl`` gets a line for every recording, as it is done, after its outputs are written::
 
-    {"file": ..., "input": [size, mtime_ns], "outputs": {"ctm": [size, crc32]}, "record": {...}}
+    {"file": ..., "input": [size, mtime_ns], "outputs": {"ctm": [size, crc32]}, "record": {...},
+     "path": ...}
 
 ``record`` is the recording's line of ``transcripts.jsonl``. Of two lines for one recording the
 later one counts. A torn line, left by a killed process or a machine without power, does not count:
@@ -42,6 +43,7 @@ class JournalEntry:
         kind: kind of its failure; None if it succeeded.
         key: what else its outputs depend on; see
             :class:`~speechattn.transcription.inputs.Recording`.
+        recording: its path on this machine; ``""`` if it was elsewhere.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class JournalEntry:
     outputs: dict[str, tuple[int, int]] | None
     kind: str | None
     key: str = ""
+    recording: str = ""
 
 
 class Journal:
@@ -185,8 +188,8 @@ def _journal_entry(path: Path, offset: int, line: dict[str, Any]) -> JournalEntr
     state, outputs = line["input"], line["outputs"]
     if outputs is not None:
         outputs = {kind: tuple(value) for kind, value in outputs.items()}
-    kind, key = line["record"]["kind"], line.get("key", "")
-    return JournalEntry(path, offset, state and tuple(state), outputs, kind, key)
+    kind, key, recording = line["record"]["kind"], line.get("key", ""), line.get("path", "")
+    return JournalEntry(path, offset, state and tuple(state), outputs, kind, key, recording)
 
 
 def keep_entries(path: Path, entries: Iterable[JournalEntry]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,8 @@ def journal_line(
         record: its line of ``transcripts.jsonl``.
     """
     line = {"file": recording.file, "input": state, "outputs": outputs, "record": record}
+    if isinstance(recording.path, Path):
+        line["path"] = os.path.abspath(recording.path)  # noqa: PTH100 - links stay
     return {**line, "key": recording.key} if recording.key else line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -59,11 +60,28 @@ def expanded(
     for item in inputs:
         if item == STANDARD_INPUT:
             found.append(_piped(standard_input(), stack))
-        elif item.startswith("@") and not os.path.lexists(item):
+        elif _is_list(item):
             found += _listed(item, standard_input)
         else:
             found.append(item)
     return found
+
+
+def described(given: Sequence[str], found: Sequence[Input]) -> list[str]:
+    """Return inputs as ``run.json`` names them: those of lists with a digest of what they hold.
+
+    Args:
+        given: as they were given.
+        found: from :func:`expanded`.
+    """
+    digest = hashlib.sha256("\0".join(map(str, found)).encode(errors="surrogateescape"))
+    return [
+        f"{item} (sha256 {digest.hexdigest()[:16]})" if _is_list(item) else item for item in given
+    ]
+
+
+def _is_list(item: str) -> bool:
+    return item.startswith("@") and not os.path.lexists(item)
 
 
 def _listed(item: str, standard_input: Callable[[], BinaryIO]) -> list[str]:

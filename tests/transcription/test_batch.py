@@ -325,8 +325,12 @@ def test_the_pool_suits_the_machine_and_the_recordings(monkeypatch, tmp_path):
     # Below a minute one process is the fastest.
     assert size(jobs=59, name="short.wav") == 1 and size(jobs=60, name="short.wav") == 8
     assert size(workers=3, jobs=59, name="short.wav") == 3 and size(jobs=9, name="gone.wav") == 1
-    for memory[0], expected in ((10**8, 1), (2 * 10**9, 3), (10**11, 8)):
-        assert size() == expected and size(workers=5) == 5
+    for forks, of_two_gb in ((True, 6), (False, 3)):  # workers that share memory take less
+        monkeypatch.setattr(batch, "CAN_FORK", forks)
+        for memory[0], expected in ((10**8, 1), (2 * 10**9, of_two_gb), (10**11, 8)):
+            assert size() == expected and size(workers=5) == 5
+        memory[0] = 2 * 10**9
+        assert size(threads=2) == 3 and size(device="cuda") == 3
     # What brought the process down may do so again.
     resumed = choose_pool(spec("cpu", 1), 1, jobs_of(9), resume=True)
     assert isinstance(resumed, ProcessPool) and resumed._count == 1

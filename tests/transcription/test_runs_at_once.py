@@ -204,3 +204,25 @@ def test_resuming_beside_another_keeps_what_is_done(folder, expected):
     assert kept == [1] and folder.content() == expected
     lines = (folder.out / "journal.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["file"] for line in lines) == [f"{n}.wav" for n in NAMES]
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_outputs_of_another_recording_are_not_replaced(folder, tmp_path, name, resume):
+    folder.run("ab")
+    before = folder.content()
+    other = make(tmp_path / "other", name) / name
+
+    def again() -> Summary:
+        record = {**folder.record(), "inputs": [str(other)], "settings": {}}
+        do = Transcriber(FakeRecognizer(), OutputOptions(("ctm",)), TranscribeOptions(None, False))
+        jobs = collect([other], folder.out, ("ctm",))
+        return run_batch(
+            jobs, InProcessPool(lambda: (do, FACTS)), RunFiles(folder.out), record, resume=resume
+        )
+
+    with pytest.raises(UsageError, match=r"rec/a.wav and .*/other/a.* both be written to .*a.ctm"):
+        again()
+    assert folder.content() == before
+    (folder.recordings / "a.wav").unlink()  # it was moved
+    assert again().succeeded == 1

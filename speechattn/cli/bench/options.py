@@ -39,18 +39,41 @@ ACCURACY_SETS = "librispeech/test,commonvoice/test,speechocean762/test,kathleen/
 SEEDS = 3  # trainings of each variant of encoder
 
 
-def add_cuda_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``speechattn bench cuda``."""
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME_OR_DIR",
         help=f"name or folder of a model (default: {DEFAULT_MODEL})",
     )
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)"
+    )
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="fp32",
+        help="of the encoder's products of matrices, as for transcribe (default: fp32)",
+    )
+
+
+def _add_output_dir(parser: argparse.ArgumentParser, files: str) -> None:
+    parser.add_argument("--output-dir", metavar="DIR", help=f"folder for {files}")
+
+
+def add_cuda_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``speechattn bench cuda``."""
+    _add_model(parser)
     parser.add_argument(
         "--dry", action="store_true", help="run everything small and on the CPU, as a trial"
     )
-    parser.add_argument("--output-dir", metavar="DIR", help="folder for cuda.md")
+    _add_output_dir(parser, "cuda.md")
 
 
 def add_align_options(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +82,7 @@ def add_align_options(parser: argparse.ArgumentParser) -> None:
         "corpus", metavar="CORPUS", help="folder with wav.scp, text, words.ctm and phones.ctm"
     )
     parser.add_argument("--split", metavar="NAME", help="of the corpus (default: all of it)")
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME_OR_DIR",
-        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
-    )
+    _add_model(parser)
     parser.add_argument(
         "--lexicon", action="append", default=[], metavar="FILE", help="as for speechattn align"
     )
@@ -79,19 +97,14 @@ def add_align_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=1, metavar="N", help="for drawing those words (default: 1)"
     )
-    parser.add_argument("--output-dir", metavar="DIR", help="folder for align.md")
+    _add_output_dir(parser, "align.md")
 
 
 def add_transcribe_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``speechattn bench transcribe``."""
     parser.add_argument("inputs", nargs="*", metavar="AUDIO", help="audio file or folder")
     parser.add_argument("--list", metavar="FILE", help="text file with one audio path a line")
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME_OR_DIR",
-        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
-    )
+    _add_model(parser)
     parser.add_argument(
         "--peer",
         default=",".join(PEERS),
@@ -118,9 +131,7 @@ def add_transcribe_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="lengths of the long recordings, or none; peers take the first (default: 6,20,60)",
     )
-    parser.add_argument(
-        "--output-dir", metavar="DIR", help="folder for transcribe.md and transcribe.csv"
-    )
+    _add_output_dir(parser, "transcribe.md and transcribe.csv")
 
 
 def add_attention_options(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +148,7 @@ def add_attention_options(parser: argparse.ArgumentParser) -> None:
     add("--dtypes", metavar="LIST", help="of fp32, bf16 (default: both)")
     add("--backward", action="store_true", help="time forward + backward too")
     add("--memory", action="store_true", help="measure the memory of our own method too")
-    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
+    _add_threads(parser)
     add(
         "--repeats",
         type=int,
@@ -145,7 +156,7 @@ def add_attention_options(parser: argparse.ArgumentParser) -> None:
         help=f"rounds at most, of which medians are taken (default: {FULL.repeats})",
     )
     add("--quick", action="store_true", help="a small run to see that everything works")
-    add("--output-dir", metavar="DIR", help="folder for attention.md, .csv and .png")
+    _add_output_dir(parser, "attention.md, .csv and .png")
 
 
 def add_streaming_options(parser: argparse.ArgumentParser) -> None:
@@ -165,15 +176,15 @@ def add_streaming_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--chunks", default=CHUNKS, metavar="LIST", help=f"milliseconds (default: {CHUNKS})")
     add("--seconds", type=int, default=60, metavar="N", help="of sound (default: 60)")
-    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
+    _add_threads(parser)
     add("--repeats", type=int, default=7, metavar="N", help="rounds (default: 7)")
-    add("--output-dir", metavar="DIR", help="folder for streaming.md and streaming.csv")
+    _add_output_dir(parser, "streaming.md and streaming.csv")
 
 
 def add_conditions_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``speechattn bench conditions``."""
     add = parser.add_argument
-    add("--model", default=DEFAULT_MODEL, metavar="NAME_OR_DIR", help="name or folder of a model")
+    _add_model(parser)
     _add_set_options(parser, SETS)
     add(
         "--conditions",
@@ -186,14 +197,9 @@ def add_conditions_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with recordings of noise (default: noise, beside the corpora)",
     )
-    add(
-        "--precision",
-        choices=("auto", *PRECISIONS),
-        default="fp32",
-        help="of the encoder's products of matrices, as for transcribe (default: fp32)",
-    )
-    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
-    add("--output-dir", metavar="DIR", help="folder for conditions.md, .csv, .json and pictures")
+    _add_precision(parser)
+    _add_threads(parser)
+    _add_output_dir(parser, "conditions.md, .csv, .json and pictures")
 
 
 def add_accuracy_options(parser: argparse.ArgumentParser) -> None:
@@ -229,14 +235,9 @@ def add_accuracy_options(parser: argparse.ArgumentParser) -> None:
         metavar="LEFT/RIGHT",
         help="10 ms frames that a block sees, of models that work with any window",
     )
-    add(
-        "--precision",
-        choices=("auto", *PRECISIONS),
-        default="fp32",
-        help="of the encoder's products of matrices, as for transcribe (default: fp32)",
-    )
-    add("--threads", type=int, default=1, metavar="N", help="threads of PyTorch (default: 1)")
-    add("--output-dir", metavar="DIR", help="folder for accuracy.md, .csv and .png")
+    _add_precision(parser)
+    _add_threads(parser)
+    _add_output_dir(parser, "accuracy.md, .csv and .png")
 
 
 def _add_set_options(parser: argparse.ArgumentParser, sets: str) -> None:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from speechattn.cli.arguments import check_number
 from speechattn.cli.bench import options, values
@@ -27,6 +28,17 @@ def print_report(text: str) -> None:
     print(text, end="")
 
 
+def _destinations(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where a benchmark puts its files, its report and its messages."""
+    return {"output_dir": arguments.output_dir, "publish": print_report, "report": report}
+
+
+def _check_sets(arguments: argparse.Namespace) -> None:
+    """Check the numbers of a benchmark on labelled recordings."""
+    check_number("limit", arguments.limit, 0, MOST_UTTERANCES)
+    check_number("threads", arguments.threads, 1, MOST_THREADS)
+
+
 def run_transcribe(arguments: argparse.Namespace) -> int:
     """Run ``speechattn bench transcribe``."""
     from speechattn.bench.transcription.benchmark import bench_transcribe
@@ -43,9 +55,7 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
         repeats=arguments.repeats,
         cores=cores,
         long_minutes=long_minutes,
-        output_dir=arguments.output_dir,
-        publish=print_report,
-        report=report,
+        **_destinations(arguments),
     )
     return OK
 
@@ -97,9 +107,7 @@ def run_attention(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         backward=arguments.backward,
         memory=arguments.memory,
-        output_dir=arguments.output_dir,
-        publish=print_report,
-        report=report,
+        **_destinations(arguments),
     )
     return OK
 
@@ -121,9 +129,7 @@ def run_streaming(arguments: argparse.Namespace) -> int:
         seconds=arguments.seconds,
         threads=arguments.threads,
         repeats=arguments.repeats,
-        output_dir=arguments.output_dir,
-        publish=print_report,
-        report=report,
+        **_destinations(arguments),
     )
     return OK
 
@@ -132,8 +138,7 @@ def run_conditions(arguments: argparse.Namespace) -> int:
     """Run ``speechattn bench conditions``; status 1 if some recordings could not be read."""
     conditions = values.parse_conditions(arguments.conditions)
     sets = values.parse_sets(arguments.sets)
-    check_number("limit", arguments.limit, 0, MOST_UTTERANCES)
-    check_number("threads", arguments.threads, 1, MOST_THREADS)
+    _check_sets(arguments)
 
     from speechattn.bench.conditions import bench_conditions
 
@@ -146,9 +151,7 @@ def run_conditions(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         precision=arguments.precision,
         threads=arguments.threads,
-        output_dir=arguments.output_dir,
-        publish=print_report,
-        report=report,
+        **_destinations(arguments),
     )
     return SOME_FAILED if results.failures else OK
 
@@ -157,8 +160,7 @@ def run_accuracy(arguments: argparse.Namespace) -> int:
     """Run ``speechattn bench accuracy``; status 1 if some recordings could not be read."""
     peers = None if arguments.peer is None else values.parse_peers(arguments.peer)
     sets, readings = values.parse_sets(arguments.sets), values.parse_readings(arguments.reading)
-    check_number("limit", arguments.limit, 0, MOST_UTTERANCES)
-    check_number("threads", arguments.threads, 1, MOST_THREADS)
+    _check_sets(arguments)
     window = None if arguments.window is None else parse_window(arguments.window)
 
     from speechattn.bench.accuracy import bench_accuracy
@@ -174,9 +176,7 @@ def run_accuracy(arguments: argparse.Namespace) -> int:
         window=window,
         precision=arguments.precision,
         threads=arguments.threads,
-        output_dir=arguments.output_dir,
-        publish=print_report,
-        report=report,
+        **_destinations(arguments),
     )
     return SOME_FAILED if results.failures else OK
 
@@ -188,9 +188,7 @@ def run_cuda(arguments: argparse.Namespace) -> int:
     right = bench_cuda(
         model=arguments.model,
         dry=arguments.dry,
-        output_dir=arguments.output_dir,
-        publish=lambda text: print(text, end=""),
-        report=report,
+        **_destinations(arguments),
     )
     return OK if right else SOME_FAILED
 
