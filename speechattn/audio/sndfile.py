@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import soundfile
@@ -23,10 +23,12 @@ from speechattn.audio.containers.pieces import PiecedFile, Pieces
 from speechattn.audio.media import INSTALL, MEDIA_SUFFIXES, MediaSound, has_media
 from speechattn.audio.resample import check_length, chunk_frames
 from speechattn.errors import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE, AudioError
+from speechattn.segments import SAMPLE_RATE
 
+PIECES_BUFFER = 1 << 16  # bytes that are read at a time of a file in pieces
+_SET_OPUS_RATE, _DONE = 0x1500, 1  # SFC_SET_ORIGINAL_SAMPLERATE and SF_TRUE of libsndfile
 # Name of a container in libsndfile → name that detect.py has checked it under. Containers that do
 # not say how long they are (VOC, IRCAM, AVR ...) are refused: a cut-off one would go unnoticed.
-PIECES_BUFFER = 1 << 16  # bytes that are read at a time of a file in pieces
 _CHECKED = {"WAVEX": "WAV", "RF64": "WAV", "HTK": ""}  # libsndfile itself checks HTK's length
 
 
@@ -36,7 +38,7 @@ class AudioInfo:
 
     Attributes:
         path: the file.
-        sample_rate: Hz, as recorded.
+        sample_rate: Hz, as recorded; of Opus, at which it is decoded: at most 16 kHz.
         channels: number of channels.
         frames: samples per channel at ``sample_rate``.
         format: container, such as ``"WAV"`` or ``"OGG"``.
@@ -63,7 +65,23 @@ class Sound(soundfile.SoundFile):
 
     soundfile seeks after every read of a seekable file. In Opus and MP3 this restarts the decoder,
     and the samples after each seam are wrong by more than the signal. (DWVW cannot seek at all.)
+
+    Opus is decoded at 16 kHz where libsndfile would choose more: its decoder gives any of five
+    rates, so that nothing is left to resample. This takes half the time.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self.subtype == "OPUS" and self.samplerate > SAMPLE_RATE:
+            self._decode_at_16_khz()
+
+    def _decode_at_16_khz(self) -> None:
+        """Have a new decoder made, which must come before anything is decoded."""
+        # soundfile does not offer this command, and keeps what it was told when it opened the file.
+        rate = soundfile._ffi.new("int *", SAMPLE_RATE)
+        if soundfile._snd.sf_command(self._file, _SET_OPUS_RATE, rate, 4) == _DONE:
+            self._info.frames = self._info.frames * SAMPLE_RATE // self._info.samplerate
+            self._info.samplerate = SAMPLE_RATE
 
     def seekable(self) -> bool:
         """Return False, so that soundfile never seeks."""

@@ -10,6 +10,7 @@ import soundfile
 from support.recordings import SIGNAL, encoded, message, refused, saver, tone, wav
 
 from speechattn.audio.load import read_audio
+from speechattn.audio.sndfile import Sound
 
 ALL_KINDS = [
     (kind, subtype)
@@ -77,6 +78,20 @@ def test_reading_in_chunks_is_reading_at_once(tmp_path, kind, subtype):
     soundfile.write(path, signal, 16_000, format=kind, subtype=subtype)
     at_once = soundfile.read(path, dtype="float32")[0]
     np.testing.assert_allclose(read_audio(path)[0], at_once, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate, decoded", [(48_000, 16_000), (24_000, 16_000), (8_000, 8_000)])
+def test_opus_is_decoded_at_no_more_than_16_khz(tmp_path, rate, decoded):
+    signal = np.stack([tone(5 * rate, rate), tone(5 * rate, rate, 700)], 1).astype(np.float32)
+    path = tmp_path / "a.opus"
+    soundfile.write(path, signal, rate, format="OGG", subtype="OPUS")
+    with Sound(path) as sound:
+        assert (sound.samplerate, sound.frames) == (decoded, 5 * decoded)
+        samples = np.concatenate([sound.read(37_000, dtype="float32") for _ in range(3)])
+    assert len(samples) == 5 * decoded
+    expected = np.stack([tone(5 * decoded, decoded), tone(5 * decoded, decoded, 700)], 1)
+    assert np.corrcoef(samples.ravel(), expected.ravel())[0, 1] > 0.97  # nothing has moved
+    assert len(read_audio(path)[0]) == 80_000
 
 
 def test_flac_with_damage_or_unknown_length(tmp_path, save):
