@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from speechattn.attention.kernels.llvm import FLOAT_BYTES, LANES
+from speechattn.attention.kernels.llvm import DOT_BF16, FLOAT_BYTES, LANES
 from speechattn.attention.kernels.rows import sequence_table
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
-from speechattn.attention.kernels.window import STRETCH, WindowJob, forward
+from speechattn.attention.kernels.window import STRETCH, WindowJob, forward, forward_bf16
 
 SUPPORTED_DTYPES = (torch.float32, torch.bfloat16)
 
@@ -55,7 +55,7 @@ def attend(
         bias: numbers added to the scores, shape (heads, left + right + 1), or None.
     """
     d = q.shape[-1]
-    extra = -d % LANES
+    extra = -d % (2 * LANES if _in_pairs(q) else LANES)
     if extra:
         q, k, v = (F.pad(x, (0, extra)) for x in (q, k, v))
     sequences = _sequences(q, k, lengths, concatenated)
@@ -100,7 +100,7 @@ class _WindowAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        from speechattn.attention.kernels.window import backward
+        from speechattn.attention.kernels.window_backward import backward, backward_bf16
 
         q, k, v, bias, out, stats = ctx.saved_tensors
         window = ctx.window
@@ -108,7 +108,7 @@ class _WindowAttention(torch.autograd.Function):
         grad = _in_rows(grad)
         grad_q = _rows_like(q, window)
         grad_k, grad_v = (_zeros(x.shape) for x in (k, v))
-        table = _bias_table(bias)
+        table = _bias_table(bias, window)
         grad_bias = None if bias is None else _zeros((count, *table.shape))
         job = _job(q, k, v, out, window, table, stats)._replace(
             grad_out=grad.data_ptr(),
@@ -118,7 +118,8 @@ class _WindowAttention(torch.autograd.Function):
             grad_v=grad_v.data_ptr(),
             grad_bias=_address(grad_bias),
         )
-        run = functools.partial(backward, job, window.scale, window.sequences)
+        compute = backward_bf16 if _in_pairs(q) else backward
+        run = functools.partial(compute, job, window.scale, window.sequences)
         keep_alive = q, k, v, out, stats, grad, grad_q, grad_k, grad_v, table, grad_bias
         parallel_for(run, count * q.shape[2], _work(q, window), keep_alive)
         if grad_bias is not None:
@@ -141,9 +142,10 @@ def _forward(
         stats: where the highest scores and the inverse sums are stored for the backward pass.
     """
     q, k, v = _in_rows(q), _in_rows(k), _in_rows(v)
-    out, table = _rows_like(q, window), _bias_table(bias)
+    out, table = _rows_like(q, window), _bias_table(bias, window)
     job = _job(q, k, v, out, window, table, stats)
-    run = functools.partial(forward, job, window.scale, window.sequences)
+    compute = forward_bf16 if _in_pairs(q) else forward
+    run = functools.partial(compute, job, window.scale, window.sequences)
     stretches = int((-(-window.sequences[:, 1] // STRETCH)).sum())
     parallel_for(run, stretches, _work(q, window), (q, k, v, out, table, stats))
     return out, q, k, v
@@ -235,8 +237,13 @@ def _address(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
-def _bias_table(bias: Tensor | None) -> Tensor | None:
+def _in_pairs(x: Tensor) -> bool:
+    """Return whether the processor's products of bfloat16 are used."""
+    return DOT_BF16 and x.dtype == torch.bfloat16
+
+
+def _bias_table(bias: Tensor | None, window: _Window) -> Tensor | None:
     """Return a bias as :class:`WindowJob` needs it."""
     if bias is None:
         return None
-    return F.pad(bias.detach().float() * math.log2(math.e), (LANES, LANES)).flip(1).contiguous()
+    return F.pad(bias.detach().float() / window.scale, (LANES, LANES)).flip(1).contiguous()

@@ -13,29 +13,48 @@ from collections.abc import Callable, Sequence
 
 import numba
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
+from llvmlite.binding import get_host_cpu_features, llvm_version_info
 from llvmlite.ir import IRBuilder, Value
 
 F32, BF16 = ir.FloatType(), ir.IntType(16)
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _is_wide() -> bool:
-    """Return whether code is compiled for a processor with registers of 512 bits."""
+def _has(feature: str) -> bool:
+    """Return whether code is compiled for a processor with a feature, by LLVM's name of it."""
     features = numba.config.CPU_FEATURES  # set by the user, in place of those of the processor
     if features is not None:
-        return "+avx512f" in features
-    return numba.config.CPU_NAME is None and bool(get_host_cpu_features().get("avx512f"))
+        return f"+{feature}" in features.split(",")
+    return numba.config.CPU_NAME is None and bool(get_host_cpu_features().get(feature))
 
 
-WIDE = _is_wide()
+WIDE = _has("avx512f")  # registers of 512 bits
+# Whether the processor multiplies bfloat16 itself; older LLVM describes the instruction otherwise.
+DOT_BF16 = WIDE and _has("avx512bw") and _has("avx512bf16") and llvm_version_info >= (16,)
 LANES = 16 if WIDE else 8  # numbers in a vector; where registers are shorter, LLVM takes several
 FLOAT_BYTES = 4  # of a float32
 BF16_BYTES = 2  # of a bfloat16
 VECTOR_BYTES = FLOAT_BYTES * LANES  # of a vector of float32
 
+PAIR_BYTES = 2 * BF16_BYTES  # of two bfloat16 that are multiplied together: as many as of a float32
 F32_VECTOR, BF16_VECTOR = ir.VectorType(F32, LANES), ir.VectorType(BF16, LANES)
-I32_VECTOR = ir.VectorType(I32, LANES)
+I32_VECTOR, PAIR_VECTOR = ir.VectorType(I32, LANES), ir.VectorType(BF16, 2 * LANES)
+
+
+class _BFloat(ir.Type):
+    """LLVM's own type of a bfloat16, which llvmlite lacks; elsewhere they are whole numbers."""
+
+    def __str__(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+_BFLOAT_VECTOR = ir.VectorType(_BFloat(), 2 * LANES)
 
 # Coefficients of 2^x from -1/2 to 1/2: relative error 2e-8 before rounding.
 EXP2 = (1.0, 0.69314718, 0.24022646, 0.055503286, 0.0096184891, 0.0013399931, 0.00015345808)
@@ -82,12 +101,48 @@ def broadcast(b: IRBuilder, value: Value) -> Value:
 
 def call(b: IRBuilder, name: str, *arguments: Value) -> Value:
     """Call one of LLVM's functions on vectors of float32: ``fma``, ``rint``, ``maxnum``."""
-    full = f"llvm.{name}.v{LANES}f32"
-    function = b.module.globals.get(full)
+    return call_full(b, f"llvm.{name}.v{LANES}f32", F32_VECTOR, *arguments)
+
+
+def call_full(b: IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Value:
+    """Call a function of LLVM by its full name, which gives this type."""
+    function = b.module.globals.get(name)
     if function is None:
-        kind = ir.FunctionType(F32_VECTOR, [F32_VECTOR] * len(arguments))
-        function = ir.Function(b.module, kind, full)
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = ir.Function(b.module, kind, name)
     return b.call(function, arguments)
+
+
+def multiply_add(b: IRBuilder, a: Value, x: Value, total: Value) -> Value:
+    """Return total + a * x."""
+    return call(b, "fma", a, x, total)
+
+
+def multiply_add_pairs(b: IRBuilder, a: Value, x: Value, total: Value) -> Value:
+    """Return total + a[0] * x[0] + a[1] * x[1], with two bfloat16 in each lane of a and x."""
+    pairs = (b.bitcast(y, _BFLOAT_VECTOR) for y in (x, a))
+    return call_full(b, "llvm.x86.avx512bf16.dpbf16ps.512", F32_VECTOR, total, *pairs)
+
+
+def to_bf16_rows(b: IRBuilder, first: Value, second: Value) -> Value:
+    """Round two vectors to bfloat16, one after the other; NaN stays NaN, tiny numbers become 0."""
+    name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+    return b.bitcast(call_full(b, name, _BFLOAT_VECTOR, second, first), PAIR_VECTOR)
+
+
+def pair_up(b: IRBuilder, rows: Value) -> Value:
+    """Put the numbers of two rows of bfloat16, one after the other, side by side in lanes."""
+    order = [n // 2 + LANES * (n % 2) for n in range(2 * LANES)]
+    mask = ir.Constant(ir.VectorType(I32, 2 * LANES), order)
+    return b.shuffle_vector(rows, rows, mask)
+
+
+def prefetch(b: IRBuilder, address: Value, write: bool) -> None:
+    """Have the second nearest cache fetch what lies at an address, to be read or written soon."""
+    pointer = b.inttoptr(address, ir.IntType(8).as_pointer())
+    name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+    function = b.module.globals.get(name) or ir.Function(b.module, kind, name)
+    b.call(function, [pointer, I32(int(write)), I32(2), I32(1)])
 
 
 def loop(
@@ -131,15 +186,20 @@ def loop(
 
 
 def exp2(b: IRBuilder, x: Value) -> Value:
-    """Return 2^x for x up to 127, and 2^-126 for x below -126; NaN stays NaN."""
-    x = b.select(b.fcmp_ordered("<", x, f32(-126.0)), f32(-126.0), x)
+    """Return 2^x for x up to 127; what is less than 2^-126 may become 0; NaN stays NaN."""
+    least = f32(-200.0 if WIDE else -126.0)
+    small = b.fcmp_ordered("<", x, least)
+    x = b.select(small, least, x)
     whole = call(b, "rint", x)
     rest = b.fsub(x, whole)
     value = f32(EXP2[-1])
     for coefficient in reversed(EXP2[:-1]):
         value = call(b, "fma", value, rest, f32(coefficient))
+    if WIDE:  # value * 2^whole is an instruction
+        name, every, rounding = "llvm.x86.avx512.mask.scalef.ps.512", ir.Constant(BF16, -1), I32(4)
+        return call_full(b, name, F32_VECTOR, value, whole, value, every, rounding)
     exponent = b.shl(b.add(b.fptosi(whole, I32_VECTOR), i32(127)), i32(23))
-    return b.fmul(value, b.bitcast(exponent, F32_VECTOR))
+    return b.select(small, f32(0.0), b.fmul(value, b.bitcast(exponent, F32_VECTOR)))
 
 
 def transpose(b: IRBuilder, rows: Sequence[Value]) -> list[Value]:

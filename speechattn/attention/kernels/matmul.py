@@ -14,119 +14,19 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from llvmlite.ir import IRBuilder
-from numba.extending import intrinsic
 from torch import Tensor
 
-from speechattn.attention.kernels import llvm, primitives
+from speechattn.attention.kernels import primitives
 from speechattn.attention.kernels.llvm import (
     FLOAT_BYTES,
     LANES,
-    VECTOR_BYTES,
-    WIDE,
-    broadcast,
-    element,
-    f32,
-    i64,
-    load,
-    loop,
-    store,
 )
-from speechattn.attention.kernels.primitives import void_intrinsic
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
+from speechattn.attention.kernels.tiles import WIDE_TILE, matmul
 from speechattn.jit import jit, jit_inline
 
-WIDE_TILE = 2  # vectors in a row of a wide tile
-# Rows of a tile. With the most, its sums and two more vectors still fit into the registers.
-WIDE_ROWS = (12, 8, 4, 2, 1) if WIDE else (6, 4, 2, 1)
-NARROW_ROWS = (16, 8, 4, 2, 1) if WIDE else (8, 4, 2, 1)  # of a tile of one vector
 STRIP = 96  # rows that stay in the cache, with their results, while all panels are read
 PANEL = WIDE_TILE * LANES  # numbers in a row of a panel
-
-
-def _tile(vectors: int, heights: tuple[int, ...]) -> Callable:
-    """Return an intrinsic that computes a tile of a product, with its sums in registers.
-
-    The tile has ``rows`` rows, one of ``heights``, of ``vectors`` vectors:
-
-        out[r, c] = begin[r, c] + sum over t < n of a[r, t] * x[t, c]
-
-    Numbers of a lie ``across`` bytes apart from row to row and ``along`` bytes from t to t.
-    ``begin`` is the address of start values, which may be ``out`` itself, or 0 for zeros.
-    """
-
-    def code(b: IRBuilder, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
-        for number in heights:
-            with b.if_then(b.icmp_signed("==", rows, i64(number))):
-                _tile_of(number, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row)
-
-    def _tile_of(rows, b, out, out_row, a, across, along, x, x_row, n, begin, begin_row):
-        cells = [(r, c) for r in range(rows) for c in range(vectors)]
-
-        def at(start, r, row, c):
-            return b.add(element(b, start, r, row), i64(c * VECTOR_BYTES))
-
-        before = b.block
-        with b.if_then(b.icmp_signed("!=", begin, i64(0))):
-            initial = [load(b, at(begin, r, begin_row, c)) for r, c in cells]
-            loaded = b.block
-        sums = []
-        for value in initial:
-            start = b.phi(llvm.F32_VECTOR)
-            start.add_incoming(f32(0.0), before)
-            start.add_incoming(value, loaded)
-            sums.append(start)
-        rows_of_a = [element(b, a, r, across) for r in range(rows)]
-
-        def more(t, values):
-            column = element(b, x, t, x_row)
-            columns = [load(b, b.add(column, i64(c * VECTOR_BYTES))) for c in range(vectors)]
-            shift = b.mul(t, along)
-            ones = [broadcast(b, load(b, b.add(row, shift), llvm.F32)) for row in rows_of_a]
-            return [
-                llvm.call(b, "fma", ones[r], columns[c], value)
-                for (r, c), value in zip(cells, values)
-            ]
-
-        for (r, c), value in zip(cells, loop(b, n, sums, more)):
-            store(b, value, at(out, r, out_row, c))
-
-    @intrinsic
-    def tile(context, out, out_row, a, across, along, x, x_row, n, begin, begin_row, rows):
-        return void_intrinsic(11, code)
-
-    return tile
-
-
-wide_tile = _tile(WIDE_TILE, WIDE_ROWS)
-narrow_tile = _tile(1, NARROW_ROWS)
-
-
-@jit_inline
-def matmul(out, out_row, a, across, along, x, x_row, rows, size, n, begin, begin_row):
-    """Compute out = begin + a x, ``rows`` by ``size`` numbers, where LANES divides ``size``.
-
-    See :func:`_tile` for the arguments.
-    """
-    column = 0
-    while column < size:
-        wide = size - column >= PANEL
-        to, of, at = out + FLOAT_BYTES * column, a, x + FLOAT_BYTES * column
-        start = begin + FLOAT_BYTES * column if begin else 0
-        left = rows
-        for tall in WIDE_ROWS if wide else NARROW_ROWS:
-            while left >= tall:
-                if wide:
-                    wide_tile(to, out_row, of, across, along, at, x_row, n, start, begin_row, tall)
-                else:
-                    narrow_tile(
-                        to, out_row, of, across, along, at, x_row, n, start, begin_row, tall
-                    )
-                to += tall * out_row
-                of += tall * across
-                start += tall * begin_row if begin else 0
-                left -= tall
-        column += PANEL if wide else LANES
 
 
 @jit_inline
@@ -136,19 +36,9 @@ def _linear(x, x_row, rows, panels, bias, inputs, outputs, relu, out, out_row):
         at, start = panels + FLOAT_BYTES * column * inputs, bias + FLOAT_BYTES * column
         to = out + FLOAT_BYTES * column
         matmul(
-            to,
-            out_row,
-            x,
-            x_row,
-            FLOAT_BYTES,
-            at,
-            FLOAT_BYTES * PANEL,
-            rows,
-            PANEL,
-            inputs,
-            start,
-            0,
-        )
+            to, out_row, x, x_row, FLOAT_BYTES, at, FLOAT_BYTES * PANEL, rows, PANEL, inputs, start,
+            0, None,
+        )  # fmt: skip
     if relu:
         for row in range(rows):
             primitives.clamp_min(out + row * out_row, outputs // LANES, np.float32(0))

@@ -1,7 +1,7 @@
-"""Parts of attention as functions for code that Numba compiles: softmax, rows in and out.
+"""Parts of attention as functions for code that Numba compiles: rows in and out, sums of vectors.
 
 :mod:`speechattn.attention.kernels.window` combines them with products of matrices
-(:mod:`speechattn.attention.kernels.matmul`). Every argument is a whole number of 64 bits unless
+(:mod:`speechattn.attention.kernels.tiles`). Every argument is a whole number of 64 bits unless
 stated otherwise. Matrices are given by their address and the bytes from one row to the next.
 A *group* is ``LANES`` queries. What belongs to a group, such as its scores, has the queries side by
 side in one vector and one vector for each key, so that a softmax runs down the vectors and never
@@ -30,7 +30,7 @@ from speechattn.attention.kernels.llvm import (
     store,
 )
 
-NEG_INF = float("-inf")
+LINE = 64  # bytes that a cache fetches at a time
 
 
 def void_intrinsic(count: int, code: Callable, *more: types.Type):
@@ -53,15 +53,14 @@ def void_intrinsic(count: int, code: Callable, *more: types.Type):
 
 
 @intrinsic
-def transpose_rows(context, out, a, row, rows, size, factor):
-    """Set out[t, i] = factor * a[i, t] for the rows i of a group.
+def transpose_rows(context, out, a, row, rows, size):
+    """Set out[t, i] = a[i, t] for the rows i of a group.
 
-    Each row has ``size`` numbers, a multiple of LANES. If there are fewer than LANES rows, the
-    other lanes repeat the first. ``factor`` is a float32.
+    Each row has ``size`` numbers of four bytes, a multiple of LANES. If there are fewer than LANES
+    rows, the other lanes repeat the first.
     """
 
-    def code(b: IRBuilder, out, a, row, rows, size, factor):
-        factor = broadcast(b, factor)
+    def code(b: IRBuilder, out, a, row, rows, size):
         begins = [
             b.select(b.icmp_signed("<", i64(r), rows), element(b, a, r, row), a)
             for r in range(LANES)
@@ -69,7 +68,7 @@ def transpose_rows(context, out, a, row, rows, size, factor):
 
         def square(number, _):
             shift = b.mul(number, i64(VECTOR_BYTES))
-            read = [b.fmul(load(b, b.add(begin, shift)), factor) for begin in begins]
+            read = [load(b, b.add(begin, shift)) for begin in begins]
             to = element(b, out, number, LANES * VECTOR_BYTES)
             for i, column in enumerate(llvm.transpose(b, read)):
                 store(b, column, b.add(to, i64(i * VECTOR_BYTES)))
@@ -77,7 +76,34 @@ def transpose_rows(context, out, a, row, rows, size, factor):
 
         loop(b, b.sdiv(size, i64(LANES)), [], square)
 
-    return void_intrinsic(5, code, types.float32)
+    return void_intrinsic(5, code)
+
+
+@intrinsic
+def pair_rows(context, out, a, other, count):
+    """Put the numbers of two rows of bfloat16 side by side; zeros if the other's address is 0.
+
+    ``count`` is a multiple of LANES.
+    """
+
+    def code(b: IRBuilder, out, a, other, count):
+        given = b.icmp_signed("!=", other, i64(0))
+        other = b.select(given, other, a)
+        upper = b.select(broadcast(b, given), i32(-1), i32(0))
+
+        def vector(number, _):
+            shift = element(b, i64(0), number, VECTOR_BYTES // 2)
+            first, second = (
+                b.zext(load(b, b.add(at, shift), llvm.BF16_VECTOR), llvm.I32_VECTOR)
+                for at in (a, other)
+            )
+            pair = b.or_(first, b.and_(b.shl(second, i32(16)), upper))
+            store(b, pair, element(b, out, number, VECTOR_BYTES))
+            return ()
+
+        loop(b, b.sdiv(count, i64(LANES)), [], vector)
+
+    return void_intrinsic(4, code)
 
 
 @intrinsic
@@ -129,6 +155,30 @@ def scale_row(context, out, a, count, is_bf16, factor):
 
 
 @intrinsic
+def fetch_rows(context, a, row, rows, size, write):
+    """Have the cache fetch rows of ``size`` bytes, to be read if ``write`` is None, else written.
+
+    The addresses need not be valid.
+    """
+    written = not isinstance(write, types.NoneType)
+
+    def code(b: IRBuilder, a, row, rows, size, _):
+        def each(number, _):
+            start = element(b, a, number, row)
+
+            def line(n, _):
+                llvm.prefetch(b, element(b, start, n, LINE), written)
+                return ()
+
+            loop(b, b.sdiv(size, i64(LINE)), [], line)
+            return ()
+
+        loop(b, rows, [], each)
+
+    return void_intrinsic(4, code, write)
+
+
+@intrinsic
 def load_f32(context, address):
     """Return the float32 at an address."""
 
@@ -136,6 +186,12 @@ def load_f32(context, address):
         return load(b, arguments[0], llvm.F32)
 
     return types.float32(types.int64), generate
+
+
+@intrinsic
+def store_i64(context, address, value):
+    """Store a whole number of 64 bits."""
+    return void_intrinsic(2, lambda b, address, value: store(b, value, address))
 
 
 @intrinsic
@@ -158,107 +214,7 @@ def dot(context, out, a, x, count):
     return void_intrinsic(4, code)
 
 
-# --- softmax --------------------------------------------------------------------------------------
-
-
-def _allowed(b: IRBuilder, key, low, high):
-    """Return which queries i of a group may see a key: those with low + i <= key <= high + i."""
-    lane = i32(range(LANES))
-    key, low, high = (broadcast(b, b.trunc(x, llvm.I32)) for x in (key, low, high))
-    after = b.icmp_signed(">=", key, b.add(low, lane))
-    return b.and_(after, b.icmp_signed("<=", key, b.add(high, lane)))
-
-
-@intrinsic
-def softmax_step(context, scores, keys, low, high, top, total, change):
-    """Turn the scores of a group for more keys into weights 2^(score - top): one step of a softmax.
-
-    Scores are to the base 2; a key that a query may not see gets the weight 0. The vectors ``top``
-    and ``total`` of the group hold the highest score and the sum of the weights over all keys so
-    far, and are updated. What was summed with earlier weights must be multiplied by ``change``.
-    """
-
-    def code(b: IRBuilder, scores, keys, low, high, top, total, change):
-        first = load(b, top)
-
-        def mask(key, values):
-            at = element(b, scores, key, VECTOR_BYTES)
-            score = b.select(_allowed(b, key, low, high), load(b, at), f32(NEG_INF))
-            store(b, score, at)
-            return (b.select(b.fcmp_ordered(">", score, values[0]), score, values[0]),)
-
-        (highest,) = loop(b, keys, [first], mask)
-
-        def power(score):
-            masked = b.fcmp_ordered("==", score, f32(NEG_INF))
-            return b.select(masked, f32(0.0), llvm.exp2(b, b.fsub(score, highest)))
-
-        factor = power(first)
-
-        def weight(key, values):
-            at = element(b, scores, key, VECTOR_BYTES)
-            value = power(load(b, at))
-            store(b, value, at)
-            return (b.fadd(values[0], value),)
-
-        (sums,) = loop(b, keys, [b.fmul(load(b, total), factor)], weight)
-        store(b, highest, top)
-        store(b, sums, total)
-        store(b, factor, change)
-
-    return void_intrinsic(7, code)
-
-
-@intrinsic
-def invert(context, vector, rows):
-    """Replace the numbers of a group of ``rows`` queries by 1 / x; other lanes become 0."""
-
-    def code(b: IRBuilder, vector, rows):
-        used = b.icmp_signed("<", i32(range(LANES)), broadcast(b, b.trunc(rows, llvm.I32)))
-        over = b.fdiv(f32(1.0), load(b, vector))
-        store(b, b.select(used, over, f32(0.0)), vector)
-
-    return void_intrinsic(2, code)
-
-
-@intrinsic
-def softmax_again(context, scores, keys, low, high, top, inverse_sum):
-    """Turn scores into the weights of a softmax with known highest score and 1 / sum."""
-
-    def code(b: IRBuilder, scores, keys, low, high, top, inverse_sum):
-        top, inverse_sum = load(b, top), load(b, inverse_sum)
-
-        def weight(key, _):
-            at = element(b, scores, key, VECTOR_BYTES)
-            value = b.fmul(llvm.exp2(b, b.fsub(load(b, at), top)), inverse_sum)
-            store(b, b.select(_allowed(b, key, low, high), value, f32(0.0)), at)
-            return ()
-
-        loop(b, keys, [], weight)
-
-    return void_intrinsic(6, code)
-
-
-@intrinsic
-def softmax_backward(context, weights, gradient, keys, mean, scale):
-    """Turn the gradient of a softmax's weights into that of its scores.
-
-    gradient = scale * weight * (gradient - mean), where ``mean`` has a number for each query.
-    ``scale`` is a float32.
-    """
-
-    def code(b: IRBuilder, weights, gradient, keys, mean, scale):
-        mean, scale = load(b, mean), broadcast(b, scale)
-
-        def score(key, _):
-            at = element(b, gradient, key, VECTOR_BYTES)
-            weight = b.fmul(load(b, element(b, weights, key, VECTOR_BYTES)), scale)
-            store(b, b.fmul(weight, b.fsub(load(b, at), mean)), at)
-            return ()
-
-        loop(b, keys, [], score)
-
-    return void_intrinsic(4, code, types.float32)
+# --- vectors --------------------------------------------------------------------------------------
 
 
 @intrinsic

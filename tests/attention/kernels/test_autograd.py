@@ -168,6 +168,26 @@ def test_any_number_of_cores_gives_the_same_bits(dtype, monkeypatch):
             assert torch.equal(one, other)
 
 
+@pytest.mark.skipif(not autograd.DOT_BF16, reason="this processor does not multiply bfloat16")
+@pytest.mark.parametrize("case", [(64, 16, 16, 0), (32, 7, 2, 5), (40, 130, 0, 0)], ids=str)
+def test_products_of_bfloat16_and_of_what_is_converted_agree(case, monkeypatch):
+    d, left, right, offset = case
+    q, k, v = tensors(1, 301, 301 + offset, d=d, dtype=torch.bfloat16)
+    options = {"offset": offset, "bias": random_bias(2, left, right)}
+
+    def results():
+        out = truncated_attention(q, k, v, left, right, **options)
+        return [out, *gradients(truncated_attention, q, k, v, left, right, **options)]
+
+    own = results()
+    monkeypatch.setattr(autograd, "DOT_BF16", False)
+    for mine, converted in zip(own, results(), strict=True):
+        assert not torch.equal(mine, converted)  # weights are rounded in one of them only
+        apart = (mine.double() - converted.double()).abs()
+        assert apart.max() < 0.02 * converted.abs().max()
+        assert apart.square().mean().sqrt() < 0.004 * converted.double().square().mean().sqrt()
+
+
 def test_views_of_single_frames():
     q, k, v = (torch.randn(1, 30, 2, LANES).transpose(0, 1) for _ in range(3))
     assert q.shape[1] == 1 and not torch.empty(1).is_cuda
@@ -335,7 +355,7 @@ OTHER_PROCESSOR = """
 import torch
 from support.references.attention import check_gradients, tensors
 from speechattn.attention.kernels import llvm
-assert llvm.LANES == 8, llvm.LANES
+assert llvm.LANES == 8 and not llvm.DOT_BF16
 for d, lengths in ((64, [150, 31]), (8, [129, 0]), (24, [7, 64])):
     inputs = tensors(2, max(lengths), d=d)
     options = {"bias": torch.randn(2, 16), "lengths": torch.tensor(lengths)}

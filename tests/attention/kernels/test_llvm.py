@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import pytest
 import torch
 from numba.extending import intrinsic
 
@@ -27,6 +28,24 @@ def emit_bf16(context, out, x):
         llvm.store(b, llvm.bf16_to_f32(b, half), out)
 
     return void_intrinsic(2, code)
+
+
+@intrinsic
+def emit_pairs(context, out, x, y):
+    def code(b, out, x, y):
+        rows = [
+            llvm.to_bf16_rows(
+                b, *(llvm.load(b, llvm.element(b, at, r, VECTOR_BYTES)) for r in (0, 1))
+            )
+            for at in (x, y)
+        ]
+        llvm.store(b, rows[0], out)
+        a, z = (llvm.pair_up(b, each) for each in rows)
+        llvm.store(b, a, llvm.element(b, out, 1, VECTOR_BYTES))
+        total = llvm.multiply_add_pairs(b, a, z, llvm.f32(1.0))
+        llvm.store(b, total, llvm.element(b, out, 2, VECTOR_BYTES))
+
+    return void_intrinsic(3, code)
 
 
 @intrinsic
@@ -59,6 +78,11 @@ def run(out, x, count):
 
 
 @numba.njit
+def pairs(out, x, y):
+    emit_pairs(out, x, y)
+
+
+@numba.njit
 def transpose(out, x):
     emit_transpose(out, x)
 
@@ -75,7 +99,7 @@ def test_powers_of_two():
         x, out = results(np.linspace(low, low + 20, LANES))
         np.testing.assert_allclose(out[0], np.exp2(x.astype(float)), rtol=3e-7)
     _, out = results([-126.0, -1e4, -np.inf, np.nan, 127.0, 0.0, 0.5, -0.5])
-    expected = [2.0**-126, 2.0**-126, 2.0**-126, np.nan, 2.0**127, 1.0, 2**0.5, 2**-0.5]
+    expected = [2.0**-126, 0.0, 0.0, np.nan, 2.0**127, 1.0, 2**0.5, 2**-0.5]
     np.testing.assert_allclose(out[0, :8], expected, rtol=3e-7)
 
 
@@ -96,3 +120,18 @@ def test_transposing_a_square():
     out = np.zeros_like(x)
     transpose(out.ctypes.data, x.ctypes.data)
     np.testing.assert_array_equal(out, x.T)
+
+
+@pytest.mark.skipif(not llvm.DOT_BF16, reason="this processor does not multiply bfloat16")
+def test_sums_of_products_of_pairs_of_bfloat16():
+    draw = np.random.default_rng(0)
+    first, second = (draw.standard_normal((2, LANES)).astype(np.float32) for _ in range(2))
+    out = np.zeros((3, LANES), np.float32)
+    pairs(out.ctypes.data, first.ctypes.data, second.ctypes.data)
+    halves = [torch.from_numpy(x).bfloat16() for x in (first, second)]
+    rows, paired = (out[n : n + 1].view(np.int16).reshape(-1) for n in (0, 1))
+    assert torch.equal(torch.from_numpy(rows.copy()).view(torch.bfloat16), halves[0].flatten())
+    expected = halves[0].T.flatten()
+    assert torch.equal(torch.from_numpy(paired.copy()).view(torch.bfloat16), expected)
+    total = 1 + (halves[0].double() * halves[1].double()).sum(0)
+    np.testing.assert_allclose(out[2], total, rtol=1e-6, atol=1e-6)

@@ -28,8 +28,8 @@ def expected(x, weight, bias):
     return F.linear(x.double(), weight.double(), None if bias is None else bias.double())
 
 
-def check(found, wanted):
-    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=3e-5)
+def check(found, wanted, atol=3e-5):
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=atol)
 
 
 @given(rows=st.integers(0, 2 * STRIP + 3), inputs=SIZE, outputs=SIZE, biased=st.booleans())
@@ -44,7 +44,7 @@ def test_two_matrices_with_a_relu_between_them(rows, inputs, inner, outputs):
     first, second = layer(inputs, inner), layer(inner, outputs, seed=8)
     x = numbers(rows, inputs, seed=5)
     found = Panels(*second).after_relu(x, Panels(*first))
-    check(found, expected(expected(x, *first).clamp(min=0), *second))
+    check(found, expected(expected(x, *first).clamp(min=0), *second), atol=1e-4)
 
 
 def test_a_row_is_the_same_whatever_stands_beside_it():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.window import STRETCH, WindowJob, backward, forward
+from speechattn.attention.kernels.window import STRETCH, WindowJob, forward
+from speechattn.attention.kernels.window_backward import backward
 
 HEADS, DIM = 2, LANES
 SCALE = 1 / math.sqrt(DIM)
@@ -47,7 +48,7 @@ class Case:
         self.bias = draw.standard_normal((HEADS, left + 1 + right)) if biased else None
         padded = np.zeros((HEADS, left + 1 + right + 2 * LANES), np.float32)
         if biased:
-            padded[:, LANES:-LANES] = self.bias[:, ::-1] * math.log2(math.e)
+            padded[:, LANES:-LANES] = self.bias[:, ::-1] / SCALE
         self.table = padded
         self.grad_bias = np.zeros((len(lengths), *padded.shape), np.float32)
         row = 4 * HEADS * DIM
