@@ -54,7 +54,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
         find_model(model)
 
     def ready(address: str) -> None:
-        report(f"{address}: ready; end it with Ctrl+C")
+        report(f"ready at {address} (Ctrl+C ends it)")
         if not arguments.no_browser:
             import webbrowser
 

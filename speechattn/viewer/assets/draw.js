@@ -67,7 +67,7 @@
         [[0, `+${far(right[layer])}${gutter > 50 ? " ms" : ""}`], [own, "0"], [HEIGHTS.map, `−${far(left[layer])}`]], 10);
     },
     drawOverview() {
-      const { view, data } = this, width = Math.max(20, this.parts.overview.parentNode.clientWidth - this.gutter);
+      const { view, data } = this, width = Math.max(20, this.parts.overview.parentNode.clientWidth);
       const height = 34, context = V.fit(this.parts.overview, width, height);
       context.clearRect(0, 0, width, height);
       context.fillStyle = V.colour("wave");

@@ -112,7 +112,10 @@
     tellFacts() {
       const { data } = this, facts = [`${V.clock(data.duration)} min`, `model ${data.model}`];
       if (data.origin) facts.push(`from ${V.clock(data.origin)} on`);
-      if (data.differences) facts.push(`${data.differences.length} differences`);
+      if (data.differences) {
+        const { length } = data.differences;
+        facts.push(length === 1 ? "1 difference" : `${length} differences`);
+      }
       this.parts.facts.textContent = [...facts, ...data.warnings].join(" · ");
     }
     buildTiers() {
