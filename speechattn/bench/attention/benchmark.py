@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from speechattn.bench.attention.memory import peak_memory
-from speechattn.bench.attention.peers import Case
+from speechattn.bench.attention.peers import METHODS, OURS, Case
 from speechattn.bench.attention.report import csv_report, markdown_report, plot
 from speechattn.bench.attention.timing import measure
 from speechattn.bench.output import prepare_folder, write_files
@@ -33,6 +33,7 @@ def bench_attention(
     dtypes: Sequence[str],
     backward: bool,
     memory: bool,
+    own: bool,
     threads: int,
     repeats: int,
     output_dir: str | Path | None,
@@ -49,6 +50,7 @@ def bench_attention(
         dtypes: of ``fp32`` and ``bf16``.
         backward: time forward and backward as well.
         memory: measure the peak memory of our own method as well.
+        own: measure our own method only.
         threads: of PyTorch.
         repeats: rounds at most.
         output_dir: folder for ``attention.md``, ``.csv`` and ``.png``; None to write no files.
@@ -66,7 +68,11 @@ def bench_attention(
     cases = make_cases(lengths, windows, heads, dim, dtypes, backward)
     with torch_threads(threads):
         measured, peaks = measure(
-            cases, repeats, memory=peak_memory if memory else None, report=report
+            cases,
+            repeats,
+            methods=[method for method in METHODS if method.name == OURS] if own else METHODS,
+            memory=peak_memory if memory else None,
+            report=report,
         )
     text = markdown_report(measured, peaks, facts)
     publish(text)

@@ -26,8 +26,9 @@ COLUMNS = (
     *("gflops_per_second", "gemm_fraction", "peak_memory_bytes", "note"),
 )
 NOTE = """\
-Medians; every round times each method once, in turn, in one process; *rounds* are fewer for what is
-slow, and a method that would take seconds a call is left out. One sequence of T frames.
+Medians, with one thread of processor time; every round times each method once, in turn, in one
+process; *rounds* are fewer for what is slow, and a method that would take seconds a call is left
+out. One sequence of T frames.
 *x ours*: time relative to speechattn's own. *error*: largest absolute difference from the equation
 in float64, of the outputs and, with backward, of the gradients (long sequences: in stretches, both
 ends among them). *GFLOP/s* counts what the window needs, 4 T (left + 1 + right) D H, with backward

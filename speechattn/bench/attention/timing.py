@@ -1,5 +1,6 @@
 """Timing of attention methods: in turn, in one process, with the error of each beside its time.
 
+With one thread, times are those of the processor: other programs change them little.
 Errors are differences from the equation, computed in float64 on the same random inputs.
 """
 
@@ -99,6 +100,11 @@ def measure(
     return found, peaks
 
 
+def clock() -> float:
+    """Return seconds: of the processor if PyTorch uses one thread, else of the wall."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def gemm_peak(dtype: torch.dtype) -> float:
     """Operations a second of the fastest of some matrix products (best of five)."""
     best = 0.0
@@ -106,9 +112,9 @@ def gemm_peak(dtype: torch.dtype) -> float:
         a, b = torch.rand(rows, inner).to(dtype), torch.rand(inner, columns).to(dtype)
         out = a @ b
         for _ in range(5):
-            start = time.perf_counter()
+            start = clock()
             torch.mm(a, b, out=out)
-            best = max(best, 2 * rows * columns * inner / (time.perf_counter() - start))
+            best = max(best, 2 * rows * columns * inner / (clock() - start))
     return best
 
 
@@ -176,10 +182,10 @@ class _Running:
     rounds: int
 
     def take_sample(self) -> None:
-        start = time.perf_counter()
+        start = clock()
         for _ in range(self.calls):
             self.call()
-        self.result.samples.append((time.perf_counter() - start) / self.calls)
+        self.result.samples.append((clock() - start) / self.calls)
 
 
 def _check_time(method: Method, case: Case, before: Sequence[Measurement]) -> None:
@@ -216,9 +222,9 @@ def _start(
     else:
         result.note = "attends to everything"
     del outputs
-    start = time.perf_counter()
+    start = clock()
     call()
-    took = max(time.perf_counter() - start, 1e-9)
+    took = max(clock() - start, 1e-9)
     calls = min(MOST_CALLS, max(1, math.ceil(SHORTEST_SAMPLE / took)))
     fewest = FEWEST_ROUNDS if took <= LONGEST_CALL else 1
     return _Running(result, call, calls, max(fewest, math.ceil(MOST_SECONDS / (calls * took))))

@@ -148,6 +148,7 @@ def add_attention_options(parser: argparse.ArgumentParser) -> None:
     add("--dtypes", metavar="LIST", help="of fp32, bf16 (default: both)")
     add("--backward", action="store_true", help="time forward + backward too")
     add("--memory", action="store_true", help="measure the memory of our own method too")
+    add("--own", action="store_true", help="measure our own method only")
     _add_threads(parser)
     add(
         "--repeats",

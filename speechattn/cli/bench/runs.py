@@ -107,6 +107,7 @@ def run_attention(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         backward=arguments.backward,
         memory=arguments.memory,
+        own=arguments.own,
         **_destinations(arguments),
     )
     return OK

@@ -154,6 +154,8 @@ class Clock:
     def perf_counter(self):
         return self.now
 
+    process_time = perf_counter
+
     def method(self, name, **options):
         def prepare(case):
             def compute(q, k, v):
