@@ -7,6 +7,7 @@ import time
 
 from speechattn import cache
 from speechattn.cli.messages import print_line, report
+from speechattn.errors import ConfigError
 from speechattn.options import DEFAULT_MODEL, PRECISIONS
 
 OK = 0
@@ -18,8 +19,8 @@ def add_warmup(commands: argparse._SubParsersAction) -> None:
     warmup = commands.add_parser(
         "warmup",
         help="compile and prepare models, so that the first recording does not wait for it",
-        description="Compile what transcription needs and lay models out in the cache folder, as "
-        "the first run would do. In an image, run it as the user who will transcribe, and set "
+        description="Compile what transcription needs, --words included, and lay models out in the "
+        "cache folder, as the first run would do. In an image, run it as the user who will transcribe, and set "
         f"{cache.VARIABLE} to a folder of the image.",
     )
     warmup.set_defaults(run=run_warmup)
@@ -51,10 +52,17 @@ def run_warmup(arguments: argparse.Namespace) -> int:
 
         import numpy as np
 
+        from speechattn.inference.transcription import TranscribeOptions
         from speechattn.segments import SAMPLE_RATE
 
         noise = np.random.default_rng(0).normal(0, 0.01, round(SECONDS * SAMPLE_RATE))
-        recognizer.transcribe(noise.astype(np.float32), sample_rate=SAMPLE_RATE)
+        samples = noise.astype(np.float32)
+        try:
+            recognizer.check(TranscribeOptions(words=True))
+        except ConfigError:  # it knows none
+            recognizer.transcribe(samples, sample_rate=SAMPLE_RATE)
+        else:
+            recognizer.transcribe(samples, sample_rate=SAMPLE_RATE, words=True)
         seconds = time.perf_counter() - began
         print_line(f"{name}: ready in {facts['precision']} ({seconds:.1f} s)")
     folder = cache.folder()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from speechattn.cli.main import main
+from speechattn.inference.recognizer import Recognizer
 
 
 def test_models_are_prepared_and_the_cache_is_named(tiny_model_dir, tmp_path, monkeypatch, capsys):
@@ -11,6 +14,16 @@ def test_models_are_prepared_and_the_cache_is_named(tiny_model_dir, tmp_path, mo
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{tiny_model_dir}: ready in fp32 (")
     assert second == f"cache: {tmp_path}"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_words_are_prepared_where_the_model_knows_any(known, tiny_model_dir, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Recognizer, "transcribe", lambda *_, **options: asked.append(options))
+    if known:
+        monkeypatch.setattr(Recognizer, "check", lambda *_: None)
+    assert main(["warmup", str(tiny_model_dir)]) == 0
+    assert [options.get("words", False) for options in asked] == [known]
 
 
 def test_without_a_cache_the_command_says_so(tiny_model_dir, monkeypatch, capsys):

@@ -45,11 +45,8 @@ PARTS: dict[str, tuple[tuple[str, str | None, tuple[str, ...]], ...]] = {
     "write files": (
         ("speechattn.transcription.outputs", "RecordingOutputs", ("__init__", "write", "__exit__")),
         ("speechattn.transcription.journal", "Journal", ("__init__", "add", "flush")),
-        (
-            "speechattn.transcription.batch",
-            None,
-            ("write_record", "sync_folder", "_finish"),
-        ),
+        ("speechattn.transcription.batch", None, ("sync_folder", "_finish")),
+        ("speechattn.transcription.earlier_runs", None, ("write_record",)),
     ),
 }
 NAMES = (START_UP, *PARTS, OTHER)

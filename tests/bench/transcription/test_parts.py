@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.bench.transcription.model import shares
-from speechattn.bench.transcription.parts import Stopwatch
+from speechattn.bench.transcription.parts import PARTS, Stopwatch
+
+
+@pytest.mark.parametrize("place", list(itertools.chain(*PARTS.values())))
+def test_what_is_timed_is_there(place):
+    module, owner, names = place
+    target = importlib.import_module(module)
+    target = getattr(target, owner) if owner else target
+    assert [name for name in names if not hasattr(target, name)] == []
 
 
 def test_a_stopwatch_counts_every_moment_once():
