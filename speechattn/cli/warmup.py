@@ -20,8 +20,8 @@ def add_warmup(commands: argparse._SubParsersAction) -> None:
         "warmup",
         help="compile and prepare models, so that the first recording does not wait for it",
         description="Compile what transcription needs, --words included, and lay models out in the "
-        "cache folder, as the first run would do. In an image, run it as the user who will transcribe, and set "
-        f"{cache.VARIABLE} to a folder of the image.",
+        "cache folder, as the first run would do. In an image, run it as the user who will "
+        f"transcribe, and set {cache.VARIABLE} to a folder of the image.",
     )
     warmup.set_defaults(run=run_warmup)
     warmup.add_argument(
