@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,12 +44,14 @@ def can_concatenate(model: PhoneClassifier) -> bool:
         return False
     if config.trained_length is not None or not isinstance(model.classify, PackedLinear):
         return False
-    generator = torch.Generator().manual_seed(0)
+    # NumPy's, because PyTorch 2.13 makes no Generator without its functions for compilers, which
+    # speechattn.process leaves out.
+    draw = np.random.default_rng(0)
     counts = [*_TEST_FRAMES]
     if model.classify.dtype is not torch.float32:
         counts += [rows * config.stack for rows in _MANY_ROWS]
-    tests = [torch.randn(n, len(model.mean), generator=generator) for n in counts]
-    tests = [frames * model.std + model.mean for frames in tests]
+    drawn = [draw.standard_normal((n, len(model.mean)), np.float32) for n in counts]
+    tests = [torch.from_numpy(frames) * model.std + model.mean for frames in drawn]
     alone = [model.stream().push(frames, last=True) for frames in tests]
     some = len(_TEST_FRAMES)
     return all(

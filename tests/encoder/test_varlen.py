@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -28,6 +31,20 @@ KINDS = {
 }
 
 
+# In a process of our own, where parts of PyTorch are left out.
+OWN_PROCESS = """
+from speechattn import process
+process.start_own_process()
+process.import_torch()
+from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.precision import with_packed_linears
+from speechattn.encoder.varlen import can_concatenate
+config = EncoderConfig(width=32, heads=2, feedforward=64, blocks=1, window=(8, 4))
+assert can_concatenate(with_packed_linears(PhoneClassifier(8, 5, config).eval()))
+"""
+
+
 def classifier(kind: str = "convolution", **changes) -> PhoneClassifier:
     torch.manual_seed(1)
     settings = {"width": 32, "heads": 2, "feedforward": 64, "blocks": 2, "window": (8, 4)}
@@ -51,6 +68,12 @@ def test_every_recording_has_the_bits_it_has_alone(kind):
     assert can_concatenate(model)
     for frames, scores in zip(given_, forward_varlen(model, given_)):
         assert torch.equal(scores, alone(model, frames))
+
+
+@needs_onednn
+@pytest.mark.slow
+def test_recordings_are_concatenated_in_processes_of_our_own():
+    subprocess.run([sys.executable, "-c", OWN_PROCESS], check=True)
 
 
 @needs_onednn
