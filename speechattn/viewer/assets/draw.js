@@ -4,6 +4,7 @@
   const HEIGHTS = V.HEIGHTS = { wave: 122, spectrogram: 170, words: 30, phones: 36, bars: 84, map: 99 };
   const ROW = 7; // pixels of a phone of the posteriors
   const READABLE = 50; // ms for which texts stay, while the sound plays or the mouse moves
+  const LATER = 300; // ms after the first picture at which what is not in sight is loaded
   const SURE = 0.02; // least probability that is listed under the cursor
 
   V.drawing = {
@@ -33,6 +34,7 @@
         requestAnimationFrame(() => {
           performance.mark("first-picture");
           document.documentElement.dataset.drawn = "yes";
+          setTimeout(() => Object.values(this.strips).forEach((strip) => strip.prepareOverview()), LATER);
         });
       }
     },

@@ -85,6 +85,8 @@
       }
       return tile.canvas;
     }
+    /** Load the tile of the whole before somebody zooms out. */
+    prepareOverview() { if (this.info.overviewColumns) this._tile(OVERVIEW); }
     /** Load the tiles beside a part before they come into sight. */
     prepare(view) {
       const { start, tileSeconds, tiles, mostInSight } = this.info;
@@ -107,8 +109,8 @@
       const last = Math.min(tiles - 1, Math.floor((to - start) / tileSeconds));
       const far = overviewColumns && (inSight > mostInSight ||
         overviewColumns / (this.end - start) >= 0.8 * view.scale);
-      const whole = overviewColumns ? this._tile(OVERVIEW) : null;
       if (far) {
+        const whole = this._tile(OVERVIEW);
         if (!whole) return false;
         const rate = whole.columns / (this.end - start);
         this._put(context, whole, view, start, rate, top, height, row, rows);
