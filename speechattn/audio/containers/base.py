@@ -7,7 +7,7 @@ comparison of a promised size with the file, and the walk through the chunks of 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from speechattn.audio.containers.pieces import Pieces
 from speechattn.errors import DAMAGED, TRUNCATED, AudioError
 
 MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
+SEARCHED_BYTES = 1 << 20  # of a file at a time
 ANY = 1 << 62  # more samples than any file
 COPY_AGAIN = "copy or download it again"
 ENDLESS = "the header does not say how long it is: if it was cut off, nothing tells"
@@ -56,12 +57,14 @@ class BoundedReader:
     Attributes:
         contradictions: found so far; see :class:`Header`.
         patches: bytes of the header as they should be, by the position of the first.
+        following: where another recording begins that was found after the one checked last.
     """
 
     def __init__(self, file: BinaryIO, name: str, size: int) -> None:
         self.file, self.name, self.size = file, name, size
         self.contradictions: list[str] = []
         self.patches: dict[int, bytes] = {}
+        self.following: int | None = None
 
     def contradicts(self, header: str, actual: str) -> None:
         """Note that the header says one thing and the file holds another."""
@@ -79,6 +82,16 @@ class BoundedReader:
         """Read at most ``count`` bytes, fewer at the end of the file."""
         self.file.seek(position)
         return self.file.read(count)
+
+    def find(self, marks: Sequence[bytes], position: int) -> int | None:
+        """Return where the first of some bytes stand from a position on; None if they do not."""
+        longest = max(map(len, marks))
+        while len(stretch := self.upto(position, SEARCHED_BYTES)) >= longest:
+            found = [at for mark in marks if (at := stretch.find(mark)) >= 0]
+            if found:
+                return position + min(found)
+            position += len(stretch) - longest + 1
+        return None
 
     def exactly(self, position: int, count: int) -> bytes:
         """Read ``count`` bytes.

@@ -18,7 +18,7 @@ from pathlib import Path
 from speechattn.audio.containers.apple import check_aiff, check_caf
 from speechattn.audio.containers.base import ANY, COPY_AGAIN, ENDLESS, BoundedReader, Header
 from speechattn.audio.containers.flac import check_flac
-from speechattn.audio.containers.mpeg import check_mp3, mpeg_frame
+from speechattn.audio.containers.mpeg import check_mp3, late_mp3, mpeg_frame
 from speechattn.audio.containers.ogg import check_ogg
 from speechattn.audio.containers.pieces import patched
 from speechattn.audio.containers.riff import check_w64, check_wav
@@ -50,6 +50,7 @@ _FOREIGN = (  # name, offset, bytes: common containers that libsndfile does not 
     ("Monkey's Audio", 0, b"MAC "),
 )
 
+MOST_JOINED = 1000  # recordings in a file
 SPHERE_AS_WAV = "some files named .wav are NIST SPHERE, as in TIMIT; they are read as such"
 SUFFIXES = {  # suffix of a file name → names of the containers that it may hold
     **dict.fromkeys((".wav", ".wave", ".rf64"), ("WAV",)),
@@ -87,7 +88,7 @@ def check_container(path: str | os.PathLike, name: str | None = None) -> Header:
             raise AudioError(f"{name}: is empty (0 bytes); {COPY_AGAIN}", EMPTY)
         with path.open("rb") as file:
             data = BoundedReader(file, name, status.st_size)
-            header = _check(data)
+            header = _check_all(data, path.suffix.lower())
             _check_suffix(data, path.suffix.lower(), header.kind)
             if data.patches and not header.parts:
                 header = replace(header, parts=(patched(status.st_size, data.patches),))
@@ -115,8 +116,32 @@ def container_of(first: bytes) -> str:
     return ""
 
 
-def _check(data: BoundedReader) -> Header:
-    start = _after_id3(data)
+def _check_all(data: BoundedReader, suffix: str) -> Header:
+    """Check a file, which may hold several recordings one after the other."""
+    starts = [_after_id3(data)]
+    headers = [_check(data, starts[0])]
+    while data.following is not None and len(starts) < MOST_JOINED:
+        starts.append(data.following)
+        data.following = None
+        headers.append(_check(data, starts[-1]))
+    first = headers[0]
+    if not first.kind and not first.media and suffix == ".mp3":
+        return late_mp3(data, starts[0]) or first
+    if len(headers) == 1:
+        return first
+    data.contradictions.append(f"{len(headers)} recordings follow each other; all are read")
+    parts = tuple(
+        patched(end, {at: new for at, new in data.patches.items() if begin <= at < end}, begin)
+        for begin, end in zip(starts, [*starts[1:], data.size])
+    )
+    frames = [header.frames for header in headers if header.frames is not None]
+    total = sum(frames) if len(frames) == len(headers) else None
+    surplus = max(header.surplus for header in headers)
+    shortfall = sum(header.shortfall for header in headers)
+    return Header(first.kind, total, surplus=surplus, shortfall=shortfall, parts=parts)
+
+
+def _check(data: BoundedReader, start: int) -> Header:
     magic = data.upto(start, 16)
     kind = container_of(magic)
     match kind:

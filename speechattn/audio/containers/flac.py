@@ -10,6 +10,7 @@ from speechattn.audio.containers.base import COPY_AGAIN, BoundedReader, Header
 
 TAIL_BYTES = 1 << 20  # of the end of a file that are searched for the last frame
 MAX_BLOCKS = 1000  # of metadata
+STREAM_MARKS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")  # with the block that comes first
 _RATES = (
     0,
     88_200,
@@ -58,8 +59,10 @@ def check_flac(data: BoundedReader, start: int) -> Header:
             f"the header says {rate} Hz, its frames say {first[2]} Hz; convert it again from its "
             "source"
         )
-    begin = max(position, data.size - TAIL_BYTES)
-    tail = data.upto(begin, TAIL_BYTES)
+    data.following = data.find(STREAM_MARKS, position)
+    end = data.size if data.following is None else data.following
+    begin = max(position, end - TAIL_BYTES)
+    tail = data.upto(begin, end - begin)
     there = _samples_to_end(tail, first[1] if first else 0)
     if samples and there is not None and there > samples:
         data.contradicts(f"{samples} samples", f"{there} are there; all are read")

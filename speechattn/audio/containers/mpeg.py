@@ -14,6 +14,7 @@ from speechattn.audio.containers.base import ANY, COPY_AGAIN, BoundedReader, Hea
 from speechattn.audio.containers.pieces import Pieces, patched
 from speechattn.errors import TRUNCATED
 
+LEAST = 4  # frames that make an MP3 where it does not begin with one
 RESYNC_BYTES = 65_536  # bytes searched for the next MPEG frame after damage
 
 _BITRATES = {  # kbit/s by (MPEG 1, layer) and index (ISO 11172-3 and 13818-3)
@@ -69,12 +70,49 @@ class _Part:
     cut: bool = False
 
 
-def check_mp3(data: BoundedReader, start: int) -> Header:
+def late_mp3(data: BoundedReader, start: int) -> Header | None:
+    """Check a file that begins within an MPEG frame, as recordings of a broadcast do.
+
+    Args:
+        data: the file.
+        start: position from which on frames are looked for.
+
+    Returns:
+        None if there are hardly any.
+
+    Raises:
+        AudioError: as :func:`check_mp3`.
+    """
+    first = _resync(data, start)
+    while first is not None and not _is_chain(data, first):
+        first = _resync(data, first + 1) if first - start < RESYNC_BYTES else None
+    if first is None:
+        return None
+    data.contradictions.append(
+        f"{first - start} bytes before the first MPEG frame are no sound and are left out"
+    )
+    return check_mp3(data, first, whole=False)
+
+
+def _is_chain(data: BoundedReader, position: int) -> bool:
+    """Whether several frames of one kind follow each other from a position on."""
+    head = data.upto(position, 4)
+    for _ in range(LEAST):
+        this = data.upto(position, 4)
+        frame = mpeg_frame(this)
+        if frame is None or (this[1] ^ head[1]) & 0x1E or (this[2] ^ head[2]) & 0x0C:
+            return False
+        position += frame[0]
+    return True
+
+
+def check_mp3(data: BoundedReader, start: int, *, whole: bool = True) -> Header:
     """Count MPEG frames; compare them with the index if there is one.
 
     Args:
         data: the file.
         start: position of the first MPEG frame in it.
+        whole: whether the decoder can read the file as it is.
 
     Raises:
         AudioError: if the file is cut off, or its sample rate changes.
@@ -102,6 +140,9 @@ def check_mp3(data: BoundedReader, start: int) -> Header:
         return Header("MP3", whole, shortfall=slack, parts=pieces)
     part = parts[0]
     frames = part.count * part.samples
+    if not whole:
+        pieces = (_pieces(data, part, always=True),)
+        return Header("MP3", frames - part.trimmed, shortfall=2 * part.samples, parts=pieces)
     if part.index is not None:
         return Header("MP3", frames - part.trimmed, shortfall=2 * part.samples)
     if part.varies:

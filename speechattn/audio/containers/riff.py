@@ -7,6 +7,8 @@ the last block belong to the recording.
 
 from __future__ import annotations
 
+import struct
+
 from speechattn.audio.containers.base import (
     ANY,
     COPY_AGAIN,
@@ -23,6 +25,7 @@ from speechattn.audio.containers.mpeg import count_mpeg_frames
 STREAMED = {0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x7FFFF000}
 UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
 
+LEAST_FORGOTTEN = 4096  # bytes of samples that a wrong size leaves out; fewer may be anything
 LEAST_UNKNOWN = 1 << 40  # samples; numbers from here on stand for an unknown number
 
 MPEG_TAGS = {0x50, 0x55}  # WAVE formats that hold MPEG audio, such as MP3
@@ -72,8 +75,30 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
         else:
             data.mend(content - 4, f"{order}I", size, size)
     else:
+        if magic != b"RF64":
+            size = _by_riff(data, start, content, size, order)
         _check_after(data, content + size, layout[1], order)
     return _wave_header(data, "WAV", layout, fact, size, content)
+
+
+def _by_riff(data: BoundedReader, start: int, content: int, size: int, order: str) -> int:
+    """Return the bytes of samples: those up to the end of the whole, if that alone is right."""
+    whole = start + 8 + data.unpack(f"{order}I", start + 4)[0] - content
+    after = content + size + size % 2
+    if size + LEAST_FORGOTTEN > whole or content + whole > data.size:
+        return size
+    if is_chunk(data, after, order) or _is_wave(data, after):
+        return size
+    data.patches[content - 4] = struct.pack(f"{order}I", whole)
+    data.contradicts(
+        f"{size} bytes of samples", f"and by the size of the whole {whole}; all are read"
+    )
+    return whole
+
+
+def _is_wave(data: BoundedReader, position: int) -> bool:
+    head = data.upto(position, 12)
+    return head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE"
 
 
 def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
@@ -86,6 +111,9 @@ def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
             )
         end += 1
     for _ in range(MAX_CHUNKS):
+        if _is_wave(data, end):
+            data.following = end
+            return
         if not is_chunk(data, end, order):
             break
         size = data.unpack(f"{order}I", end + 4)[0]
@@ -206,6 +234,9 @@ def _check_after_w64(data: BoundedReader, end: int, block: int) -> None:
         if begin + 24 > data.size:
             break
         name, size = data.unpack("<4s12xQ", begin)
+        if name == b"riff":
+            data.following = begin
+            return
         if not all(32 <= byte < 127 for byte in name) or not 24 <= size <= data.size - begin:
             break
         end = begin + size

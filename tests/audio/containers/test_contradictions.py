@@ -32,7 +32,8 @@ LIES = {  # name → bytes, what is said of it
     ),
     "fewer bytes than there are.wav": (
         wav(DATA, SIZE // 2),
-        f"{SIZE // 2} bytes follow what the header counts; if they are sound, it is left out",
+        f"the header says {SIZE // 2} bytes of samples, and by the size of the whole {SIZE}; all "
+        "are read",
     ),
     "behind.wav": (wav(DATA) + b"junk", "4 bytes follow what the header counts"),
     "no length.wav": (wav(DATA, 0xFFFFFFFF), "the header does not say how long it is"),

@@ -1,0 +1,89 @@
+"""Recordings one after the other in a file, and sizes that leave most of one out."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechattn.audio.load import audio_info, read_audio
+from speechattn.errors import AudioError
+
+RATE = 16_000
+
+
+def sound(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise with hardly any high frequencies."""
+    noise = np.random.default_rng(seed).standard_normal(round(seconds * RATE) + 7)
+    return 0.1 * np.convolve(noise, np.ones(8) / 8, "valid")
+
+
+def encoded(seconds: float, kind: str, subtype: str = "PCM_16", rate: int = RATE) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sound(seconds), rate, format=kind, subtype=subtype)
+    return buffer.getvalue()
+
+
+def save(folder: Path, data: bytes, suffix: str) -> Path:
+    path = folder / f"a.{suffix}"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "W64", "FLAC"])
+@pytest.mark.parametrize("lengths", [(1.0, 1.0), (1.5, 1.0), (1.0, 1.5, 0.5)])
+def test_all_of_joined_recordings_is_read(tmp_path, kind, lengths):
+    data = b"".join(encoded(seconds, kind) for seconds in lengths)
+    path = save(tmp_path, data, kind[:3].lower() if kind != "FLAC" else "flac")
+    expected = np.concatenate([sound(seconds) for seconds in lengths])
+    samples, info = read_audio(path)
+    np.testing.assert_allclose(samples, expected, atol=2 / 32768)
+    assert f"{len(lengths)} recordings follow each other; all are read" in info.contradictions
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_joined_recordings_of_other_rates_or_cut_off_are_refused(tmp_path, kind):
+    suffix = kind.lower()
+    mixed = encoded(1.0, kind) + encoded(1.0, kind, rate=8000)
+    with pytest.raises(AudioError, match="follow each other; split the file"):
+        read_audio(save(tmp_path, mixed, suffix))
+    with pytest.raises(AudioError, match="cut off"):
+        read_audio(save(tmp_path, (encoded(1.0, kind) * 2)[:-2000], suffix))
+
+
+@pytest.mark.parametrize("bytes_said", [1000, 2 * RATE])
+def test_a_size_of_data_that_the_whole_contradicts(tmp_path, bytes_said):
+    data = encoded(2.0, "WAV")
+    at = data.index(b"data") + 4
+    path = save(tmp_path, data[:at] + struct.pack("<I", bytes_said) + data[at + 4 :], "wav")
+    samples, info = read_audio(path)
+    np.testing.assert_allclose(samples, sound(2.0), atol=2 / 32768)
+    (said,) = info.contradictions
+    assert f"the header says {bytes_said} bytes of samples" in said and "all are read" in said
+
+
+def test_what_may_be_anything_stays_out(tmp_path):
+    data = encoded(1.0, "WAV") + bytes(range(1, 201))
+    path = save(tmp_path, data[:4] + struct.pack("<I", len(data) - 8) + data[8:], "wav")
+    assert len(read_audio(path)[0]) == RATE
+    assert any("200 bytes follow" in said for said in audio_info(path).contradictions)
+
+
+@pytest.mark.parametrize("before", [b"\0" * 3000, b"junk \xff\xfb" * 50])
+def test_an_mp3_that_begins_within_a_frame(tmp_path, before):
+    data = encoded(3.0, "MP3", "MPEG_LAYER_III")
+    whole = read_audio(save(tmp_path, data, "mp3"))[0]
+    for late in (data[1000:], before + data):
+        samples, info = read_audio(save(tmp_path, late, "mp3"))
+        assert len(whole) - 8000 < len(samples) < len(whole) + 4000
+        assert any("bytes before the first MPEG frame" in said for said in info.contradictions)
+
+
+def test_noise_named_mp3_is_none(tmp_path):
+    data = np.random.default_rng(0).bytes(50_000)
+    with pytest.raises(AudioError, match="no sound file"):
+        read_audio(save(tmp_path, data, "mp3"))
