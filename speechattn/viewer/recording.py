@@ -225,7 +225,8 @@ class Shower:
             sides = reference.get(PHONES, []), shown.tiers.get(PHONES, [])
             shown.comparison = compare(*sides, key)
             shown.keys = {s.label: key(s.label) for side in sides for s in side}
-            shown.keys |= {label: key(label) for label in found.labels}
+            phones = recognizer.phones  # whatever a phone is renamed to in the page
+            shown.keys |= {label: key(label) for label in (*phones.names, *phones.ipa.values())}
         return shown
 
     def check(self, file: str) -> None:

@@ -15,7 +15,7 @@
       if (SILENCES.has(label.toLowerCase())) return "";
       if (Object.hasOwn(known, label)) return known[label];
       const bare = label.toUpperCase();
-      const key = upper.get(bare) || upper.get(bare.replace(/[012]+$/, ""));
+      const key = upper.get(bare) ?? upper.get(bare.replace(/[012]+$/, ""));
       return key === undefined ? label : key;
     };
   };

@@ -140,11 +140,11 @@
         await new Promise((resolve) => setTimeout(resolve, Math.min(rest * 1000 + 1, 100)));
       }
     }
-    /** Change the speed; what is being played goes on from where it is. */
+    /** Change the speed; what is being played goes on, a phone or a selection from its start. */
     setSpeed(speed) {
       const { current } = this, at = this.position();
       this.speed = speed;
-      if (current) this.play(current.loop ? current.from : at, current.to, current);
+      if (current) this.play(current.after === "start" ? current.from : at, current.to, current);
     }
     pause() {
       if (!this.playing) return;
