@@ -12,6 +12,7 @@ from speechattn.audio.containers.adpcm import IMA_BYTES, ima_channels
 from speechattn.audio.containers.base import (
     ANY,
     COPY_AGAIN,
+    LEAST_FORGOTTEN,
     MAX_CHUNKS,
     BoundedReader,
     Header,
@@ -68,6 +69,15 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
         raise data.error(f"an SSND chunk whose samples begin at byte {sound[0]}; {COPY_AGAIN}")
     data.compare(sound[1], sound[0], block)
     there = sound[1] // block if width else 0
+    lacking = frames * block - sound[1] if width else 0
+    form = start + 8 + data.unpack(">I", start + 4)[0]
+    if lacking > LEAST_FORGOTTEN and sound[0] + frames * block <= min(form, data.size):
+        after = sound[0] + sound[1] + sound[1] % 2
+        if not is_chunk(data, after, ">"):
+            data.contradicts(f"{sound[1]} bytes of samples", f"and {frames} samples; all are read")
+            whole = sound[0] - content_of_sound + frames * block
+            data.patches[content_of_sound - 4] = struct.pack(">I", whole)
+            there = frames
     if coding in _AIFF_PACKETS:
         size, samples = _AIFF_PACKETS[coding]
         there = sound[1] // (size * channels) * samples
@@ -94,7 +104,7 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
         data.contradicts(f"{frames} samples", f"{there} are there")
         data.patches[common + 2] = struct.pack(">I", there)
     if start + 4 not in data.patches:
-        data.check_end(start + 8 + data.unpack(">I", start + 4)[0], block)
+        data.check_end(form, block)
     return Header("AIFF")
 
 

@@ -15,6 +15,8 @@ from speechattn.audio.containers.pieces import Pieces
 from speechattn.errors import DAMAGED, TRUNCATED, AudioError
 
 MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
+LEAST_RECORDING = 24  # bytes of the shortest header
+LEAST_FORGOTTEN = 4096  # bytes of samples that a wrong size leaves out; fewer may be anything
 SEARCHED_BYTES = 1 << 20  # of a file at a time
 ANY = 1 << 62  # more samples than any file
 COPY_AGAIN = "copy or download it again"
@@ -57,13 +59,15 @@ class BoundedReader:
     Attributes:
         contradictions: found so far; see :class:`Header`.
         patches: bytes of the header as they should be, by the position of the first.
-        following: where another recording begins that was found after the one checked last.
+        begin: where the recording begins that is checked.
+        following: where another one begins that was found after it.
     """
 
     def __init__(self, file: BinaryIO, name: str, size: int) -> None:
         self.file, self.name, self.size = file, name, size
         self.contradictions: list[str] = []
         self.patches: dict[int, bytes] = {}
+        self.begin = 0
         self.following: int | None = None
 
     def contradicts(self, header: str, actual: str) -> None:
@@ -71,9 +75,14 @@ class BoundedReader:
         self.contradictions.append(f"the header says {header}, {actual}")
 
     def check_end(self, end: int, least: int = 1) -> None:
-        """Note bytes after the end that the header promises, if there are ``least`` or more."""
+        """Note bytes after the end that the header promises, if there are ``least`` or more.
+
+        A container of the same kind is another recording.
+        """
         surplus = self.size - end
-        if surplus >= max(1, least):
+        if surplus >= LEAST_RECORDING and self.upto(end, 4) == self.upto(self.begin, 4):
+            self.following = end
+        elif surplus >= max(1, least):
             self.contradictions.append(
                 f"{surplus} bytes follow what the header counts; if they are sound, it is left out"
             )

@@ -142,6 +142,7 @@ def _check_all(data: BoundedReader, suffix: str) -> Header:
 
 
 def _check(data: BoundedReader, start: int) -> Header:
+    data.begin = start
     magic = data.upto(start, 16)
     kind = container_of(magic)
     match kind:

@@ -13,6 +13,7 @@ from speechattn.audio.containers.base import (
     ANY,
     COPY_AGAIN,
     ENDLESS,
+    LEAST_FORGOTTEN,
     MAX_CHUNKS,
     BoundedReader,
     Header,
@@ -25,7 +26,6 @@ from speechattn.audio.containers.mpeg import count_mpeg_frames
 STREAMED = {0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x7FFFF000}
 UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
 
-LEAST_FORGOTTEN = 4096  # bytes of samples that a wrong size leaves out; fewer may be anything
 LEAST_UNKNOWN = 1 << 40  # samples; numbers from here on stand for an unknown number
 
 MPEG_TAGS = {0x50, 0x55}  # WAVE formats that hold MPEG audio, such as MP3
@@ -75,25 +75,33 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
         else:
             data.mend(content - 4, f"{order}I", size, size)
     else:
-        if magic != b"RF64":
-            size = _by_riff(data, start, content, size, order)
+        at_whole, at_size, form = start + 4, content - 4, f"{order}I"
+        if magic == b"RF64" and long_at is not None and size == long_size:
+            at_whole, at_size, form = long_at - 8, long_at, "<Q"
+        whole = start + 8 + data.unpack(form, at_whole)[0] - content
+        if _leaves_out(data, content, size, whole, order):
+            _lengthen(data, at_size, form, whole, size, whole)
+            size = whole
         _check_after(data, content + size, layout[1], order)
     return _wave_header(data, "WAV", layout, fact, size, content)
 
 
-def _by_riff(data: BoundedReader, start: int, content: int, size: int, order: str) -> int:
-    """Return the bytes of samples: those up to the end of the whole, if that alone is right."""
-    whole = start + 8 + data.unpack(f"{order}I", start + 4)[0] - content
+def _leaves_out(data: BoundedReader, content: int, size: int, whole: int, order: str) -> bool:
+    """Whether a size of samples is wrong, and that up to the end of the container is right."""
     after = content + size + size % 2
     if size + LEAST_FORGOTTEN > whole or content + whole > data.size:
-        return size
-    if is_chunk(data, after, order) or _is_wave(data, after):
-        return size
-    data.patches[content - 4] = struct.pack(f"{order}I", whole)
+        return False
+    return not (is_chunk(data, after, order) or _is_wave(data, after))
+
+
+def _lengthen(
+    data: BoundedReader, position: int, layout: str, value: int, said: int, there: int
+) -> None:
+    """Correct a size at a position, where ``said`` bytes of samples leave out some of ``there``."""
+    data.patches[position] = struct.pack(layout, value)
     data.contradicts(
-        f"{size} bytes of samples", f"and by the size of the whole {whole}; all are read"
+        f"{said} bytes of samples", f"and by the size of the whole {there}; all are read"
     )
-    return whole
 
 
 def _is_wave(data: BoundedReader, position: int) -> bool:
@@ -221,10 +229,24 @@ def check_w64(data: BoundedReader, start: int) -> Header:
             if size == 24 and data.size >= position + 24 + layout[1]:
                 data.mend(position + 16, "<Q", data.size - position, data.size - position - 24)
                 size = data.size - position
+            whole = start + data.unpack("<Q", start + 16)[0] - position
+            if size + LEAST_FORGOTTEN < whole <= data.size - position and not _is_w64_chunk(
+                data, position + size + -size % 8
+            ):
+                _lengthen(data, position + 16, "<Q", whole, size - 24, whole - 24)
+                size = whole
             _check_after_w64(data, position + size, layout[1])
             return _wave_header(data, "W64", layout, fact, size - 24, position + 24)
         position += size + -size % 8
     raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
+
+
+def _is_w64_chunk(data: BoundedReader, position: int) -> bool:
+    """Whether a plausible chunk begins at a position, rather than samples."""
+    if position + 24 > data.size:
+        return False
+    name, size = data.unpack("<4s12xQ", position)
+    return all(32 <= byte < 127 for byte in name) and 24 <= size <= data.size - position
 
 
 def _check_after_w64(data: BoundedReader, end: int, block: int) -> None:
@@ -237,7 +259,7 @@ def _check_after_w64(data: BoundedReader, end: int, block: int) -> None:
         if name == b"riff":
             data.following = begin
             return
-        if not all(32 <= byte < 127 for byte in name) or not 24 <= size <= data.size - begin:
+        if not _is_w64_chunk(data, begin):
             break
         end = begin + size
     else:

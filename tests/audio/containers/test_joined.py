@@ -34,11 +34,16 @@ def save(folder: Path, data: bytes, suffix: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "W64", "FLAC"])
+SUFFIXES = {"WAVEX": "wav", "NIST": "sph"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC"]
+)
 @pytest.mark.parametrize("lengths", [(1.0, 1.0), (1.5, 1.0), (1.0, 1.5, 0.5)])
 def test_all_of_joined_recordings_is_read(tmp_path, kind, lengths):
     data = b"".join(encoded(seconds, kind) for seconds in lengths)
-    path = save(tmp_path, data, kind[:3].lower() if kind != "FLAC" else "flac")
+    path = save(tmp_path, data, SUFFIXES.get(kind, kind.lower()))
     expected = np.concatenate([sound(seconds) for seconds in lengths])
     samples, info = read_audio(path)
     np.testing.assert_allclose(samples, expected, atol=2 / 32768)
@@ -55,15 +60,26 @@ def test_joined_recordings_of_other_rates_or_cut_off_are_refused(tmp_path, kind)
         read_audio(save(tmp_path, (encoded(1.0, kind) * 2)[:-2000], suffix))
 
 
-@pytest.mark.parametrize("bytes_said", [1000, 2 * RATE])
-def test_a_size_of_data_that_the_whole_contradicts(tmp_path, bytes_said):
-    data = encoded(2.0, "WAV")
-    at = data.index(b"data") + 4
-    path = save(tmp_path, data[:at] + struct.pack("<I", bytes_said) + data[at + 4 :], "wav")
+SIZES = {  # container → mark before the size of its samples, bytes between, layout, bytes counted
+    "WAV": (b"data", 0, "<I", 0),
+    "RF64": (b"ds64", 12, "<Q", 0),
+    "W64": (b"data", 12, "<Q", 24),
+    "AIFF": (b"SSND", 0, ">I", 8),
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("said", [1000, 2 * RATE])
+def test_a_size_of_samples_that_the_whole_contradicts(tmp_path, kind, said):
+    data = encoded(2.0, kind)
+    mark, between, layout, more = SIZES[kind]
+    at = data.index(mark) + len(mark) + between
+    wrong = struct.pack(layout, said + more)
+    path = save(tmp_path, data[:at] + wrong + data[at + len(wrong) :], kind.lower())
     samples, info = read_audio(path)
     np.testing.assert_allclose(samples, sound(2.0), atol=2 / 32768)
-    (said,) = info.contradictions
-    assert f"the header says {bytes_said} bytes of samples" in said and "all are read" in said
+    (line,) = info.contradictions
+    assert f"the header says {said} bytes of samples" in line and "all are read" in line
 
 
 def test_what_may_be_anything_stays_out(tmp_path):
