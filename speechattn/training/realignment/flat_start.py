@@ -1,10 +1,9 @@
 """Flat start: alignments from recordings, their words and a dictionary, without any model.
 
 At first the phones of each utterance share its time equally. Then models of phones are learnt from
-the labels and the labels from the models, in turn: Gaussian mixtures for some rounds, as aligners
-have done since HTK, then a small encoder, which hears a phone among its neighbours. In every round
-the best path is found through all pronunciations of the words, with or without silence between
-them.
+the labels and the labels from the models, in turn: mixtures of Gaussians for the three states of
+each phone, as aligners have done since HTK. In every round the best path is found through all
+pronunciations of the words, with or without silence between them.
 """
 
 from __future__ import annotations
@@ -13,70 +12,46 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
-from speechattn.alignment.pronunciations import AGAIN, PronouncingDictionary, Ways
-from speechattn.alignment.text_aligner import TextAligner, TextAlignment
+from speechattn.alignment.pronunciations import PronouncingDictionary
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.corpora.corpus import Corpus, Utterance
-from speechattn.corpora.prepared import PreparedUtterance
 from speechattn.corpora.spans import utterance_audio
-from speechattn.encoder.config import EncoderConfig
-from speechattn.encoder.encoder import Encoder, log_posteriors
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.machine import num_usable_cores
 from speechattn.progress import with_progress
 from speechattn.segments import Segment, frame_to_seconds, segments_from_frames
 from speechattn.text import one_line
-from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 from speechattn.training.realignment.align_text import corpus_of
-from speechattn.training.realignment.gaussians import PhoneMixtures, cepstra
+from speechattn.training.realignment.gaussians import Mixtures, cepstra
+from speechattn.training.realignment.states import (
+    STATES,
+    StatePath,
+    Variants,
+    best_states,
+    divided,
+)
 from speechattn.training.replicas import single_core_threads
-from speechattn.training.trainer import Trainer
 
-PARTS = (1, 1, 1, 1, 2, 2, 4, 4, 8, 8)  # of each mixture, round by round
-ENCODER_ROUNDS = 2
+PARTS = (1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16)  # of each mixture, round by round
+SILENCE_PARTS = 3  # times as many for silence, which has one state
 SPEECH_LEVEL = 0.3  # of the range between the quietest and the loudest frames; below is silence
 MOST_FRAMES = 2_000_000  # of utterances that the models are learnt from, about five hours
-LOWEST_SCORE = -4.0  # nats; utterances whose phones' mean log posterior is lower are left out
-ENCODER = EncoderConfig(width=128, heads=4, feedforward=256, blocks=2, window=(30, 30),
-                        conv_kernel=5, stack=2, dropout=0.1)  # fmt: skip
-TRAINING = TrainingConfig(steps=300, batch_frames=8000, learning_rate=3e-3, warmup_steps=30,
-                          average_decay=0.98, evaluate_every=300, checkpoint_every=300,
-                          max_silence_frames=0, optimizer="muon")  # fmt: skip
-AUGMENTATION = AugmentationConfig(speed=0.0, vocal_tract=0.05, noise_probability=0.0,
-                                  band_limit_probability=0.0, time_masks=0)  # fmt: skip
+LOWEST_SCORE = -6.0  # nats; right texts of kathleen have -2.1 to -0.4, others -30 to -8.5
 
 
 @dataclass
 class _Heard:
-    """An utterance: its log-mel frames (frames, bins), words, how they are said, and its labels."""
+    """An utterance: its cepstra (frames, dim), words, how each is said, and its states."""
 
     utterance: Utterance
     frames: np.ndarray
-    text: str
-    ways: Ways
-    labels: np.ndarray
-    found: TextAlignment | None = None
-
-
-@dataclass
-class _Sections:
-    """The parts of a recipe that the training of the small encoder depends on."""
-
-    front_end: FrontEndConfig
-    seed: int = 0
-    encoder: EncoderConfig = ENCODER
-    training: TrainingConfig = TRAINING
-    augmentation: AugmentationConfig = AUGMENTATION
-
-    def to_dict(self) -> dict:
-        """Return plain values, one key for each part."""
-        return dataclasses.asdict(self)
+    words: list[str]
+    variants: list[Variants]
+    states: np.ndarray
 
 
 class FlatStart:
@@ -85,7 +60,6 @@ class FlatStart:
     Args:
         dictionary: how words are said, with the phones that the labels become.
         report: takes one line for the user.
-        training: of the small encoder.
         parts: of each mixture, round by round.
     """
 
@@ -93,15 +67,13 @@ class FlatStart:
         self,
         dictionary: PronouncingDictionary,
         report: Callable[[str], None] = print,
-        training: TrainingConfig = TRAINING,
         parts: Sequence[int] = PARTS,
     ) -> None:
-        self.dictionary, self.report = dictionary, report
-        self.training, self.parts = training, parts
+        self.dictionary, self.report, self.parts = dictionary, report, parts
         self._phones = dictionary.lexicon.phones
         self._silence = self._phones.silence_index
-        self._aligner = TextAligner(dictionary.lexicon)
         self._front_end = FrontEnd(FrontEndConfig())
+        self._mixtures = Mixtures(STATES * len(self._phones))
 
     def align(self, corpora: Sequence[Corpus]) -> list[Corpus]:
         """Align corpora by their texts.
@@ -120,20 +92,13 @@ class FlatStart:
         for corpus, utterances, own in zip(corpora, everything, problems):
             if not utterances:
                 corpus_of(corpus, [], own)  # which says why
-        learnt = _first(everything, MOST_FRAMES)
-        scores = self._mixtures(learnt)
-        for number in range(ENCODER_ROUNDS):
-            for heard in learnt:
-                self._label(heard, scores(heard.frames))
-            scores = self._encoder(learnt)
-            self.report(f"  flat start: encoder {number + 1} of {ENCODER_ROUNDS} trained")
+        self._learn(_first(everything, MOST_FRAMES))
         result = []
         for corpus, utterances, own in zip(corpora, everything, problems):
             aligned = []
-            for heard in utterances:
-                self._label(heard, scores(heard.frames))
+            for heard, path in zip(utterances, self._paths(utterances)):
                 try:
-                    aligned.append(self._aligned(heard))
+                    aligned.append(self._aligned(heard, path))
                 except CorpusError as error:
                     own.append(f"{corpus.name}: {heard.utterance.id}: {one_line(str(error))}")
             result.append(corpus_of(corpus, aligned, own))
@@ -155,111 +120,61 @@ class FlatStart:
             read = self.dictionary.read(utterance.text or "")
             if not read.words:
                 raise CorpusError("has no text; write its words, or leave it out")
-            words, ways = [word.key for word in read.words], read.ways
-            frames = self._front_end(torch.from_numpy(utterance_audio(utterance))).numpy()
+            log_mel = self._front_end(torch.from_numpy(utterance_audio(utterance))).numpy()
         except (SpeechattnError, OSError) as error:
             return error
         known = self.dictionary.lexicon.variants
-        said = [(ways.get(word.upper()) or known[word.upper()])[0] for word in words]
-        labels = equal_shares(frames, [phone for way in said for phone in way], self._silence)
-        return _Heard(utterance, frames, " ".join(words), ways, labels)
+        keys = [word.key.upper() for word in read.words]
+        variants: list[Variants] = [read.ways.get(key) or known[key] for key in keys]
+        said = [phone for each in variants for phone in each[0]]
+        states = divided(equal_shares(log_mel, said, self._silence), self._silence)
+        words = [word.written for word in read.words]
+        return _Heard(utterance, cepstra(log_mel), words, variants, states)
 
-    def _mixtures(self, learnt: list[_Heard]) -> Callable[[np.ndarray], np.ndarray]:
-        """Learn mixtures in some rounds; returns what scores the frames of an utterance."""
-        mixtures = PhoneMixtures(len(self._phones))
-        frames = [cepstra(heard.frames) for heard in learnt]
+    def _learn(self, learnt: list[_Heard]) -> None:
+        """Learn the mixtures from utterances, and label these by them, in some rounds."""
+        frames = np.concatenate([heard.frames for heard in learnt])
         for number, parts in enumerate(self.parts, 1):
-            mixtures.learn(frames, [heard.labels for heard in learnt], parts)
-            moved = total = 0
-            with single_core_threads(num_usable_cores()) as threads:
-                changes = threads.map(
-                    lambda pair: self._label(pair[0], mixtures.scores(pair[1])), zip(learnt, frames)
-                )
-                for heard, changed in zip(learnt, changes):
-                    moved, total = moved + changed, total + len(heard.labels)
+            most = [parts] * (STATES * len(self._phones))
+            most[STATES * self._silence] *= SILENCE_PARTS
+            self._mixtures.learn(frames, np.concatenate([h.states for h in learnt]), most)
+            moved = 0
+            for heard, path in zip(learnt, self._paths(learnt)):
+                if path is not None:
+                    moved += int((path.states // STATES != heard.states // STATES).sum())
+                    heard.states = path.states
             self.report(
                 f"  flat start: round {number} of {len(self.parts)}, "
-                f"{100 * moved / total:.1f} % of the frames changed their phone"
+                f"{100 * moved / len(frames):.1f} % of the frames changed their phone"
             )
-        return lambda log_mel: mixtures.scores(cepstra(log_mel))
 
-    def _label(self, heard: _Heard, scores: np.ndarray) -> int:
-        """Give an utterance the labels of the best path; returns how many frames changed."""
-        heard.found = self._aligner.align(heard.text, scores, heard.ways)
-        if heard.found is None:
-            return 0
-        labels = np.repeat(
-            [run.phone for run in heard.found.runs],
-            [run.end - run.start for run in heard.found.runs],
-        )
-        changed = int((labels != heard.labels).sum())
-        heard.labels = labels
-        return changed
+    def _paths(self, utterances: Sequence[_Heard]) -> Iterator[StatePath | None]:
+        """The best path of each utterance; None for one that is too short for its words."""
 
-    def _encoder(self, learnt: list[_Heard]) -> Callable[[np.ndarray], np.ndarray]:
-        """Train a small encoder on the labels; returns what scores the frames of an utterance."""
-        prepared = _InMemory(learnt, self._phones.names)
-        sections = _Sections(self._front_end.config, training=self.training)
-        with TemporaryDirectory() as folder:
-            trainer = Trainer(
-                sections,
-                prepared,
-                _InMemory(learnt[:: max(1, len(learnt) // 20)], self._phones.names),
-                num_phones=len(self._phones),
-                silence=self._silence,
-                checkpoint=Path(folder, "checkpoint.safetensors"),
-                device=torch.device("cpu"),
-            )
-            model: Encoder = trainer.run()
+        def path(heard: _Heard) -> StatePath | None:
+            scores = self._mixtures.scores(heard.frames)
+            return best_states(heard.variants, scores, self._silence)
 
-        def scores(log_mel: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                return log_posteriors(model(torch.from_numpy(log_mel)[None])[0]).numpy()
+        with single_core_threads(num_usable_cores()) as threads:
+            yield from threads.map(path, utterances)
 
-        return scores
-
-    def _aligned(self, heard: _Heard) -> Utterance:
+    def _aligned(self, heard: _Heard, path: StatePath | None) -> Utterance:
         """The utterance with its phones and words.
 
         Raises:
             CorpusError: if it is too short for its words, or they do not fit.
         """
-        found = heard.found
-        if found is None:
+        if path is None:
             raise CorpusError("too short for its words")
-        if found.score < LOWEST_SCORE:
-            raise CorpusError(f"its words do not fit the audio (score {found.score:.2f})")
+        if path.score < LOWEST_SCORE:
+            raise CorpusError(f"its words do not fit the audio (score {path.score:.1f})")
         seconds = frame_to_seconds(len(heard.frames))
-        phones = segments_from_frames(found.runs, self._phones.names, seconds)
+        phones = segments_from_frames(path.runs, self._phones.names, seconds)
         words = [
-            Segment(
-                word.word.rstrip(AGAIN), frame_to_seconds(word.start), frame_to_seconds(word.end)
-            )
-            for word in found.words
+            Segment(word, frame_to_seconds(start), frame_to_seconds(end))
+            for word, (start, end) in zip(heard.words, path.words)
         ]
         return dataclasses.replace(heard.utterance, alignment=tuple(phones), words=tuple(words))
-
-
-class _InMemory:
-    """Labelled utterances in memory, as the trainer takes them."""
-
-    def __init__(self, heard: Sequence[_Heard], phones: Sequence[str]) -> None:
-        self.phones = tuple(phones)
-        self._heard = list(heard)
-        self.entries = [
-            PreparedUtterance(
-                each.utterance.id, each.utterance.speaker, "", "", number, len(each.frames), 0, 0
-            )
-            for number, each in enumerate(self._heard)
-        ]
-
-    def frames(self, entry: PreparedUtterance) -> np.ndarray:
-        """Frames of an utterance, float32, shape (frames, dim)."""
-        return self._heard[entry.first].frames
-
-    def labels(self, entry: PreparedUtterance) -> np.ndarray:
-        """Class of every frame, int64, shape (frames,)."""
-        return self._heard[entry.first].labels.astype(np.int64)
 
 
 def equal_shares(frames: np.ndarray, phones: Sequence[int], silence: int) -> np.ndarray:
