@@ -90,6 +90,7 @@
       this.current = current;
       this.time = from;
       this._tell();
+      this.piece(this.numberAt(from)).catch(() => {}); // decoded while the device starts
       await this.context.resume();
       await this._schedule(current);
     }
