@@ -27,6 +27,7 @@ CLIPPED_SHARE = 1e-3  # of the samples at full scale; a loud recording touches i
 SILENT_LEVEL = 1e-3  # -60 dB; speech is far above that in its loudest FRAME_SECONDS
 FRAME_SECONDS = 0.1  # over which a level is measured
 BEYOND_LEVEL = 8.0  # times full scale; recordings of floats may go a little over 1, not this far
+UNSIGNED_BYTE = 256.0  # samples below it may be integers of 8 bits
 WHOLE_SCALES = {16: 2.0**15, 24: 2.0**23, 32: 2.0**31}  # full scale of integers, by their bits
 OFFSET_LEVEL = 0.02  # mean of the samples; good converters are below 0.001
 SPEECH_BAND = (200.0, 3400.0)  # Hz, the band of a telephone
@@ -170,6 +171,8 @@ def beyond_full_scale(peak: float) -> list[str]:
     if not peak > BEYOND_LEVEL:
         return []
     what = f"beyond full scale: samples reach {figure(peak, 6)}, where full scale is 1"
+    if peak < UNSIGNED_BYTE:
+        return [f"{what}; if they were bytes from 0 to 255, subtract 128 and divide them by 128"]
     for bits, scale in WHOLE_SCALES.items():
         if peak <= scale:
             return [f"{what}; if they were integers of {bits} bits, divide them by {scale:.0f}"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.audio.load import AudioFile
-from speechattn.audio.quality import QualityMonitor
+from speechattn.audio.quality import QualityMonitor, beyond_full_scale
 from speechattn.inference.transcription import low_confidence
 from speechattn.segments import Segment
 
@@ -159,3 +159,19 @@ def warnings_of(path) -> list[str]:
         for _ in audio.blocks():
             pass
     return monitor.warnings()
+
+
+@pytest.mark.parametrize(
+    ("peak", "way_out"),
+    [
+        (8.0, None),
+        (255.0, "subtract 128 and divide them by 128"),
+        (300.0, "of 16 bits, divide them by 32768"),
+        (32768.0, "of 16 bits, divide them by 32768"),
+        (40_000.0, "of 24 bits, divide them by 8388608"),
+        (1e12, "divide them by what full scale is in them"),
+    ],
+)
+def test_the_division_that_samples_of_another_scale_need(peak, way_out):
+    said = beyond_full_scale(peak)
+    assert said == [] if way_out is None else said[0].endswith(way_out)
