@@ -61,14 +61,18 @@ def attend(
         bias: numbers added to the scores, shape (heads, left + right + 1), or None.
     """
     mask = block_mask(q.shape[1], k.shape[1], left, right, offset, lengths, q.device)
+    # A tensor, so that one compiled kernel serves all numbers. In float32, because gradients of a
+    # bias are sums over all queries.
+    first = torch.tensor(offset - left, device=q.device)
+    table = None if bias is None else bias.float()
 
     def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        assert bias is not None
-        column = (key - query - offset + left).clamp(0, left + right)
-        return score + bias[head, column]
+        assert table is not None
+        column = (key - query - first).clamp(0, table.shape[1] - 1)
+        return score + table[head, column]
 
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    score_mod = None if bias is None else add_bias
+    score_mod = None if table is None else add_bias
     return _flex_attention()(q, k, v, score_mod=score_mod, block_mask=mask).transpose(1, 2)
 
 

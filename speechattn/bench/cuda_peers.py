@@ -35,7 +35,10 @@ def flex(case: Case) -> Compute:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if case.backward and device == "cpu":
         raise NotOfferedError("no backward on CPU")
-    mask = create_block_mask(seen, None, None, case.length, case.length, device=device)
+    make: Any = create_block_mask
+    if device == "cuda":  # or it would write down all pairs
+        make = torch.compile(create_block_mask)
+    mask = make(seen, None, None, case.length, case.length, device=device)
     return functools.partial(_flex(device), block_mask=mask)
 
 

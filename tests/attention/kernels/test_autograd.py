@@ -185,7 +185,7 @@ def test_products_of_bfloat16_and_of_what_is_converted_agree(case, monkeypatch):
         assert not torch.equal(mine, converted)  # weights are rounded in one of them only
         apart = (mine.double() - converted.double()).abs()
         assert apart.max() < 0.02 * converted.abs().max()
-        assert apart.square().mean().sqrt() < 0.004 * converted.double().square().mean().sqrt()
+        assert apart.square().mean().sqrt() < 0.01 * converted.double().square().mean().sqrt()
 
 
 def test_views_of_single_frames():
