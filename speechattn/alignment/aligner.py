@@ -12,6 +12,7 @@ import numpy as np
 
 from speechattn.alignment.boundaries import refine
 from speechattn.alignment.network import Doubt
+from speechattn.alignment.pause_edges import LevelMeter, levels, move_edges
 from speechattn.alignment.pronunciations import PronouncingDictionary, ReadText
 from speechattn.alignment.reductions import Reductions
 from speechattn.alignment.run_means import RunMeans, labels_of
@@ -75,6 +76,8 @@ class Aligner:
     ) -> None:
         self.recognizer, self.dictionary, self.doubt = recognizer, dictionary, doubt
         self._text_aligner = TextAligner(dictionary.lexicon, reductions)
+        front_end = recognizer.checkpoint.front_end
+        self._log_mel = front_end if front_end.kind == "fbank" else None
 
     def align(
         self,
@@ -155,23 +158,38 @@ class Aligner:
         """
         try:
             if log_posteriors is None:
-                with contextlib.closing(self.recognizer.log_posteriors(prepared.blocks)) as pieces:
-                    log_posteriors = np.concatenate(list(pieces))
+                log_posteriors, level = self._encode_long(prepared)
+            else:
+                frames = prepared.frames if self._log_mel else None
+                level = None if frames is None else levels(frames.cpu().numpy())
         finally:
             prepared.close()
         if on_posteriors is not None:
             on_posteriors(np.exp(log_posteriors))
         free = self._text_aligner.free(log_posteriors)
         reads = [read] if isinstance(read, ReadText) else read
-        found = [self._aligned(each, prepared, log_posteriors, free) for each in reads]
+        found = [self._aligned(each, prepared, log_posteriors, level, free) for each in reads]
         return AlignedRecording(
             together([each.transcription for each in found]),
             found[0].score,
             tuple(fault for each in found for fault in each.faults),
         )
 
+    def _encode_long(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray | None]:
+        """The log posteriors of a recording that is read block by block, and its levels."""
+        meter = LevelMeter(self._log_mel) if self._log_mel else None
+        blocks = meter.passing(prepared.blocks) if meter else prepared.blocks
+        with contextlib.closing(self.recognizer.log_posteriors(blocks)) as pieces:
+            log_posteriors = np.concatenate(list(pieces))
+        return log_posteriors, meter.levels() if meter else None
+
     def _aligned(
-        self, read: ReadText, prepared: Prepared, log_posteriors: np.ndarray, free: np.ndarray
+        self,
+        read: ReadText,
+        prepared: Prepared,
+        log_posteriors: np.ndarray,
+        level: np.ndarray | None,
+        free: np.ndarray,
     ) -> AlignedRecording:
         """Align the text of one speaker."""
         found = self._search(read, log_posteriors, free)
@@ -182,7 +200,11 @@ class Aligner:
             arpabet = self.recognizer.phones.names
             faults = find_faults(found, written, log_posteriors, free, arpabet, silence)
             _check_found(found, faults)
-        transcription = _transcription(found, read, prepared, log_posteriors, silence)
+        times = refine(found.runs, log_posteriors)
+        if level is not None:
+            times = move_edges(times, found.runs, level, silence)
+        times = within(times, found.runs, read.parts)
+        transcription = _transcription(found, read, prepared, log_posteriors, times, silence)
         if faults:
             records = [fault.record() for fault in faults]
             transcription = replace(transcription, more={DIFFERENCES: records})
@@ -230,11 +252,11 @@ def _transcription(
     read: ReadText,
     prepared: Prepared,
     log_posteriors: np.ndarray,
+    times: np.ndarray,
     silence: int,
 ) -> Transcription:
-    """Words and phones in seconds, with their confidences."""
+    """Words and phones in seconds, with their confidences; ``times`` are of the runs, in frames."""
     runs = found.runs
-    times = within(refine(runs, log_posteriors), runs, read.parts)
     edges = _seconds(times, prepared.duration)
     labels = labels_of(runs)
     means = RunMeans(np.exp(log_posteriors[np.arange(len(labels)), labels]))

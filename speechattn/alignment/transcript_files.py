@@ -236,7 +236,8 @@ def table_lines(path: Path) -> Iterable[TranscriptLine | str]:
         CorpusError: if it cannot be read or decoded, or the header lacks a column.
     """
     text = read_text(path)
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=TABLES[path.suffix.lower()])
+    lines = text.splitlines(keepends=True)
+    rows = csv.reader(lines, delimiter=TABLES[path.suffix.lower()])
     header = [cell.strip().lower() for cell in next(rows, [])]
 
     def column(names: Sequence[str]) -> int | None:
@@ -252,11 +253,11 @@ def table_lines(path: Path) -> Iterable[TranscriptLine | str]:
         column(names)
         for names in (RECORDING_COLUMNS, TEXT_COLUMNS, SPEAKER_COLUMNS, START_COLUMNS, END_COLUMNS)
     ]
-    return _rows(path, rows, columns)
+    return _rows(path, lines, rows, columns)
 
 
 def _rows(
-    path: Path, rows: Iterator[list[str]], columns: Sequence[int | None]
+    path: Path, lines: Sequence[str], rows: Iterator[list[str]], columns: Sequence[int | None]
 ) -> Iterator[TranscriptLine | str]:
     line = 2
     while True:
@@ -268,7 +269,12 @@ def _rows(
             continue
         if row is None:
             return
-        place, line = f"{path}:{line}", 1 + getattr(rows, "line_num", line)
+        first_line, line = line, 1 + getattr(rows, "line_num", line)
+        place = f"{path}:{first_line}"
+        if "".join(lines[first_line - 1 : line - 1]).count('"') % 2 and line > first_line + 1:
+            yield f"{place}: a quotation mark opens here, and none closes it; left out, with all " \
+                "lines after it"  # fmt: skip
+            continue
         if not any(cell.strip() for cell in row):
             if row:
                 yield f"{place}: {len(row)} columns, and no recording with a text; left out"

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from speechattn.alignment.aligner import AlignedRecording, Aligner
 from speechattn.alignment.pronunciations import open_dictionary
 from speechattn.alignment.reductions import ENGLISH, Reductions
-from speechattn.bench.boundaries import Agreement, read_spans
+from speechattn.audio.features import FrontEnd
+from speechattn.bench.boundaries import NEAR, Agreement, read_spans
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.corpora.corpus import Utterance, read_corpus
 from speechattn.errors import SpeechattnError
@@ -32,9 +34,16 @@ OPTIONS = TranscribeOptions(posteriors=False)
 
 @dataclass(frozen=True)
 class Heard:
-    """An utterance and its log posteriors, shape (frames, phones)."""
+    """An utterance.
+
+    Attributes:
+        utterance: with its text.
+        frames: of the front end, shape (frames, dimension).
+        log_posteriors: shape (frames, phones).
+    """
 
     utterance: Utterance
+    frames: torch.Tensor
     log_posteriors: np.ndarray
 
 
@@ -131,6 +140,7 @@ def bench_align(
     lines[-1] += f"Alignment without the encoder: {seconds / took:.0f} x real time on one core.\n"
     lines += [f"refused: {each}\n" for each in refused]
     lines.append(_boundary_table(*agreement))
+    lines.append("\n" + _pause_table(agreement[0]))
     report("boundaries measured; now wrong words")
     result = wrong_words(aligner, heard, wrong, seed)
     lines.append(
@@ -153,15 +163,18 @@ def bench_align(
 
 
 def _hear(recognizer: Recognizer, utterances: Sequence[Utterance]) -> Iterator[Heard]:
+    front_end = FrontEnd(recognizer.checkpoint.front_end)
     for utterance in utterances:
         prepared = recognizer.prepare(utterance.path, OPTIONS)
         try:
-            posteriors = recognizer.encode_short(prepared)
-            if posteriors is None:
-                posteriors = np.concatenate([*recognizer.log_posteriors(prepared.blocks)])
+            frames, posteriors = prepared.frames, recognizer.encode_short(prepared)
+            if frames is None or posteriors is None:
+                blocks = list(prepared.blocks)
+                frames = front_end(torch.from_numpy(np.concatenate(blocks)))
+                posteriors = np.concatenate([*recognizer.log_posteriors(iter(blocks))])
         finally:
             prepared.close()
-        yield Heard(utterance, posteriors)
+        yield Heard(utterance, frames, posteriors)
 
 
 def align(aligner: Aligner, heard: Heard, text: str) -> AlignedRecording:
@@ -170,13 +183,15 @@ def align(aligner: Aligner, heard: Heard, text: str) -> AlignedRecording:
     Raises:
         AlignmentError: as :meth:`Aligner.finish`.
     """
-    return _align(aligner, heard.log_posteriors, text)
+    return _align(aligner, heard.frames, heard.log_posteriors, text)
 
 
-def _align(aligner: Aligner, log_posteriors: np.ndarray, text: str) -> AlignedRecording:
+def _align(
+    aligner: Aligner, frames: torch.Tensor, log_posteriors: np.ndarray, text: str
+) -> AlignedRecording:
     names = aligner.recognizer.phones.names
     duration = frame_to_seconds(len(log_posteriors))
-    prepared = Prepared(OPTIONS, names, duration, SAMPLE_RATE, None, iter(()))
+    prepared = Prepared(OPTIONS, names, duration, SAMPLE_RATE, frames, iter(()))
     return aligner.finish(aligner.read(text), prepared, log_posteriors)
 
 
@@ -208,6 +223,15 @@ def _boundary_table(words: Agreement, phones: Agreement) -> str:
         "without a counterpart",
     ]
     return table(head, rows)
+
+
+def _pause_table(words: Agreement) -> str:
+    """Word boundaries by who has a pause there."""
+    rows = []
+    for name, differences in words.by_pauses().items():
+        near = np.abs(differences) <= NEAR + 1e-6
+        rows.append([name, str(len(differences)), str(int((~near).sum()))])
+    return table(["word boundaries with", "compared", "more than 20 ms apart"], rows)
 
 
 def wrong_words(aligner: Aligner, heard: Sequence[Heard], share: float, seed: int) -> WrongWords:
@@ -245,9 +269,10 @@ def long_recording(
     """Align all utterances as one recording with one text."""
     kept = [each for each in heard if each.utterance.id in alone]
     text = " ".join(str(each.utterance.text) for each in kept)
+    frames = torch.cat([each.frames for each in kept])
     together = np.concatenate([each.log_posteriors for each in kept])
     began = time.process_time()
-    found = _align(aligner, together, text)
+    found = _align(aligner, frames, together, text)
     took = time.process_time() - began
     both = Agreement()
     offset, expected = 0, []

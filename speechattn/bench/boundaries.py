@@ -61,6 +61,8 @@ class Agreement:
         ends: of the same.
         after_pause: for each start, whether the reference has a pause before it.
         before_pause: for each end, whether the reference has a pause after it.
+        own_after: for each start, whether we have a pause before it.
+        own_before: for each end, whether we have a pause after it.
         unmatched: boundaries of the reference without a counterpart.
     """
 
@@ -68,6 +70,8 @@ class Agreement:
     ends: list[float] = field(default_factory=list)
     after_pause: list[bool] = field(default_factory=list)
     before_pause: list[bool] = field(default_factory=list)
+    own_after: list[bool] = field(default_factory=list)
+    own_before: list[bool] = field(default_factory=list)
     unmatched: int = 0
 
     def add(self, ours: Sequence[Segment], theirs: Sequence[Segment]) -> None:
@@ -84,10 +88,10 @@ class Agreement:
                 other = theirs[place]
                 self.starts.append(one.start - other.start)
                 self.ends.append(one.end - other.end)
-                self.after_pause.append(place == 0 or other.start - theirs[place - 1].end > PAUSE)
-                self.before_pause.append(
-                    place + 1 == len(theirs) or theirs[place + 1].start - other.end > PAUSE
-                )
+                self.after_pause.append(_after_pause(theirs, place))
+                self.before_pause.append(_after_pause(theirs, place + 1))
+                self.own_after.append(_after_pause(ours, block.a + i))
+                self.own_before.append(_after_pause(ours, block.a + i + 1))
             matched += block.size
         self.unmatched += 2 * (len(theirs) - matched)
 
@@ -106,6 +110,25 @@ class Agreement:
         after, before = np.array(self.after_pause, bool), np.array(self.before_pause, bool)
         rest = np.concatenate([starts[~after], ends[~before]])
         return [share_near(part, seconds) for part in (starts[after], ends[before], rest)]
+
+    def by_pauses(self) -> dict[str, np.ndarray]:
+        """Differences by who has a pause there: both, the reference alone, we alone, or none."""
+        theirs = np.array(self.after_pause + self.before_pause, bool)
+        ours = np.array(self.own_after + self.own_before, bool)
+        all_of_them = self.differences
+        return {
+            "a pause in both": all_of_them[theirs & ours],
+            "a pause in the reference alone": all_of_them[theirs & ~ours],
+            "a pause in ours alone": all_of_them[ours & ~theirs],
+            "no pause": all_of_them[~ours & ~theirs],
+        }
+
+
+def _after_pause(spans: Sequence[Segment], place: int) -> bool:
+    """Whether a pause, or the beginning or end of all, lies before a place between spans."""
+    if place in (0, len(spans)):
+        return True
+    return spans[place].start - spans[place - 1].end > PAUSE
 
 
 def share_near(differences: np.ndarray, seconds: float = NEAR) -> float:

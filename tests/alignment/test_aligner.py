@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from support.heard import FakeRecognizer
@@ -9,6 +11,7 @@ from support.heard import FakeRecognizer
 from speechattn.alignment.aligner import Aligner
 from speechattn.alignment.pronunciations import PronouncingDictionary
 from speechattn.alignment.transcripts import AlignmentError
+from speechattn.audio.features import FrontEndConfig
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.phones import arpabet
 from speechattn.segments import check_tiling
@@ -44,6 +47,28 @@ def test_words_and_phones_with_times_and_confidence(dictionary, short):
         assert segment.confidence == pytest.approx(0.9, abs=1e-4)
     assert result.confidence == pytest.approx(0.9, abs=1e-4)
     assert found.score == pytest.approx(np.log(0.9), abs=1e-4)
+
+
+def test_edges_of_pauses_follow_the_sound_however_it_is_read(dictionary):
+    heard = "SIL S IY SIL IH M"
+    found = []
+    for short, pauses in ((True, False), (True, True), (False, True)):
+        recognizer = FakeRecognizer(heard, short=short, pauses=pauses)
+        result = Aligner(recognizer, dictionary).align("a.wav", "See him!").transcription
+        found.append([time for word in result.words for time in (word.start, word.end)])
+        check_tiling(result.phones, result.duration)
+    steady, moved, in_blocks = found
+    assert moved == in_blocks
+    assert [abs(a - b) > 0.004 for a, b in zip(steady, moved)] == [True, True, True, False]
+
+
+def test_front_ends_without_levels_leave_edges_alone(dictionary, monkeypatch):
+    monkeypatch.setattr(
+        FakeRecognizer, "checkpoint", SimpleNamespace(front_end=FrontEndConfig(kind="mfcc"))
+    )
+    recognizer = FakeRecognizer("SIL S IY SIL", pauses=True)
+    (word,) = Aligner(recognizer, dictionary).align("a.wav", "see").transcription.words
+    assert (word.start, word.end) == pytest.approx((0.08, 0.24), abs=0.003)
 
 
 def test_what_was_assumed_is_in_the_result(dictionary):

@@ -104,6 +104,16 @@ def test_kaldi_folders_with_segments(tmp_path):
         ]  # fmt: skip
 
 
+def test_a_quotation_mark_that_is_not_closed_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('file,text\na,"see ""him"""\nb,"two\nlines"\nc,"open\nd,see\n')
+    found = find_transcripts(path, ["a.wav", "b.wav", "c.wav", "d.wav"])
+    assert [found.texts[name].text for name in ("a.wav", "b.wav")] == ['see "him"', "two lines"]
+    assert set(found.problems) == {"c.wav", "d.wav"}
+    (note,) = found.notes
+    assert note.startswith(f"{path}:5: a quotation mark opens here, and none closes it; left out")
+
+
 def test_tables_with_times(tmp_path):
     (tmp_path / "t.csv").write_text(
         "file,speaker,start,end,text\na,anna,0.5,1.5,see him\na,bo,1.2,,now\n"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.heard import FakeRecognizer, hear
+from support.heard import FakeRecognizer, frames_of, hear
 
 from speechattn.alignment.aligner import Aligner
 from speechattn.alignment.pronunciations import PronouncingDictionary
@@ -42,7 +42,7 @@ def heard() -> list[Heard]:
         words = random.choice(list(SAID), 8)
         sound = " ".join(["SIL", *(SAID[word] for word in words), "SIL"])
         utterance = SimpleNamespace(id=f"u{number}", text=" ".join(words))
-        found.append(Heard(utterance, hear(sound)))
+        found.append(Heard(utterance, frames_of(sound), hear(sound)))
     return found
 
 
@@ -69,6 +69,12 @@ def test_agreement_counts_pauses_and_what_is_missing():
     assert list(both.differences) == pytest.approx([0.01, 0.1, 0.0, 0.01])
     assert both.within() == 0.75
     assert both.beside_pauses() == [0.5, 1.0, 1.0]
+    assert {name: list(found.round(2)) for name, found in both.by_pauses().items()} == {
+        "a pause in both": [0.01, 0.1, 0.01],
+        "a pause in the reference alone": [],
+        "a pause in ours alone": [],
+        "no pause": [0.0],
+    }
     assert np.isnan(share_near(np.array([])))
 
 
