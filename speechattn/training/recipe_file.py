@@ -21,6 +21,8 @@ from speechattn.training.sources.shorthand import spelled_out
 
 PHONES = "phones"  # task of recipes that name none
 MOST_PROBLEMS = 50  # that are listed of one recipe
+# Key → the key without which it is missing or impossible, so that it is no problem of its own.
+CONSEQUENCES = {"train": "corpus", "training.start_share": "init"}
 
 # PyYAML converts scalars that look like a date or carry a tag without checking them first:
 # "2020-13-45" is a ValueError, "!!bool x" a KeyError, "!!timestamp x" an AttributeError.
@@ -84,13 +86,15 @@ def recipe_problems(
             key = problem.partition(": ")[0]
             if key in removed:
                 break  # it is missed only because it was taken out
+            follows = CONSEQUENCES.get(key) in removed
             removed.add(key)
             where = f"{one_line(path)}"
             if key in given:
                 where = "command line"
             elif line := _line_of(path, key.split(".")):
                 where = f"{where}:{line}"
-            problems.append(f"{where}: {problem}")
+            if not follows:
+                problems.append(f"{where}: {problem}")
             if not _remove(values, key.split(".")):
                 break  # what is left may depend on this key
         else:

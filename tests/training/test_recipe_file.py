@@ -31,8 +31,12 @@ def assert_holds(config: object, values: dict, where: str = "") -> None:
         if isinstance(value, dict):
             assert_holds(held, value, f"{where}{key}.")
         else:
-            held = list(held) if isinstance(held, tuple) else held
-            assert held == value, f"{where}{key}"
+            assert listed(held) == value, f"{where}{key}"
+
+
+def listed(value: object) -> object:
+    """Tuples as lists, also those within tuples."""
+    return [listed(each) for each in value] if isinstance(value, tuple) else value
 
 
 def test_there_are_recipes():
@@ -70,6 +74,17 @@ def test_all_problems_of_a_recipe_are_listed_with_their_lines(tmp_path):
     )
     path.write_text("train: [a/b]\ntest: [c/d]\nhold_out: 0.1\n")
     assert recipe_problems(path) == []
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["corpus=/no/such", "init=/no/such"],
+)
+def test_what_follows_from_a_problem_is_no_other_problem(override, tmp_path):
+    key, _, value = override.partition("=")
+    overrides = [f"corpus={tmp_path}"] if key == "init" else []
+    (problem,) = recipe_problems("finetune", [*overrides, override])
+    assert problem.startswith(f"command line: {key}: ") and value in problem
 
 
 def test_each_recipe_of_the_package_has_a_line_that_says_what_it_does():
