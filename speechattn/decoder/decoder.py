@@ -15,8 +15,10 @@ The score of a segmentation into phones p1 ... pn of d1 ... dn frames, in nats, 
 
 The decoder finds the best segmentation with no phone shorter than its minimum (Viterbi 1967).
 With a ``beam`` it drops after every frame the hypotheses that score lower than the best one by
-more; the best of those that could end there stays. The result may then not be the best, which is
-rare with a beam of some 12 nats. Edge cases, by definition:
+more; the best of those that could end there stays. Where many are left, the beam is narrower
+(:func:`speechattn.decoder.viterbi.beam_for`). The result may then not be the best.
+
+Edge cases, by definition:
 
 - In a recording of fewer frames than the longest minimum, minima count as at most its length, so
   that every phone is possible; a single frame gets its best phone.
@@ -41,6 +43,7 @@ from speechattn.decoder.records import (
     COUNTERS,
     END,
     FRAME,
+    FREE,
     LACKS,
     NO_TOKEN,
     NODE_COLUMNS,
@@ -66,7 +69,7 @@ BLOCK_FRAMES = 8192  # frames checked and copied at a time
 ROOM_NODES = 4096  # at first; grows only while hypotheses disagree about a long past
 ROOM_TOKENS = 512  # at first; grows where more hypotheses are kept apart
 LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
-# Of each phone model: slots for all states, all NO_TOKEN, that no decoder uses at the moment.
+# Of each phone model: slots for all states, all FREE, that no decoder uses at the moment.
 _IDLE_SLOTS: WeakKeyDictionary[PhoneModel, list[np.ndarray]] = WeakKeyDictionary()
 
 
@@ -190,7 +193,7 @@ class Decoder:
             ended = scores + self._final[phones]
             scores = scores if np.isneginf(ended).all() else ended
             segments += self._trace_back(int(ready[np.argmax(scores)]))
-            slot[token[:, STATE], READY] = NO_TOKEN
+            slot[token[:, STATE], READY] = FREE
             _IDLE_SLOTS.setdefault(self._model, []).append(slot)
         self._reset()
         return segments
@@ -238,14 +241,14 @@ class Decoder:
         self._history = History(nodes, np.empty(room), np.zeros(num_phones), self._count)
 
     def _borrow_slots(self) -> np.ndarray:
-        """Return the slots of a decoder that has finished, or new ones: to fill them takes time."""
+        """Return the slots of a decoder that has finished, whose memory is there, or new ones."""
         num_states = self._words.first_state + self._network.num_states
         idle = _IDLE_SLOTS.get(self._model)
         if idle:
             slots = idle.pop()
             if len(slots) == num_states:  # both with words, or both without
                 return slots
-        return np.full((num_states, SLOT_COLUMNS), NO_TOKEN, np.int32)
+        return np.zeros((num_states, SLOT_COLUMNS), np.int32)
 
     def _check(self, frames: np.ndarray) -> None:
         num_phones = self._model.num_phones

@@ -30,6 +30,7 @@ NODE_COLUMNS = 4
 # Columns of a state's slot: its ready token, and the arrival in it in this frame.
 READY, ARRIVAL = 0, 1
 SLOT_COLUMNS = 2
+FREE = ~NO_TOKEN  # a slot holds ~k for token k: zeros, which take no memory until one is written
 # What is counted: frames decoded, nodes and tokens in use, times the room for tokens was short.
 FRAME, NODES, TOKENS, SHORT = 0, 1, 2, 3
 COUNTERS = 4
@@ -107,8 +108,8 @@ class Tokens(NamedTuple):
         token: int64, shape (room, 6); see ``STATE`` and the columns after it.
         score: log score of each, shape (room,).
         before: ``History.seen`` of its phone when that began, shape (room,).
-        slot: for each state its ready token and the arrival in it, ``NO_TOKEN`` for none, int32,
-            shape (S, 2).
+        slot: for each state its ready token and the arrival in it, ``~k`` for token k and ``FREE``
+            for none, int32, shape (S, 2).
     """
 
     token: np.ndarray

@@ -20,6 +20,7 @@ from speechattn.decoder.records import (
     BEGIN,
     END,
     FRAME,
+    FREE,
     LACKS,
     LEFT,
     NO_TOKEN,
@@ -83,12 +84,12 @@ def put(target, phone, value, source, end, token, score, slot):
     Returns:
         Tokens and arrivals; ``NO_TOKEN`` if there is no room.
     """
-    e = slot[target, ARRIVAL]
+    e = ~slot[target, ARRIVAL]
     if e == NO_TOKEN:
         if end == len(score):
             return NO_TOKEN
         e = end
-        slot[target, ARRIVAL] = e
+        slot[target, ARRIVAL] = ~e
         token[e, STATE] = target
         token[e, SPOKEN] = phone
         end += 1
@@ -103,7 +104,7 @@ def put(target, phone, value, source, end, token, score, slot):
 def clear_arrivals(tokens, begin, end):
     """Clear the slots of the arrivals from ``begin`` to ``end``; return ``NO_TOKEN``."""
     for e in range(begin, end):
-        tokens.slot[tokens.token[e, STATE], ARRIVAL] = NO_TOKEN
+        tokens.slot[tokens.token[e, STATE], ARRIVAL] = FREE
     return NO_TOKEN
 
 
@@ -146,12 +147,12 @@ def expand(automaton, phones, frame, beam, tokens, num_tokens):
             if value + emission[q] < bound:
                 continue
             target = following[state, q]  # what follows is put(), spelled out: a third faster
-            e = slot[target, ARRIVAL]
+            e = ~slot[target, ARRIVAL]
             if e == NO_TOKEN:
                 if end == len(score):
                     return clear_arrivals(tokens, num_tokens, end)
                 e = end
-                slot[target, ARRIVAL] = e
+                slot[target, ARRIVAL] = ~e
                 token[e, STATE] = target
                 token[e, SPOKEN] = q
                 end += 1
@@ -188,7 +189,7 @@ def start_phones(phones, tokens, history, end):
     for e in range(num_tokens, end):
         state, p, source = token[e, STATE], token[e, SPOKEN], token[e, NODE]
         # Leave out an arrival that the token already there will beat when it gets ready.
-        other = slot[state, READY]
+        other = ~slot[state, READY]
         if other != NO_TOKEN and score[e] <= score[other] + min_frames[p] * stay[p]:
             continue
         k = token[source, LEFT]
@@ -248,17 +249,17 @@ def advance_frame(frame, stay, beam, tokens, seen, num_tokens):
         state, p, lacks = token[k, STATE], token[k, SPOKEN], token[k, LACKS]
         if score[k] < bound and (lacks > 1 or score[k] < best_ready):
             if lacks == 0:
-                slot[state, READY] = NO_TOKEN
+                slot[state, READY] = FREE
             continue
         target = left
         if lacks == 1:  # gets ready now; another one in its state began earlier and comes before
-            other = slot[state, READY]
+            other = ~slot[state, READY]
             if other != NO_TOKEN and score[k] <= score[other]:
                 continue
             if other != NO_TOKEN:
                 target = other
         if lacks <= 1:
-            slot[state, READY] = target
+            slot[state, READY] = ~target
         if log_posterior[p] < np.inf:
             seen[p] += min(1.0, math.exp(log_posterior[p]))
             log_posterior[p] = np.inf

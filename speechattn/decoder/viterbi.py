@@ -6,6 +6,8 @@ any more: :func:`collect` takes it out.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from speechattn.decoder.lm.word_network import Network
@@ -43,6 +45,11 @@ from speechattn.jit import (
     record,
 )
 
+# The beam is narrower where there are more tokens than FEW_TOKENS, as frames with many take most of
+# the time. Chosen on the dev set of the English model (docs/benchmarks.md).
+FEW_TOKENS = 80
+NARROWING = 3.0  # nats that the beam is narrower by where there are e times as many
+LEAST_BEAM = 0.5  # of the whole beam
 REBASE_FRAMES = 256  # frames between subtractions of the best score, against loss of precision
 
 _AUTOMATA = tuple(
@@ -68,6 +75,19 @@ def rebase(score, num_tokens):
         highest = max(highest, score[k])
     for k in range(num_tokens):
         score[k] -= highest
+
+
+@jit_inline
+def beam_for(num_tokens, beam):
+    """Return the beam of a frame, in nats.
+
+    Args:
+        num_tokens: how many there are.
+        beam: where there are few.
+    """
+    if num_tokens <= FEW_TOKENS:
+        return beam
+    return max(LEAST_BEAM * beam, beam - NARROWING * math.log(num_tokens / FEW_TOKENS))
 
 
 @jit_inline
@@ -110,7 +130,7 @@ def advance(frames, automaton, network, words, phones, beam, tokens, history):
         words: how they count.
         phones: scores of the phones themselves.
         beam: nats; tokens whose score is lower than the best one's by more are dropped, but for
-            the best of those that are ready.
+            the best of those that are ready. See :func:`beam_for`.
         tokens: changed in place.
         history: changed in place.
 
@@ -122,6 +142,7 @@ def advance(frames, automaton, network, words, phones, beam, tokens, history):
     frame = Frame(np.empty(num_phones), np.empty(num_phones))
     for i in range(len(frames)):
         t, num_tokens = count[FRAME], count[TOKENS]
+        near = beam_for(num_tokens, beam)
         if num_tokens + count[NODES] > num_nodes:
             return i
         for q in range(num_phones):
@@ -131,15 +152,15 @@ def advance(frames, automaton, network, words, phones, beam, tokens, history):
             num_tokens = start_tokens(network, words, phones, tokens)
             end = num_tokens
         elif with_words:
-            end = expand_words(automaton, network, words, phones, frame, beam, tokens, num_tokens)
+            end = expand_words(automaton, network, words, phones, frame, near, tokens, num_tokens)
         else:
-            end = expand(automaton, phones, frame, beam, tokens, num_tokens)
+            end = expand(automaton, phones, frame, near, tokens, num_tokens)
         if end == NO_TOKEN:
             count[SHORT] += 1
             return i
         if t > 0:
             num_tokens = start_phones(phones, tokens, history, end)
-        num_tokens = advance_frame(frame, phones.stay, beam, tokens, history.seen, num_tokens)
+        num_tokens = advance_frame(frame, phones.stay, near, tokens, history.seen, num_tokens)
         count[TOKENS] = num_tokens
         count[FRAME] = t + 1
         if (t + 1) % REBASE_FRAMES == 0:  # at fixed frames, so that chunks do not matter

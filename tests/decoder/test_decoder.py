@@ -25,6 +25,7 @@ from support.references.decoder import (
     with_ngrams,
 )
 
+from speechattn.decoder import viterbi
 from speechattn.decoder.decoder import Decoder, decode
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.options import DecoderOptions
@@ -92,6 +93,14 @@ def test_a_beam_finds_a_reading_that_is_no_better(seed, num_frames, num_phones, 
         assert score <= best + 1e-4
         if beam == 1e5:
             assert score == pytest.approx(best, abs=1e-4)
+
+
+def test_a_beam_is_narrower_where_there_are_many_tokens():
+    few = viterbi.FEW_TOKENS
+    assert [viterbi.beam_for(count, 16.0) for count in (1, few)] == [16.0, 16.0]
+    assert viterbi.beam_for(2 * few, 16.0) == pytest.approx(16 - viterbi.NARROWING * math.log(2))
+    assert viterbi.beam_for(100 * few, 16.0) == 8.0  # never below half
+    assert viterbi.beam_for(100 * few, math.inf) == math.inf
 
 
 def test_a_beam_gives_up_what_is_behind():

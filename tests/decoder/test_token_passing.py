@@ -13,6 +13,7 @@ from speechattn.decoder.records import (
     BEGIN,
     COUNTERS,
     FRAME,
+    FREE,
     LACKS,
     LEFT,
     NO_TOKEN,
@@ -50,14 +51,14 @@ def random_search(seed: int, num_phones: int = 4, num_states: int = 9, num_token
     frame = Frame(log_posterior, log_posterior + rng.uniform(0, 1, num_phones))
     room = num_tokens + num_states
     token = np.full((room, 6), NO_TOKEN)
-    slot = np.full((num_states, 2), NO_TOKEN, np.int32)
+    slot = np.full((num_states, 2), FREE, np.int32)
     for k in range(num_tokens):
         state = rng.integers(num_states)
         lacks = int(rng.integers(0, 3))
-        if lacks == 0 and slot[state, READY] != NO_TOKEN:
+        if lacks == 0 and slot[state, READY] != FREE:
             lacks = 1
         if lacks == 0:
-            slot[state, READY] = k
+            slot[state, READY] = ~k
         token[k, [STATE, SPOKEN, LACKS, BEGIN]] = state, phone[state], lacks, rng.integers(5)
     tokens = Tokens(token, rng.uniform(-9, 0, room), np.zeros(room), slot)
     count = np.zeros(COUNTERS, np.int64)
@@ -96,7 +97,7 @@ def test_the_best_arrival_in_each_state_is_found(seed, beam):
     assert found.keys() == expected.keys() and len(found) == len(rows)
     for state, (value, source) in expected.items():
         assert found[state] == (pytest.approx(value, abs=1e-9), source)
-    assert (tokens.slot[:, ARRIVAL] == NO_TOKEN).all()
+    assert (tokens.slot[:, ARRIVAL] == FREE).all()
 
 
 @given(seeds)
@@ -119,7 +120,7 @@ def test_arrivals_become_tokens_with_one_node_for_each_token_left(seed):
     expected = []
     for e in range(num_tokens, end):
         state, p, source = before[0][e, [STATE, SPOKEN, NODE]]
-        ready = tokens.slot[state, READY]
+        ready = ~tokens.slot[state, READY]
         waits = phones.min_frames[p] * phones.stay[p]
         if ready == NO_TOKEN or before[1][e] > before[1][ready] + waits:
             expected.append((state, p, phones.min_frames[p], 5, before[1][e], source))
@@ -167,6 +168,6 @@ def test_a_frame_leaves_the_best_ready_token_of_each_state(seed, beam):
         (s, lacks, pytest.approx(v)) for s, lacks, v in waiting
     ]
     for state in range(len(tokens.slot)):
-        k = tokens.slot[state, READY]
+        k = ~tokens.slot[state, READY]
         assert (state in ready) == (k != NO_TOKEN)
         assert k == NO_TOKEN or (tokens.token[k, STATE], tokens.token[k, LACKS]) == (state, 0)
