@@ -15,6 +15,7 @@ from types import ModuleType
 
 STUDIES = {  # name → module, imported on first use
     "adaptation": "speechattn.studies.adaptation",
+    "flat_start": "speechattn.studies.flat_start",
     "molecules": "speechattn.studies.molecules",
     "phone_strings": "speechattn.studies.phone_strings",
     "pixels": "speechattn.studies.pixels",
