@@ -122,13 +122,11 @@ class EarlierRuns:
                     continue
                 if isinstance(mine.path, Path) and _is_another(entry.recording, mine.path):
                     output = next(iter(mine.outputs.values()))
-                    raise UsageError(
-                        one_line(
-                            f"{entry.recording} and {mine.path} would both be written to {output}; "
-                            "give the folder above them as the input, name outputs after the whole "
-                            "file name (--keep-suffix), or use two output folders"
-                        )
-                    )
+                    way_out = "give the folder above them as the input, or use two output folders"
+                    if file != mine.file:
+                        way_out = "add --keep-suffix to name outputs after the whole file name"
+                    both = f"{entry.recording} and {mine.path} would both be written to {output}"
+                    raise UsageError(one_line(f"{both}; {way_out}"))
 
     @property
     def is_outdated(self) -> bool:
