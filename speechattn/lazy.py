@@ -136,6 +136,6 @@ def _load(module: ModuleType | None) -> None:
         spec = module.__spec__
         if spec is None or not isinstance(spec.loader, _Nothing):
             return
-        module.__class__ = ModuleType
+        module.__class__ = ModuleType  # type: ignore[assignment]
         module.__loader__ = spec.loader = spec.loader.loader
         spec.loader.exec_module(module)

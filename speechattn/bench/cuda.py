@@ -136,7 +136,7 @@ def _exact_and_compiled(size: Size) -> Iterator[None]:
 
     limit = next(name for name in COMPILER_LIMITS if hasattr(_dynamo.config, name))
     exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    with exact, _dynamo.config.patch(**{limit: KINDS}):
+    with exact, _dynamo.config.patch({limit: KINDS}):
         yield
 
 

@@ -11,7 +11,7 @@ Streams are for evaluation: they have no dropout.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from speechattn.attention import kernels
 from speechattn.attention.masks import StreamState, valid_frames
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
 
 class StreamingLayer(Protocol):

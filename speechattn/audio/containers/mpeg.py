@@ -134,10 +134,10 @@ def check_mp3(data: BoundedReader, start: int, *, whole: bool = True) -> Header:
             data.patches[part.index] = part.count.to_bytes(4, "big")
     if len(parts) > 1:
         data.contradictions.append(f"{len(parts)} recordings follow each other; all are read")
-        whole = sum(part.count * part.samples - part.trimmed for part in parts)
+        samples = sum(part.count * part.samples - part.trimmed for part in parts)
         slack = 2 * sum(part.samples for part in parts)
         pieces = tuple(_pieces(data, part, always=True) for part in parts)
-        return Header("MP3", whole, shortfall=slack, parts=pieces)
+        return Header("MP3", samples, shortfall=slack, parts=pieces)
     part = parts[0]
     frames = part.count * part.samples
     if not whole:
