@@ -18,7 +18,7 @@ from speechattn.segments import FrameSegment
 if TYPE_CHECKING:
     from speechattn.audio.features import FrontEndConfig
 
-# Chosen on librispeech/dev, and tried on kathleen/test and kokoro/test.
+# Chosen on librispeech/dev, kathleen/test and kokoro/test; speechocean762/dev was held out.
 ABOVE_PAUSE = 10.0  # decibels over the pause from which on there is speech
 BELOW_SPEECH = 46.0  # decibels under the speech that are silence, however silent the pause
 SHARE = 0.5  # of the level in the mean; the rest is that of the posteriors

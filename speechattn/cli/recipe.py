@@ -123,7 +123,8 @@ def _check(source: str | None, overrides: Sequence[str]) -> int:
         print_line(problem)
     for line in found.summary:
         report(line)
-    report(f"{len(found.problems)} problems")
+    count = len(found.problems)
+    report(f"{count} problem" + ("" if count == 1 else "s"))
     return FAILED if found.problems else DONE
 
 
