@@ -289,7 +289,7 @@ DAMAGED_CONFIGS = {
     "number_too_large": (_set("phone_model", "log_prior", [10**400] * 40), "too large"),
     "another program's": (_set("format", "llama"), "give another folder"),
     "no format": (lambda c: c.pop("format"), "give another folder"),
-    "newer": (_set("format_version", 9), "format version 9", "upgrade speechattn"),
+    "newer": (_set("format_version", 99), "format version 99", "upgrade speechattn"),
     "odd version": (_set("format_version", "1"), "format version '1'"),
     "no encoder": (lambda c: c.pop("encoder"), "no key 'encoder'", "export the model again"),
     "no phone names": (_pop("phones", "names"), "no key 'names'"),

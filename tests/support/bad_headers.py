@@ -84,9 +84,11 @@ def _wav_sizes() -> Iterator[Lie]:
     for extra in (2, 3, 1000, len(pcm), 1 << 31):
         yield Lie(f"wav_data_size_plus_{extra}.wav", wav(pcm, len(pcm) + extra), "error")
     yield Lie("wav_data_size_plus_1.wav", wav(pcm, len(pcm) + 1), "ok", whole)
-    yield Lie("wav_data_size_half.wav", wav(pcm, len(pcm) // 2), "ok", whole / 2)
+    yield Lie("wav_data_size_half.wav", wav(pcm, len(pcm) // 2), "ok", whole)
     yield Lie("wav_data_size_0.wav", wav(pcm, 0), "ok", whole)  # as a crashed recorder leaves it
-    for size in (1, 2, 100, 0xFFFFFFFE, 0x80000000):
+    for size in (1, 2, 100):  # by the size of the whole there is more
+        yield Lie(f"wav_data_size_{size:x}.wav", wav(pcm, size), "ok", whole)
+    for size in (0xFFFFFFFE, 0x80000000):
         yield Lie(f"wav_data_size_{size:x}.wav", wav(pcm, size), "error")
     for size in (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000):  # what recorders to a pipe write
         yield Lie(f"wav_data_size_streamed_{size:x}.wav", wav(pcm, size), "ok", whole)

@@ -70,7 +70,7 @@ def bench_attention(
         measured, peaks = measure(
             cases,
             repeats,
-            methods=[method for method in METHODS if method.name == OURS] if own else METHODS,
+            methods=[method for method in METHODS if method.name == OURS] if own else None,
             memory=peak_memory if memory else None,
             report=report,
         )
