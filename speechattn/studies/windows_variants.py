@@ -86,9 +86,11 @@ def default_variants(
         for window in windows:
             shape = dataclasses.replace(plain, window=(window, window), any_window=(0, windows[-1]))
             variants.append(Variant(f"any window, ±{window}", shape, window))
-    if plain.positions != "distance" or plain.reach is not None:
-        full = dataclasses.replace(plain, window=(None, None))
-        variants.append(Variant("full attention", full, FULL))
+    reach = plain.reach
+    if plain.positions == "distance" and reach is None:
+        reach = windows[-1]  # without a window, there must be a largest distance
+    full = dataclasses.replace(plain, window=(None, None), reach=reach)
+    variants.append(Variant("full attention", full, FULL))
     target = costs(plain, input_dim, num_phones).weights
     for name, values in _others(encoder).items():
         if quick and values.get("bidirectional"):
@@ -106,6 +108,7 @@ def _others(encoder: EncoderConfig) -> dict[str, dict]:
     """
     stack = encoder.stack
     reach = encoder.blocks * -(-EQUAL_WINDOW // stack)  # vectors, through all blocks
+    reach += encoder.subsampling == "convolution"
     frames = reach * stack
     layers, half = 4, -(-reach // 2)  # a kernel of 5 reaches two dilations to either side
     dilations = [max(1, (half + number) // layers) for number in range(layers)]
