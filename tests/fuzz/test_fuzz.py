@@ -50,7 +50,7 @@ def test_memory_and_time_that_a_file_only_claims_are_found(tmp_path, monkeypatch
     monkeypatch.setattr("fuzz.runner.MOST_BYTES", 20 << 20)
     examples = one_file("a", st.just(b""))
     with pytest.raises(AssertionError, match="MiB"):
-        Target("test", examples, lambda folder: bytearray(_held() + (64 << 20))).fuzz(tmp_path, 1)
+        Target("test", examples, lambda folder: bytearray(_held() + (256 << 20))).fuzz(tmp_path, 1)
     monkeypatch.setattr("fuzz.runner.MOST_SECONDS", 0.0)
     with pytest.raises(AssertionError, match="too long"):
         Target("test", examples, lambda folder: None).fuzz(tmp_path, 1)
