@@ -29,6 +29,7 @@
       this.speed = speed;
       this.player.setSpeed(speed);
       this.parts.speed.textContent = speed + "×";
+      this.parts.speed.setAttribute("aria-label", `${speed}× speed`);
       V.announce(`speed ${speed}`);
     },
     played() {

@@ -48,7 +48,7 @@
     parts.facts = V.element("p", { class: "facts" });
     parts.play = button("Play or stop (Space)", "▶", act.play, { class: "main" });
     parts.loop = button("Loop the selection (L)", "⟳", act.loop, { "aria-pressed": "false" });
-    parts.speed = button("Speed of what is played, at the same pitch (T)", "1×", act.slower);
+    parts.speed = button("Speed of what is played, at the same pitch (T)", "1×", act.slower, { "aria-label": "1× speed" });
     parts.previous = button("Previous difference (Shift+N)", "◀ difference", () => act.difference(-1));
     parts.next = button("Next difference (N)", "difference ▶", () => act.difference(1));
     parts.undo = button("Undo (Ctrl+Z)", "↶", act.undo);
