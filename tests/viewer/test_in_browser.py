@@ -205,7 +205,7 @@ def test_slow_sound_has_the_same_pitch_and_follows(page, opened):
     assert found[2] < 0.08  # no clicks: the tone itself changes by 0.051 a sample at most
     page.keyboard.press("t")
     page.keyboard.press("t")
-    assert page.get_by_label("Speed of what is played").inner_text() == "0.5×"
+    assert page.get_by_label("× speed").inner_text() == "0.5×"
     page.evaluate(
         """() => {
             window.slow = [];
@@ -315,9 +315,12 @@ def test_attention_is_shown_for_the_frame_under_the_cursor(page, opened, tiny_mo
     page.mouse.move(box["x"] + 300, box["y"] + 50)
     opened.wait("Viewer.app.cursor !== null && !Viewer.app.hovering")
     time = state(page, "app.cursor")
-    opened.wait("document.querySelector('.look').textContent.includes('layer 1, head 2')")
+    shown = f"Frame at {time * 1000:.0f} ms; layer 1, head 2"
+    opened.wait(
+        f"document.querySelector('.look').textContent.replaceAll('\\u202f', '').includes('{shown}')"
+    )
     text = page.locator(".look").inner_text().replace("\u202f", "")
-    assert f"Frame at {time * 1000:.0f} ms; layer 1, head 2" in text
+    assert shown in text
     span = state(page, "app.attention.window(app.cursor)")
     assert span[0] <= time - 0.08 < span[0] + 0.02 and span[1] - span[0] == pytest.approx(0.14)
 
