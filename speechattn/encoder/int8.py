@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention import kernels
@@ -30,6 +31,8 @@ from speechattn.errors import ModelError
 MAX_INT8 = 127  # largest weight, and largest distance of an input from ZERO
 ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
 MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
+TILE = 256  # rows whose numbers between two products a processor's cache holds
+WITHIN_LAYERS = (F.relu, F.gelu)  # activations of layers that are in 8 bits as a whole
 STEPS = "steps."  # prefix of the names of steps in a file
 WITHIN = "layers."  # prefix of the layers that may be in 8 bits: not the first and the last
 
@@ -57,10 +60,13 @@ class Int8Linear(nn.Module):
 
 
 class Int8FeedForward(nn.Module):
-    """A feed-forward layer in 8 bits, which stays in whole numbers between its two products.
+    """A feed-forward layer in 8 bits.
+
+    Between its two products, numbers stay whole with ReLU and are rounded anew with GELU. They are
+    many, so rows are computed ``TILE`` at a time, which the processor's cache holds.
 
     Args:
-        layer: layer with weights in float32.
+        layer: layer with weights in float32, of an activation in ``WITHIN_LAYERS``.
         outer: range of each input of its first product.
         inner: range of each input of its second product.
     """
@@ -69,20 +75,32 @@ class Int8FeedForward(nn.Module):
 
     def __init__(self, layer: FeedForward, outer: Tensor, inner: Tensor) -> None:
         super().__init__()
-        step, inner_step = _steps(outer, MAX_INT8), _steps(inner, MAX_UINT8)
-        self._per_step = 1 / step
-        # The first product gives multiples of the inner steps, which need only be rounded.
-        expand, contract = layer.expand, layer.contract
-        self._expand = _matrix(expand.weight.detach() * step / inner_step[:, None])
-        self._inner_bias = expand.bias.detach() / inner_step
-        self._contract = _matrix(contract.weight.detach() * inner_step)
-        self._bias = contract.bias.detach().clone()
+        self._relu = layer.activate is F.relu
+        step = _steps(outer, MAX_INT8)
+        inner_step = _steps(inner, MAX_UINT8 if self._relu else MAX_INT8)
+        self._per_step, self._per_inner_step = 1 / step, 1 / inner_step
+        weight, bias = layer.expand.weight.detach() * step, layer.expand.bias.detach().clone()
+        if self._relu:
+            # The first product gives multiples of the inner steps, which need only be rounded.
+            weight, bias = weight / inner_step[:, None], bias / inner_step
+        self._expand, self._inner_bias = _matrix(weight), bias
+        self._contract = _matrix(layer.contract.weight.detach() * inner_step)
+        self._bias = layer.contract.bias.detach().clone()
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         """Return the same shape, (..., frames, width), without gradients."""
+        if x.shape[-2] <= TILE:
+            return self._tile(x)
+        return torch.cat([self._tile(tile) for tile in x.split(TILE, -2)], -2)
+
+    def _tile(self, x: Tensor) -> Tensor:
         whole = whole_numbers(x, self._per_step)
-        inner = self._expand.product(whole, ZERO, self._inner_bias, to_bytes=True)
-        return self._contract.product(inner, 0, self._bias)[..., : x.shape[-2], :]
+        if self._relu:
+            inner = self._expand.product(whole, ZERO, self._inner_bias, to_bytes=True)
+            return self._contract.product(inner, 0, self._bias)[..., : x.shape[-2], :]
+        inner = self._expand.product(whole, ZERO, self._inner_bias)
+        inner = whole_numbers(inner, self._per_inner_step, gelu=True)
+        return self._contract.product(inner, ZERO, self._bias)[..., : x.shape[-2], :]
 
     forward_chunk = forward_varlen = forward  # each frame is processed alone
 
@@ -92,12 +110,13 @@ def _matrix(weight: Tensor) -> Int8Matrix:
     return int8_matrix(*_by_rows(weight))
 
 
-def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
+def whole_numbers(x: Tensor, per_step: Tensor, gelu: bool = False) -> Tensor:
     """Return the nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255.
 
     Args:
         x: float32, shape (..., rows, numbers).
         per_step: inverse step of each number, shape (numbers,).
+        gelu: whether the GELU of x takes its place.
 
     Returns:
         uint8, with rows up to a multiple of ``ROWS``; the additional ones are arbitrary.
@@ -111,9 +130,10 @@ def whole_numbers(x: Tensor, per_step: Tensor) -> Tensor:
     all_rows = rows + -rows % ROWS
     plain = x.dtype == torch.float32 and is_plain_cpu_tensor(x, per_step)
     if count < kernels.llvm.LANES or before not in ([], [1]) or not plain:
+        x = F.gelu(x) if gelu else x
         near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, MAX_UINT8)
         return near.to(torch.int16).to(torch.uint8)  # in one step, PyTorch takes five times as long
-    return kernels.rows.round_to_bytes(x, per_step, ZERO, all_rows)
+    return kernels.rows.round_to_bytes(x, per_step, ZERO, all_rows, gelu)
 
 
 def _by_rows(weight: Tensor) -> tuple[Tensor, Tensor]:

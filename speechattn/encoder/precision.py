@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention.kernels.runtime import DTYPES
-from speechattn.encoder.int8 import WITHIN, Int8FeedForward, Int8Linear
+from speechattn.encoder.int8 import WITHIN, WITHIN_LAYERS, Int8FeedForward, Int8Linear
 from speechattn.encoder.layers import FeedForward
 from speechattn.encoder.onednn import fast_bfloat16, fast_int8
 from speechattn.encoder.packed_linear import PackedFeedForward, PackedLinear
@@ -84,15 +84,16 @@ def with_packed_linears(
     dtype = DTYPES[precision]
     replaced: dict[int, object] = {id(t): t for t in (*model.parameters(), *model.buffers())}
     for name, layer in model.named_modules():
-        # Of a feed-forward layer with another activation, each product is replaced alone.
-        if isinstance(layer, FeedForward) and layer.activate is F.relu:
-            inside = [f"{name}.{part}" for part in ("expand", "contract")]
-            linears = {n: m for n, m in linears.items() if n not in inside}
-            replaced[id(layer)] = (
-                Int8FeedForward(layer, *(int8_ranges[n] for n in inside))
-                if all(n in int8_ranges for n in inside)
-                else PackedFeedForward(layer, dtype)
-            )
+        if not isinstance(layer, FeedForward):
+            continue
+        inside = [f"{name}.{part}" for part in ("expand", "contract")]
+        if all(n in int8_ranges for n in inside) and layer.activate in WITHIN_LAYERS:
+            replaced[id(layer)] = Int8FeedForward(layer, *(int8_ranges[n] for n in inside))
+        elif layer.activate is F.relu:
+            replaced[id(layer)] = PackedFeedForward(layer, dtype)
+        else:  # each product is replaced alone
+            continue
+        linears = {n: m for n, m in linears.items() if n not in inside}
     for name, linear in linears.items():
         replaced[id(linear)] = (
             Int8Linear(linear, int8_ranges[name])

@@ -28,6 +28,7 @@ from speechattn.encoder.onednn import ROWS
 from speechattn.encoder.packed_linear import PackedLinear
 
 MAX_ROWS = 2048  # at once; with more, the data between two products leaves the cache
+COARSE_ROWS = 64  # that many rows are padded to: oneDNN compiles a program for every number of rows
 WIDTH_MULTIPLE = 16  # numbers; with other widths, the ends of rows are computed differently
 _TEST_FRAMES = (7, 250, 61, 133)  # of the recordings on which bits are compared
 _MANY_ROWS = 300, 1100  # oneDNN may choose other ways for so many rows
@@ -97,7 +98,7 @@ def _concatenated(
         x = F.pad(model.normalise(frames), (0, 0, 0, count * stack - len(frames)))
         entered.append(x.reshape(count, -1))
     # Whole tiles; otherwise each product of oneDNN would copy all rows to pad them.
-    rows = [*rows, -sum(rows) % ROWS]
+    rows = [*rows, -sum(rows) % (COARSE_ROWS if sum(rows) > MAX_ROWS // 4 else ROWS)]
     entered.append(entered[0].new_zeros(rows[-1], entered[0].shape[1]))
     x = model.enter(torch.cat(entered)[None])
     for layer in model.layers:

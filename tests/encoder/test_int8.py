@@ -8,11 +8,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import (
+    TILE,
     Int8FeedForward,
     Int8Linear,
     check_ranges,
@@ -69,14 +71,15 @@ def test_loud_and_quiet_inputs_are_told_equally_well():
 
 
 @needs_int8
-@pytest.mark.parametrize("rows", [0, 1, 16, 333])
-def test_a_feed_forward_layer_in_eight_bits(rows):
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("rows", [0, 1, 16, 2 * TILE + 33])
+def test_a_feed_forward_layer_in_eight_bits(rows, activation):
     torch.manual_seed(0)
-    layer = FeedForward(48, 80, 0.1).eval()
+    layer = FeedForward(48, 80, 0.1, activation).eval()
     x = torch.randn(2, max(rows, 1), 48)
     with torch.inference_mode():
-        inner = torch.relu(layer.expand(x))
-        ranges = x.abs().amax((0, 1)), inner.amax((0, 1))
+        inner = layer.activate(layer.expand(x))
+        ranges = x.abs().amax((0, 1)), inner.abs().amax((0, 1))
         small, x = Int8FeedForward(layer, *ranges), x[:, :rows]
         expected = layer(x)
         for found in (small(x), small.forward_chunk(x, {}, True), small.forward_varlen(x, [rows])):
@@ -91,6 +94,26 @@ def test_copies(copied):
     layer, x = Int8Linear(nn.Linear(16, 32), torch.ones(16)), torch.randn(1, 5, 16)
     with torch.inference_mode():
         assert torch.equal(copied(layer)(x), layer(x))
+
+
+@needs_int8
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_a_row_is_the_same_in_any_tile(activation):
+    layer, x = FeedForward(48, 80, 0.1, activation), torch.randn(1, TILE + 40, 48)
+    with torch.inference_mode():
+        small = Int8FeedForward(layer, torch.full((48,), 3.0), torch.full((80,), 2.0))
+        together = small(x)
+        for first in (1, TILE - 1, TILE, TILE + 39):
+            assert torch.equal(small(x[:, first:]), together[:, first:])
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 1)])  # compiled and by PyTorch
+def test_whole_numbers_of_a_gelu(shape):
+    x = torch.cat([torch.linspace(-9, 9, 2001), torch.tensor([-1e9, -50.0, 50.0, 1e9])])
+    per_step = torch.full((len(x),), 20.0)
+    found = whole_numbers(x.expand(*shape, -1), per_step, gelu=True)[..., 0, :]
+    exact = (F.gelu(x.double()) * 20 + 128).clamp(0, 255)
+    assert (found - exact).abs().max() < 0.5 + 20 * 0.00014
 
 
 @pytest.mark.parametrize("times", [1, 3])  # fewer than a vector, more
