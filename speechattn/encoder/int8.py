@@ -31,7 +31,6 @@ from speechattn.errors import ModelError
 MAX_INT8 = 127  # largest weight, and largest distance of an input from ZERO
 ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
 MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
-TILE = 256  # rows whose numbers between two products a processor's cache holds
 WITHIN_LAYERS = (F.relu, F.gelu)  # activations of layers that are in 8 bits as a whole
 STEPS = "steps."  # prefix of the names of steps in a file
 WITHIN = "layers."  # prefix of the layers that may be in 8 bits: not the first and the last
@@ -62,8 +61,7 @@ class Int8Linear(nn.Module):
 class Int8FeedForward(nn.Module):
     """A feed-forward layer in 8 bits.
 
-    Between its two products, numbers stay whole with ReLU and are rounded anew with GELU. They are
-    many, so rows are computed ``TILE`` at a time, which the processor's cache holds.
+    Between its two products, numbers stay whole with ReLU and are rounded anew with GELU.
 
     Args:
         layer: layer with weights in float32, of an activation in ``WITHIN_LAYERS``.
@@ -89,11 +87,6 @@ class Int8FeedForward(nn.Module):
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         """Return the same shape, (..., frames, width), without gradients."""
-        if x.shape[-2] <= TILE:
-            return self._tile(x)
-        return torch.cat([self._tile(tile) for tile in x.split(TILE, -2)], -2)
-
-    def _tile(self, x: Tensor) -> Tensor:
         whole = whole_numbers(x, self._per_step)
         if self._relu:
             inner = self._expand.product(whole, ZERO, self._inner_bias, to_bytes=True)

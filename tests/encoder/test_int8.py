@@ -14,7 +14,6 @@ from torch import nn
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import (
-    TILE,
     Int8FeedForward,
     Int8Linear,
     check_ranges,
@@ -72,7 +71,7 @@ def test_loud_and_quiet_inputs_are_told_equally_well():
 
 @needs_int8
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-@pytest.mark.parametrize("rows", [0, 1, 16, 2 * TILE + 33])
+@pytest.mark.parametrize("rows", [0, 1, 16, 333])
 def test_a_feed_forward_layer_in_eight_bits(rows, activation):
     torch.manual_seed(0)
     layer = FeedForward(48, 80, 0.1, activation).eval()
@@ -98,12 +97,12 @@ def test_copies(copied):
 
 @needs_int8
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_a_row_is_the_same_in_any_tile(activation):
-    layer, x = FeedForward(48, 80, 0.1, activation), torch.randn(1, TILE + 40, 48)
+def test_a_row_is_the_same_beside_any_others(activation):
+    layer, x = FeedForward(48, 80, 0.1, activation), torch.randn(1, 300, 48)
     with torch.inference_mode():
         small = Int8FeedForward(layer, torch.full((48,), 3.0), torch.full((80,), 2.0))
         together = small(x)
-        for first in (1, TILE - 1, TILE, TILE + 39):
+        for first in (1, 255, 299):
             assert torch.equal(small(x[:, first:]), together[:, first:])
 
 
