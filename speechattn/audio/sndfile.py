@@ -113,7 +113,7 @@ class JoinedSound:
     """
 
     def __init__(self, sounds: list[Sound]) -> None:
-        self._sounds, self._number = sounds, 0
+        self._sounds, self._number, self._done = sounds, 0, 0
         first = sounds[0]
         self.samplerate, self.channels = first.samplerate, first.channels
         self.format, self.subtype = first.format, first.subtype
@@ -132,10 +132,14 @@ class JoinedSound:
     def read(self, *, out: np.ndarray) -> np.ndarray:
         """Read the next samples into an array; see :meth:`soundfile.SoundFile.read`."""
         while self._number < len(self._sounds):
-            found = self._sounds[self._number].read(out=out)
+            sound = self._sounds[self._number]
+            # Never past the end, as in decode(); a length that is not known is a very large one.
+            left = min(len(out), sound.frames - self._done)
+            found = sound.read(out=out[:left]) if left else out[:0]
             if len(found):
+                self._done += len(found)
                 return found
-            self._number += 1
+            self._number, self._done = self._number + 1, 0
         return out[:0]
 
     def close(self) -> None:

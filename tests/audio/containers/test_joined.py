@@ -103,3 +103,10 @@ def test_noise_named_mp3_is_none(tmp_path):
     data = np.random.default_rng(0).bytes(50_000)
     with pytest.raises(AudioError, match="no sound file"):
         read_audio(save(tmp_path, data, "mp3"))
+
+
+def test_a_tag_between_joined_flacs(tmp_path):
+    one = encoded(1.0, "FLAC")
+    tag = b"ID3\3\0\0\0\0\2\x2c" + bytes(300)
+    samples = read_audio(save(tmp_path, one + tag + one, "flac"))[0]
+    np.testing.assert_allclose(samples, np.concatenate([sound(1.0)] * 2), atol=2 / 32768)

@@ -31,10 +31,16 @@ def test_ogg_pages(tmp_path, save, subtype):
     assert 0 < len(short) < len(noise) and "no mark at its end" in info.contradictions[0]
     refused(save(data[:-1]), "cut off")
     refused(save(data[: pages[3]] + data[pages[4] :]), "Ogg page 4", "where 3 should be")
-    refused(save(data + data), "no stream or after its end", str(len(data)))  # one serial
+    twice, info = read_audio(save(data + data, "twice.ogg"))  # under one serial number
+    assert len(twice) == 2 * len(noise) and "2 recordings follow" in info.contradictions[0]
+    another = with_serial(data[pages[-1] :], 99)
+    refused(save(data[: pages[-1]] + another), "no stream or after its end", str(pages[-1]))
     damaged = bytearray(data)
     damaged[pages[3] + 500] ^= 0x55  # the page's checksum fails, its samples are dropped
-    refused(save(bytes(damaged)), "damaged")
+    refused(save(bytes(damaged)), "damaged", "checksum", str(pages[3]))
+    damaged = bytearray(data)
+    damaged[-5] ^= 0x55
+    refused(save(bytes(damaged)), "damaged", "checksum", str(pages[-1]))
 
 
 def with_serial(data: bytes, serial: int) -> bytes:
@@ -89,3 +95,47 @@ def test_an_end_mark_before_the_last_opus_packets_is_told(tmp_path, save):
     info = audio_info(save(page_checksums(bytes(changed)), "a.ogg"))
     assert f"it ends after {granule // 2} samples" in info.contradictions[0]
     assert audio_info(save(data, "b.ogg")).contradictions == ()
+
+
+def changed_end(data: bytes, flags: int | None = None, granule: int | None = None) -> bytes:
+    """The stream with another last page."""
+    changed, at = bytearray(data), data.rindex(b"OggS")
+    if flags is not None:
+        changed[at + 5] = flags
+    if granule is not None:
+        struct.pack_into("<q", changed, at + 6, granule)
+    return page_checksums(bytes(changed))
+
+
+def test_unusual_ends_of_opus_lose_nothing(tmp_path, save):
+    noise = np.random.default_rng(0).standard_normal(60_007).astype(np.float32) * 0.1
+    data = encoded(tmp_path, "OGG", "OPUS", noise)
+    at = data.rindex(b"OggS")
+    whole = read_audio(save(data, "whole.ogg"))[0]
+    serial, number = struct.unpack_from("<II", data, at + 14)
+    granule = struct.unpack_from("<q", data, at + 6)[0]
+    empty = struct.pack("<4sBBqIIIB", b"OggS", 0, 4, granule, serial, number + 1, 0, 0)
+    ends = {
+        "no mark at its end": changed_end(data, flags=0),
+        "does not say where it ends; all is read": changed_end(data, granule=-1),
+        "": page_checksums(changed_end(data, flags=0) + empty),  # marked on a page of its own
+    }
+    for said, ending in ends.items():
+        samples, info = read_audio(save(ending, "a.ogg"))
+        np.testing.assert_array_equal(samples[: len(whole)], whole)
+        assert len(samples) - len(whole) < 960 and said in "".join(info.contradictions)
+        assert bool(info.contradictions) == bool(said)
+
+
+@pytest.mark.parametrize("subtype", ["OPUS", "VORBIS"])
+def test_what_stands_before_and_between_streams_is_left_out(tmp_path, save, subtype):
+    noise = np.random.default_rng(0).standard_normal(20_000).astype(np.float32) * 0.1
+    data = encoded(tmp_path, "OGG", subtype, noise)
+    tag = b"ID3\3\0\0\0\0\2\x2c" + bytes(300)
+    whole = read_audio(save(data, "whole.ogg"))[0]
+    samples, info = read_audio(save(tag + data, "a.ogg"))
+    np.testing.assert_array_equal(samples, whole)
+    assert info.contradictions == ()
+    samples, info = read_audio(save(data + tag + data, "b.ogg"))
+    np.testing.assert_array_equal(samples, np.concatenate([whole, whole]))
+    assert "310 bytes" in info.contradictions[0] and "2 recordings" in info.contradictions[1]
