@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -13,10 +13,12 @@ import numba
 from llvmlite import binding
 from numba import types
 from numba.core import sigutils, typing
+from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime._nrt_python import c_helpers
 
 from speechattn import cache, process
+from speechattn.jit_pipeline import PartCompiler, WholeCompiler
 
 # Numba's names for C-contiguous arrays of one and two dimensions.
 F64_ARRAY, F64_MATRIX = "float64[::1]", "float64[:,::1]"
@@ -106,7 +108,7 @@ class Compiled:
                 try:
                     with _without_blas():
                         if self._dispatcher is None:
-                            self._dispatcher = numba.njit(cache=True, nogil=True)(self._function)
+                            self._dispatcher = _njit(WholeCompiler, cache=True)(self._function)
                         if afresh:  # what was kept may be of an earlier version of this package
                             self._dispatcher._cache.flush()
                         self._load_or_compile(signature)
@@ -186,9 +188,34 @@ def jit_inline(function: Callable) -> Any:
     """Decorator: a function that compiled ones call, for whatever types they have.
 
     It is compiled with each of them; by itself it is neither kept on disk nor loaded from there,
-    which takes a hundredth of a second each.
+    which takes a hundredth of a second each. Whole numbers that it is called with have 64 bits.
+    Python may call it too, for tests; it is compiled anew then.
     """
-    return numba.njit(nogil=True)(function)
+    if numba.config.DISABLE_JIT:
+        return function
+    part = _njit(PartCompiler, no_cpython_wrapper=True)(function)
+    template = part.get_call_template
+
+    def get_call_template(arguments: Sequence[types.Type], named: Mapping[str, types.Type]) -> Any:
+        named = {name: _wide(kind) for name, kind in named.items()}
+        return template(tuple(map(_wide, arguments)), named)
+
+    alone = functools.cache(lambda: numba.njit(nogil=True)(function))
+    # A part has no code that Python could call, so the dispatcher must not be told of any.
+    part._insert = lambda *_: None
+    part._compile_for_args = lambda *_, **__: alone()
+    part.get_call_template = get_call_template
+    return part
+
+
+def _njit(compiler: type[Compiler], **options: Any) -> Callable[[Callable], Any]:
+    return numba.njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=compiler, **options)
+
+
+def _wide(kind: types.Type) -> types.Type:
+    """Return 64 bits for whole numbers with a sign, constants too: one form does for all."""
+    kind = types.unliteral(kind)
+    return types.int64 if isinstance(kind, types.Integer) and kind.signed else kind
 
 
 def jit_when_used(function: Callable) -> Any:
