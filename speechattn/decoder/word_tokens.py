@@ -82,7 +82,9 @@ def expand_words(automaton, network, words, phones, frame, beam, tokens, num_tok
     leader, bound = best_ready(phones.stay, emission, beam, tokens, num_tokens)
     if leader == NO_TOKEN:
         return num_tokens
-    num_phones, loudest = len(emission), emission.max()
+    num_phones, loudest = len(emission), -np.inf
+    for phone in range(num_phones):  # emission.max() takes half a second to compile
+        loudest = max(loudest, emission[phone])
     # Places in the network: which, at which score, and the token that is there. The first two are
     # the roots ANY_CONTEXT and SENTENCE.
     places = 2
