@@ -191,7 +191,7 @@ def jit_inline(function: Callable) -> Any:
     which takes a hundredth of a second each. Whole numbers that it is called with have 64 bits.
     Python may call it too, for tests; it is compiled anew then.
     """
-    if numba.config.DISABLE_JIT:
+    if getattr(numba.config, "DISABLE_JIT", False):
         return function
     part = _njit(PartCompiler, no_cpython_wrapper=True)(function)
     template = part.get_call_template
@@ -209,13 +209,14 @@ def jit_inline(function: Callable) -> Any:
 
 
 def _njit(compiler: type[Compiler], **options: Any) -> Callable[[Callable], Any]:
-    return numba.njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=compiler, **options)
+    njit = cast(Any, numba.njit)  # whose types lack some of its options
+    return njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=compiler, **options)
 
 
 def _wide(kind: types.Type) -> types.Type:
     """Return 64 bits for whole numbers with a sign, constants too: one form does for all."""
-    kind = types.unliteral(kind)
-    return types.int64 if isinstance(kind, types.Integer) and kind.signed else kind
+    plain: Any = types.unliteral(kind)
+    return types.int64 if plain in types.signed_domain else plain
 
 
 def jit_when_used(function: Callable) -> Any:

@@ -47,7 +47,7 @@ class _PartLibrary(_Library):
 class WholeCompiler(Compiler):
     """Compiles a function that Python calls."""
 
-    def __init__(self, typingctx: Any, targetctx: Any, library: None, *arguments: Any) -> None:
+    def __init__(self, typingctx: Any, targetctx: Any, _: None, *arguments: Any) -> None:
         library = _Library(targetctx.codegen(), "whole")
         library.enable_object_caching()
         super().__init__(typingctx, targetctx, library, *arguments)
@@ -56,6 +56,6 @@ class WholeCompiler(Compiler):
 class PartCompiler(Compiler):
     """Compiles a function that only compiled code calls."""
 
-    def __init__(self, typingctx: Any, targetctx: Any, library: None, *arguments: Any) -> None:
+    def __init__(self, typingctx: Any, targetctx: Any, _: None, *arguments: Any) -> None:
         library = _PartLibrary(targetctx.codegen(), "part")
         super().__init__(typingctx, targetctx, library, *arguments)
