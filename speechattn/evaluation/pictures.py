@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from speechattn.errors import UsageError
+from speechattn.evaluation.letters import advance, drawable, shortened
 from speechattn.files import atomic_path
 from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE, Segment
 
@@ -35,6 +34,7 @@ RIGHT, WRONG, PLAIN = "#3d7ab8", "#d9622b", "#ffffff"
 # TrueType in a PDF, as publishers want it; names in an SVG that do not change.
 _SETTINGS: Any = {"pdf.fonttype": 42, "svg.hashsalt": "speechattn"}
 _STRIP_FONT = 8.5  # points
+_SHORTENED_FONT = 6.5  # points, of labels of which only the beginning has room
 _SMALLEST_FONT = 4.5  # points; smaller labels could not be read
 _HEAD_INCHES = (0.62, 0.42)  # with and without a title
 _LEGEND_INCHES = 12.0  # right end of the legend in long pictures, near the notes on the left
@@ -215,6 +215,7 @@ def draw_strip(
         silence: label that is drawn empty.
     """
     hidden = 0
+    room = axis.get_window_extent().height * 72 / DPI  # height of the row, points
     spans, colours = [], []
     for segment, mistaken in zip(segments, wrong):
         start, end = max(segment.start, span[0]), min(segment.end, span[1])
@@ -225,13 +226,17 @@ def draw_strip(
         spans.append((start, end - start))
         colours.append(to_rgba(colour, strength))
         width = (end - start) * points
-        label = "" if segment.label == silence and not mistaken else segment.label
+        label = "" if segment.label == silence and not mistaken else drawable(segment.label)
         # A label that is a little too wide is made smaller; one that is much too wide is turned.
         fitting = _STRIP_FONT * min(
-            1.0, (width - 2) / max(_STRIP_FONT * sum(map(_advance, label)), 1)
+            1.0, (width - 2) / max(_STRIP_FONT * sum(map(advance, label)), 1)
         )
         upright = len(label) > 1 and fitting < 0.75 * _STRIP_FONT
         size = min(_STRIP_FONT, 0.95 * width) if upright else fitting
+        if upright and size * sum(map(advance, label)) > room:  # it would leave the row
+            label = shortened(label, (width - 2) / _SHORTENED_FONT)
+            upright, size = False, _SHORTENED_FONT
+            hidden += not label
         if label and size < _SMALLEST_FONT:
             hidden += 1
         elif label:
@@ -279,7 +284,7 @@ def _draw_head(figure: Figure, head: float, title: str, note: str, compared: boo
     """Draw the title, the legend of the colours and the settings of the spectrogram."""
     width, height = figure.get_size_inches()
     left, top = 0.85 / width, 1 - 0.12 / height
-    ends = np.cumsum([_advance(letter) * 11 for letter in title])
+    ends = np.cumsum([advance(letter) * 11 for letter in title])
     fitting = int(np.searchsorted(ends, (width - 1.05) * 72 - 20))
     if fitting < len(title):
         title = title[:fitting].rstrip() + " …"
@@ -306,18 +311,6 @@ def _draw_head(figure: Figure, head: float, title: str, note: str, compared: boo
         handlelength=1.2,
         columnspacing=1.2,
     )
-
-
-@lru_cache(maxsize=4096)
-def _advance(letter: str) -> float:
-    """Return the width of a letter in font sizes.
-
-    It is measured between two other letters, because a blank has no ink.
-    """
-    widths = [
-        TextPath((0, 0), text, size=100).get_extents().width for text in (f"I{letter}I", "II")
-    ]
-    return (widths[0] - widths[1]) / 100
 
 
 def _majority(reference: Sequence[Segment], span: Segment) -> str | None:

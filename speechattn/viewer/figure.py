@@ -21,9 +21,9 @@ from speechattn.evaluation.pictures import (
     panels,
     save_figure,
 )
-from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE
+from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE, Segment
 from speechattn.viewer.recording import Shower, Shown, ShowOptions, find_shown, results_of
-from speechattn.viewer.results import PHONES, WORDS
+from speechattn.viewer.results import PHONES, SILENCES, WORDS
 
 LONGEST = 60.0  # seconds of a figure
 INCHES_PER_SECOND = 3.4  # a phone of 60 ms is wide enough for two letters
@@ -52,7 +52,7 @@ def recording_figure(
     duration, origin = shown.duration, shown.origin
     width = float(np.clip(duration * INCHES_PER_SECOND + SIDES, *WIDTHS))
     strips = [
-        (label, side.get(tier, []), tier)
+        (label, _with_silence(side.get(tier, []), shown.silence), tier)
         for tier in (WORDS, PHONES)
         for label, side in ((tier, shown.tiers), (f"ref. {tier}", shown.reference))
         if side.get(tier)
@@ -80,6 +80,14 @@ def recording_figure(
     axes[-1].xaxis.set_major_formatter(lambda x, _: f"{1000 * (x + origin):.0f}")
     axes[0].set_xlim(0.0, duration)
     return figure
+
+
+def _with_silence(segments: Sequence[Segment], silence: str) -> list[Segment]:
+    """Return segments of which all silences, whatever their file calls them, have one label."""
+    return [
+        Segment(silence, s.start, s.end, s.confidence) if s.label.casefold() in SILENCES else s
+        for s in segments
+    ]
 
 
 def _wrong(shown: Shown, label: str, count: int) -> list[bool]:

@@ -18,6 +18,7 @@ DYNAMIC_RANGE = 70.0  # dB below the loudest; the page shows the upper part of i
 LOUDEST_PERCENTILE = 99.98  # of all values; a click of a millisecond must not pale the rest
 # Columns a second of the spectrogram, by the longest recording that gets them (seconds).
 SPECTROGRAM_RATES = ((120, 400), (900, 200), (math.inf, 100))
+NOTHING = -120.0  # dB of samples that are all zero; they stay white, however soft the rest
 BLOCK_COLUMNS = 4096  # that are computed at a time
 ENVELOPE_RATES = ((120, 1000), (900, 400), (math.inf, 200))  # points a second, likewise
 LEAST_POSTERIOR = 0.002  # smaller ones are shown as 0, which makes the page much smaller
@@ -70,9 +71,13 @@ def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
         last = min(columns, first + BLOCK_COLUMNS)
         spectrum = np.fft.rfft(frames[first:last] * window, n=FFT_SIZE)
         power = spectrum.real**2 + spectrum.imag**2
-        levels[:, first:last] = 10 * np.log10(np.maximum(power.T, 1e-12))
+        levels[:, first:last] = 10 * np.log10(np.maximum(power.T, 10 ** (NOTHING / 10)))
     loudest = float(np.percentile(levels[:, :: max(1, columns // 20_000)], LOUDEST_PERCENTILE))
+    if loudest <= NOTHING:  # nearly all of it
+        loudest = float(levels.max())
     shown = (levels.astype(np.float32) - (loudest - DYNAMIC_RANGE)) * (255 / DYNAMIC_RANGE)
+    if loudest - DYNAMIC_RANGE < NOTHING:
+        shown[levels <= NOTHING] = 0
     return shown.clip(0, 255).round().astype(np.uint8)[::-1]
 
 

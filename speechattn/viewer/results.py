@@ -17,7 +17,9 @@ PHONES, WORDS = "phones", "words"
 SUFFIXES = (".json", ".ctm", ".TextGrid")  # of results, those that tell most first
 REFERENCE_SUFFIXES = (".TextGrid", ".textgrid", ".ctm", ".ctm.gz", ".json")
 SILENCES = frozenset(("", "sil", "sp", "spn", "pau", "h#", "<eps>", "#"))  # in any case
+MOST_NAMED = 5  # tiers or utterances that a message names
 TOLERANCE = 0.1  # seconds by which a reference may end before or after its recording
+CLOSE = 1e-4  # seconds: segments so near each other have a boundary in common
 Labelled = dict[str, list[Segment]]  # tier → its segments, sorted, without silence between them
 
 
@@ -37,9 +39,10 @@ def read_labels(path: Path, utterance: str, duration: float, what: str) -> Label
         UsageError: if the file cannot be read, has no such tier, lacks the utterance, or belongs
             to a recording of another length.
     """
+    named: list[str] = []
     try:
         if path.suffix.lower() == ".textgrid":
-            tiers, end = _from_textgrid(path)
+            tiers, end, named = _from_textgrid(path)
         elif path.suffix.lower() == ".json":
             tiers, end = _from_json(path)
         else:
@@ -57,6 +60,7 @@ def read_labels(path: Path, utterance: str, duration: float, what: str) -> Label
     if not any(tiers.values()):
         raise UsageError(
             f"{what}: {path}: no tier {PHONES!r} or {WORDS!r} with labels; name one so"
+            + (f" (its tiers: {', '.join(map(repr, named))})" if named else "")
         )
     return {name: _checked(path, what, tier, duration) for name, tier in tiers.items()}
 
@@ -72,13 +76,15 @@ def _checked(path: Path, what: str, tier: list[Segment], duration: float) -> lis
                 f"{what}: {path}: {segment.label!r} begins at {segment.start:g} s, before what "
                 f"comes before it ends ({end:g} s); correct the file"
             )
+        if start - end < CLOSE:  # no silence, but how a decimal was rounded
+            start = end
         if stop > start:
             kept.append(Segment(segment.label, start, stop, segment.confidence))
             end = stop
     return kept
 
 
-def _from_textgrid(path: Path) -> tuple[Labelled, float]:
+def _from_textgrid(path: Path) -> tuple[Labelled, float, list[str]]:
     grid = read_textgrid(path)
     found: Labelled = {}
     for tier in grid.tiers:
@@ -86,7 +92,7 @@ def _from_textgrid(path: Path) -> tuple[Labelled, float]:
         kind = {"phones": PHONES, "phone": PHONES, "words": WORDS, "word": WORDS}.get(name)
         if kind and not tier.points and kind not in found:
             found[kind] = [Segment(i.label, i.start, i.end) for i in tier.intervals]
-    return found, grid.end
+    return found, grid.end, [tier.name for tier in grid.tiers[:MOST_NAMED]]
 
 
 def _from_json(path: Path) -> tuple[Labelled, float]:
@@ -132,7 +138,8 @@ def _from_ctm(path: Path, utterance: str) -> Labelled:
     if len(lines) == 1:
         return {PHONES: next(iter(lines.values()))}
     raise CorpusError(
-        f"{path}: none of its {len(lines)} utterances is {name!r}; name the recording as its "
+        f"{path}: none of its {len(lines)} utterances is {name!r} (the first: "
+        f"{', '.join(map(repr, list(lines)[:MOST_NAMED]))}); name the recording as its "
         "utterance, or give a file of this recording alone"
     )
 

@@ -359,5 +359,21 @@ def test_two_fingers_zoom_and_one_scrolls(opened, folder):
     touched.close()
 
 
+def test_on_paper_names_lie_beside_their_rows(page):
+    before = state(page, "[app.view.start, app.view.scale]")
+    page.evaluate("() => Viewer.app.beforePrint()")
+    page.emulate_media(media="print")
+    heights = page.evaluate(
+        """() => ["posteriorsPanel", "spectrogramPanel", "mapPanel"].map((name) =>
+            [".scale", ".still"].map((part) =>
+                Viewer.app.parts[name].querySelector(part).getBoundingClientRect().height))"""
+    )
+    assert all(scale == pytest.approx(still, rel=0.02) for scale, still in heights)
+    page.emulate_media(media="screen")
+    page.evaluate("() => Viewer.app.afterPrint()")
+    assert page.locator(".still").count() == 0
+    assert state(page, "[app.view.start, app.view.scale]") == pytest.approx(before)
+
+
 def test_nothing_is_asked_for_and_nothing_complained_of(opened):
     assert opened.complaints == []

@@ -40,6 +40,13 @@ def test_a_tone_is_drawn_at_its_frequency_and_time():
     assert edge[49] < edge[50] <= edge[52] == 255 or edge[51] > 200
 
 
+def test_digital_silence_is_white():
+    assert not pictures.spectrogram(np.zeros(RATE, np.float32), 100).any()
+    soft = np.concatenate([np.zeros(RATE, np.float32), tone(2000, 0.5, 1e-4)])
+    picture = pictures.spectrogram(soft, 100)
+    assert not picture[:, :95].any() and picture[96, 120] == 255
+
+
 def test_the_envelope_holds_every_sample():
     samples = np.random.default_rng(0).normal(0, 0.2, 1003).astype(np.float32)
     high, low = pictures.envelope(samples, 1000)

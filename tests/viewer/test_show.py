@@ -15,6 +15,7 @@ from speechattn.errors import UsageError
 from speechattn.viewer import show as module
 from speechattn.viewer.page import Page, content_security_policy, digest, json_for_html
 from speechattn.viewer.recording import ShowOptions, find_shown
+from speechattn.viewer.results import read_labels
 from speechattn.viewer.show import check_length
 
 RATE = 16_000
@@ -110,11 +111,17 @@ def test_figures(run, recording, tmp_path):
         (["a.TextGrid"], ("a result without its recording", "--results")),
         (["a.wav", "--reference", "long.TextGrid"], ("is of 9.00 s", "of 1.00 s", "another rec")),
         (["a.wav", "--reference", "long.ctm"], ("is of 9.00 s", "another recording")),
-        (["a.wav", "--reference", "other.ctm"], ("none of its 2 utterances is 'a'",)),
+        (
+            ["a.wav", "--reference", "other.ctm"],
+            ("none of its 2 utterances is 'a'", "the first: 'b', 'c'"),
+        ),
         (["a.wav", "--reference", "gone"], ("gone: no such file or folder",)),
         (["a.wav", "--results", "empty"], ("nothing for a.wav", ".json, .ctm, .TextGrid")),
         (["a.wav", "--results", "bad.json"], ("bad.json", "transcribe --format json")),
-        (["a.wav", "--reference", "points.TextGrid"], ("no tier 'phones' or 'words'",)),
+        (
+            ["a.wav", "--reference", "points.TextGrid"],
+            ("no tier 'phones' or 'words'", "its tiers: 'phones'"),
+        ),
         (["a.wav", "--span", "5-9"], ("--span 5-9", "1.00 s")),
         (["a.wav", "--span", "9"], ("START-END",)),
         (["a.wav", "--attention", "3-4"], ("--attention 3-4", "name a stretch")),
@@ -141,6 +148,12 @@ def test_what_does_not_fit_is_refused_in_one_line(run, recording, tmp_path, argu
     for word in words:
         assert word in said, said
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_rounded_decimals_leave_no_silence_between_segments(tmp_path):
+    (tmp_path / "a.ctm").write_text("a 1 0 0.3 B\na 1 0.30000001 0.2 AH\na 1 0.6 0.2 K\n")
+    phones = read_labels(tmp_path / "a.ctm", "a.wav", 1.0, "reference")["phones"]
+    assert [s.start for s in phones] == [0, 0.3, 0.6]
 
 
 def test_recordings_too_long_for_a_page(recording, monkeypatch):

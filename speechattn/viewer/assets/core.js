@@ -106,6 +106,11 @@ window.Viewer = window.Viewer || {};
   /** Tell a screen reader. */
   V.announce = (text) => { announcer.textContent = text; };
 
+  const screenRatio = () => window.devicePixelRatio || 1;
+  /** Pixels that are drawn for each CSS pixel: of the screen, or of paper while the page is printed. */
+  V.ratio = screenRatio;
+  V.setPaper = (ratio) => { V.ratio = ratio ? () => ratio : screenRatio; };
+
   const FAR = 100000; // pixels that pictures are moved at most
 
   /** The stretch of a recording in sight. Listeners are called once a frame after changes. */
@@ -129,7 +134,7 @@ window.Viewer = window.Viewer || {};
       const before = [this.start, this.scale];
       this.scale = V.clamp(scale, this.least, Math.max(this.most, this.least));
       // On whole pixels of the screen, so that what has been drawn can be moved as it is.
-      const pixel = 1 / (this.scale * (window.devicePixelRatio || 1));
+      const pixel = 1 / (this.scale * V.ratio());
       const last = Math.max(0, this.duration - this.seconds);
       this.start = V.clamp(Math.round(start / pixel) * pixel, 0, Math.floor(last / pixel) * pixel);
       const jump = Math.abs(this.start - before[0]) * this.scale >= this.width;
@@ -181,7 +186,7 @@ window.Viewer = window.Viewer || {};
 
   /** Fit a canvas to its place; returns its context in CSS pixels. */
   V.fit = function (canvas, width, height, opaque = false) {
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = V.ratio();
     const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
     if (canvas.width !== w) canvas.width = w;
     if (canvas.height !== h) canvas.height = h;

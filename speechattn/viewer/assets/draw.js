@@ -2,7 +2,8 @@
 "use strict";
 (function (V) {
   const HEIGHTS = V.HEIGHTS = { wave: 122, spectrogram: 170, words: 30, phones: 36, bars: 84, map: 99 };
-  const ROW = 7; // pixels of a phone of the posteriors
+  const ROW = 7, NARROW_ROW = 10; // pixels of a phone of the posteriors
+  const COLUMN = 22; // pixels from one column of their names to the other
   const READABLE = 50; // ms for which texts stay, while the sound plays or the mouse moves
   const LATER = 300; // ms after the first picture at which what is not in sight is loaded
   const SURE = 0.02; // least probability that is listed under the cursor
@@ -18,7 +19,7 @@
         tapes.map.show(view, HEIGHTS.map, `${version} ${attention.layer} ${attention.head}`, (context, part) =>
           attention.drawMap(context, part, HEIGHTS.map, palette));
       }
-      const height = this.data.labels.length * ROW;
+      const height = this.posteriorsHeight();
       tapes.posteriors.show(view, height, version, (context, part) =>
         strips.posteriors.draw(context, part, 0, height, { smooth: false }));
       this.drawMarks();
@@ -53,20 +54,22 @@
       for (const strip of Object.values(this.strips)) strip.prepare(view);
       this.allTapes().some((tape) => tape.ahead(moved));
     },
+    posteriorsHeight() { return this.data.labels.length * (this.narrow ? NARROW_ROW : ROW); },
     /** The scales in the gutter: they change with colours, sizes and the head of the attention only. */
     drawScales() {
       const { parts, gutter, data } = this;
       const scale = (name) => parts[name].querySelector(".scale");
       V.drawScale(scale("spectrogramPanel"), gutter, HEIGHTS.spectrogram,
         [0, 2, 4, 6, 8].map((k) => [HEIGHTS.spectrogram * (1 - k / 8), k === 8 ? "8 kHz" : String(k)]), 10);
-      V.drawScale(scale("posteriorsPanel"), gutter, data.labels.length * ROW, data.labels.map((label, i) =>
-        [(i + 0.5) * ROW, label, gutter > 50 && i % 2 ? 22 : 0]), gutter > 50 ? 8.5 : 6.5);
+      const row = this.posteriorsHeight() / data.labels.length; // names in two columns, so that they may be higher than a row
+      V.drawScale(scale("posteriorsPanel"), gutter, this.posteriorsHeight(), data.labels.map((label, i) =>
+        [(i + 0.5) * row, label, i % 2 ? COLUMN : 0]), this.narrow ? 10.5 : 9.5);
       if (!this.attention) return;
       const { left, right, vectorSeconds } = this.attention.info, { layer } = this.attention;
       const own = HEIGHTS.map * (1 - (left[layer] + 0.5) / this.attention.keys(layer));
       const far = (n) => Math.round(n * vectorSeconds * 1000);
       V.drawScale(scale("mapPanel"), gutter, HEIGHTS.map,
-        [[0, `+${far(right[layer])}${gutter > 50 ? " ms" : ""}`], [own, "0"], [HEIGHTS.map, `−${far(left[layer])}`]], 10);
+        [[0, `+${far(right[layer])}${this.narrow ? "" : " ms"}`], [own, "0"], [HEIGHTS.map, `−${far(left[layer])}`]], 10);
     },
     drawOverview() {
       const { view, data } = this, width = Math.max(20, this.parts.overview.parentNode.clientWidth);

@@ -1,6 +1,8 @@
 // The page that shows recordings: puts the parts together and draws what is in sight.
 "use strict";
 (function (V) {
+  const PAPER = 680, PAPER_RATIO = 2.5; // CSS pixels across a sheet, and pixels drawn for each
+
   class App {
     constructor(root) {
       const { title, recordings } = V.data("show");
@@ -44,11 +46,25 @@
       this.parts.details.open = true;
       V.setTheme("light");
       this.list();
+      // Drawn as wide as a sheet. Pictures and scales are fitted to it by the same factor, so that rows keep their names.
+      const { view } = this, { start, seconds, scale } = view;
+      this.seenBefore = { start, scale };
+      V.setPaper(PAPER_RATIO);
+      view.width = PAPER - this.gutter;
+      view.set(start, view.width / seconds);
       this.draw();
+      this.drawScales();
+      const { style } = document.documentElement, heads = this.parts.grid.clientWidth;
+      style.setProperty("--printed-gutter", 100 * this.gutter / PAPER + "%");
+      style.setProperty("--printed-heads", heads + "px");
+      style.setProperty("--printed-zoom", Math.min(1, 0.9 * PAPER / Math.max(1, heads)));
       for (const tape of this.allTapes()) tape.node.append(tape.still());
     }
     afterPrint() {
       for (const still of document.querySelectorAll(".still")) still.remove();
+      V.setPaper(null);
+      this.resize();
+      this.view.set(this.seenBefore.start, this.seenBefore.scale);
       V.setTheme(this.themeBefore);
     }
 
@@ -141,7 +157,8 @@
         });
       }
     }
-    get gutter() { return window.innerWidth < 600 ? 40 : 64; }
+    get narrow() { return window.innerWidth < 600; } // as in show.css
+    get gutter() { return this.narrow ? 48 : 64; }
     allTapes() {
       const { bars, map, ...tapes } = this.tapes;
       return [...Object.values(tapes), ...(this.attention ? [bars, map] : []), ...this.rows.map((row) => row.tape)];

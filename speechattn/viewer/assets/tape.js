@@ -26,7 +26,7 @@
      * @param draw called with a context and a part of the view; returns whether all was there.
      */
     show(view, height, key, draw) {
-      const ratio = window.devicePixelRatio || 1;
+      const ratio = V.ratio();
       this.pixels = Math.ceil(view.width * ratio / 2);
       this.width = this.pixels / ratio;
       Object.assign(this, { view, height, ratio, draw });

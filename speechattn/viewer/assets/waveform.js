@@ -20,6 +20,7 @@
     return { fill: path, stroke: null };
   }
 
+  const END = 0.3; // steps before the end, in which a label would not be seen whole
   const MARGIN = 64; // pixels drawn beyond a part, for the labels of the axis
 
   V.Waveform = class {
@@ -62,8 +63,10 @@
       if (time < this.origin - 1e-6 || time > this.origin + this.view.duration + 1e-6) return "";
       const text = this.inMilliseconds ? V.milliseconds(time, step < 0.001 ? 1 : 0).replace(" ms", "")
         : V.clock(time, step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3);
-      // The first label stands beside its tick: left of it the picture ends.
-      return time > this.origin + 1e-6 ? text : "\u2007".repeat(text.length) + text;
+      // The first and the last label stand beside their ticks, for the picture ends there.
+      const room = "\u2007".repeat(text.length);
+      if (time > this.origin + this.view.duration - END * step) return text + room;
+      return time > this.origin + 1e-6 ? text : room + text;
     }
     get inMilliseconds() { return this.origin + this.view.duration <= 300; }
     /** Draw a part of the view; returns whether its samples were there, if they are seen. */
