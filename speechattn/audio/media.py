@@ -143,6 +143,12 @@ class MediaSound:
         if not tracks:
             raise AudioError(f"{self._name}: holds no sound; leave it out", UNREADABLE)
         stream, self._tracks = tracks[0], len(tracks)
+        if stream.codec_context is None:  # no decoder, or no name of the coding
+            raise AudioError(
+                f"{self._name}: holds sound of a coding that is not known here; convert it to WAV "
+                "or FLAC with the program that wrote it",
+                UNREADABLE,
+            )
         base = stream.time_base
         self._promised = None
         if stream.duration is not None and base is not None:

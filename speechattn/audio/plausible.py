@@ -9,6 +9,7 @@ comparison of sizes tells. The samples do:
   nearly one level, or far from 0 on average.
 - With ``c`` channels, a sample is like the one ``c`` places later. If it is more like one at
   another distance, the number of channels is another.
+- Where each sample stands twice, two equal channels may have been taken for one.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ UNRELATED = 0.3  # correlation of neighbours in time; any speech is above it
 ONE_LEVEL = 0.95  # mean of absolute values over root mean square; 1 for a square wave, speech 0.7
 FAR_OFFSET = 0.2  # mean of the samples
 CLEARLY = 0.25  # a distance at which samples differ by less than this share differs clearly less
-NEARER = 0.4  # the same for fewer channels; 0.25 where sounds are slow
+NEARER = 0.6  # the same for fewer channels; 0.25 where sounds are slow
 EQUAL = 1.05  # ratio of the differences from each channel, where there is only one
+MOST_EQUAL = 0.5  # share of neighbours that are equal by chance
 LEAST_FRAMES = 2000  # fewer tell nothing
 
 
@@ -35,6 +37,7 @@ class Plausibility:
     def __init__(self) -> None:
         self._frames = 0
         self._sums = np.zeros(4)  # of x, |x|, x * x and x times its neighbour in time
+        self._repeated = True  # whether each sample of one channel stands twice
         self._differences: np.ndarray | None = None  # squares, by distance and by channel
 
     @np.errstate(invalid="ignore", over="ignore")  # of samples that are no numbers
@@ -55,6 +58,10 @@ class Plausibility:
             (piece**2).mean(1).sum(),
             (piece[1:] * piece[:-1]).mean(1).sum(),
         )
+        if self._repeated:
+            same = piece[1:, 0] == piece[:-1, 0]
+            pairs, others = sorted((same[::2].mean(), same[1::2].mean()), reverse=True)
+            self._repeated = channels == 1 and pairs == 1.0 and others < MOST_EQUAL
         distances = 2 * channels
         if self._differences is None:
             self._differences = np.zeros((distances, channels))
@@ -71,6 +78,11 @@ class Plausibility:
             return [
                 f"implausible samples: {noise}; the header may name the wrong coding, width or "
                 "byte order"
+            ]
+        if self._repeated:
+            return [
+                "implausible channels: each sample stands twice; two equal channels may have been "
+                "taken for one, at half the speed"
             ]
         count = self._other_channels()
         if count is None or self._differences is None:

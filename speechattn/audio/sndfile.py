@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -168,10 +168,11 @@ def open_sound(path: Path, name: str) -> tuple[AnySound, AudioInfo]:
     if header.media:
         if not has_media():
             raise AudioError(
-                f"{name}: is a {header.media} file, which needs the extra media "
+                f"{name}: is {header.media}, which needs the extra media "
                 f"(`{INSTALL}`); or convert it to WAV or FLAC"
             )
-        return _open_media(path, name)
+        sound, info = _open_media(path, name)
+        return sound, replace(info, contradictions=header.contradictions + info.contradictions)
     try:
         sound = _open(path, header.parts)
     except OSError as error:  # deleted or locked since it was checked

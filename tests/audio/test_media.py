@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fractions
 import io
+import struct
 import subprocess
 import sys
 
@@ -105,6 +106,28 @@ def test_sound_that_begins_late_keeps_its_times(save):
 def test_no_sound_and_no_such_format(save):
     refused(save(b"\0\0\0\x20ftypM4A " + bytes(500), "a.m4a"), "cannot be decoded")
     refused(save(b"nothing at all" * 50, "a.amr"), "a.amr")
+
+
+@pytest.mark.parametrize("codec", ["ac3", "mp2", "g722"])
+def test_a_wav_of_a_coding_that_only_ffmpeg_reads(save, monkeypatch, codec):
+    data = made("wav", codec, 32_000 if codec == "ac3" else 16_000)
+    whole, info = read_audio(save(data, "a.wav"))
+    assert like(whole, SOUND) > 0.9 and info.contradictions == ()
+    refused(save(data[: len(data) // 2], "b.wav"), "cut off", "bytes of samples")
+    at = data.index(b"data") + 4
+    endless, info = read_audio(save(data[:at] + bytes(4) + data[at + 4 :], "c.wav"))
+    assert len(endless) == len(whole) and "all are read" in info.contradictions[0]
+    half = (len(data) // 2).to_bytes(4, "little")
+    refused(save(data[:at] + half + data[at + 4 :], "d.wav"), "by the size of the whole")
+    refused(save(data + data, "e.wav"), "one after the other; split the file")
+    with without_media(monkeypatch):
+        refused(save(data, "f.wav"), "WAV of", "needs the extra media")
+
+
+def test_a_wav_of_a_coding_without_decoder(save):
+    data = bytearray(made("wav", "g722"))
+    struct.pack_into("<H", data, data.index(b"fmt ") + 8, 0x674F)
+    refused(save(bytes(data), "a.wav"), "coding that is not known here")
 
 
 def test_playlists_are_not_followed(save, tmp_path):

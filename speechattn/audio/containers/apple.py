@@ -14,6 +14,7 @@ from speechattn.audio.containers.base import (
     COPY_AGAIN,
     LEAST_FORGOTTEN,
     MAX_CHUNKS,
+    SECOND_SOUND,
     BoundedReader,
     Header,
     chunks,
@@ -50,7 +51,9 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
             coding = data.exactly(content + 18, 4) if size >= 22 else b"NONE"
             if channels == 0:
                 raise data.error("the header says 0 channels; convert it again from its source")
-        elif name == b"SSND" and sound is None:
+        elif name == b"SSND":
+            if sound is not None:
+                raise data.error(SECOND_SOUND)
             offset, content_of_sound = data.unpack(">I", content)[0], content
             if size in (0, 8) and data.size > content + 8 and not is_chunk(data, content + 8, ">"):
                 size = data.size - content
@@ -78,6 +81,21 @@ def check_aiff(data: BoundedReader, start: int) -> Header:
             whole = sound[0] - content_of_sound + frames * block
             data.patches[content_of_sound - 4] = struct.pack(">I", whole)
             there = frames
+    after = sound[0] + sound[1] + sound[1] % 2
+    if (
+        width
+        and frames == there
+        and content_of_sound - 4 not in data.patches
+        and after + LEAST_FORGOTTEN <= form <= data.size
+        and not is_chunk(data, after, ">")
+    ):
+        whole = form - sound[0]
+        data.contradicts(
+            f"{sound[1]} bytes of samples", f"and by the size of the whole {whole}; all are read"
+        )
+        data.patches[content_of_sound - 4] = struct.pack(">I", form - content_of_sound)
+        frames = there = whole // block
+        data.patches[common + 2] = struct.pack(">I", frames)
     if coding in _AIFF_PACKETS:
         size, samples = _AIFF_PACKETS[coding]
         there = sound[1] // (size * channels) * samples
@@ -138,6 +156,8 @@ def check_caf(data: BoundedReader, start: int) -> Header:
         elif name == b"pakt":
             packets = data.unpack(">qqii", begin)
         elif name == b"data":
+            if sound is not None:
+                raise data.error(SECOND_SOUND)
             unknown = size == _CAF_UNKNOWN or (size in (0, 4) and data.size > begin + 4)
             if unknown and (size < 0 or not _is_caf_chunk(data, begin + size)):
                 size = data.size - begin

@@ -20,6 +20,10 @@ LEAST_FORGOTTEN = 4096  # bytes of samples that a wrong size leaves out; fewer m
 SEARCHED_BYTES = 1 << 20  # of a file at a time
 ANY = 1 << 62  # more samples than any file
 COPY_AGAIN = "copy or download it again"
+SECOND_SOUND = (
+    "samples stand in several chunks, of which only the first would be heard; convert it to WAV "
+    "with the program that wrote it"
+)
 ENDLESS = "the header does not say how long it is: if it was cut off, nothing tells"
 
 
@@ -89,6 +93,8 @@ class BoundedReader:
 
     def upto(self, position: int, count: int) -> bytes:
         """Read at most ``count`` bytes, fewer at the end of the file."""
+        if position > self.size:  # perhaps further than any file reaches
+            return b""
         self.file.seek(position)
         return self.file.read(count)
 

@@ -29,6 +29,7 @@ from speechattn.text import one_line
 _READ = (  # name, first bytes, more bytes from the ninth on
     ("WAV", b"RIFF", b"WAVE"),
     ("WAV", b"RF64", b"WAVE"),
+    ("WAV", b"BW64", b"WAVE"),
     ("big-endian WAV", b"RIFX", b"WAVE"),
     ("W64", b"riff", b""),
     ("AIFF", b"FORM", b"AIFF"),
@@ -50,6 +51,7 @@ _FOREIGN = (  # name, offset, bytes: common containers that libsndfile does not 
     ("Monkey's Audio", 0, b"MAC "),
 )
 
+ID3_HEAD = 10  # bytes
 MOST_JOINED = 1000  # recordings in a file
 SPHERE_AS_WAV = "some files named .wav are NIST SPHERE, as in TIMIT; they are read as such"
 SUFFIXES = {  # suffix of a file name → names of the containers that it may hold
@@ -126,9 +128,12 @@ def _check_all(data: BoundedReader, suffix: str) -> Header:
         headers.append(_check(data, starts[-1]))
     first = headers[0]
     if not first.kind and not first.media and suffix == ".mp3":
-        return late_mp3(data, starts[0]) or first
+        # The size of a tag may be wrong: within it, only frames that follow each other count.
+        return late_mp3(data, min(starts[0], ID3_HEAD)) or first
     if len(headers) == 1:
         return first
+    if first.media:
+        raise data.error(f"{first.media}, {len(headers)} one after the other; split the file")
     data.contradictions.append(f"{len(headers)} recordings follow each other; all are read")
     parts = tuple(
         patched(end, {at: new for at, new in data.patches.items() if begin <= at < end}, begin)

@@ -8,14 +8,22 @@ with or without tags between them, are read one after the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from speechattn.audio.containers.base import ANY, COPY_AGAIN, BoundedReader, Header
+from speechattn.audio.containers.base import (
+    ANY,
+    COPY_AGAIN,
+    LEAST_FORGOTTEN,
+    SEARCHED_BYTES,
+    BoundedReader,
+    Header,
+)
 from speechattn.audio.containers.pieces import Pieces, patched
 from speechattn.errors import TRUNCATED
 
 LEAST = 4  # frames that make an MP3 where it does not begin with one
 RESYNC_BYTES = 65_536  # bytes searched for the next MPEG frame after damage
+FAR_BYTES = 1 << 22  # searched where a recording seems to have ended
 
 _BITRATES = {  # kbit/s by (MPEG 1, layer) and index (ISO 11172-3 and 13818-3)
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -57,6 +65,7 @@ class _Part:
         samples: of each.
         varies: whether the bit rate does.
         cut: whether its last frame is cut off.
+        gaps: first and last position of what is between its frames and is none.
     """
 
     start: int
@@ -68,6 +77,7 @@ class _Part:
     samples: int = 1152
     varies: bool = False
     cut: bool = False
+    gaps: list[tuple[int, int]] = field(default_factory=list)
 
 
 def late_mp3(data: BoundedReader, start: int) -> Header | None:
@@ -83,9 +93,7 @@ def late_mp3(data: BoundedReader, start: int) -> Header | None:
     Raises:
         AudioError: as :func:`check_mp3`.
     """
-    first = _resync(data, start)
-    while first is not None and not _is_chain(data, first):
-        first = _resync(data, first + 1) if first - start < RESYNC_BYTES else None
+    first = _next_chain(data, start)
     if first is None:
         return None
     data.contradictions.append(
@@ -145,20 +153,20 @@ def check_mp3(data: BoundedReader, start: int, *, whole: bool = True) -> Header:
         return Header("MP3", frames - part.trimmed, shortfall=2 * part.samples, parts=pieces)
     if part.index is not None:
         return Header("MP3", frames - part.trimmed, shortfall=2 * part.samples)
-    if part.varies:
-        pieces = (_pieces(data, part),)
+    if part.varies or part.gaps:
+        pieces = (_pieces(data, part, always=True),)
         return Header("MP3", frames, shortfall=2 * part.samples, parts=pieces)
     return Header("MP3", frames, surplus=ANY, shortfall=part.samples)
 
 
 def _walk(data: BoundedReader, start: int) -> tuple[_Part, int | None]:
     """Walk the frames of one recording; return it, and where the next one begins."""
-    part = _Part(start)
+    part = _Part(start, end=start)
     head = data.upto(start, 4)
     first = mpeg_frame(head)
     position: int | None = start
     if first is not None and _read_index(data, part, first[0]):
-        position = start + first[0]
+        position = part.end = start + first[0]
     while position is not None and (frame := mpeg_frame(this := data.upto(position, 4))):
         if position + frame[0] > data.size:
             part.cut = True
@@ -183,12 +191,42 @@ def _walk(data: BoundedReader, start: int) -> tuple[_Part, int | None]:
             data.contradictions.append(
                 f"{position - part.end} bytes at byte {part.end} are no MPEG frame and are left out"
             )
-    if position is not None:
-        after = _after_tags(data, position)
-        following = _resync(data, after) if after > position else None
-        if following is not None and mpeg_frame(data.upto(following, 4)):
-            return part, following
-    return part, None
+            part.gaps.append((part.end, position))
+    return part, _following(data, part.end)
+
+
+def _following(data: BoundedReader, end: int) -> int | None:
+    """Return where another recording begins after the last frame of one."""
+    after = _after_tags(data, end)
+    following = _resync(data, after)
+    if following is not None and mpeg_frame(data.upto(following, 4)):
+        return following
+    rest = data.size - after
+    if rest < LEAST_FORGOTTEN:
+        return None
+    following = _next_chain(data, after)
+    if following is not None:
+        data.contradictions.append(
+            f"{following - after} bytes at byte {after} are no MPEG frame and are left out"
+        )
+    elif data.upto(after, SEARCHED_BYTES).strip(b"\0"):
+        data.contradictions.append(
+            f"{rest} bytes after the last MPEG frame are none and are left out"
+        )
+    return following
+
+
+def _next_chain(data: BoundedReader, position: int) -> int | None:
+    """Find where several frames follow each other, far behind what is none."""
+    end = position + FAR_BYTES
+    while position < end and len(stretch := data.upto(position, SEARCHED_BYTES)) >= 4:
+        offset = stretch.find(b"\xff")
+        while 0 <= offset <= len(stretch) - 4:
+            if mpeg_frame(stretch[offset : offset + 4]) and _is_chain(data, position + offset):
+                return position + offset
+            offset = stretch.find(b"\xff", offset + 1)
+        position += len(stretch) - 3
+    return None
 
 
 def _read_index(data: BoundedReader, part: _Part, size: int) -> bool:
@@ -210,7 +248,10 @@ def _read_index(data: BoundedReader, part: _Part, size: int) -> bool:
 def _pieces(data: BoundedReader, part: _Part, always: bool = False) -> Pieces:
     """Return what a decoder reads of a recording, with an index if it has none."""
     if part.index is None and (part.varies or always):
-        return _index_frame(data.upto(part.start, 4), part.count), (part.start, part.end)
+        gaps = [gap for gap in part.gaps if gap[1] < part.end]
+        begins = [part.start, *(after for _, after in gaps)]
+        ends = [*(before for before, _ in gaps), part.end]
+        return _index_frame(data.upto(part.start, 4), part.count), *zip(begins, ends)
     patches = {at: new for at, new in data.patches.items() if part.start <= at < part.end}
     return patched(part.end, patches, part.start)
 

@@ -1,4 +1,4 @@
-"""WAV and its relatives: RIFF, RIFX (big-endian), RF64 (with 64-bit sizes) and Sony's Wave64.
+"""WAV and its relatives: RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes), Sony's Wave64.
 
 The size of the ``data`` chunk is compared with the file, unless the program that wrote it did not
 know the size and marked it so. For codecs with blocks the ``fact`` chunk tells how many samples of
@@ -15,6 +15,7 @@ from speechattn.audio.containers.base import (
     ENDLESS,
     LEAST_FORGOTTEN,
     MAX_CHUNKS,
+    SECOND_SOUND,
     BoundedReader,
     Header,
     chunks,
@@ -30,6 +31,13 @@ LEAST_UNKNOWN = 1 << 40  # samples; numbers from here on stand for an unknown nu
 
 MPEG_TAGS = {0x50, 0x55}  # WAVE formats that hold MPEG audio, such as MP3
 BLOCK_TAGS = {0x02, 0x11, 0x31}  # ADPCM and GSM 6.10: the header says the samples of a block
+FOREIGN_TAGS = {  # codings that libsndfile does not read in a WAV, and FFmpeg does
+    0x14: "G.723", 0x22: "TrueSpeech", 0x42: "G.723.1", 0x45: "G.726", 0x50: "MPEG audio (MP2)",
+    0x57: "AMR", 0x58: "AMR-WB", 0x64: "G.726", 0x65: "G.722", 0x83: "G.729", 0xFF: "AAC",
+    0x160: "Windows Media Audio", 0x161: "Windows Media Audio", 0x28F: "G.722", 0x1600: "AAC",
+    0x1602: "AAC", 0x1610: "AAC", 0x2000: "AC-3", 0x2001: "DTS", 0x674F: "Vorbis", 0x704F: "Opus",
+    0xA106: "AAC", 0xA109: "Speex", 0xF1AC: "FLAC",
+}  # fmt: skip
 EXTENSIBLE = 0xFFFE  # the format stands in an extension
 LAW_TAGS = {6, 7}  # A-law and mu-law
 PCM_TAGS = {1, 3, *LAW_TAGS, EXTENSIBLE}  # WAVE formats with a fixed number of bytes a sample
@@ -48,6 +56,8 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
     """
     order = ">" if magic == b"RIFX" else "<"
     layout = fact = long_size = long_at = None
+    if magic == b"BW64":  # RF64 by another name (ITU-R BS.2088)
+        magic = data.patches[start] = b"RF64"
     for name, content, size in chunks(data, start + 12, order):
         if name == b"ds64":
             long_at = content + 8
@@ -62,12 +72,13 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
         raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
     if layout is None:
         raise data.error(f"has no fmt chunk before its samples; {COPY_AGAIN}")
+    foreign = _foreign(layout[0])
     if magic == b"RF64" and long_size is not None and size == 0xFFFFFFFF:
         size = long_size
     if size in UNKNOWN_64 or (size in STREAMED and magic != b"RF64"):
         if content + size != data.size:  # a recording may happen to be as long as that
             data.contradictions.append(ENDLESS)
-        return Header("WAV")
+        return foreign or Header("WAV")
     if size == 0 and content < data.size and not is_chunk(data, content, order):
         size = data.size - content  # the recorder was ended before it could write the size
         if long_at is not None and magic == b"RF64":
@@ -80,10 +91,20 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
             at_whole, at_size, form = long_at - 8, long_at, "<Q"
         whole = start + 8 + data.unpack(form, at_whole)[0] - content
         if _leaves_out(data, content, size, whole, order):
+            if foreign:
+                raise data.error(
+                    f"the header says {size} bytes of samples, and by the size of the whole "
+                    f"{whole}; convert it to WAV with the program that wrote it"
+                )
             _lengthen(data, at_size, form, whole, size, whole)
             size = whole
         _check_after(data, content + size, layout[1], order)
     return _wave_header(data, "WAV", layout, fact, size, content)
+
+
+def _foreign(tag: int) -> Header | None:
+    name = FOREIGN_TAGS.get(tag)
+    return Header("", media=f"WAV of {name}") if name else None
 
 
 def _leaves_out(data: BoundedReader, content: int, size: int, whole: int, order: str) -> bool:
@@ -106,7 +127,7 @@ def _lengthen(
 
 def _is_wave(data: BoundedReader, position: int) -> bool:
     head = data.upto(position, 12)
-    return head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE"
+    return head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:] == b"WAVE"
 
 
 def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
@@ -124,6 +145,8 @@ def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
             return
         if not is_chunk(data, end, order):
             break
+        if data.upto(end, 4) == b"data":
+            raise data.error(SECOND_SOUND)
         size = data.unpack(f"{order}I", end + 4)[0]
         end += 8 + size + size % 2
     data.check_end(end, block)
@@ -148,6 +171,11 @@ def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tu
                 f"{channels} x {bits} bits a sample",
                 f"but {block} and not {width} bytes",
             )
+            # The decoder reads 24 bits in 4 bytes rightly, but not in the extended form.
+            wide, rest = divmod(8 * block, channels)
+            if coding == 1 and tag == EXTENSIBLE and rate_bytes == rate * block and not rest:
+                if wide in (8, 16, 24, 32):
+                    data.patches[content + 14] = struct.pack(f"{order}H", wide)
         if rate_bytes != rate * block:
             data.contradicts(
                 f"{rate} Hz", f"but {rate_bytes} and not {rate * block} bytes a second"
@@ -181,6 +209,8 @@ def _wave_header(
         data.compare(size, content, block)
         return Header(kind, size // block, surplus=ANY, shortfall=ANY if kind == "WAV" else 0)
     data.compare(size, content)
+    if foreign := _foreign(tag):
+        return foreign
     if tag in MPEG_TAGS:
         count, samples = count_mpeg_frames(data, content, content + size)
         # The decoder takes off the delay of the encoder and what pads the last frame.

@@ -82,6 +82,23 @@ def test_a_size_of_samples_that_the_whole_contradicts(tmp_path, kind, said):
     assert f"the header says {said} bytes of samples" in line and "all are read" in line
 
 
+def test_aiff_of_which_both_counts_leave_half_out(tmp_path):
+    data = bytearray(encoded(2.0, "AIFF"))
+    struct.pack_into(">I", data, data.index(b"COMM") + 10, RATE)
+    struct.pack_into(">I", data, data.index(b"SSND") + 4, 2 * RATE + 8)
+    samples, info = read_audio(save(tmp_path, bytes(data), "aiff"))
+    np.testing.assert_allclose(samples, sound(2.0), atol=2 / 32768)
+    assert "all are read" in info.contradictions[0]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("WAV", b"data"), ("AIFF", b"SSND"), ("CAF", b"data")])
+def test_samples_in_two_chunks_are_refused(tmp_path, kind, name):
+    data = encoded(1.0, kind)
+    path = save(tmp_path, data + data[data.index(name) :], kind.lower())
+    with pytest.raises(AudioError, match="stand in several chunks"):
+        read_audio(path)
+
+
 def test_what_may_be_anything_stays_out(tmp_path):
     data = encoded(1.0, "WAV") + bytes(range(1, 201))
     path = save(tmp_path, data[:4] + struct.pack("<I", len(data) - 8) + data[8:], "wav")

@@ -98,3 +98,44 @@ def test_an_index_that_counts_too_few_frames(tmp_path, save):
     samples, info = read_audio(path)
     np.testing.assert_array_equal(samples, read_audio(save(data, "b.mp3"))[0])
     assert f"{count // 2} MPEG frames, {count} are there" in info.contradictions[0]
+
+
+JUNK = np.random.default_rng(0).integers(0, 250, 100_000, dtype=np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("between", [bytes(100_000), JUNK, JUNK[:3000]])
+@pytest.mark.parametrize("index", [True, False])
+def test_far_between_joined_mp3s(tmp_path, save, between, index):
+    data, first = mpeg(tmp_path)
+    data = data if index else data[first:]
+    whole = read_audio(save(data, "a.mp3"))[0]
+    samples, info = read_audio(save(data + between + data, "b.mp3"))
+    assert 2 * len(SIGNAL) <= len(samples) < 2 * len(SIGNAL) + 8 * 576
+    if index:
+        np.testing.assert_array_equal(samples, np.concatenate([whole, whole]))
+    assert f"{len(between)} bytes at byte {len(data)}" in info.contradictions[0]
+
+
+def test_what_follows_an_mp3_is_named(tmp_path, save):
+    data, _ = mpeg(tmp_path)
+    for tail, said in (
+        (JUNK, True),
+        (encoded(tmp_path, "WAV", "PCM_16"), True),
+        (bytes(9000), False),
+    ):
+        info = read_audio(save(data + tail, "a.mp3"))[1]
+        assert bool(info.contradictions) == said
+        assert not said or f"{len(tail)} bytes after the last" in info.contradictions[0]
+
+
+@pytest.mark.parametrize(("size", "padding"), [(b"\0\0\x7f\x7f", 20), (b"\0\0\0\x10", 3000)])
+def test_a_tag_of_the_wrong_size_hides_nothing(tmp_path, save, size, padding):
+    data, _ = mpeg(tmp_path)
+    samples, info = read_audio(save(b"ID3\3\0\0" + size + bytes(padding) + data, "a.mp3"))
+    assert len(samples) == len(SIGNAL)
+    assert f"{padding} bytes before the first MPEG frame" in info.contradictions[0]
+
+
+def test_an_index_with_no_frame_behind_it_ends(tmp_path, save):
+    data, first = mpeg(tmp_path)
+    refused(save(data[:first] + bytes(5000), "a.mp3"), "cut off", "0 MPEG frames")

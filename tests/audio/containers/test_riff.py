@@ -120,3 +120,26 @@ def test_mp3_in_wav_is_read_to_its_end(tmp_path, block, fact):
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(AudioError, match="cut off"):
         read_audio(path)
+
+
+def test_bw64_is_rf64_by_another_name(tmp_path, save):
+    data = encoded(tmp_path, "RF64", "PCM_16")
+    samples = read_audio(save(b"BW64" + data[4:]))[0]
+    np.testing.assert_array_equal(samples, read_audio(save(data))[0])
+
+
+def test_24_bits_in_4_bytes_of_the_extended_form(save):
+    wide = (np.frombuffer(PCM, "<i2").astype("<i4") << 16).tobytes()
+    coding = struct.pack("<H", 1) + bytes.fromhex("000000001000800000aa00389b71")
+    fmt = struct.pack("<HHIIHHHHI", 0xFFFE, 1, 16_000, 64_000, 4, 24, 22, 24, 4) + coding
+    body = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + b"data"
+    body += struct.pack("<I", len(wide)) + wide
+    samples, info = read_audio(save(b"RIFF" + struct.pack("<I", len(body)) + body))
+    np.testing.assert_allclose(samples, SIGNAL, atol=2 / 32768)
+    assert "1 x 24 bits a sample, but 4 and not 3 bytes" in info.contradictions[0]
+
+
+def test_w64_of_impossible_size_is_cut_off(tmp_path, save):
+    data = bytearray(encoded(tmp_path, "W64", "PCM_16"))
+    struct.pack_into("<Q", data, data.index(b"data") + 16, 1 << 63)
+    refused(save(bytes(data)), "cut off", str((1 << 63) - 24))
