@@ -126,8 +126,8 @@ class QualityMonitor:
         warnings = [f"header and data disagree: {each}" for each in self._contradictions]
         warnings += self._plausibility.warnings()
         if self._loudest < SILENT_LEVEL**2:
-            level = _decibels(self._loudest)
-            return [*warnings, f"silent: never louder than {level} dB of full scale"]
+            level = f"never louder than {_decibels(self._loudest)} dB of full scale"
+            return [*warnings, f"silent: {level if self._loudest else 'all samples are 0'}"]
         if self._peak > BEYOND_LEVEL:  # of another scale, so nothing can be said of clipping
             return [*warnings, *beyond_full_scale(self._peak), *self._narrow(), *self._different()]
         share = self._clipped / (self._frames * len(self._sums))
