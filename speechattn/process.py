@@ -85,6 +85,14 @@ def is_own_process() -> bool:
     return _own_process
 
 
+def may_compile() -> bool:
+    """Whether Numba compiles in this process: ``NUMBA_DISABLE_JIT`` stops it."""
+    numba = sys.modules.get("numba")
+    if numba is None:
+        return os.environ.get("NUMBA_DISABLE_JIT", "") in ("", "0")
+    return not numba.config.DISABLE_JIT  # it has read the variable, or a program has set it
+
+
 def tell(message: str) -> None:
     """Print a message for the user on standard error, once, if this is a process of our own."""
     if not _own_process or _quiet or message in _told:

@@ -75,3 +75,10 @@ def test_cuda_is_looked_for_where_it_may_be(monkeypatch):
     assert process.may_have_cuda()
     monkeypatch.setattr(os.path, "exists", lambda path: False)
     assert process.may_have_cuda() == (os.name == "nt")
+
+
+@pytest.mark.parametrize(("value", "may"), [("", True), ("0", True), ("1", False)])
+def test_whether_numba_compiles_is_known_before_it_is_imported(monkeypatch, value, may):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", value)
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    assert process.may_compile() is may

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import sys
 import threading
 from collections.abc import Iterator
 
 import torch
 
 from speechattn.errors import ConfigError
+from speechattn.process import may_compile
 
 
 def check_numba() -> None:
@@ -20,12 +20,7 @@ def check_numba() -> None:
     Raises:
         ConfigError: if ``NUMBA_DISABLE_JIT`` is set.
     """
-    numba = sys.modules.get("numba")
-    if numba is None:
-        disabled = os.environ.get("NUMBA_DISABLE_JIT", "") not in ("", "0")
-    else:  # it has read the variable, or a program has set it
-        disabled = bool(numba.config.DISABLE_JIT)
-    if disabled:
+    if not may_compile():
         raise ConfigError(
             "NUMBA_DISABLE_JIT: is set, but models run on code that Numba compiles; unset it"
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 import speechattn
 from speechattn import cache
 from speechattn.machine import num_usable_cores
-from speechattn.process import be_quiet, is_own_process, start_own_process
+from speechattn.process import be_quiet, is_own_process, may_compile, start_own_process
 
 # Modules, functions and the numbers of their signatures, those that take longest first. A model
 # that uses others has them compiled when they are first called.
@@ -52,11 +52,11 @@ Functions = Iterable[tuple[str, str, int]]
 def compiled() -> Iterator[None]:
     """Have everything compiled when the block ends; the block may import PyTorch meanwhile.
 
-    This is for processes of our own, and does nothing where it has been done before, or where there
-    is no cache.
+    This is for processes of our own, and does nothing where it has been done before, where there is
+    no cache, or where Numba may not compile.
     """
     mark = _mark()
-    if mark is None or mark.exists() or not is_own_process():
+    if mark is None or mark.exists() or not is_own_process() or not may_compile():
         yield
         return
     with cache.lock("compile", wait=False) as first:

@@ -69,3 +69,11 @@ def test_without_a_cache_nothing_is_compiled_ahead(steps, monkeypatch):
     with warmup.compiled():
         pass
     assert steps == []
+
+
+def test_where_numba_may_not_compile_no_helper_tries(steps, tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
+    monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+    with warmup.compiled():
+        pass
+    assert steps == []
