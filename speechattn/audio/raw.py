@@ -1,7 +1,7 @@
 """Sound that comes through a pipe: raw samples of several encodings, with or without a WAV header.
 
-A pipe cannot be read twice, so :func:`read_start` takes as few bytes as it
-needs to tell what comes.
+A pipe cannot be read twice, so :func:`read_start` takes as few bytes as it needs to tell what
+comes. :class:`speechattn.audio.piped.PipedSamples` reads what follows.
 """
 
 from __future__ import annotations
@@ -11,78 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-import numpy as np
-
 from speechattn.audio.containers.detect import container_of
 from speechattn.audio.containers.mpeg import mpeg_frame
+from speechattn.audio.encodings import ENCODINGS
 from speechattn.errors import TRUNCATED, UNREADABLE, UNSUITABLE, AudioError
 
 PROBE_BYTES = 4096  # of what may be MP3
 LONGEST_HEADER = 1 << 20  # bytes before the samples of a WAV
 LEAST_STREAMED = 0x7FFF0000  # sizes from here on stand for "as long as it lasts" in a pipe
 
-
-@dataclass(frozen=True)
-class Encoding:
-    """How a sample is written.
-
-    Attributes:
-        dtype: of NumPy; ``"i3"`` stands for 24 bits, little-endian.
-        law: ``"u"`` or ``"A"`` for a logarithmic law of telephony (ITU-T G.711), else ``""``.
-    """
-
-    dtype: str
-    law: str = ""
-
-    @property
-    def width(self) -> int:
-        """Bytes of a sample."""
-        return int(self.dtype[-1])
-
-    def decode(self, data: bytes) -> np.ndarray:
-        """Return samples, full scale 1, shape (n,); ``data`` holds whole samples."""
-        if self.law:
-            return _law(self.law)[np.frombuffer(data, np.uint8)]
-        if self.dtype == "i3":
-            parts = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            wide = np.zeros((len(parts), 4), np.uint8)
-            wide[:, 1:] = parts
-            return wide.view("<i4")[:, 0] / 2.0**31
-        samples = np.frombuffer(data, self.dtype)
-        if samples.dtype.kind == "f":
-            return samples.astype(np.float64)
-        half = 2.0 ** (8 * self.width - 1)
-        return (samples - (half if samples.dtype.kind == "u" else 0.0)) / half
-
-
-ENCODINGS = {
-    "s16le": Encoding("<i2"),
-    "s16be": Encoding(">i2"),
-    "u8": Encoding("u1"),
-    "s24le": Encoding("i3"),
-    "s32le": Encoding("<i4"),
-    "f32le": Encoding("<f4"),
-    "f64le": Encoding("<f8"),
-    "mulaw": Encoding("u1", "u"),
-    "alaw": Encoding("u1", "A"),
-}
 _PCM = {8: "u8", 16: "s16le", 24: "s24le", 32: "s32le"}
 _FLOAT = {32: "f32le", 64: "f64le"}
-
-
-def _law(law: str) -> np.ndarray:
-    """Return the 256 values of a law, full scale 1."""
-    code = np.arange(256)
-    if law == "u":
-        code = ~code & 0xFF
-        size = (((code & 15) << 3) + 132 << (code >> 4 & 7)) - 132
-        return np.where(code & 0x80, -size, size) / 2.0**15
-    code = code ^ 0x55
-    exponent, mantissa = code >> 4 & 7, code & 15
-    size = np.where(
-        exponent > 0, (mantissa << 4) + 264 << np.maximum(exponent - 1, 0), (mantissa << 4) + 8
-    )
-    return np.where(code & 0x80, size, -size) / 2.0**15
 
 
 @dataclass(frozen=True)
@@ -93,11 +32,13 @@ class StreamStart:
         first: bytes of samples that have been read already.
         header: encoding, sample rate (Hz) and channels by a WAV header; None for raw samples.
         length: bytes of samples that the header promises, ``first`` included; None if unknown.
+        whole: the same by the size of the whole, with chunks that follow them; None if unknown.
     """
 
     first: bytes
     header: tuple[str, int, int] | None = None
     length: int | None = None
+    whole: int | None = None
 
 
 def read_start(read: Callable[[int], bytes]) -> StreamStart:
@@ -112,7 +53,7 @@ def read_start(read: Callable[[int], bytes]) -> StreamStart:
     start = read(12)
     kind = "MP3" if start[:3] == b"ID3" else container_of(start)
     if kind == "WAV":
-        return _wav(read)
+        return read_wav(read, start)
     if kind:
         _refuse(kind)
     frame = mpeg_frame(start[:4])
@@ -132,8 +73,18 @@ def _refuse(kind: str) -> NoReturn:
     )
 
 
-def _wav(read: Callable[[int], bytes]) -> StreamStart:
+def read_wav(read: Callable[[int], bytes], start: bytes) -> StreamStart:
+    """Read the header of a WAV.
+
+    Args:
+        read: as for :func:`read_start`.
+        start: its first twelve bytes, which have been read.
+
+    Raises:
+        AudioError: if it is damaged, or of a coding that is not read.
+    """
     layout, done, long_size = None, 0, None
+    whole = struct.unpack_from("<I", start, 4)[0]
     while True:
         head = _exactly(read, 8)
         name, size = struct.unpack("<4sI", head)
@@ -147,7 +98,7 @@ def _wav(read: Callable[[int], bytes]) -> StreamStart:
         if name == b"fmt ":
             layout = _layout(content)
         elif name == b"ds64" and len(content) >= 16:
-            long_size = struct.unpack_from("<Q", content, 8)[0]
+            whole, long_size = struct.unpack_from("<QQ", content)
     if layout is None:
         raise AudioError("is a WAV without a fmt chunk before its samples; record it again")
     length: int | None = size
@@ -155,7 +106,8 @@ def _wav(read: Callable[[int], bytes]) -> StreamStart:
         length = long_size
     elif size == 0 or size >= LEAST_STREAMED:
         length = None
-    return StreamStart(b"", layout, length)
+    whole -= 4 + done + 8
+    return StreamStart(b"", layout, length, whole if 0 < whole < 1 << 62 else None)
 
 
 def _layout(content: bytes) -> tuple[str, int, int]:

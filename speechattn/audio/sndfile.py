@@ -171,8 +171,8 @@ def open_sound(path: Path, name: str) -> tuple[AnySound, AudioInfo]:
                 f"{name}: is {header.media}, which needs the extra media "
                 f"(`{INSTALL}`); or convert it to WAV or FLAC"
             )
-        sound, info = _open_media(path, name)
-        return sound, replace(info, contradictions=header.contradictions + info.contradictions)
+        media, info = _open_media(path, name)
+        return media, replace(info, contradictions=header.contradictions + info.contradictions)
     try:
         sound = _open(path, header.parts)
     except OSError as error:  # deleted or locked since it was checked

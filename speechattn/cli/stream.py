@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from speechattn.cli.arguments import add_device, add_model_settings, int_argument
@@ -25,7 +25,7 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 CHUNK_MS = 100
 DEFAULT_RATE = 16_000  # Hz
 MOST_CHANNELS = 8
-# Keys of speechattn.audio.raw.ENCODINGS, which needs NumPy.
+# Keys of speechattn.audio.encodings.ENCODINGS, which needs NumPy.
 ENCODING_NAMES = (
     ("s16le", "s16be", "u8", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw")
 )  # fmt: skip
@@ -146,7 +146,9 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
         AudioError: if the sound is no good.
         UsageError: if options contradict its header.
     """
-    from speechattn.audio.raw import ENCODINGS, read_start
+    from speechattn.audio.encodings import ENCODINGS
+    from speechattn.audio.piped import PipedSamples
+    from speechattn.audio.raw import read_start
 
     try:
         start = read_start(source.read)
@@ -169,14 +171,11 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
     printer = _Printer()
     size = encoding.width * channels
     chunk = size * max(1, rate * arguments.chunk_ms // 1000)
-    status, left = OK, start.length
-    for data in _pieces(source, chunk, start.first):
+    status, sound = OK, PipedSamples(source.read, start)
+    for data in _pieces(sound.read, chunk):
         if data is None:
             status = INTERRUPTED
             break
-        if left is not None:  # other chunks of the WAV may follow
-            data = data[:left]
-            left -= len(data)
         whole = len(data) - len(data) % size
         samples = encoding.decode(data[:whole]).reshape(-1, channels)
         printer.add(stream.push(samples.T))
@@ -186,25 +185,21 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
                 f"error: standard input: ends after {len(data) - whole} bytes of a sample of "
                 f"{size} ({encoding.width} a channel); the sound is cut off or of another format"
             )
-        if left == 0:
-            break
     try:
         printer.add(stream.finish())
     except AudioError as error:
         report(f"error: standard input: {error}")
         return status or FAILED
-    for warning in stream.warnings:
+    for warning in (*sound.warnings, *stream.warnings):
         report(f"warning: standard input: {warning}")
-    if left and status == OK:
-        report(f"error: standard input: cut off: {left} bytes of the samples in its header lack")
+    if sound.problem and status == OK:
+        report(f"error: standard input: {sound.problem}")
         return FAILED
     return status
 
 
-def _pieces(source: BinaryIO, size: int, first: bytes) -> Iterator[bytes | None]:
+def _pieces(read: Callable[[int], bytes], size: int) -> Iterator[bytes | None]:
     """Yield pieces of ``size`` bytes, the last one shorter; None if interrupted.
-
-    ``first`` has been read already and belongs to the first pieces.
 
     An interrupt, the usual end of a recording from a microphone, stops only the reading. What has
     been read is still transcribed.
@@ -224,8 +219,7 @@ def _pieces(source: BinaryIO, size: int, first: bytes) -> Iterator[bytes | None]
             try:
                 reading = True
                 if not interrupted:
-                    begin, first = first[:size], first[size:]
-                    data = begin + source.read(size - len(begin))
+                    data = read(size)
             except KeyboardInterrupt:
                 data = None
             finally:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.recordings import message, tone
 
-from speechattn.audio.raw import ENCODINGS, read_start
+from speechattn.audio.encodings import ENCODINGS
+from speechattn.audio.raw import read_start
 from speechattn.cli.stream import ENCODING_NAMES
 
 SUBTYPES = {

@@ -186,3 +186,18 @@ def test_other_encodings_and_labels(model):
 def test_a_container_is_refused_by_name(model):
     status, out, err = run(model, b"fLaC" + bytes(1000))
     assert (status, out) == (1, []) and "standard input: is FLAC, and not WAV" in err[0]
+
+
+def test_a_wav_whose_size_says_half_is_heard_to_its_end(model):
+    samples = noise(1.2)
+    data = wav(samples, 16_000)
+    half = data[:40] + (samples.nbytes // 2).to_bytes(4, "little") + data[44:]
+    status, out, err = run(model, half)
+    assert status == 0 and out == lines(model, samples)
+    assert len(err) == 1 and f"says {samples.nbytes // 2} bytes of samples, but more" in err[0]
+    status, out, err = run(model, data + b"LIST\x04\0\0\0abcd" + data)
+    assert status == 0 and out == lines(model, np.concatenate([samples, samples]))
+    assert len(err) == 1 and "several recordings follow each other; all are read" in err[0]
+    status, out, err = run(model, data + wav(samples, 8000))
+    assert status == 1 and out == lines(model, samples)
+    assert len(err) == 1 and "16000 Hz, 1 channels and of s16le samples, 8000 Hz" in err[0]
