@@ -11,14 +11,21 @@ import numpy as np
 from speechattn.bench.peers import HAMA_PHONES, PEERS, Peer
 from speechattn.decoder.decoder import decode
 from speechattn.decoder.options import DecoderOptions
-from speechattn.decoder.words import NO_WORD, UNKNOWN, WordReader, names_of_words
+from speechattn.decoder.word_forms import with_dictionary_forms
+from speechattn.decoder.words import NO_WORD, UNKNOWN, FrameWord, WordReader, names_of_words
 from speechattn.errors import UsageError
 from speechattn.inference.recognizer import Recognizer, load_model
 from speechattn.phones import PhoneSet, arpabet
 from speechattn.segments import FrameSegment, Segment, num_frames, seconds_to_frame
 
-# And their suffixes.
-READINGS = {"words": "", "phones": ", --reading phones", "none": ", --reading none"}
+DICTIONARY = "dictionary"  # with words, each with the phones that the dictionary lists for it
+# Ways to read, and their suffixes.
+READINGS = {
+    "words": "",
+    DICTIONARY: ", --forms dictionary",
+    "phones": ", --reading phones",
+    "none": ", --reading none",
+}
 
 
 class System(Protocol):
@@ -72,9 +79,13 @@ class ModelSystem:
         name: in the report.
         hearing: the model.
         reading: of :data:`READINGS`: what its decoder knows about the order of phones. ``words``
-            for everything, as the model is shipped; ``phones`` for n-grams of phones alone;
-            ``none`` for nothing.
+            for everything, as the model is shipped; ``dictionary`` for the same with the
+            dictionary's form of each word; ``phones`` for n-grams of phones alone; ``none`` for
+            nothing.
         lm_scale: as for :func:`speechattn.load_model`.
+
+    Raises:
+        UsageError: for the dictionary's forms of a model that knows no words.
     """
 
     def __init__(
@@ -91,24 +102,38 @@ class ModelSystem:
         known = model.words is not None and model.words.names is not None
         self._reader = WordReader(model, decoding) if known and decoding.word_scale else None
         self._names = names_of_words(model, decoding) if self._reader else ()
+        self._listed = None
+        if reading == DICTIONARY:
+            if self._reader is None:
+                raise UsageError(f"--reading {DICTIONARY}: {name} knows no words; leave it out")
+            self._listed = model.words
 
     def recognise(self, samples: np.ndarray) -> tuple[list[FrameSegment], np.ndarray | None]:
         """See :class:`System`."""
         frames = self._hearing.log_posteriors(samples)
         found = decode(frames, self._hearing.checkpoint.phone_model, self._decoding)
+        if self._listed is not None:
+            found, _ = with_dictionary_forms(found, self._words(found), self._listed)
         return found, frames.argmax(1)
 
     def words(self, segments: Sequence[FrameSegment]) -> list[str] | None:
-        """Return the words in what was recognised; None if the model knows none."""
-        if self._reader is None:
+        """Return the words in what was recognised; None if the model knows none.
+
+        None for the dictionary's forms as well, whose words are those of ``words``.
+        """
+        if self._reader is None or self._listed is not None:
             return None
-        found = self._reader.push(segments) + self._reader.finish()
+        found = self._words(segments)
         return [UNKNOWN if one.word == NO_WORD else self._names[one.word] for one in found]
+
+    def _words(self, segments: Sequence[FrameSegment]) -> list[FrameWord]:
+        assert self._reader is not None
+        return self._reader.push(segments) + self._reader.finish()
 
 
 def decoding_of(options: DecoderOptions, reading: str) -> DecoderOptions:
     """Change decoder options for a way of reading, see :class:`ModelSystem`."""
-    return options.for_reading(reading)
+    return options.for_reading("words" if reading == DICTIONARY else reading)
 
 
 class PeerSystem:

@@ -24,8 +24,9 @@ from speechattn.bench.accuracy_systems import (
 from speechattn.cli.main import main
 from speechattn.corpora.alignment import reference_runs
 from speechattn.corpora.corpus import read_corpus
+from speechattn.corpora.spans import utterance_audio
 from speechattn.decoder.options import DecoderOptions
-from speechattn.errors import CorpusError
+from speechattn.errors import CorpusError, UsageError
 from speechattn.evaluation import phone_features
 from speechattn.evaluation.scores import Counts, count_utterance
 from speechattn.inference.recognizer import load_model
@@ -258,6 +259,19 @@ def test_words_are_compared_as_letters_digits_and_apostrophes():
     assert words_of("“It’s 5 o'clock,” – 'he' SAID.") == ["it's", "5", "o'clock", "he", "said"]
     assert words_of("<unk> '") == ["<unk>"]
     assert numbered(["a", "b", "a"], ["b", "c"]) == [[0, 1, 0], [1, 2]]
+
+
+def test_the_dictionarys_forms_are_those_of_transcribe(corpora, tiny_model_dir, tmp_path):
+    model = load_model(save_worded_model(tiny_model_dir, tmp_path / "model"), "cpu")
+    system = ModelSystem("m", Hearing(model), "dictionary")
+    assert system.name == "m, --forms dictionary" and system.words([]) is None
+    for utterance in read_corpus(corpora / "people", phones=PHONES):
+        expected = model.transcribe(utterance.path, forms="dictionary").phones
+        found, _ = system.recognise(utterance_audio(utterance))
+        assert [PHONES.names[one.phone] for one in found] == [one.label for one in expected]
+    wordless = load_model(tiny_model_dir, "cpu")
+    with pytest.raises(UsageError, match="--reading dictionary: m knows no words"):
+        ModelSystem("m", Hearing(wordless), "dictionary")
 
 
 def test_word_errors_against_the_text(corpora, tiny_model_dir, tmp_path):

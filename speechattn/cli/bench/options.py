@@ -223,7 +223,8 @@ def add_accuracy_options(parser: argparse.ArgumentParser) -> None:
         default=READINGS[0],
         metavar="LIST",
         help="what the models know of the order of phones, each measured: words (all that a model "
-        "has), phones (n-grams of phones alone), none (what is heard alone) (default: words)",
+        "has), dictionary (the same, words as the dictionary has them), phones (n-grams of "
+        "phones alone), none (what is heard alone) (default: words)",
     )
     add(
         "--lm-scale",

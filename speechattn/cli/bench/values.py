@@ -104,8 +104,12 @@ def parse_choices(option: str, text: str, choices: Sequence[str]) -> list[str]:
 
 
 def parse_readings(text: str) -> list[str]:
-    """Names of :data:`READINGS` separated by commas; raises UsageError if one is unknown."""
-    return parse_choices("reading", text, READINGS)
+    """Split a list of ways to read, of :data:`READINGS` or ``dictionary``.
+
+    Raises:
+        UsageError: if one is unknown.
+    """
+    return parse_choices("reading", text, (*READINGS, "dictionary"))
 
 
 def parse_scales(text: str) -> list[float]:
