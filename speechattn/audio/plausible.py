@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 PIECE_FRAMES = 4096  # of a block that are looked at, so that it costs next to nothing
+FIRST_PIECES = 3  # of the first block: a short recording has no other
 MOST_CHANNELS = 8  # that are told apart
 LOUD = 0.2  # root mean square; recordings of speech stay below it
 AUDIBLE = 0.01  # root mean square; the noise of quiet recordings is not like speech
@@ -39,6 +40,8 @@ class Plausibility:
         self._sums = np.zeros(4)  # of x, |x|, x * x and x times its neighbour in time
         self._repeated = True  # whether each sample of one channel stands twice
         self._differences: np.ndarray | None = None  # squares, by distance and by channel
+        self._votes = np.zeros(0, int)  # pieces by distance at which they are clearly more alike
+        self._voters = 0  # pieces that are not silent
 
     @np.errstate(invalid="ignore", over="ignore")  # of samples that are no numbers
     def add(self, samples: np.ndarray) -> None:
@@ -49,8 +52,12 @@ class Plausibility:
             return
         starts = range(0, count - size + 1, max(1, (count - size) // 4))[:5]
         levels = [float(np.abs(samples[at : at + 64 : 4]).max()) for at in starts]
-        begin = starts[int(np.argmax(levels))]
-        piece = np.ascontiguousarray(samples[begin : begin + size], np.float64)
+        loudest = np.argsort(levels, kind="stable")[::-1]
+        for number in loudest[: 1 if self._frames else FIRST_PIECES]:
+            self._add(np.ascontiguousarray(samples[starts[number] :][:size], np.float64))
+
+    def _add(self, piece: np.ndarray) -> None:
+        size, channels = piece.shape
         self._frames += size
         self._sums += (
             piece.mean(1).sum(),
@@ -65,10 +72,17 @@ class Plausibility:
         distances = 2 * channels
         if self._differences is None:
             self._differences = np.zeros((distances, channels))
+            self._votes = np.zeros(distances, int)
+        found = np.zeros((distances, channels))
         flat, whole = piece.ravel(), (size - 2) * channels
         for distance in range(1, distances + 1):
             squares = (flat[distance : distance + whole] - flat[:whole]) ** 2
-            self._differences[distance - 1] += squares.reshape(-1, channels).sum(0)
+            found[distance - 1] = squares.reshape(-1, channels).sum(0)
+        self._differences += found
+        if flat @ flat > AUDIBLE**2 * len(flat):
+            by_distance = found.mean(1)
+            self._votes += by_distance < CLEARLY * by_distance[channels - 1]
+            self._voters += 1
 
     def warnings(self) -> list[str]:
         """Return the warnings."""
@@ -125,6 +139,7 @@ class Plausibility:
             # Two microphones at one voice are alike too, but not from R to L as from L to R.
             if distance < given and share < NEARER and parts.max() <= EQUAL * parts.min():
                 return distance
-            if distance > given and share < CLEARLY:
+            most = 2 * self._votes[distance - 1] > self._voters  # not only one sharp S
+            if distance > given and share < CLEARLY and most:
                 return distance
         return None

@@ -31,3 +31,15 @@ def test_one_channel_taken_for_two():
 @pytest.mark.parametrize("start", [0, 1])
 def test_two_equal_channels_taken_for_one(start):
     assert "each sample stands twice" in warnings(np.repeat(SOUND, 2)[start:, None])
+
+
+def test_one_sharp_sound_is_not_taken_for_another_number_of_channels():
+    time = np.arange(1500) / 16_000
+    sharp = np.sin(2 * np.pi * 7600 * time) * 0.4
+    samples = np.concatenate([SOUND[:8500], sharp, SOUND[8500:18_000]])
+    assert warnings(samples[:, None]) == ""
+
+
+def test_two_channels_taken_for_one():
+    both = np.stack([SOUND, np.roll(SOUND, 5)], 1)
+    assert "look like 2 channels, but the header says 1" in warnings(both.reshape(-1, 1))
