@@ -12,7 +12,7 @@ class Encoding:
     """How a sample is written.
 
     Attributes:
-        dtype: of NumPy; ``"i3"`` stands for 24 bits, little-endian.
+        dtype: of NumPy; ``"i3"`` and ``">i3"`` stand for 24 bits.
         law: ``"u"`` or ``"A"`` for a logarithmic law of telephony (ITU-T G.711), else ``""``.
     """
 
@@ -28,8 +28,10 @@ class Encoding:
         """Return samples, full scale 1, shape (n,); ``data`` holds whole samples."""
         if self.law:
             return _law(self.law)[np.frombuffer(data, np.uint8)]
-        if self.dtype == "i3":
+        if self.dtype.endswith("i3"):
             parts = np.frombuffer(data, np.uint8).reshape(-1, 3)
+            if self.dtype[0] == ">":
+                parts = parts[:, ::-1]
             wide = np.zeros((len(parts), 4), np.uint8)
             wide[:, 1:] = parts
             return wide.view("<i4")[:, 0] / 2.0**31

@@ -20,6 +20,8 @@ from speechattn.audio.containers.base import (
     chunks,
     is_chunk,
 )
+from speechattn.audio.containers.likeness import goes_on
+from speechattn.audio.encodings import ENCODINGS, Encoding
 
 _AIFF_WIDTHS = {  # bytes of a sample by coding, where it is not that of the bits in the header
     b"raw ": 1, b"ulaw": 1, b"alaw": 1, b"ULAW": 1, b"ALAW": 1, b"fl32": 4, b"FL32": 4,
@@ -138,15 +140,17 @@ def check_caf(data: BoundedReader, start: int) -> Header:
     """
     position, block = start + 8, 1
     packets: tuple[int, ...] = ()
-    frames_a_packet, sound = 0, None
+    frames_a_packet, sound, channels = 0, None, 1
+    encoding: Encoding | None = None
     for _ in range(MAX_CHUNKS):
         if position + 12 > data.size:
             break
         name, size = data.unpack(">4sq", position)
         begin = position + 12
         if name == b"desc":
-            coding, _, packet, frames_a_packet, channels, bits = data.unpack(">4s5I", begin + 8)
+            coding, flags, packet, frames_a_packet, channels, bits = data.unpack(">4s5I", begin + 8)
             if coding in _CAF_PCM:
+                encoding = _caf_encoding(coding, flags, (bits + 7) // 8)
                 block = channels * ((bits + 7) // 8)
                 if packet != block or frames_a_packet != 1:
                     data.contradicts(
@@ -163,6 +167,15 @@ def check_caf(data: BoundedReader, start: int) -> Header:
                 size = data.size - begin
                 data.mend(position + 4, ">q", size, size - 4)
             data.compare(size, begin)
+            if (
+                encoding
+                and size >= 4
+                and not _is_caf_chunk(data, begin + size)
+                and data.upto(begin + size, 4) != data.upto(start, 4)
+                and goes_on(data, begin + 4, begin + size, data.size, encoding, channels)
+            ):
+                data.lengthen(position + 4, ">q", size - 4, data.size - begin - 4, head=4)
+                size = data.size - begin
             sound = begin + size
         elif not all(32 <= byte < 127 for byte in name):
             break
@@ -184,6 +197,14 @@ def check_caf(data: BoundedReader, start: int) -> Header:
             )
         return Header("CAF", valid, surplus=ANY)
     return Header("CAF")
+
+
+def _caf_encoding(coding: bytes, flags: int, width: int) -> Encoding | None:
+    """Return how a sample is written; the lowest bits of the flags are float and little-endian."""
+    if coding != b"lpcm":
+        return ENCODINGS[coding.decode().replace("ulaw", "mulaw")]
+    kinds, order = ("f", (4, 8)) if flags & 1 else ("i", (1, 2, 3, 4)), "<" if flags & 2 else ">"
+    return Encoding(f"{order}{kinds[0]}{width}") if width in kinds[1] else None
 
 
 def _is_caf_chunk(data: BoundedReader, position: int) -> bool:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from speechattn.audio.containers.pieces import Pieces
 from speechattn.errors import DAMAGED, TRUNCATED, AudioError
+from speechattn.text import one_line
 
 MAX_CHUNKS = 10_000  # chunks walked through before a file is called damaged
 LEAST_RECORDING = 24  # bytes of the shortest header
@@ -24,6 +25,8 @@ SECOND_SOUND = (
     "samples stand in several chunks, of which only the first would be heard; convert it to WAV "
     "with the program that wrote it"
 )
+NAMES = {b"fmt ", b"fact", b"data", b"LIST", b"COMM", b"SSND"}  # chunks of any recording
+GO_ON = "samples of the same kind go on to"
 ENDLESS = "the header does not say how long it is: if it was cut off, nothing tells"
 
 
@@ -63,6 +66,7 @@ class BoundedReader:
     Attributes:
         contradictions: found so far; see :class:`Header`.
         patches: bytes of the header as they should be, by the position of the first.
+        pads: positions before which a 0 is missing.
         begin: where the recording begins that is checked.
         following: where another one begins that was found after it.
     """
@@ -71,6 +75,7 @@ class BoundedReader:
         self.file, self.name, self.size = file, name, size
         self.contradictions: list[str] = []
         self.patches: dict[int, bytes] = {}
+        self.pads: list[int] = []
         self.begin = 0
         self.following: int | None = None
 
@@ -142,6 +147,23 @@ class BoundedReader:
         self.patches[position] = struct.pack(layout, min(value, largest))
         self.contradicts("0 bytes of samples", f"{present} follow; all are read")
 
+    def lengthen(
+        self, position: int, layout: str, said: int, there: int, *, head: int = 0, by: str = GO_ON
+    ) -> None:
+        """Correct a size that leaves out samples.
+
+        Args:
+            position: of the number that says how many bytes of samples there are.
+            layout: of that number; see :func:`struct.pack`.
+            said: bytes of samples by the header.
+            there: bytes of samples that are there.
+            head: bytes more that the number counts.
+            by: how that is known.
+        """
+        largest = (1 << 8 * struct.calcsize(layout)) - 1
+        self.patches[position] = struct.pack(layout, min(there + head, largest))
+        self.contradicts(f"{said} bytes of samples", f"{by} {there}; all are read")
+
     def compare(self, declared: int, begin: int, block: int = 1) -> None:
         """Raise if fewer whole blocks follow ``begin`` than ``declared`` bytes would hold.
 
@@ -169,13 +191,26 @@ class BoundedReader:
 
 
 def chunks(data: BoundedReader, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, position of the content and size of IFF chunks, which begin at even offsets."""
+    """Yield name, position of the content and size of IFF chunks, which begin at even offsets.
+
+    Some programs do not fill a chunk of an odd size up.
+    """
     for _ in range(MAX_CHUNKS):
         if position + 8 > data.size:
             return
         name, size = data.unpack(f"{order}4sI", position)
         yield name, position + 8, size
-        position += 8 + size + size % 2
+        position += 8 + size
+        if size % 2:
+            here, next_ = data.upto(position, 4), data.upto(position + 1, 4)
+            if here in NAMES and next_ not in NAMES:
+                data.pads.append(position)
+                data.contradictions.append(
+                    f"the {one_line(name.decode('latin-1'))} chunk has {size} bytes and is not "
+                    "filled up to an even number"
+                )
+            else:
+                position += 1
     raise data.error(f"more than {MAX_CHUNKS} chunks before the samples; {COPY_AGAIN}")
 
 

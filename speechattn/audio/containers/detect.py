@@ -4,8 +4,7 @@ A decoder that meets the end of a file early returns what there is without an er
 download would become a shorter utterance. The headers are therefore read here first, without
 decoding, in small bounded reads. No size in a file is trusted before it is compared with the file.
 
-This module recognises the containers and checks AU and NIST SPHERE; the others have modules of
-their own beside it.
+This module recognises the containers, which have modules of their own beside it.
 """
 
 from __future__ import annotations
@@ -16,13 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechattn.audio.containers.apple import check_aiff, check_caf
-from speechattn.audio.containers.base import ANY, COPY_AGAIN, ENDLESS, BoundedReader, Header
+from speechattn.audio.containers.au import check_au
+from speechattn.audio.containers.base import COPY_AGAIN, BoundedReader, Header
 from speechattn.audio.containers.flac import check_flac
 from speechattn.audio.containers.mpeg import check_mp3, late_mp3, mpeg_frame
+from speechattn.audio.containers.nist import check_nist
 from speechattn.audio.containers.ogg import check_ogg
 from speechattn.audio.containers.pieces import patched
-from speechattn.audio.containers.riff import check_w64, check_wav
-from speechattn.errors import EMPTY, MISSING, NO_ACCESS, UNREADABLE, AudioError
+from speechattn.audio.containers.riff import check_wav
+from speechattn.audio.containers.wave64 import check_w64
+from speechattn.errors import EMPTY, MISSING, NO_ACCESS, AudioError
 from speechattn.process import tell
 from speechattn.text import one_line
 
@@ -91,9 +93,11 @@ def check_container(path: str | os.PathLike, name: str | None = None) -> Header:
         with path.open("rb") as file:
             data = BoundedReader(file, name, status.st_size)
             header = _check_all(data, path.suffix.lower())
-            _check_suffix(data, path.suffix.lower(), header.kind)
-            if data.patches and not header.parts:
-                header = replace(header, parts=(patched(status.st_size, data.patches),))
+            within = header.kind == "MP3" and container_of(data.upto(0, 12)) == "WAV"
+            _check_suffix(data, path.suffix.lower(), "WAV" if within else header.kind)
+            if (data.patches or data.pads) and not header.parts:
+                parts = (patched(status.st_size, data.patches, pads=data.pads),)
+                header = replace(header, parts=parts)
             return replace(header, contradictions=tuple(data.contradictions))
     except FileNotFoundError:
         raise AudioError(f"{name}: not found; check the path", MISSING) from None
@@ -136,7 +140,12 @@ def _check_all(data: BoundedReader, suffix: str) -> Header:
         raise data.error(f"{first.media}, {len(headers)} one after the other; split the file")
     data.contradictions.append(f"{len(headers)} recordings follow each other; all are read")
     parts = tuple(
-        patched(end, {at: new for at, new in data.patches.items() if begin <= at < end}, begin)
+        patched(
+            end,
+            {at: new for at, new in data.patches.items() if begin <= at < end},
+            begin,
+            [at for at in data.pads if begin <= at < end],
+        )
         for begin, end in zip(starts, [*starts[1:], data.size])
     )
     frames = [header.frames for header in headers if header.frames is not None]
@@ -158,9 +167,9 @@ def _check(data: BoundedReader, start: int) -> Header:
         case "AIFF":
             return check_aiff(data, start)
         case "AU":
-            return _check_au(data, start, ">" if magic[:4] == b".snd" else "<")
+            return check_au(data, start, ">" if magic[:4] == b".snd" else "<")
         case "NIST SPHERE":
-            return _check_nist(data, start)
+            return check_nist(data, start)
         case "CAF":
             return check_caf(data, start)
         case "Ogg":
@@ -189,54 +198,3 @@ def _after_id3(data: BoundedReader) -> int:
             break
         position += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0)))
     return position
-
-
-def _check_au(data: BoundedReader, start: int, order: str) -> Header:
-    offset, size, encoding, rate, channels = data.unpack(f"{order}5I", start + 4)
-    if channels == 0 or rate == 0:
-        raise data.error(
-            f"the header says {channels} channels at {rate} Hz; convert it again from its source"
-        )
-    begin = start + offset
-    if size == 0 and data.size > begin:
-        data.mend(start + 8, f"{order}I", data.size - begin, data.size - begin)
-    elif size == 0xFFFFFFFF:
-        data.contradictions.append(ENDLESS)
-    else:
-        width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding)
-        data.compare(size, begin, width * channels if width else 1)
-        data.check_end(begin + size, width * channels if width else 1)
-    return Header("AU")
-
-
-def _check_nist(data: BoundedReader, start: int) -> Header:
-    """Check a NIST SPHERE file: lines ``name -type value`` up to ``end_head``, in one block."""
-    try:
-        length = int(data.exactly(start + 8, 8))
-    except ValueError:
-        length = 0
-    if not 16 < length <= 1 << 20 or length % 1024:
-        raise data.error(f"a NIST SPHERE header of {length} bytes is damaged; {COPY_AGAIN}")
-    fields = {}
-    for line in data.exactly(start, length).decode("latin-1").split("\n")[2:]:
-        words = line.split(None, 2)
-        if words[:1] == ["end_head"]:
-            break
-        if len(words) == 3:
-            fields[words[0]] = words[2].strip()
-    coding = fields.get("sample_coding", "pcm")
-    if "shorten" in coding or "wavpack" in coding or "shortpack" in coding:
-        problem = f"NIST SPHERE with sample_coding {coding}; decompress it with sph2pipe"
-        raise data.error(problem, UNREADABLE)
-    values = []
-    for key, default in (
-        ("channel_count", "1"), ("sample_count", "None"), ("sample_n_bytes", "None"),
-    ):  # fmt: skip
-        text = fields.get(key, default)
-        if not text.isascii() or not text.isdigit() or int(text) == 0:
-            raise data.error(f"NIST SPHERE header with {key} {text}; convert it from its source")
-        values.append(int(text))
-    channels, frames, width = values
-    data.compare(frames * channels * width, start + length, channels * width)
-    data.check_end(start + length + frames * channels * width, channels * width)
-    return Header("NIST", frames, surplus=ANY)

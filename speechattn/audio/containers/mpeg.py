@@ -301,6 +301,26 @@ def _after_tags(data: BoundedReader, position: int) -> int:
             return position
 
 
+def joined_mp3(data: BoundedReader, start: int) -> Header | None:
+    """Check MP3s that follow each other within another container.
+
+    Args:
+        data: the file up to the end of the last one.
+        start: position of the first byte of the first one.
+
+    Returns:
+        None if it is only one.
+
+    Raises:
+        AudioError: as :func:`check_mp3`.
+    """
+    first = _resync(data, start)
+    if first is None or _walk(data, first)[1] is None:
+        return None
+    data.contradictions.clear()
+    return check_mp3(data, first, whole=False)
+
+
 def count_mpeg_frames(data: BoundedReader, start: int, end: int) -> tuple[int, int]:
     """Return the number of MPEG frames of a stretch, and the samples of each.
 

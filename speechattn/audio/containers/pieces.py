@@ -7,6 +7,7 @@ right. Nothing is copied and the file is not changed.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,19 +15,24 @@ from typing import TypeAlias
 Pieces: TypeAlias = "tuple[bytes | tuple[int, int], ...]"
 
 
-def patched(size: int, patches: dict[int, bytes], start: int = 0) -> Pieces:
+def patched(
+    size: int, patches: dict[int, bytes], start: int = 0, pads: Iterable[int] = ()
+) -> Pieces:
     """Return a file in which some bytes are others.
 
     Args:
         size: of the file, bytes; where its last stretch ends.
         patches: bytes by the position of the first of them.
         start: position of the first byte.
+        pads: positions before which a 0 is added.
     """
+    changes = [(at, len(new), new) for at, new in patches.items()]
+    changes += [(at, 0, b"\0") for at in pads]
     pieces: list[bytes | tuple[int, int]] = []
     position = start
-    for at in sorted(patches):
-        pieces += [(position, at), patches[at]]
-        position = at + len(patches[at])
+    for at, length, new in sorted(changes):
+        pieces += [(position, at), new]
+        position = at + length
     return (*pieces, (position, size))
 
 

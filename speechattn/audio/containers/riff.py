@@ -1,4 +1,4 @@
-"""WAV and its relatives: RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes), Sony's Wave64.
+"""WAV and its relatives: RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes).
 
 The size of the ``data`` chunk is compared with the file, unless the program that wrote it did not
 know the size and marked it so. For codecs with blocks the ``fact`` chunk tells how many samples of
@@ -8,6 +8,7 @@ the last block belong to the recording.
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from speechattn.audio.containers.base import (
     ANY,
@@ -21,12 +22,18 @@ from speechattn.audio.containers.base import (
     chunks,
     is_chunk,
 )
-from speechattn.audio.containers.mpeg import count_mpeg_frames
+from speechattn.audio.containers.likeness import goes_on
+from speechattn.audio.containers.mpeg import count_mpeg_frames, joined_mp3
+from speechattn.audio.containers.wave_list import read_wave_list
+from speechattn.audio.encodings import ENCODINGS, Encoding
 
 # "As long as the file": sizes that programs write into a header that they cannot complete.
 STREAMED = {0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x7FFFF000}
 UNKNOWN_64 = {0xFFFFFFFFFFFFFFFF, 0x7FFFFFFFFFFFFFFF}
 
+WAVES = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+TEXT_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"_PMX", b"cue ", b"smpl", b"JUNK")
+TEXT_BYTES = 1 << 16  # of such chunks that are looked through
 LEAST_UNKNOWN = 1 << 40  # samples; numbers from here on stand for an unknown number
 
 MPEG_TAGS = {0x50, 0x55}  # WAVE formats that hold MPEG audio, such as MP3
@@ -41,6 +48,37 @@ FOREIGN_TAGS = {  # codings that libsndfile does not read in a WAV, and FFmpeg d
 EXTENSIBLE = 0xFFFE  # the format stands in an extension
 LAW_TAGS = {6, 7}  # A-law and mu-law
 PCM_TAGS = {1, 3, *LAW_TAGS, EXTENSIBLE}  # WAVE formats with a fixed number of bytes a sample
+
+
+class Layout(NamedTuple):
+    """What a ``fmt`` chunk says.
+
+    Attributes:
+        tag: number of the format.
+        block: bytes of a block; of samples without compression, those of all channels.
+        per_block: samples of a block by the header, or 0.
+        coding: number of the format, that of the extension if there is one.
+        channels: number of channels.
+    """
+
+    tag: int
+    block: int
+    per_block: int
+    coding: int
+    channels: int
+
+    def encoding(self, order: str) -> Encoding | None:
+        """Return how a sample is written; None if it is compressed."""
+        width, rest = divmod(self.block, self.channels)
+        if self.tag not in PCM_TAGS or rest:
+            return None
+        if self.coding in LAW_TAGS:
+            return ENCODINGS["alaw" if self.coding == 6 else "mulaw"] if width == 1 else None
+        if self.coding == 3:
+            return Encoding(f"{order}f{width}") if width in (4, 8) else None
+        if self.coding != 1 or width not in (1, 2, 3, 4):
+            return None
+        return ENCODINGS["u8"] if width == 1 else Encoding(f"{order}i{width}")
 
 
 def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
@@ -63,9 +101,12 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
             long_at = content + 8
             long_size = data.unpack("<Q", long_at)[0]
         elif name == b"fmt ":
-            layout = _wave_format(data, content, size, order)
+            layout = wave_format(data, content, size, order)
         elif name == b"fact" and size >= 4:
             fact = data.unpack(f"{order}I", content)[0]
+        elif name == b"LIST" and layout and data.upto(content, 4) == b"wavl":
+            encoding = layout.encoding(order)
+            return read_wave_list(data, start, content, size, encoding, layout.block, order)
         elif name == b"data":
             break
     else:
@@ -75,31 +116,85 @@ def check_wav(data: BoundedReader, start: int, magic: bytes) -> Header:
     foreign = _foreign(layout[0])
     if magic == b"RF64" and long_size is not None and size == 0xFFFFFFFF:
         size = long_size
+    at_whole, at_size, form = start + 4, content - 4, f"{order}I"
+    if magic == b"RF64" and long_at is not None and size in (0, long_size, *UNKNOWN_64):
+        at_whole, at_size, form = long_at - 8, long_at, "<Q"
     if size in UNKNOWN_64 or (size in STREAMED and magic != b"RF64"):
-        if content + size != data.size:  # a recording may happen to be as long as that
-            data.contradictions.append(ENDLESS)
+        if content + size == data.size:  # a recording may happen to be as long as that
+            return foreign or Header("WAV")
+        data.contradictions.append(ENDLESS)
+        end = _end_of_all(data, content, order)
+        if end < data.size:
+            data.patches[at_size] = struct.pack(form, end - content)
         return foreign or Header("WAV")
     if size == 0 and content < data.size and not is_chunk(data, content, order):
-        size = data.size - content  # the recorder was ended before it could write the size
-        if long_at is not None and magic == b"RF64":
-            data.mend(long_at, "<Q", size, size)
-        else:
-            data.mend(content - 4, f"{order}I", size, size)
+        # The recorder was ended before it could write the size.
+        size = _end_of_all(data, content, order) - content
+        data.mend(at_size, form, size, size)
     else:
-        at_whole, at_size, form = start + 4, content - 4, f"{order}I"
-        if magic == b"RF64" and long_at is not None and size == long_size:
-            at_whole, at_size, form = long_at - 8, long_at, "<Q"
         whole = start + 8 + data.unpack(form, at_whole)[0] - content
-        if _leaves_out(data, content, size, whole, order):
-            if foreign:
-                raise data.error(
-                    f"the header says {size} bytes of samples, and by the size of the whole "
-                    f"{whole}; convert it to WAV with the program that wrote it"
-                )
-            _lengthen(data, at_size, form, whole, size, whole)
-            size = whole
-        _check_after(data, content + size, layout[1], order)
-    return _wave_header(data, "WAV", layout, fact, size, content)
+        size = _sound_size(data, content, size, whole, layout, (at_size, form, order))
+        _check_after(data, content + size, layout.block, order)
+    return wave_header(data, "WAV", layout, fact, size, content)
+
+
+def _end_of_all(data: BoundedReader, content: int, order: str) -> int:
+    """Return where samples end whose number is not known: before chunks of text or another WAV."""
+    data.following = _next_wave(data, content)
+    return _before_chunks(data, content, data.following or data.size, order)
+
+
+def _sound_size(
+    data: BoundedReader,
+    content: int,
+    size: int,
+    whole: int,
+    layout: Layout,
+    number: tuple[int, str, str],
+) -> int:
+    """Return how many bytes of samples there are.
+
+    Args:
+        data: the file.
+        content: position of the first sample.
+        size: bytes of samples by the header.
+        whole: bytes to the end of the container.
+        layout: of the samples.
+        number: position and layout of the number of bytes, and order of those of the file.
+    """
+    at_size, form, order = number
+    after = content + size + size % 2
+    if is_chunk(data, after, order) or _is_wave(data, after):
+        return size
+    if size + LEAST_FORGOTTEN <= whole <= data.size - content:
+        whole = _before_chunks(data, after, content + whole, order) - content
+        if _foreign(layout.tag):
+            raise data.error(
+                f"the header says {size} bytes of samples, and by the size of the whole "
+                f"{whole}; convert it to WAV with the program that wrote it"
+            )
+        data.lengthen(at_size, form, size, whole, by="and by the size of the whole")
+        return whole
+    encoding = layout.encoding(order)
+    if encoding is None or data.size - after < LEAST_FORGOTTEN:
+        return size
+    end = _before_chunks(data, after, _next_wave(data, after) or data.size, order)
+    if not goes_on(data, content, content + size, end, encoding, layout.channels):
+        return size
+    data.lengthen(at_size, form, size, end - content)
+    return end - content
+
+
+def _before_chunks(data: BoundedReader, begin: int, end: int, order: str) -> int:
+    """Return where the chunks of text begin that end at a position."""
+    least = max(begin, end - TEXT_BYTES)
+    text = data.upto(least, end - least)
+    at = len(text)
+    while (at := max(text.rfind(name, 0, at) for name in TEXT_CHUNKS)) >= 0:
+        size = struct.unpack_from(f"{order}I", text.ljust(at + 8, b"\0"), at + 4)[0]
+        if size + size % 2 + least + at + 8 == end:
+            end, text = least + at, text[:at]
+    return end
 
 
 def _foreign(tag: int) -> Header | None:
@@ -107,27 +202,18 @@ def _foreign(tag: int) -> Header | None:
     return Header("", media=f"WAV of {name}") if name else None
 
 
-def _leaves_out(data: BoundedReader, content: int, size: int, whole: int, order: str) -> bool:
-    """Whether a size of samples is wrong, and that up to the end of the container is right."""
-    after = content + size + size % 2
-    if size + LEAST_FORGOTTEN > whole or content + whole > data.size:
-        return False
-    return not (is_chunk(data, after, order) or _is_wave(data, after))
-
-
-def _lengthen(
-    data: BoundedReader, position: int, layout: str, value: int, said: int, there: int
-) -> None:
-    """Correct a size at a position, where ``said`` bytes of samples leave out some of ``there``."""
-    data.patches[position] = struct.pack(layout, value)
-    data.contradicts(
-        f"{said} bytes of samples", f"and by the size of the whole {there}; all are read"
-    )
-
-
 def _is_wave(data: BoundedReader, position: int) -> bool:
     head = data.upto(position, 12)
-    return head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:] == b"WAVE"
+    return head[:4] in WAVES and head[8:] == b"WAVE"
+
+
+def _next_wave(data: BoundedReader, position: int) -> int | None:
+    """Return where the next WAV begins."""
+    while (found := data.find(WAVES, position)) is not None:
+        if _is_wave(data, found):
+            return found
+        position = found + 4
+    return None
 
 
 def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
@@ -149,11 +235,25 @@ def _check_after(data: BoundedReader, end: int, block: int, order: str) -> None:
             raise data.error(SECOND_SOUND)
         size = data.unpack(f"{order}I", end + 4)[0]
         end += 8 + size + size % 2
-    data.check_end(end, block)
+    if found := _next_wave(data, end):
+        data.contradictions.append(f"{found - end} bytes at byte {end} are no sound")
+        data.following = found
+    else:
+        data.check_end(end, block)
 
 
-def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tuple[int, int, int]:
-    """Return format tag, bytes a block and samples a block (or 0) of a ``fmt`` chunk."""
+def wave_format(data: BoundedReader, content: int, size: int, order: str) -> Layout:
+    """Read a ``fmt`` chunk.
+
+    Args:
+        data: the file.
+        content: position of the content of the chunk.
+        size: of the content.
+        order: of bytes, ``"<"`` or ``">"``.
+
+    Raises:
+        AudioError: if no recording has what it says.
+    """
     tag, channels, rate, rate_bytes, block = data.unpack(f"{order}HHIIH", content)
     if channels == 0:
         raise data.error("the header says 0 channels; convert it again from its source")
@@ -193,18 +293,31 @@ def _wave_format(data: BoundedReader, content: int, size: int, order: str) -> tu
             data.contradicts(
                 f"{rate} Hz", f"but {rate_bytes} and not {expected:.0f} bytes a second"
             )
-    return tag, max(block, 1), per_block
+    return Layout(tag, max(block, 1), per_block, coding, channels)
 
 
-def _wave_header(
+def wave_header(
     data: BoundedReader,
     kind: str,
-    layout: tuple[int, int, int],
+    layout: Layout,
     fact: int | None,
     size: int,
     content: int,
 ) -> Header:
-    tag, block, per_block = layout
+    """Compare the size of the samples with the file.
+
+    Args:
+        data: the file.
+        kind: of the container.
+        layout: of the samples.
+        fact: number of samples by the ``fact`` chunk.
+        size: bytes of samples.
+        content: position of the first.
+
+    Raises:
+        AudioError: if the file is cut off.
+    """
+    tag, block, per_block = layout.tag, layout.block, layout.per_block
     if tag in PCM_TAGS:
         data.compare(size, content, block)
         return Header(kind, size // block, surplus=ANY, shortfall=ANY if kind == "WAV" else 0)
@@ -212,6 +325,10 @@ def _wave_header(
     if foreign := _foreign(tag):
         return foreign
     if tag in MPEG_TAGS:
+        inside = BoundedReader(data.file, data.name, min(data.size, content + size))
+        if (mp3 := joined_mp3(inside, content)) is not None:
+            data.contradictions += inside.contradictions
+            return mp3
         count, samples = count_mpeg_frames(data, content, content + size)
         # The decoder takes off the delay of the encoder and what pads the last frame.
         return Header(kind, count * samples or None, surplus=ANY, shortfall=4 * samples)
@@ -229,70 +346,3 @@ def _wave_header(
     if fact is not None and most and not halved and fact < LEAST_UNKNOWN:
         data.contradicts(f"{fact} samples", f"{most} are there")
     return Header(kind, most or None, surplus=ANY, shortfall=ANY)
-
-
-def check_w64(data: BoundedReader, start: int) -> Header:
-    """Check a Sony Wave64: 16-byte names, 64-bit sizes that include the 24 bytes of both.
-
-    Args:
-        data: the file.
-        start: position of the container in it.
-
-    Raises:
-        AudioError: if the file is damaged, cut off or was never finished.
-    """
-    position, layout, fact = start + 40, None, None
-    for _ in range(MAX_CHUNKS):
-        if position + 24 > data.size:
-            break
-        name, size = data.unpack("<4s12xQ", position)
-        if size < 24:
-            if name != b"data" or size or layout is None or data.size <= position + 24:
-                break
-            size = data.size - position
-            data.mend(position + 16, "<Q", size, size - 24)
-        if name == b"fmt ":
-            layout = _wave_format(data, position + 24, min(size - 24, 64), "<")
-        elif name == b"fact":
-            fact = data.unpack("<Q", position + 24)[0]
-        elif name == b"data" and layout is not None:
-            if size == 24 and data.size >= position + 24 + layout[1]:
-                data.mend(position + 16, "<Q", data.size - position, data.size - position - 24)
-                size = data.size - position
-            whole = start + data.unpack("<Q", start + 16)[0] - position
-            if size + LEAST_FORGOTTEN < whole <= data.size - position and not _is_w64_chunk(
-                data, position + size + -size % 8
-            ):
-                _lengthen(data, position + 16, "<Q", whole, size - 24, whole - 24)
-                size = whole
-            _check_after_w64(data, position + size, layout[1])
-            return _wave_header(data, "W64", layout, fact, size - 24, position + 24)
-        position += size + -size % 8
-    raise data.error(f"has no data chunk: the header is damaged or cut off; {COPY_AGAIN}")
-
-
-def _is_w64_chunk(data: BoundedReader, position: int) -> bool:
-    """Whether a plausible chunk begins at a position, rather than samples."""
-    if position + 24 > data.size:
-        return False
-    name, size = data.unpack("<4s12xQ", position)
-    return all(32 <= byte < 127 for byte in name) and 24 <= size <= data.size - position
-
-
-def _check_after_w64(data: BoundedReader, end: int, block: int) -> None:
-    """Note bytes after the samples that are no chunk; chunks begin at multiples of 8."""
-    for _ in range(MAX_CHUNKS):
-        begin = end + -end % 8
-        if begin + 24 > data.size:
-            break
-        name, size = data.unpack("<4s12xQ", begin)
-        if name == b"riff":
-            data.following = begin
-            return
-        if not _is_w64_chunk(data, begin):
-            break
-        end = begin + size
-    else:
-        return
-    padding = data.upto(end, -end % 8)
-    data.check_end(end if padding.strip(b"\0") else end + len(padding), block)

@@ -63,8 +63,10 @@ def test_sphere_lies(save):
     refused(save(sphere(None)), "sample_count None")
     refused(save(sphere(0)), "sample_count 0")
     refused(save(sphere(len(SIGNAL), coding="pcm,embedded-shorten-v2.00")), "sph2pipe")
-    # Fewer samples than there are bytes: the rest is no sound.
-    assert len(read_audio(save(sphere(10_000)))[0]) == 10_000
+    # Fewer samples than there are: the rest is sound as well.
+    samples, info = read_audio(save(sphere(10_000)))
+    assert len(samples) == len(SIGNAL)
+    assert "10000 samples, samples of the same kind go on to 16001" in info.contradictions[0]
 
 
 # --- no sound file at all ------------------------------------------------------------------------
