@@ -33,10 +33,7 @@ KERNELS = (
 DECODER = (
     ("speechattn.decoder.viterbi", "advance", 1),
     ("speechattn.decoder.lm.lexicon_tree", "grow", 0),
-    ("speechattn.decoder.lm.lexicon_tree", "arrivals", 0),
     ("speechattn.decoder.viterbi", "collect", 0),
-    ("speechattn.decoder.lm.lexicon_tree", "suffixes", 0),
-    ("speechattn.decoder.lm.lexicon_tree", "roots_behind_triples", 0),
 )
 MOST_HELPERS = 3
 # The path is set before anything is imported, so that a helper finds what its caller finds.

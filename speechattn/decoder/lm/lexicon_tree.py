@@ -1,4 +1,4 @@
-"""Builder of the network of :mod:`speechattn.decoder.lm.word_network`, compiled.
+"""Builder of the network of :mod:`speechattn.decoder.lm.word_network`: lists, then the network.
 
 Its states are the roots, then those of single words, then the branches of the trees that several
 words share. Where a branch holds one word only, the rest of that word has states that do not depend
@@ -18,45 +18,50 @@ PHONE, REST = 0, 1  # columns of suffixes
 LOW, HIGH, DEPTH = 0, 1, 2  # columns of branches: their arrivals, and phones before them
 
 
-@jit(f"Tuple(({I32_ARRAY}, {I32_MATRIX}))", I32_ARRAY, I32_ARRAY)
-def suffixes(phones, lengths):
-    """Number the ends of pronunciations.
+def suffixes(phones: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the ends of pronunciations, in the order in which they are met from end to beginning.
 
     Args:
-        phones: of all pronunciations, one after the other, shape (N,).
-        lengths: of each.
+        phones: of all pronunciations, one after the other, int32, shape (N,).
+        lengths: of each, int32.
 
     Returns:
         For each phone the number of the suffix that begins with it, int32, shape (N,); and of each
-        suffix its first phone and the number of the rest, ``NO_NODE`` after the last phone, shape
-        (suffixes, 2).
+        suffix its first phone and the number of the rest, ``NO_NODE`` after the last phone, int32,
+        shape (suffixes, 2).
     """
-    number = np.empty(len(phones), np.int32)
-    suffix = np.empty((len(phones), 2), np.int32)
-    # The suffixes with one phone more before them, as lists; last those of one phone.
-    longer = np.full(len(phones) + 1, NO_NODE, np.int32)
-    beside = np.empty(len(phones), np.int32)
-    count, end = 0, 0
-    for length in lengths:
-        end += length
-        rest = NO_NODE
-        for i in range(end - 1, end - 1 - length, -1):
-            found = longer[rest]
-            while found != NO_NODE and suffix[found, PHONE] != phones[i]:
-                found = beside[found]
-            if found == NO_NODE:
-                found = count
-                suffix[found, PHONE], suffix[found, REST] = phones[i], rest
-                beside[found], longer[rest] = longer[rest], found
-                count += 1
-            number[i] = rest = found
-    return number, suffix[:count].copy()
+    ends = lengths.cumsum(dtype=np.int64)
+    found = np.empty(len(phones), np.int64)  # suffixes, numbered by their lengths first
+    rest = np.full(len(lengths), NO_NODE, np.int64)  # of each pronunciation, already numbered
+    suffix, met, count = [], [], 0
+    for depth in range(int(lengths.max(initial=0))):
+        (ways,) = np.nonzero(lengths > depth)
+        at = ends[ways] - 1 - depth
+        key = (rest[ways] - NO_NODE) * (int(phones.max()) + 1) + phones[at]
+        _, first, which = np.unique(key, return_index=True, return_inverse=True)
+        suffix.append(np.stack([phones[at[first]], rest[ways[first]]], 1))
+        met.append(ends[ways[first]] - lengths[ways[first]] + depth)
+        found[at] = rest[ways] = count + which
+        count += len(first)
+    number = np.empty(count + 1, np.int32)
+    number[np.argsort(np.concatenate([[], *met]))] = np.arange(count)
+    number[NO_NODE] = NO_NODE
+    table = np.concatenate([np.empty((0, 2), np.int64), *suffix])
+    table[:, REST] = number[table[:, REST]]
+    ordered = np.empty((count, 2), np.int32)
+    ordered[number[:count]] = table
+    return number[found], ordered
 
 
-@jit(I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY)
 def roots_behind_triples(
-    histories, first_triple, third, first_pair, second, after_pair, after_word
-):
+    histories: np.ndarray,
+    first_triple: np.ndarray,
+    third: np.ndarray,
+    first_pair: np.ndarray,
+    second: np.ndarray,
+    after_pair: np.ndarray,
+    after_word: np.ndarray,
+) -> np.ndarray:
     """The root behind the last word of each triple: that of its last pair, if that is known.
 
     Args:
@@ -64,26 +69,30 @@ def roots_behind_triples(
         first_triple: the first triple of each of these, and last how many there are.
         third: last words.
         first_pair: the first pair of each word, and last how many there are.
-        second: second words of the pairs.
+        second: second words of the pairs, in order for each first word.
         after_pair, after_word: roots behind these.
     """
-    behind = np.empty(len(third), np.int32)
-    for h in range(len(histories)):
-        middle = second[histories[h]]
-        begin, end = first_pair[middle], first_pair[middle + 1]
-        for k in range(first_triple[h], first_triple[h + 1]):
-            word = third[k]
-            found = begin + np.searchsorted(second[begin:end], word)
-            there = found < end and second[found] == word
-            behind[k] = after_pair[found] if there else after_word[word]
+    behind = after_word[third]
+    first = np.repeat(np.arange(len(first_pair) - 1), np.diff(first_pair))
+    pairs = first * len(after_word) + second
+    last_pairs = np.repeat(second[histories], np.diff(first_triple)).astype(np.int64)
+    last_pairs = last_pairs * len(after_word) + third
+    found = np.searchsorted(pairs, last_pairs)
+    (known,) = np.nonzero(np.append(pairs, -1)[found] == last_pairs)
+    behind[known] = after_pair[found[known]]
     return behind
 
 
-@jit(
-    f"Tuple(({I32_ARRAY}, {I32_ARRAY}, {F32_ARRAY}, {I32_ARRAY}))",
-    *(I32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY, F32_ARRAY, I32_ARRAY, I32_ARRAY, I32_ARRAY),
-)
-def arrivals(first, word, log_prob, after, log_unigram, after_word, first_way, order):
+def arrivals(
+    first: np.ndarray,
+    word: np.ndarray,
+    log_prob: np.ndarray,
+    after: np.ndarray,
+    log_unigram: np.ndarray,
+    after_word: np.ndarray,
+    first_way: np.ndarray,
+    order: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """List the words that may begin at each root, in all their pronunciations.
 
     Args:
@@ -98,33 +107,23 @@ def arrivals(first, word, log_prob, after, log_unigram, after_word, first_way, o
         each arrival, its log probability and the root behind it, in the order of phones at each
         root.
     """
-    end = len(order)
-    place, owner = np.empty(end, np.int32), np.empty(end, np.int32)
-    for w in range(len(first_way) - 1):
-        owner[first_way[w] : first_way[w + 1]] = w
-    room = end
-    for w in word:
-        room += first_way[w + 1] - first_way[w]
-    begin = np.empty(len(first) + 1, np.int32)
-    way, behind = np.empty(room, np.int32), np.empty(room, np.int32)
-    score = np.empty(room, np.float32)
-    begin[0] = 0
-    for i in range(end):
-        place[order[i]] = i
-        way[i], w = order[i], owner[order[i]]
-        score[i], behind[i] = log_unigram[w], after_word[w]
-    for row in range(len(first) - 1):
-        begin[1 + row] = end
-        for k in range(first[row], first[row + 1]):
-            for q in range(first_way[word[k]], first_way[word[k] + 1]):
-                i = end
-                while i > begin[1 + row] and place[way[i - 1]] > place[q]:  # few are out of order
-                    way[i], score[i], behind[i] = way[i - 1], score[i - 1], behind[i - 1]
-                    i -= 1
-                way[i], score[i], behind[i] = q, log_prob[k], after[k]
-                end += 1
-    begin[-1] = end
-    return begin, way, score, behind
+    ways = np.diff(first_way)
+    owner = np.repeat(np.arange(len(ways)), ways)[order]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    # Pronunciations of the words at the other roots, in the order of these words.
+    each = np.repeat(np.arange(len(word)), ways[word])
+    ends = np.concatenate([[0], ways[word].cumsum(dtype=np.int64)])
+    way = first_way[word[each]] + np.arange(len(each)) - ends[each]
+    root = np.repeat(np.arange(len(first) - 1), np.diff(ends[first]))
+    sort = np.argsort(root * len(order) + place[way], kind="stable")  # few are out of order
+    each = each[sort]
+    return (
+        np.concatenate([[0], len(order) + ends[first]]).astype(np.int32),
+        np.concatenate([order, way[sort]]).astype(np.int32),
+        np.concatenate([log_unigram[owner], log_prob[each]]),
+        np.concatenate([after_word[owner], after[each]]),
+    )
 
 
 @jit_inline
