@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -18,7 +19,6 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime._nrt_python import c_helpers
 
 from speechattn import cache, process
-from speechattn.jit_pipeline import PartCompiler, WholeCompiler
 
 # Numba's names for C-contiguous arrays of one and two dimensions.
 F64_ARRAY, F64_MATRIX = "float64[::1]", "float64[:,::1]"
@@ -68,7 +68,8 @@ class Compiled:
     def __init__(self, function: Callable, signatures: Sequence[typing.Signature]) -> None:
         functools.update_wrapper(self, function)
         self._function, self._signatures = function, signatures
-        self._call: Callable | None = None  # once there is nothing left to compile
+        # What is called, once there is nothing left to compile.
+        self._call: Callable | None = None if process.may_compile() else function
         self._dispatcher: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -81,6 +82,8 @@ class Compiled:
         Args:
             number: of the signature, in the order of the decorator's types; None for all.
         """
+        if self._call is not None:
+            return
         for signature in self._signatures if number is None else [self._signatures[number]]:
             self._add(signature)
 
@@ -108,7 +111,7 @@ class Compiled:
                 try:
                     with _without_blas():
                         if self._dispatcher is None:
-                            self._dispatcher = _njit(WholeCompiler, cache=True)(self._function)
+                            self._dispatcher = _whole(self._function)
                         if afresh:  # what was kept may be of an earlier version of this package
                             self._dispatcher._cache.flush()
                         self._load_or_compile(signature)
@@ -188,35 +191,63 @@ def jit_inline(function: Callable) -> Any:
     """Decorator: a function that compiled ones call, for whatever types they have.
 
     It is compiled with each of them; by itself it is neither kept on disk nor loaded from there,
-    which takes a hundredth of a second each. Whole numbers that it is called with have 64 bits.
-    Python may call it too, for tests; it is compiled anew then.
+    which takes a hundredth of a second each. Python may call it too, for tests; it is compiled anew
+    then.
     """
-    if getattr(numba.config, "DISABLE_JIT", False):
-        return function
-    part = _njit(PartCompiler, no_cpython_wrapper=True)(function)
-    template = part.get_call_template
-
-    def get_call_template(arguments: Sequence[types.Type], named: Mapping[str, types.Type]) -> Any:
-        named = {name: _wide(kind) for name, kind in named.items()}
-        return template(tuple(map(_wide, arguments)), named)
-
-    alone = functools.cache(lambda: numba.njit(nogil=True)(function))
-    # A part has no code that Python could call, so the dispatcher must not be told of any.
-    part._insert = lambda *_: None
-    part._compile_for_args = lambda *_, **__: alone()
-    part.get_call_template = get_call_template
-    return part
+    return _Part(function) if process.may_compile() else function
 
 
-def _njit(compiler: type[Compiler], **options: Any) -> Callable[[Callable], Any]:
+class _Part:
+    """A function that compiled ones call. Nothing is made of it before one of them is compiled."""
+
+    def __init__(self, function: Callable) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._alone(*arguments)
+
+    @property
+    def _numba_type_(self) -> types.Type:
+        """What Numba takes it for, where compiled code names it."""
+        return (self._alone if _pipeline() is None else self._within_others)._numba_type_
+
+    @functools.cached_property
+    def _alone(self) -> Any:
+        return numba.njit(nogil=True)(self._function)
+
+    @functools.cached_property
+    def _within_others(self) -> Any:
+        return cast(Any, _pipeline()).part(self._function)
+
+
+@functools.cache
+def _pipeline() -> Any:
+    """Return :mod:`speechattn.jit_pipeline`, tried once before anything is compiled.
+
+    None if it fails with this version of Numba, of whose insides it uses some: everything is
+    compiled as Numba does it by itself then, which takes longer.
+    """
+    try:
+        from speechattn import jit_pipeline
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return jit_pipeline if jit_pipeline.works() else None
+    except Exception:
+        return None
+
+
+def _whole(function: Callable) -> Any:
+    """Return a function that Python calls and that is kept on disk; nothing is compiled yet."""
     njit = cast(Any, numba.njit)  # whose types lack some of its options
-    return njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=compiler, **options)
+    return njit(cache=True, nogil=True, no_cfunc_wrapper=True, pipeline_class=_compiler)(function)
 
 
-def _wide(kind: types.Type) -> types.Type:
-    """Return 64 bits for whole numbers with a sign, constants too: one form does for all."""
-    plain: Any = types.unliteral(kind)
-    return types.int64 if plain in types.signed_domain else plain
+def _compiler(*arguments: Any) -> Compiler:
+    """Return a compiler for a whole function; Numba calls this when it compiles one."""
+    pipeline = _pipeline()
+    return Compiler(*arguments) if pipeline is None else pipeline.WholeCompiler(*arguments)
 
 
 def jit_when_used(function: Callable) -> Any:

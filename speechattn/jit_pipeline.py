@@ -3,13 +3,19 @@
 By itself, Numba optimizes each function and makes machine code of it before it goes into the one
 that calls it, where all of it is optimized again: what lies four calls deep, five times. Parts,
 which only compiled code calls, need none of that. That is half the time of compiling.
+
+This uses classes that Numba does not document, and other versions may have others. Whatever fails
+here, :mod:`speechattn.jit` does without it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
+import numba
 from llvmlite.binding import ModuleRef
+from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
@@ -27,7 +33,8 @@ class _PartLibrary(_Library):
     def finalize(self) -> None:
         self._raise_if_finalized()
         for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)
+            if hasattr(self, "_reload_init"):  # not in Numba 0.60
+                self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
 
@@ -59,3 +66,51 @@ class PartCompiler(Compiler):
     def __init__(self, typingctx: Any, targetctx: Any, _: None, *arguments: Any) -> None:
         library = _PartLibrary(targetctx.codegen(), "part")
         super().__init__(typingctx, targetctx, library, *arguments)
+
+
+def part(function: Callable) -> Any:
+    """Return a function that compiled code may call, and Python not.
+
+    Whole numbers that it is called with have 64 bits.
+    """
+    made = _njit(PartCompiler, no_cpython_wrapper=True)(function)
+    template = made.get_call_template
+
+    def get_call_template(arguments: Sequence[types.Type], named: Mapping[str, types.Type]) -> Any:
+        named = {name: _wide(kind) for name, kind in named.items()}
+        return template(tuple(map(_wide, arguments)), named)
+
+    made.get_call_template = get_call_template
+    made._insert = lambda *_: None  # it has no code that Python could call
+    return made
+
+
+def works() -> bool:
+    """Compile a function and its part, and return whether they do what they should."""
+
+    def half(x: int) -> int:
+        if x & 1:
+            raise ArithmeticError("odd")
+        return x >> 1
+
+    inner = part(half)
+    whole = _njit(WholeCompiler)(lambda x: inner(x) + 1)
+    right = whole(6) == 4
+    (compiled,) = whole.overloads.values()
+    compiled.library.serialize_using_object_code()  # as it is kept on disk
+    try:
+        whole(7)
+    except ArithmeticError:
+        return right
+    return False
+
+
+def _njit(compiler: type[Compiler], **options: Any) -> Callable[[Callable], Any]:
+    njit = cast(Any, numba.njit)  # whose types lack some of its options
+    return njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=compiler, **options)
+
+
+def _wide(kind: types.Type) -> types.Type:
+    """Return 64 bits for whole numbers with a sign, constants too: one form does for all."""
+    plain: Any = types.unliteral(kind)
+    return types.int64 if plain in types.signed_domain else plain
