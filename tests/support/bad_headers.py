@@ -198,7 +198,7 @@ def _compressed() -> Iterator[Lie]:
         ogg = encode("OGG", subtype, samples)
         last = ogg.rindex(b"OggS")
         name = f"ogg_{subtype.lower()}"
-        yield Lie(f"{name}_two_streams.ogg", ogg + ogg, "error")
+        yield Lie(f"{name}_two_streams.ogg", ogg + ogg, "ok", 2 * whole)
         yield Lie(f"{name}_no_end.ogg", ogg[: last + 5] + b"\0" + ogg[last + 6 :], "error")
         yield Lie(f"{name}_page_missing.ogg", ogg[: ogg.index(b"OggS", 1)] + ogg[last:], "error")
         yield Lie(f"{name}_last_page_twice.ogg", ogg + ogg[last:], "error")
@@ -210,4 +210,4 @@ def _compressed() -> Iterator[Lie]:
         data = mp3[: tag + 8] + struct.pack(">I", lie) + mp3[tag + 12 :]
         yield Lie(f"mp3_frames_{lie:x}.mp3", data, "error")
     for size in (b"\x7f\x7f\x7f\x7f", b"\0\0\x7f\x7f"):
-        yield Lie(f"mp3_id3_{size.hex()}.mp3", b"ID3\4\0\0" + size + mp3, "error")
+        yield Lie(f"mp3_id3_{size.hex()}.mp3", b"ID3\4\0\0" + size + mp3, "ok", whole)

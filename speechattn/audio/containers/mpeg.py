@@ -96,9 +96,8 @@ def late_mp3(data: BoundedReader, start: int) -> Header | None:
     first = _next_chain(data, start)
     if first is None:
         return None
-    data.contradictions.append(
-        f"{first - start} bytes before the first MPEG frame are no sound and are left out"
-    )
+    gap = f"{first - start} bytes before the first MPEG frame are no sound and are left out"
+    data.contradictions.append(gap if first > start else "the size of the ID3 tag is wrong")
     return check_mp3(data, first, whole=False)
 
 
