@@ -145,7 +145,8 @@ def _mono(
         if chunk.shape[1] == 1:
             mono = np.array(chunk[:, 0])  # a copy: the decoder reuses its buffer
         elif channel is None:
-            mono = chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
+            with np.errstate(invalid="ignore"):  # of infinities, which are refused below
+                mono = chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
         else:
             mono = np.array(chunk[:, channel])
         check_samples(mono, done, sample_rate, name)
