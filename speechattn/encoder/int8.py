@@ -31,7 +31,7 @@ from speechattn.errors import ModelError
 MAX_INT8 = 127  # largest weight, and largest distance of an input from ZERO
 ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
 MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
-WITHIN_LAYERS = (F.relu, F.gelu)  # activations of layers that are in 8 bits as a whole
+WHOLE_ACTIVATIONS = (F.relu, F.gelu)  # activations of layers that are in 8 bits as a whole
 STEPS = "steps."  # prefix of the names of steps in a file
 WITHIN = "layers."  # prefix of the layers that may be in 8 bits: not the first and the last
 
@@ -64,7 +64,7 @@ class Int8FeedForward(nn.Module):
     Between its two products, numbers stay whole with ReLU and are rounded anew with GELU.
 
     Args:
-        layer: layer with weights in float32, of an activation in ``WITHIN_LAYERS``.
+        layer: layer with weights in float32, of an activation in ``WHOLE_ACTIVATIONS``.
         outer: range of each input of its first product.
         inner: range of each input of its second product.
     """

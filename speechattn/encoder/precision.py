@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention.kernels.runtime import DTYPES
-from speechattn.encoder.int8 import WITHIN, WITHIN_LAYERS, Int8FeedForward, Int8Linear
+from speechattn.encoder.int8 import WHOLE_ACTIVATIONS, WITHIN, Int8FeedForward, Int8Linear
 from speechattn.encoder.layers import FeedForward
 from speechattn.encoder.onednn import fast_bfloat16, fast_int8
 from speechattn.encoder.packed_linear import PackedFeedForward, PackedLinear
@@ -87,7 +87,7 @@ def with_packed_linears(
         if not isinstance(layer, FeedForward):
             continue
         inside = [f"{name}.{part}" for part in ("expand", "contract")]
-        if all(n in int8_ranges for n in inside) and layer.activate in WITHIN_LAYERS:
+        if all(n in int8_ranges for n in inside) and layer.activate in WHOLE_ACTIVATIONS:
             replaced[id(layer)] = Int8FeedForward(layer, *(int8_ranges[n] for n in inside))
         elif layer.activate is F.relu:
             replaced[id(layer)] = PackedFeedForward(layer, dtype)

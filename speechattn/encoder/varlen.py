@@ -28,7 +28,8 @@ from speechattn.encoder.onednn import ROWS
 from speechattn.encoder.packed_linear import PackedLinear
 
 MAX_ROWS = 2048  # at once; with more, the data between two products leaves the cache
-COARSE_ROWS = 64  # that many rows are padded to: oneDNN compiles a program for every number of rows
+# To a multiple of which many rows are padded: oneDNN compiles a program for every number of them.
+COARSE_ROWS = 64
 WIDTH_MULTIPLE = 16  # numbers; with other widths, the ends of rows are computed differently
 _TEST_FRAMES = (7, 250, 61, 133)  # of the recordings on which bits are compared
 _MANY_ROWS = 300, 1100  # oneDNN may choose other ways for so many rows

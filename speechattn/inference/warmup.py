@@ -28,7 +28,6 @@ KERNELS = (
     ("speechattn.attention.kernels.rows", "convolve_rows", 0),
     ("speechattn.attention.kernels.rows", "rotate_rows", 0),
     ("speechattn.attention.kernels.rows", "round_rows", 0),
-    ("speechattn.attention.kernels.rows", "round_gelu_rows", 0),
 )
 DECODER = (
     ("speechattn.decoder.viterbi", "advance", 1),

@@ -140,7 +140,7 @@ def round_row(context, out, x, per_step, count, zero):
 
 @intrinsic
 def round_gelu_row(context, out, x, per_step, count, zero):
-    """Round gelu(x) * per_step + zero to bytes as :func:`round_row` does, from it to 0.00013."""
+    """Round gelu(x) * per_step + zero as :func:`round_row` does; the GELU is right to 0.00013."""
     return void_intrinsic(5, _rounding(_gelu))
 
 
@@ -196,20 +196,18 @@ def convolve_rows(x, x_row, out, weight, bias, taps, channels, before, sequences
             convolve(to, of, x_row, z - a, weight + a * FLOAT_BYTES * channels, bias, channels)
 
 
-@jit("void", *["int64"] * 8)
-def round_rows(x, x_row, rows, per_step, count, zero, out, all_rows):
-    """Round rows to bytes, see :func:`round_row`; repeat the last one to fill ``all_rows`` rows."""
+@jit("void", *["int64"] * 9)
+def round_rows(x, x_row, rows, per_step, count, zero, out, all_rows, gelu):
+    """Round rows to bytes; repeat the last one to fill ``all_rows`` rows.
+
+    See :func:`round_gelu_row` if ``gelu`` is not 0, otherwise :func:`round_row`.
+    """
     for row in range(all_rows):
         of = x + min(row, rows - 1) * x_row
-        round_row(out + row * count, of, per_step, count, zero)
-
-
-@jit("void", *["int64"] * 8)
-def round_gelu_rows(x, x_row, rows, per_step, count, zero, out, all_rows):
-    """Do the same with the GELU of rows, see :func:`round_gelu_row`."""
-    for row in range(all_rows):
-        of = x + min(row, rows - 1) * x_row
-        round_gelu_row(out + row * count, of, per_step, count, zero)
+        if gelu:
+            round_gelu_row(out + row * count, of, per_step, count, zero)
+        else:
+            round_row(out + row * count, of, per_step, count, zero)
 
 
 def sequence_table(lengths: Sequence[int]) -> np.ndarray:
@@ -307,5 +305,5 @@ def round_to_bytes(
     x = x.contiguous()
     out = torch.empty(*before, all_rows, count, dtype=torch.uint8, device="cpu")
     arguments = x.data_ptr(), FLOAT_BYTES * count, rows, per_step.data_ptr(), count, zero
-    (round_gelu_rows if gelu else round_rows)(*arguments, out.data_ptr(), all_rows)
+    round_rows(*arguments, out.data_ptr(), all_rows, int(gelu))
     return out
