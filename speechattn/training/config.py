@@ -59,7 +59,8 @@ class RecipeConfig:
         start_from: model whose weights training begins with, a folder or a name; null for random
             weights. Their shapes must be those of the recipe's encoder.
         whisper: published Whisper model whose encoder training begins with: a folder that holds
-            ``model.bin`` of CTranslate2, or an installed package that does; null for none. See
+            ``model.bin`` of CTranslate2, or an installed package that does; packages that hold its
+            parts have a ``+`` between them; null for none. See
             :mod:`speechattn.training.sources.whisper`.
         init: model to fine-tune, a folder or a name; null for none. Unlike ``start_from``, front
             end, phones and the shape of the encoder are its own where the recipe says nothing else,

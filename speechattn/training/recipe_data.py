@@ -90,9 +90,9 @@ class RecipeData:
 
     @cached_property
     def start_digest(self) -> list:
-        """Digest of the weights that training begins with, as one value; empty if random."""
+        """Digest of the weights that training begins with, a value for each file; empty if random."""
         if self.config.whisper:
-            return [content_fingerprint(find_weights(self.config.whisper))]
+            return [content_fingerprint(file) for file in find_weights(self.config.whisper)]
         return [weights_digest(self.config.start_from)] if self.config.start_from else []
 
     def prepared(self, name: str) -> PreparedSet:

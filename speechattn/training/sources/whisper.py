@@ -73,7 +73,7 @@ def whisper_classifier(
         ConfigError: if there is no such model, or the encoder cannot have its weights.
         ModelError: if its weights do not fit.
     """
-    file = find_weights(name)
+    files = find_weights(name)
     if not isinstance(encoder, EncoderConfig) or any(
         getattr(encoder, key) != value for key, value in NEEDED.items()
     ):
@@ -83,7 +83,7 @@ def whisper_classifier(
     recordings = [train.frames(train.entries[i])[:MOST_FRAMES] for i in chosen]
     torch.manual_seed(0)
     return encoder_from_whisper(
-        read_weights(file),
+        read_weights(files),
         encoder,
         num_phones,
         front_end,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +16,42 @@ FILE_VERSION = 6  # of CTranslate2's files
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
-def find_weights(name: str) -> Path:
-    """Return the file of a Whisper model.
+def find_weights(name: str) -> list[Path]:
+    """Return the file of a Whisper model, or the parts that make it up, in their order.
 
     Args:
         name: a folder that holds ``model.bin``, or the name of an installed package that does.
+            Where packages hold parts of it, ``model.bin.part1`` and so on, their names with ``+``
+            between them.
 
     Raises:
-        ConfigError: if there is neither.
+        ConfigError: if there is no such file, or a part is missing.
     """
+    names = [each.strip() for each in name.split("+")]
+    if len(names) == 1:
+        return [_find(name, name, FILE)]
+    return [_find(name, each, f"{FILE}.part{number}") for number, each in enumerate(names, 1)]
+
+
+def _find(key: str, name: str, wanted: str) -> Path:
     folders = [Path(name)]
     if name.isidentifier() and (found := importlib.util.find_spec(name)) is not None:
         folders += map(Path, found.submodule_search_locations or ())
     for folder in folders:
-        for file in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))):
+        for file in (folder / wanted, *sorted(folder.glob(f"*/{wanted}"))):
             if file.is_file():
                 return file
     raise ConfigError(
-        f"whisper: {name}: no folder with {FILE}, and no package of this name; give a folder, or "
-        f"install the one of the recipe: pip install 'speechattn[whisper]'"
+        f"whisper: {key}: neither a folder {name!r} nor a package of this name holds {wanted}; "
+        "give a folder, or install the packages of the recipe: pip install 'speechattn[whisper]'"
     )
 
 
-def read_weights(file: Path) -> dict[str, np.ndarray]:
+def read_weights(files: Sequence[Path]) -> dict[str, np.ndarray]:
     """Read a file of CTranslate2.
 
     Args:
-        file: ``model.bin``.
+        files: ``model.bin``, or its parts in their order.
 
     Returns:
         Weights by name, such as ``encoder/conv1/weight``.
@@ -49,8 +59,8 @@ def read_weights(file: Path) -> dict[str, np.ndarray]:
     Raises:
         ModelError: if it is none, of another version, or cut short.
     """
-    data = file.read_bytes()
-    place = 0
+    data, place = b"".join(file.read_bytes() for file in files), 0
+    named = ", ".join(map(str, files))
 
     def take(form: str) -> int:
         nonlocal place
@@ -68,7 +78,7 @@ def read_weights(file: Path) -> dict[str, np.ndarray]:
     try:
         version, spec = take("I"), take_name()
         if version != FILE_VERSION or spec != "WhisperSpec":
-            raise ModelError(f"{file}: {spec} of version {version}, not WhisperSpec of 6")
+            raise ModelError(f"{named}: {spec} of version {version}, not WhisperSpec of 6")
         take("I")
         for _ in range(take("I")):
             name = take_name()
@@ -79,5 +89,5 @@ def read_weights(file: Path) -> dict[str, np.ndarray]:
             weights[name] = values.reshape(shape).astype(np.float32)
             place += size
     except (struct.error, KeyError, ValueError, UnicodeDecodeError) as error:
-        raise ModelError(f"{file}: no whole file of CTranslate2 ({error})") from error
+        raise ModelError(f"{named}: no whole file of CTranslate2 ({error})") from error
     return weights

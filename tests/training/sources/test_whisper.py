@@ -83,7 +83,7 @@ def speech(count: int = 3) -> list[torch.Tensor]:
 
 def test_a_file_gives_its_weights_again(tmp_path):
     weights = made_up_weights()
-    found = read_weights(write_file(tmp_path / "model.bin", weights))
+    found = read_weights([write_file(tmp_path / "model.bin", weights)])
     assert found.keys() == weights.keys()
     assert all(np.array_equal(found[name], values) for name, values in weights.items())
 
@@ -93,23 +93,39 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, end):
     file = write_file(tmp_path / "model.bin", made_up_weights())
     file.write_bytes(file.read_bytes()[:end])
     with pytest.raises(ModelError, match=r"model.bin: no whole file of CTranslate2"):
-        read_weights(file)
+        read_weights([file])
 
 
 def test_another_version_is_refused(tmp_path):
     with pytest.raises(ModelError, match="WhisperSpec of version 5"):
-        read_weights(write_file(tmp_path / "model.bin", {}, version=5))
+        read_weights([write_file(tmp_path / "model.bin", {}, version=5)])
 
 
 def test_folders_and_packages_are_found(tmp_path, monkeypatch):
     file = write_file(tmp_path / "some_whisper" / "model" / "model.bin", {})
     monkeypatch.syspath_prepend(tmp_path)
-    assert find_weights("some_whisper") == file
-    assert find_weights(str(file.parent)) == file
+    assert find_weights("some_whisper") == [file]
+    assert find_weights(str(file.parent)) == [file]
     with pytest.raises(
         ConfigError, match=r"whisper: nothing: .*pip install 'speechattn\[whisper\]'"
     ):
         find_weights("nothing")
+
+
+def test_a_model_in_parts_is_read_as_one(tmp_path, monkeypatch):
+    weights = made_up_weights()
+    data = write_file(tmp_path / "model.bin", weights).read_bytes()
+    parts = [tmp_path / f"some_part{n}" / "data" / f"model.bin.part{n}" for n in (1, 2)]
+    for part, piece in zip(parts, (data[:700], data[700:])):
+        part.parent.mkdir(parents=True)
+        part.write_bytes(piece)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_weights("some_part1 + some_part2") == parts
+    found = read_weights(parts)
+    assert found.keys() == weights.keys()
+    assert all(np.array_equal(found[name], values) for name, values in weights.items())
+    with pytest.raises(ConfigError, match=r"'some_part2' .* holds model\.bin\.part1;"):
+        find_weights("some_part2+some_part1")
 
 
 def test_filters_are_those_of_librosa():
