@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from speechattn.corpora.prepared import PreparedUtterance
 from speechattn.training.augmentation import Augmenter
+from speechattn.training.babble import babble
 from speechattn.training.speaker_balance import turns_in_epoch
 from speechattn.training.updates.inputs import LabelledSet, TrainingSections
 
@@ -110,7 +111,9 @@ class TrainingBatches:
         silence: int,
         noises: Sequence[np.ndarray] = (),
     ) -> None:
-        self.config, self.silence, self.noises = config, silence, noises
+        self.config, self.silence = config, silence
+        mixed = config.augmentation.babble if config.front_end.kind == "fbank" else 0
+        self.noises = [*noises, *babble(prepared, mixed, config.seed)]
         self._prepared = prepared
         self._lengths = np.array([self._length(prepared, entry) for entry in prepared.entries])
         self._turns = turns_in_epoch(

@@ -134,6 +134,8 @@ class AugmentationConfig:
         channel_db: standard deviation of the ripples of a smooth random filter, in dB.
         noise_probability: share of utterances with noise: noise of a random colour, or, if
             ``noise`` is set, a recorded one half of the time.
+        babble: number of noises of many talkers, mixed from the training set; they count among the
+            recorded ones.
         noise_snr_db: lowest and highest signal-to-noise ratio, in dB.
         room_probability: share of utterances in a room.
         room_seconds: shortest and longest reverberation time, in seconds, in which the echo falls
@@ -154,6 +156,7 @@ class AugmentationConfig:
     gain_db: float = field(default=6.0, metadata=LEVEL)
     channel_db: float = field(default=3.0, metadata=LEVEL)
     noise_probability: float = field(default=0.4, metadata=SHARE)
+    babble: int = field(default=0, metadata=at_least(0))
     noise_snr_db: tuple = (0.0, 30.0)
     room_probability: float = field(default=0.0, metadata=SHARE)
     room_seconds: tuple = (0.2, 0.8)

@@ -90,7 +90,7 @@ class RecipeData:
 
     @cached_property
     def start_digest(self) -> list:
-        """Digest of the weights that training begins with, a value for each file; empty if random."""
+        """Digests of the files that training begins with; none if it begins at random."""
         if self.config.whisper:
             return [content_fingerprint(file) for file in find_weights(self.config.whisper)]
         return [weights_digest(self.config.start_from)] if self.config.start_from else []
