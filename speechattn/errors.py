@@ -78,6 +78,21 @@ class UsageError(SpeechattnError):
     """A command was called with arguments that cannot go together."""
 
 
+class InternalError(Exception):
+    """A mistake in this program that came up at a recording, which the message names.
+
+    It is no :class:`SpeechattnError`: it ends the command with the traceback of its cause.
+    """
+
+
+# What one recording may bring about and the next one not: the others get their turn. RuntimeError
+# is PyTorch's and libsndfile's; ValueError and ArithmeticError are of values nobody thought of.
+RECORDING_ERRORS = (
+    *(SpeechattnError, OSError, MemoryError),
+    *(RuntimeError, ValueError, ArithmeticError),
+)
+
+
 def kind_of(error: BaseException) -> str:
     """Return the kind of failure that an exception stands for."""
     kind = getattr(error, "kind", None)

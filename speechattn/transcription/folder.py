@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from speechattn.errors import CRASH, kind_of
+from speechattn.errors import CRASH, RECORDING_ERRORS, kind_of
 from speechattn.inference.transcription import TranscribeOptions, by_channel
 from speechattn.options import DEFAULT_MODEL
 from speechattn.process import environment
 from speechattn.transcription.inputs import find_recordings, left_out_message
-from speechattn.transcription.journal_lines import death_message, error_message
+from speechattn.transcription.journal_lines import death_message, error_message, naming
 from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.remote import Remote
 from speechattn.transcription.transcriber import transcribe_only
@@ -158,8 +158,9 @@ def _transcribe(
 ) -> FolderResult:
     path, file = recording
     try:
-        found = transcribe_only(recognizer, path, options, report)
-    except Exception as error:
+        with naming([path]):
+            found = transcribe_only(recognizer, path, options, report)
+    except RECORDING_ERRORS as error:
         return FolderResult(path, file, None, error_message(path, error), kind_of(error))
     warnings = tuple(by_channel([one.warnings for one in found]))
     if options.every_channel:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechattn.errors import CRASH, WAYS_OUT, SpeechattnError
+from speechattn.errors import (
+    CRASH,
+    RECORDING_ERRORS,
+    WAYS_OUT,
+    InternalError,
+    SpeechattnError,
+)
 from speechattn.files import temporary_path
 from speechattn.inference.transcription import by_channel
 from speechattn.text import one_line
@@ -155,3 +161,26 @@ def error_message(path: Path | Remote, error: Exception) -> str:
         message = f"{type(error).__name__}: {error}"
     message, name = one_line(message), one_line(str(path))
     return message if name in message else f"{name}: {message}"
+
+
+@contextlib.contextmanager
+def naming(paths: Sequence[Path | Remote]) -> Iterator[None]:
+    """Let errors of recordings pass; name the recordings in any other error of the block.
+
+    Args:
+        paths: of the recordings that are worked on together, at least one.
+
+    Raises:
+        InternalError: in place of an error that is none of ``RECORDING_ERRORS``.
+    """
+    try:
+        yield
+    except RECORDING_ERRORS:
+        raise
+    except Exception as error:
+        first, more = one_line(str(paths[0])), len(paths) - 1
+        name = f"{first} and {more} more" if more else first
+        raise InternalError(
+            f"{name}: {type(error).__name__}: {one_line(str(error))}; this is a mistake in "
+            "speechattn, please report it with the lines above"
+        ) from error

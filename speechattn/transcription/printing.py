@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from speechattn.errors import UsageError, kind_of
+from speechattn.errors import RECORDING_ERRORS, UsageError, kind_of
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.formats.registry import WORD_FILES, WRITERS
 from speechattn.transcription.inputs import Recording
@@ -15,6 +15,7 @@ from speechattn.transcription.journal_lines import (
     death_line,
     error_message,
     failure_line,
+    naming,
     success_record,
 )
 from speechattn.transcription.model_spec import ModelSpec
@@ -90,10 +91,11 @@ def _printed(
     report: Callable[[float], None],
 ) -> Printed:
     try:
-        channels = transcribe_only(recognizer, recording.path, options, report)
-        found = channels if options.every_channel else channels[0]
-        text = WRITERS[format].render(found, recording.name, recognizer.phones.silence)
-    except Exception as error:  # the other recordings must get their turn
+        with naming([recording.path]):
+            channels = transcribe_only(recognizer, recording.path, options, report)
+            found = channels if options.every_channel else channels[0]
+            text = WRITERS[format].render(found, recording.name, recognizer.phones.silence)
+    except RECORDING_ERRORS as error:  # the other recordings must get their turn
         message = error_message(recording.path, error)
         return Printed(None, failure_line(recording, message, kind_of(error), None)["record"])
     record = success_record(recording, found)

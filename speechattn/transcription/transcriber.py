@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from speechattn.errors import CHANGED, AudioError, kind_of
+from speechattn.errors import CHANGED, RECORDING_ERRORS, AudioError, kind_of
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.text import one_line
 from speechattn.transcription.inputs import Recording, input_state, size_of
@@ -25,6 +25,7 @@ from speechattn.transcription.journal_lines import (
     error_message,
     failure_line,
     journal_line,
+    naming,
     success_record,
 )
 from speechattn.transcription.model_spec import ModelSpec
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
 AT_A_TIME = 16  # recordings that are encoded together; more bring no further speed
 SHORT_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 16 kHz
+# What the encoder raises because of a recording. RuntimeError is also PyTorch's lack of memory.
+ENCODER_ERRORS = (MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,16 @@ class Transcriber:
         Returns:
             Line of the journal of each, also of those that failed; see
             :mod:`~speechattn.transcription.journal`.
+
+        Raises:
+            InternalError: for a mistake in this program, with the names of the recordings.
         """
         tasks = [_Task(self, one, report, index) for index, one in enumerate(recordings)]
         for task in tasks:
             task.prepare()
-        encoded = iter(self._encode([frames for task in tasks for frames in task.frames]))
+        short = [each.path for each, task in zip(recordings, tasks) if task.frames]
+        with naming(short):
+            encoded = iter(self._encode([frames for task in tasks for frames in task.frames]))
         for task in tasks:
             if task.frames:
                 task.finish(list(itertools.islice(encoded, len(task.frames))))
@@ -134,14 +142,14 @@ class Transcriber:
         if len(frames) > 1:
             try:
                 return self.recognizer.encode(frames)
-            except Exception:
+            except ENCODER_ERRORS:
                 pass  # because of one of them, or of all for lack of memory: try each alone
         return [self._encode_one(each) for each in frames]
 
     def _encode_one(self, frames: torch.Tensor) -> np.ndarray | Exception:
         try:
             return self.recognizer.encode([frames])[0]
-        except Exception as error:
+        except ENCODER_ERRORS as error:
             return error
 
 
@@ -226,10 +234,15 @@ class _Task:
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
-        """Turn an error into the journal's line: the other recordings must get their turn."""
+        """Turn an error into the journal's line: the other recordings must get their turn.
+
+        Raises:
+            InternalError: for a mistake in this program, with the name of the recording.
+        """
         try:
-            yield
-        except Exception as error:
+            with naming([self._recording.path]):
+                yield
+        except RECORDING_ERRORS as error:
             message = error_message(self._recording.path, error)
             self.line = failure_line(self._recording, message, kind_of(error), self._state)
 

@@ -8,6 +8,7 @@ import soundfile
 from support.recordings import make, tone
 from transcription.test_batch import FakeRecognizer
 
+from speechattn.errors import InternalError
 from speechattn.inference.recognizer import load_model
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.inputs import Recording, collect
@@ -123,6 +124,34 @@ def test_where_the_encoder_fails_each_is_tried_alone(folder, tmp_path, recognize
     assert [line["record"]["kind"] for line in lines] == [None, "out of memory", None, None, None]
     assert "not enough memory" in lines[1]["record"]["error"]
     assert not (tmp_path / "out" / "b.json").exists()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_mistake_of_the_program_comes_out_with_the_recordings(
+    folder, tmp_path, recognizer, monkeypatch, together
+):
+    encode = recognizer.encode
+
+    def mistaken(recordings):
+        if (len(recordings) > 1) == together:
+            raise TypeError("no such argument")
+        return encode(recordings)
+
+    monkeypatch.setattr(recognizer, "encode", mistaken)
+    listed = [*jobs(folder, tmp_path / "out")]
+    listed = listed if together else listed[1:2]
+    expected = f"{listed[0].path} and 3 more" if together else str(listed[0].path)
+    with pytest.raises(InternalError) as raised:
+        Transcriber(recognizer, OUTPUTS, OPTIONS).several(listed, lambda *what: None)
+    assert str(raised.value).startswith(f"{expected}: TypeError: no such argument; this is a")
+    assert isinstance(raised.value.__cause__, TypeError)
+
+
+def test_a_mistake_outside_the_encoder_names_the_recording(job):
+    line = transcribe(job, FakeRecognizer({"a.wav": RuntimeError("libsndfile")}))
+    assert line["record"]["kind"] == "internal"
+    with pytest.raises(InternalError, match=rf"^{job.path}: AttributeError: x; this is a mistake"):
+        transcribe(job, FakeRecognizer({"a.wav": AttributeError("x")}))
 
 
 def test_what_is_small(tmp_path):
