@@ -274,7 +274,7 @@ def input_state(path: Path | Remote) -> tuple[int, int] | None:
     if isinstance(path, Remote):
         try:
             return path.state()
-        except Exception:  # every file system has errors of its own
+        except (OSError, UsageError):  # it will fail by name
             return None
     try:
         status = path.stat()

@@ -68,10 +68,16 @@ class Remote:
 
         Raises:
             OSError: if they cannot be read.
+            UsageError: if fsspec or what it needs is missing.
         """
-        system, _ = _open(self.url)
-        system.invalidate_cache()
-        info = system.info(self.path)
+        try:
+            system, _ = _open(self.url)
+            system.invalidate_cache()
+            info = system.info(self.path)
+        except (OSError, UsageError):
+            raise
+        except Exception as error:  # every file system has errors of its own
+            raise OSError(f"{self}: {type(error).__name__}: {error}") from error
         known = [key for key in (*_MARKS, *_MORE_MARKS) if key in info]
         marks = repr([(key, str(info[key])) for key in known])
         return int(info.get("size") or 0), zlib.crc32(marks.encode())
@@ -114,11 +120,8 @@ def find_remote(
     """
     try:
         system, root = _open(url)
-        if system.isfile(root):
-            name = root.rstrip("/").rpartition("/")[2]
-            yield Remote(url, root, url, int(system.info(root).get("size") or 0)), name
-            return
-        found = system.find(root, detail=True)
+        single = system.info(root) if system.isfile(root) else None
+        found = system.find(root, detail=True) if single is None else {}
     except UsageError:
         raise
     except Exception as error:  # every file system has errors of its own
@@ -126,6 +129,10 @@ def find_remote(
         raise UsageError(
             one_line(f"{url}: cannot be searched ({reason}); check the URL")
         ) from error
+    if single is not None:
+        name = root.rstrip("/").rpartition("/")[2]
+        yield Remote(url, root, url, int(single.get("size") or 0)), name
+        return
     head, chain, rest = url.partition("::")
     prefix = root.rstrip("/") + "/" if root.rstrip("/") else ""
     known = {}

@@ -16,7 +16,7 @@ from speechattn.cli.main import main
 from speechattn.errors import UsageError
 from speechattn.inference.recognizer import load_model
 from speechattn.transcription.batch import transcribe_files
-from speechattn.transcription.inputs import collect
+from speechattn.transcription.inputs import collect, input_state
 from speechattn.transcription.remote import Remote, is_url
 
 fsspec = pytest.importorskip("fsspec", reason="extra [fsspec]")
@@ -142,6 +142,26 @@ def test_a_url_can_be_sent_to_workers_and_compared(rec):
     assert one == other and str(one) == "a" and one.name == "a.wav"
     size, mark = one.state()
     assert size == os.path.getsize(rec / "a.wav") and mark == other.state()[1]
+
+
+def test_of_an_unknown_state_only_errors_of_the_file_system_are_expected(rec, monkeypatch):
+    one = Remote(rec.as_uri(), f"{rec}/a.wav", "a")
+    system = fsspec.filesystem("file")
+
+    def fails(error):
+        def info(path):
+            raise error
+
+        monkeypatch.setattr(type(system), "info", lambda self, path: info(path))
+        return input_state(one)
+
+    for error in (OSError("gone"), zipfile.BadZipFile("odd")):
+        assert fails(error) is None
+    monkeypatch.undo()
+    assert input_state(one) == one.state()
+    monkeypatch.setattr(Remote, "state", lambda self: self.nothing)
+    with pytest.raises(AttributeError, match="nothing"):
+        input_state(one)
 
 
 def test_the_help_imports_none_of_it():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.published import write_text, write_tone
 
 from speechattn.corpora.readers import detect_format, read_published
+from speechattn.corpora.readers.builder import NothingUsableError
 
 
 def make(root: Path) -> Path:
@@ -39,12 +41,9 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path):
     write_text(tmp_path / "train" / "wav.scp", "\ufeff" + scp)
     write_text(tmp_path / "test" / "text", "000301 caf\xe9\n", "latin-1")
     write_tone(tmp_path / "WAVE" / "x.WAV")
-    corpus = None
-    try:
-        corpus = read_published(tmp_path)
-    except Exception as error:
-        problems = error.problems
-    assert corpus is None
+    with pytest.raises(NothingUsableError) as raised:
+        read_published(tmp_path)
+    problems = raised.value.problems
     said = "\n".join(problems)
     for part in (
         "train/wav.scp:1: 000101: a pipe is never executed",
