@@ -20,7 +20,7 @@ from speechattn.audio.containers.base import (
     chunks,
     is_chunk,
 )
-from speechattn.audio.containers.likeness import goes_on
+from speechattn.audio.containers.likeness import all_goes_on
 from speechattn.audio.encodings import ENCODINGS, Encoding
 
 _AIFF_WIDTHS = {  # bytes of a sample by coding, where it is not that of the bits in the header
@@ -168,11 +168,9 @@ def check_caf(data: BoundedReader, start: int) -> Header:
                 data.mend(position + 4, ">q", size, size - 4)
             data.compare(size, begin)
             if (
-                encoding
-                and size >= 4
+                size >= 4
                 and not _is_caf_chunk(data, begin + size)
-                and data.upto(begin + size, 4) != data.upto(start, 4)
-                and goes_on(data, begin + 4, begin + size, data.size, encoding, channels)
+                and all_goes_on(data, begin + 4, begin + size, encoding, channels)
             ):
                 data.lengthen(position + 4, ">q", size - 4, data.size - begin - 4, head=4)
                 size = data.size - begin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from speechattn.audio.containers.base import ENDLESS, BoundedReader, Header
-from speechattn.audio.containers.likeness import goes_on
+from speechattn.audio.containers.likeness import all_goes_on
 from speechattn.audio.encodings import ENCODINGS, Encoding
 
 _ENCODINGS = {  # by their number in the header; a NumPy type without byte order
@@ -38,11 +38,7 @@ def check_au(data: BoundedReader, start: int, order: str) -> Header:
         block = encoding.width * channels if encoding else 1
         data.compare(size, begin, block)
         end = begin + size
-        if (
-            encoding
-            and data.upto(end, 4) != data.upto(start, 4)
-            and goes_on(data, begin, end, data.size, encoding, channels)
-        ):
+        if all_goes_on(data, begin, end, encoding, channels):
             data.lengthen(start + 8, f"{order}I", size, data.size - begin)
         else:
             data.check_end(end, block)

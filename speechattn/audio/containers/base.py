@@ -83,13 +83,18 @@ class BoundedReader:
         """Note that the header says one thing and the file holds another."""
         self.contradictions.append(f"the header says {header}, {actual}")
 
+    def another_begins(self, position: int) -> bool:
+        """Whether another recording, a container of the same kind, begins at a position."""
+        same = self.upto(position, 4) == self.upto(self.begin, 4)
+        return same and self.size - position >= LEAST_RECORDING
+
     def check_end(self, end: int, least: int = 1) -> None:
         """Note bytes after the end that the header promises, if there are ``least`` or more.
 
-        A container of the same kind is another recording.
+        Another recording that begins there is noted as such.
         """
         surplus = self.size - end
-        if surplus >= LEAST_RECORDING and self.upto(end, 4) == self.upto(self.begin, 4):
+        if self.another_begins(end):
             self.following = end
         elif surplus >= max(1, least):
             self.contradictions.append(

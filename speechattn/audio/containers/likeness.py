@@ -41,6 +41,23 @@ def goes_on(
     return min(before[1], after[1]) > ALIKE and after[0] <= max(LOUDER * before[0], LOUD)
 
 
+def all_goes_on(
+    data: BoundedReader, begin: int, middle: int, encoding: Encoding | None, channels: int
+) -> bool:
+    """Whether samples go on to the end of the file, where no other recording begins.
+
+    Args:
+        data: the file.
+        begin: position of the first sample.
+        middle: position after the last one that the header counts.
+        encoding: of the samples; None if they are compressed, and cannot be told.
+        channels: number of channels.
+    """
+    if encoding is None or data.another_begins(middle):
+        return False
+    return goes_on(data, begin, middle, data.size, encoding, channels)
+
+
 @np.errstate(over="ignore", invalid="ignore")  # of samples that are no numbers
 def _look(
     data: BoundedReader, begin: int, end: int, encoding: Encoding, channels: int

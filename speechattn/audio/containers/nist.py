@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from speechattn.audio.containers.base import ANY, COPY_AGAIN, BoundedReader, Header
-from speechattn.audio.containers.likeness import goes_on
+from speechattn.audio.containers.likeness import all_goes_on
 from speechattn.audio.encodings import ENCODINGS, Encoding
 from speechattn.errors import UNREADABLE
 
@@ -51,11 +51,7 @@ def check_nist(data: BoundedReader, start: int) -> Header:
     data.compare(frames * block, begin, block)
     end = begin + frames * block
     encoding = _encoding(coding, width, fields.get("sample_byte_format", ""))
-    if (
-        encoding
-        and data.upto(end, 4) != data.upto(start, 4)
-        and goes_on(data, begin, end, data.size, encoding, channels)
-    ):
+    if all_goes_on(data, begin, end, encoding, channels):
         there = (data.size - begin) // block
         data.contradicts(
             f"{frames} samples", f"samples of the same kind go on to {there}; all are read"

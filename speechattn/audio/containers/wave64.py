@@ -9,7 +9,7 @@ from speechattn.audio.containers.base import (
     BoundedReader,
     Header,
 )
-from speechattn.audio.containers.likeness import goes_on
+from speechattn.audio.containers.likeness import all_goes_on
 from speechattn.audio.containers.riff import wave_format, wave_header
 
 
@@ -49,7 +49,7 @@ def check_w64(data: BoundedReader, start: int) -> Header:
                     by = "and by the size of the whole"
                     data.lengthen(position + 16, "<Q", size - 24, whole - 24, head=24, by=by)
                     size = whole
-                elif encoding and goes_on(data, begin, end, data.size, encoding, layout.channels):
+                elif all_goes_on(data, begin, end, encoding, layout.channels):
                     data.lengthen(position + 16, "<Q", size - 24, there - 24, head=24)
                     size = there
             _check_after_w64(data, position + size, layout.block)

@@ -40,7 +40,7 @@ SUFFIXES = {"WAVEX": "wav", "NIST": "sph"}
 @pytest.mark.parametrize(
     "kind", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC"]
 )
-@pytest.mark.parametrize("lengths", [(1.0, 1.0), (1.5, 1.0), (1.0, 1.5, 0.5)])
+@pytest.mark.parametrize("lengths", [(1.0, 1.0), (1.5, 1.0), (1.0, 1.5, 0.5), (1.0001, 1.0)])
 def test_all_of_joined_recordings_is_read(tmp_path, kind, lengths):
     data = b"".join(encoded(seconds, kind) for seconds in lengths)
     path = save(tmp_path, data, SUFFIXES.get(kind, kind.lower()))
