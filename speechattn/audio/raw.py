@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from speechattn.audio.containers.detect import container_of
-from speechattn.audio.containers.mpeg import mpeg_frame
+from speechattn.audio.containers.mpeg_frames import mpeg_frame
 from speechattn.audio.encodings import ENCODINGS
 from speechattn.errors import TRUNCATED, UNREADABLE, UNSUITABLE, AudioError
 

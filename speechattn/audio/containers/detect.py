@@ -18,7 +18,8 @@ from speechattn.audio.containers.apple import check_aiff, check_caf
 from speechattn.audio.containers.au import check_au
 from speechattn.audio.containers.base import COPY_AGAIN, BoundedReader, Header
 from speechattn.audio.containers.flac import check_flac
-from speechattn.audio.containers.mpeg import check_mp3, late_mp3, mpeg_frame
+from speechattn.audio.containers.mpeg import ID3_HEAD, check_mp3, id3_bytes, late_mp3
+from speechattn.audio.containers.mpeg_frames import mpeg_frame
 from speechattn.audio.containers.nist import check_nist
 from speechattn.audio.containers.ogg import check_ogg
 from speechattn.audio.containers.pieces import patched
@@ -53,7 +54,6 @@ _FOREIGN = (  # name, offset, bytes: common containers that libsndfile does not 
     ("Monkey's Audio", 0, b"MAC "),
 )
 
-ID3_HEAD = 10  # bytes
 MOST_JOINED = 1000  # recordings in a file
 SPHERE_AS_WAV = "some files named .wav are NIST SPHERE, as in TIMIT; they are read as such"
 SUFFIXES = {  # suffix of a file name → names of the containers that it may hold
@@ -190,11 +190,11 @@ def _check_suffix(data: BoundedReader, suffix: str, kind: str) -> None:
 
 
 def _after_id3(data: BoundedReader) -> int:
-    """Return the position after the ID3v2 tags of a file (their size has 7 bits a byte)."""
+    """Return the position after the ID3v2 tags that a file begins with."""
     position = 0
     for _ in range(16):
-        tag = data.upto(position, 10)
-        if len(tag) < 10 or tag[:3] != b"ID3":
+        tag = data.upto(position, ID3_HEAD)
+        if len(tag) < ID3_HEAD or tag[:3] != b"ID3":
             break
-        position += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0)))
+        position += id3_bytes(tag)
     return position

@@ -18,37 +18,18 @@ from speechattn.audio.containers.base import (
     BoundedReader,
     Header,
 )
+from speechattn.audio.containers.mpeg_frames import (
+    has_index,
+    index_frame,
+    mpeg_frame,
+    next_chain,
+    resync,
+    same_kind,
+)
 from speechattn.audio.containers.pieces import Pieces, patched
 from speechattn.errors import TRUNCATED
 
-LEAST = 4  # frames that make an MP3 where it does not begin with one
-RESYNC_BYTES = 65_536  # bytes searched for the next MPEG frame after damage
-FAR_BYTES = 1 << 22  # searched where a recording seems to have ended
-
-_BITRATES = {  # kbit/s by (MPEG 1, layer) and index (ISO 11172-3 and 13818-3)
-    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-
-
-def mpeg_frame(head: bytes) -> tuple[int, int] | None:
-    """Return bytes and samples of the MPEG audio frame with this head of four bytes, or None."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return None
-    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
-    rate_index, bit_index, padding = head[2] >> 2 & 3, head[2] >> 4, head[2] >> 1 & 1
-    if version == 1 or layer == 4 or rate_index == 3 or bit_index in (0, 15):
-        return None
-    rate = (44100, 48000, 32000)[rate_index] >> {3: 0, 2: 1, 0: 2}[version]
-    bits = _BITRATES[version == 3, layer][bit_index] * 1000
-    if layer == 1:
-        return (12 * bits // rate + padding) * 4, 384
-    samples = 576 if layer == 3 and version != 3 else 1152
-    return samples // 8 * bits // rate + padding, samples
+ID3_HEAD = 10  # bytes
 
 
 @dataclass
@@ -93,24 +74,12 @@ def late_mp3(data: BoundedReader, start: int) -> Header | None:
     Raises:
         AudioError: as :func:`check_mp3`.
     """
-    first = _next_chain(data, start)
+    first = next_chain(data, start)
     if first is None:
         return None
     gap = f"{first - start} bytes before the first MPEG frame are no sound and are left out"
     data.contradictions.append(gap if first > start else "the size of the ID3 tag is wrong")
     return check_mp3(data, first, whole=False)
-
-
-def _is_chain(data: BoundedReader, position: int) -> bool:
-    """Whether several frames of one kind follow each other from a position on."""
-    head = data.upto(position, 4)
-    for _ in range(LEAST):
-        this = data.upto(position, 4)
-        frame = mpeg_frame(this)
-        if frame is None or (this[1] ^ head[1]) & 0x1E or (this[2] ^ head[2]) & 0x0C:
-            return False
-        position += frame[0]
-    return True
 
 
 def check_mp3(data: BoundedReader, start: int, *, whole: bool = True) -> Header:
@@ -170,9 +139,9 @@ def _walk(data: BoundedReader, start: int) -> tuple[_Part, int | None]:
         if position + frame[0] > data.size:
             part.cut = True
             return part, None
-        if position > start and _has_index(data, position):
+        if position > start and has_index(data, position):
             return part, position
-        if (this[1] ^ head[1]) & 0x1E or (this[2] ^ head[2]) & 0x0C:
+        if not same_kind(this, head):
             raise data.error(
                 f"damaged, or its sample rate changes: the MPEG frame at byte {position} is of "
                 f"another kind than the first; {COPY_AGAIN}"
@@ -185,7 +154,7 @@ def _walk(data: BoundedReader, start: int) -> tuple[_Part, int | None]:
         part.varies |= (this[2] ^ head[2]) & 0xF0 != 0
         part.count, part.samples = part.count + 1, frame[1]
         part.end = position + frame[0]
-        position = _resync(data, part.end)
+        position = resync(data, part.end)
         if position is not None and position > part.end:
             data.contradictions.append(
                 f"{position - part.end} bytes at byte {part.end} are no MPEG frame and are left out"
@@ -197,13 +166,13 @@ def _walk(data: BoundedReader, start: int) -> tuple[_Part, int | None]:
 def _following(data: BoundedReader, end: int) -> int | None:
     """Return where another recording begins after the last frame of one."""
     after = _after_tags(data, end)
-    following = _resync(data, after)
+    following = resync(data, after)
     if following is not None and mpeg_frame(data.upto(following, 4)):
         return following
     rest = data.size - after
     if rest < LEAST_FORGOTTEN:
         return None
-    following = _next_chain(data, after)
+    following = next_chain(data, after)
     if following is not None:
         data.contradictions.append(
             f"{following - after} bytes at byte {after} are no MPEG frame and are left out"
@@ -213,19 +182,6 @@ def _following(data: BoundedReader, end: int) -> int | None:
             f"{rest} bytes after the last MPEG frame are none and are left out"
         )
     return following
-
-
-def _next_chain(data: BoundedReader, position: int) -> int | None:
-    """Find where several frames follow each other, far behind what is none."""
-    end = position + FAR_BYTES
-    while position < end and len(stretch := data.upto(position, SEARCHED_BYTES)) >= 4:
-        offset = stretch.find(b"\xff")
-        while 0 <= offset <= len(stretch) - 4:
-            if mpeg_frame(stretch[offset : offset + 4]) and _is_chain(data, position + offset):
-                return position + offset
-            offset = stretch.find(b"\xff", offset + 1)
-        position += len(stretch) - 3
-    return None
 
 
 def _read_index(data: BoundedReader, part: _Part, size: int) -> bool:
@@ -250,32 +206,14 @@ def _pieces(data: BoundedReader, part: _Part, always: bool = False) -> Pieces:
         gaps = [gap for gap in part.gaps if gap[1] < part.end]
         begins = [part.start, *(after for _, after in gaps)]
         ends = [*(before for before, _ in gaps), part.end]
-        return _index_frame(data.upto(part.start, 4), part.count), *zip(begins, ends)
+        return index_frame(data.upto(part.start, 4), part.count), *zip(begins, ends)
     patches = {at: new for at, new in data.patches.items() if part.start <= at < part.end}
     return patched(part.end, patches, part.start)
 
 
-def _index_frame(head: bytes, count: int) -> bytes:
-    """Return a frame without sound that says how many follow.
-
-    Args:
-        head: of the frames that follow, four bytes.
-        count: of the frames that follow.
-    """
-    first, mono = head[1] >> 3 & 3 == 3, head[3] >> 6 == 3
-    # A frame long enough for the index, without a checksum: of 128 or 64 kbit/s.
-    begin = bytes([0xFF, head[1] | 1, (9 if first else 8) << 4 | head[2] & 0x0C, head[3]])
-    frame = mpeg_frame(begin)
-    size = frame[0] if frame else 0
-    side = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[first, mono]
-    index = b"Xing" + (1).to_bytes(4, "big") + count.to_bytes(4, "big")
-    return (begin + bytes(side) + index).ljust(size, b"\0")
-
-
-def _has_index(data: BoundedReader, position: int) -> bool:
-    """Whether a frame holds a Xing or Info header, which only the first of a recording does."""
-    head = data.upto(position, 44)
-    return any(head[at : at + 4] in (b"Xing", b"Info") for at in (13, 15, 21, 23, 36, 38))
+def id3_bytes(head: bytes) -> int:
+    """Return the bytes of an ID3v2 tag by its head of ten, which they count (7 bits a byte)."""
+    return ID3_HEAD + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
 
 
 def _after_tags(data: BoundedReader, position: int) -> int:
@@ -284,9 +222,8 @@ def _after_tags(data: BoundedReader, position: int) -> int:
         head = data.upto(position, 32)
         if head[:3] == b"TAG":
             position += 128
-        elif head[:3] == b"ID3" and len(head) >= 10:
-            size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
-            position += 10 + size + (10 if head[5] & 0x10 else 0)
+        elif head[:3] == b"ID3" and len(head) >= ID3_HEAD:
+            position += id3_bytes(head) + (ID3_HEAD if head[5] & 0x10 else 0)
         elif head[:8] == b"APETAGEX" and len(head) == 32:
             is_header = head[23] & 0x20
             position += 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
@@ -313,41 +250,8 @@ def joined_mp3(data: BoundedReader, start: int) -> Header | None:
     Raises:
         AudioError: as :func:`check_mp3`.
     """
-    first = _resync(data, start)
+    first = resync(data, start)
     if first is None or _walk(data, first)[1] is None:
         return None
     data.contradictions.clear()
     return check_mp3(data, first, whole=False)
-
-
-def count_mpeg_frames(data: BoundedReader, start: int, end: int) -> tuple[int, int]:
-    """Return the number of MPEG frames of a stretch, and the samples of each.
-
-    Args:
-        data: the file.
-        start: position of the first byte.
-        end: position after the last one.
-    """
-    count, samples = 0, 1152
-    position = _resync(data, start)
-    while position is not None and (frame := mpeg_frame(data.upto(position, 4))):
-        if position + frame[0] > end:
-            break
-        count, samples = count + 1, frame[1]
-        position = _resync(data, position + frame[0])
-    return count, samples
-
-
-def _resync(data: BoundedReader, position: int) -> int | None:
-    """Find the next MPEG frame: at a position or, after damage, where two follow each other."""
-    head = data.upto(position, 4)
-    if mpeg_frame(head) or len(head) < 4 or head[:3] in (b"TAG", b"APE", b"ID3", b"LYR"):
-        return position
-    stretch = data.upto(position, RESYNC_BYTES)
-    offset = stretch.find(b"\xff")
-    while offset >= 0:
-        frame = mpeg_frame(stretch[offset : offset + 4])
-        if frame and mpeg_frame(data.upto(position + offset + frame[0], 4)):
-            return position + offset
-        offset = stretch.find(b"\xff", offset + 1)
-    return None

@@ -23,7 +23,8 @@ from speechattn.audio.containers.base import (
     is_chunk,
 )
 from speechattn.audio.containers.likeness import goes_on
-from speechattn.audio.containers.mpeg import count_mpeg_frames, joined_mp3
+from speechattn.audio.containers.mpeg import joined_mp3
+from speechattn.audio.containers.mpeg_frames import count_mpeg_frames
 from speechattn.audio.containers.wave_list import read_wave_list
 from speechattn.audio.encodings import ENCODINGS, Encoding
 
