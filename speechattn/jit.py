@@ -111,7 +111,7 @@ class Compiled:
                 try:
                     with _without_blas():
                         if self._dispatcher is None:
-                            self._dispatcher = _whole(self._function)
+                            self._dispatcher = njit_with(_compiler, self._function, cache=True)
                         if afresh:  # what was kept may be of an earlier version of this package
                             self._dispatcher._cache.flush()
                         self._load_or_compile(signature)
@@ -238,10 +238,17 @@ def _pipeline() -> Any:
         return None
 
 
-def _whole(function: Callable) -> Any:
-    """Return a function that Python calls and that is kept on disk; nothing is compiled yet."""
+def njit_with(compiler: Callable[..., Compiler], function: Callable, **options: Any) -> Any:
+    """Return a function as ``numba.njit`` gives it, with a compiler of ours; nothing is compiled.
+
+    Args:
+        compiler: gives Numba a compiler.
+        function: in Python.
+        options: more options of ``numba.njit``.
+    """
     njit = cast(Any, numba.njit)  # whose types lack some of its options
-    return njit(cache=True, nogil=True, no_cfunc_wrapper=True, pipeline_class=_compiler)(function)
+    decorator = njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=compiler, **options)
+    return decorator(function)
 
 
 def _compiler(*arguments: Any) -> Compiler:

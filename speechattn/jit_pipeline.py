@@ -11,13 +11,14 @@ here, :mod:`speechattn.jit` does without it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-import numba
 from llvmlite.binding import ModuleRef
 from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+
+from speechattn.jit import njit_with
 
 
 class _Library(JITCodeLibrary):
@@ -73,7 +74,7 @@ def part(function: Callable) -> Any:
 
     Whole numbers that it is called with have 64 bits.
     """
-    made = _njit(PartCompiler, no_cpython_wrapper=True)(function)
+    made = njit_with(PartCompiler, function, no_cpython_wrapper=True)
     template = made.get_call_template
 
     def get_call_template(arguments: Sequence[types.Type], named: Mapping[str, types.Type]) -> Any:
@@ -94,7 +95,7 @@ def works() -> bool:
         return x >> 1
 
     inner = part(half)
-    whole = _njit(WholeCompiler)(lambda x: inner(x) + 1)
+    whole = njit_with(WholeCompiler, lambda x: inner(x) + 1)
     right = whole(6) == 4
     (compiled,) = whole.overloads.values()
     compiled.library.serialize_using_object_code()  # as it is kept on disk
@@ -103,11 +104,6 @@ def works() -> bool:
     except ArithmeticError:
         return right
     return False
-
-
-def _njit(compiler: type[Compiler], **options: Any) -> Callable[[Callable], Any]:
-    njit = cast(Any, numba.njit)  # whose types lack some of its options
-    return njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=compiler, **options)
 
 
 def _wide(kind: types.Type) -> types.Type:
