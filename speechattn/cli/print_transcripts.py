@@ -6,17 +6,18 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from speechattn.cli.messages import print_text, report
-from speechattn.cli.transcribe_options import PRINTED_FORMAT, parse_formats
+from speechattn.cli.transcribe_options import (
+    PRINTED_FORMAT,
+    model_spec,
+    parse_formats,
+    transcribe_options,
+)
 from speechattn.errors import UsageError
 from speechattn.inference.model_files import find_model
-from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.batch import choose_pool, write_errors
-from speechattn.transcription.formats.registry import NEED_WORDS, check_channels
 from speechattn.transcription.inputs import Input, Recording, find_recordings, left_out_message
-from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.printing import PrinterSpec, check_printable, print_all
 from speechattn.transcription.run_record import Summary
 
@@ -25,31 +26,6 @@ OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
 _ABOUT_FILES = (
     ("posteriors", None), ("resume", False), ("shard", None), ("ray", None), ("keep_suffix", False)
 )  # fmt: skip
-
-
-def model_spec(arguments: argparse.Namespace, model: Path) -> ModelSpec:
-    """Return which model the command loads, and how."""
-    return ModelSpec(
-        str(model),
-        arguments.device,
-        arguments.threads,
-        arguments.precision,
-        arguments.window,
-        arguments.lm_scale,
-        arguments.reading,
-    )
-
-
-def transcribe_options(arguments: argparse.Namespace, words: bool) -> TranscribeOptions:
-    """Return how each recording is transcribed."""
-    return TranscribeOptions(
-        channel=arguments.channel,
-        posteriors=False,  # in memory: files of them are written block by block
-        labels=arguments.phones,
-        alternatives=arguments.alternatives,
-        words=words,
-        forms=arguments.forms,
-    )
 
 
 def print_transcripts(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
@@ -66,9 +42,7 @@ def print_transcripts(arguments: argparse.Namespace, inputs: Sequence[Input]) ->
         if getattr(arguments, name) != default:
             raise UsageError(f"--{name.replace('_', '-')}: is about files; give --output-dir")
     format = _format(arguments)
-    options = transcribe_options(arguments, arguments.words or format in NEED_WORDS)
-    if options.every_channel:
-        check_channels((format,))
+    options = transcribe_options(arguments, (format,))
     left_out: list[str] = []
     found = dict.fromkeys(find_recordings(inputs, left_out))  # each once
     recordings = [Recording(path, file, {}) for path, file in found]

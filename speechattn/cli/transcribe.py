@@ -10,7 +10,7 @@ from typing import Any
 
 from speechattn.cli.arguments import add_model_settings
 from speechattn.cli.messages import report, standard_input
-from speechattn.cli.print_transcripts import model_spec, print_transcripts, transcribe_options
+from speechattn.cli.print_transcripts import print_transcripts
 from speechattn.cli.runs import run_recordings
 from speechattn.cli.transcribe_options import (
     FORMAT,
@@ -18,13 +18,14 @@ from speechattn.cli.transcribe_options import (
     add_run,
     add_words,
     add_work,
+    model_spec,
     parse_channel,
     parse_formats,
+    transcribe_options,
 )
 from speechattn.inference.model_files import find_model, model_digest
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL, FORMS, READINGS
-from speechattn.transcription.formats.registry import NEED_WORDS, check_channels
 from speechattn.transcription.inputs import Input, collect, left_out_message
 from speechattn.transcription.lists import described, expanded
 from speechattn.transcription.outputs import OutputOptions
@@ -95,11 +96,8 @@ def run_transcribe(arguments: argparse.Namespace) -> int:
 def _write_transcripts(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     """Write files into the output folder."""
     formats = tuple(parse_formats(arguments.format or FORMAT))
-    words = arguments.words or any(name in NEED_WORDS for name in formats)
-    outputs = OutputOptions(formats, arguments.posteriors, words)
-    options = transcribe_options(arguments, words)
-    if options.every_channel:
-        check_channels(outputs.formats)
+    options = transcribe_options(arguments, formats)
+    outputs = OutputOptions(formats, arguments.posteriors, options.words)
     left_out: list[str] = []
     recordings = collect(
         inputs,

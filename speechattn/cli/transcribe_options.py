@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from speechattn.cli.arguments import add_device, int_argument
 from speechattn.errors import UsageError
-from speechattn.options import ALL_CHANNELS, FORMS, MOST_THREADS, PRECISIONS
+from speechattn.inference.transcription import TranscribeOptions
+from speechattn.options import ALL_CHANNELS, FORMS, MOST_THREADS, PRECISIONS, READINGS
 from speechattn.phones import LABELS
 from speechattn.transcription.batch import WORKERS_ON_CUDA
-from speechattn.transcription.formats.registry import NEED_WORDS, POSTERIORS, WORDS_CTM, WRITERS
+from speechattn.transcription.formats.registry import (
+    NEED_WORDS,
+    POSTERIORS,
+    WORDS_CTM,
+    WRITERS,
+    check_channels,
+)
 from speechattn.transcription.inputs import SMALL_SECONDS
+from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.shards import parse_shard
 
 MOST_WORKERS = 1024
@@ -43,6 +53,72 @@ def parse_channel(text: str) -> int | str:
     if channel < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no channel; the first one is 0, or all")
     return channel
+
+
+def model_spec(arguments: argparse.Namespace, model: Path) -> ModelSpec:
+    """Return which model the command loads, and how."""
+    return ModelSpec(
+        str(model),
+        arguments.device,
+        arguments.threads,
+        arguments.precision,
+        arguments.window,
+        arguments.lm_scale,
+        arguments.reading,
+    )
+
+
+def transcribe_options(arguments: argparse.Namespace, formats: Sequence[str]) -> TranscribeOptions:
+    """Return how each recording is transcribed.
+
+    Args:
+        arguments: of the command.
+        formats: that are written or printed.
+
+    Raises:
+        UsageError: if a format cannot hold every channel, or words are wanted of a reading without.
+    """
+    needing = [name for name in formats if name in NEED_WORDS]
+    _check_words(arguments, needing)
+    options = TranscribeOptions(
+        channel=arguments.channel,
+        posteriors=False,  # in memory: files of them are written block by block
+        labels=arguments.phones,
+        alternatives=arguments.alternatives,
+        words=arguments.words or bool(needing),
+        forms=arguments.forms,
+    )
+    if options.every_channel:
+        check_channels(formats)
+    return options
+
+
+def _check_words(arguments: argparse.Namespace, needing: Sequence[str]) -> None:
+    """Refuse to give words of a reading that has none.
+
+    Args:
+        arguments: of the command.
+        needing: formats that hold nothing but words.
+
+    Raises:
+        UsageError: if words are wanted all the same.
+    """
+    if arguments.reading != READINGS[0]:
+        reading = f"--reading {arguments.reading}"
+    elif arguments.lm_scale == 0:
+        reading = "--lm-scale 0"
+    else:
+        return
+    if needing:
+        raise UsageError(
+            f"--format {needing[0]}: holds nothing but words, and {reading} reads none; leave out "
+            f"{reading}, or choose a format of phones, such as {FORMAT} or {PRINTED_FORMAT}"
+        )
+    for option, wanted in (("--words", arguments.words), ("--forms", arguments.forms != FORMS[0])):
+        if wanted:
+            raise UsageError(
+                f"{option}: needs words, and {reading} reads none; leave one of them out"
+            )
 
 
 def add_contents(transcribe: argparse.ArgumentParser) -> None:

@@ -137,6 +137,25 @@ def test_the_same_inputs_replace_a_run_as_a_whole(rec, model, capsys):
     assert "earlier runs" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("to", [(), ("--output-dir", "out")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--reading", "none", "--format", "txt"), "--format txt: holds nothing but words, and "
+         "--reading none reads none; leave out --reading none, or choose a format of phones, such "
+         "as textgrid or ctm"),
+        (("--reading", "phones", "--format", "srt"), "--format srt: holds nothing but words, and "
+         "--reading phones reads none"),
+        (("--lm-scale", "0", "--words", "--format", "json"), "--words: needs words, and --lm-scale "
+         "0 reads none; leave one of them out"),
+        (("--reading", "none", "--forms", "dictionary"), "--forms: needs words, and --reading"),
+    ],
+)  # fmt: skip
+def test_words_are_not_asked_of_a_reading_without(rec, capsys, options, said, to):
+    assert run("no-model-is-needed", "rec", *options, *to) == 2
+    assert f"error: {said}" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_what_is_printed_does_not_depend_on_workers(rec, model, capsys):
     assert run(model, "rec", "--workers", "1") == 1
