@@ -100,7 +100,8 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     )
 
     def at_end(files: RunFiles, summary: Summary) -> None:
-        AlignReport(files, summary).tell(arguments.errors, quiet=arguments.quiet)
+        own = {recording.file for recording in recordings}
+        AlignReport(files, summary, own).tell(arguments.errors, quiet=arguments.quiet)
 
     status = run_recordings(
         arguments, spec, inputs, recordings, record, also_shared=files, at_end=at_end

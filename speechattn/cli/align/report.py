@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,16 @@ class AlignReport:
     Args:
         files: of the run, which has come to its end; if it has not, only failures are known.
         summary: of the run.
+        own: names of the run's recordings: its list has those of other runs in the folder as well.
     """
 
-    def __init__(self, files: RunFiles, summary: Summary) -> None:
+    def __init__(self, files: RunFiles, summary: Summary, own: Collection[str]) -> None:
         self._summary = summary
         self._differences: list[dict[str, Any]] = []
         self._assumed: dict[str, str] = {}
         for record in _records(files.transcripts):
+            if record["file"] not in own:
+                continue
             self._assumed.update(record.get("assumed", {}))
             self._differences += (
                 {"file": record["file"], **each} for each in record.get(DIFFERENCES, ())

@@ -36,14 +36,16 @@ def align(rec, tiny_model_dir, monkeypatch):
     # The dictionary of English takes two seconds to read.
     monkeypatch.setattr(pronunciations, "ENGLISH", str(rec.parent / "words.dict"))
 
-    def call(*texts: str, options: tuple[str, ...] = ()) -> int:
+    def call(*texts: str, options: tuple[str, ...] = (), audio: Path = rec) -> int:
         for name, text in zip(("a.txt", "b/c.lab"), texts):
             (rec / name).write_text(text)
         lexicon = str(rec.parent / "words.dict")
         fixed = ["--model", str(tiny_model_dir), "--device", "cpu", "--lexicon", lexicon]
         fixed += ["--every-word"]  # the model knows nothing
         out = str(rec.parent / "out")
-        return main(["align", str(rec), "--text", str(rec), "--output-dir", out, *fixed, *options])
+        return main(
+            ["align", str(audio), "--text", str(rec), "--output-dir", out, *fixed, *options]
+        )
 
     return call
 
@@ -151,6 +153,17 @@ def test_assumed_words_are_listed(align, capsys):
     said = capsys.readouterr().err
     assert "assumed: X is said EH K S" in said or "assumed: X" not in said  # the dictionary has it
     assert "assumed: HIM'S is said HH IH M Z" in said
+
+
+def test_the_report_at_the_end_is_of_its_own_run(rec, align, capsys):
+    options = ("--unknown", "spell")
+    assert align("see X", "him", options=options) == 0
+    assert "assumed: X is said" in capsys.readouterr().err
+    (rec / "c.lab").write_text("him")
+    assert align(options=options, audio=rec / "b" / "c.flac") == 0
+    said = capsys.readouterr().err
+    assert "1 file ok" in said and "2 files of other runs in this folder stay listed" in said
+    assert "assumed" not in said
 
 
 def test_without_reductions(align):

@@ -22,7 +22,9 @@ FAULT = {
 RECORDS = (
     {"file": "a.wav", "differences": [FAULT, {**FAULT, "kind": "not said", "score": -3.5}]},
     {"file": "b.wav", "assumed": {"BOROGOVE": "B AO R (guessed)"}},
+    {"file": "other.wav", "differences": [FAULT], "assumed": {"TOVE": "T OW V (guessed)"}},
 )
+OWN = {"a.wav", "b.wav", "c.wav"}
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def report(tmp_path) -> AlignReport:
     lines = "".join(json.dumps(record) + "\n" for record in RECORDS)
     (tmp_path / "transcripts.jsonl").write_text(lines)
     summary = Summary(failures=[("c.wav", "missing", "c.wav: no transcript")])
-    return AlignReport(RunFiles(tmp_path), summary)
+    return AlignReport(RunFiles(tmp_path), summary, OWN)
 
 
 def test_tables_and_lines_hold_the_same(report, tmp_path):
@@ -57,6 +59,7 @@ def test_what_is_printed(report, capsys, tmp_path):
     assert "assumed: BOROGOVE is said B AO R (guessed)" in said
     assert "differs: a.wav 1.50-2.25 s: said otherwise (two words)" in said
     assert "differ in 2 places of 1 recording: 1 said otherwise, 1 not said" in said
+    assert "TOVE" not in said and "other.wav" not in said  # of another run in the folder
     report.tell(None, quiet=True)
     assert not capsys.readouterr().err
     with pytest.raises(SpeechattnError, match="cannot be written"):
@@ -65,5 +68,5 @@ def test_what_is_printed(report, capsys, tmp_path):
 
 def test_a_run_that_stopped_early_has_failures_alone(tmp_path):
     summary = Summary(failures=[("c.wav", "missing", "c.wav: no transcript")])
-    AlignReport(RunFiles(tmp_path), summary).tell(str(tmp_path / "e.jsonl"), quiet=True)
+    AlignReport(RunFiles(tmp_path), summary, OWN).tell(str(tmp_path / "e.jsonl"), quiet=True)
     assert json.loads((tmp_path / "e.jsonl").read_text())["file"] == "c.wav"
