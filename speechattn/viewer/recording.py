@@ -199,8 +199,11 @@ class Shower:
         """
         options = self.options
         # Files first: a model takes long to find out that one is missing.
-        given = self._labels(self.results, shown, results.SUFFIXES, "results")
-        reference = self._labels(options.reference, shown, REFERENCE_SUFFIXES, "reference")
+        warnings: list[str] = []
+        given = self._labels(self.results, shown, results.SUFFIXES, "results", warnings)
+        reference = self._labels(
+            options.reference, shown, REFERENCE_SUFFIXES, "reference", warnings
+        )
         recognizer, labels = self.recognizer, options.labels
         words = options.words and not given and knows_words(recognizer)
         self._status(f"transcribing {shown.file}")
@@ -214,7 +217,8 @@ class Shower:
                 shown.samples, sample_rate=SAMPLE_RATE, labels=labels, words=words
             )
         shown.posteriors, shown.labels = found.posteriors, found.labels
-        shown.silence, shown.warnings = recognizer.phones.silence, found.warnings
+        shown.silence = recognizer.phones.silence
+        shown.warnings = (*found.warnings, *warnings)
         shown.found = found
         shown.tiers = given or {PHONES: found.phones}
         if not given and found.words is not None:
@@ -241,14 +245,22 @@ class Shower:
             find_labels(self.options.reference, file, REFERENCE_SUFFIXES, "reference")
 
     def _labels(
-        self, where: Path | None, shown: Shown, suffixes: Sequence[str], what: str
+        self,
+        where: Path | None,
+        shown: Shown,
+        suffixes: Sequence[str],
+        what: str,
+        warnings: list[str],
     ) -> Labelled:
+        """Return the tiers of a file in the stretch that is shown; add to the warnings."""
         if where is None:
             return {}
         path = find_labels(where, shown.file, suffixes, what)
         whole = self.options.span is None
         duration = shown.duration if whole else audio_info(shown.path).duration
         tiers = results.read_labels(path, shown.file, duration, what)
+        if warning := results.early_end(tiers, duration):
+            warnings.append(f"{what}: {path} {warning}")
         return tiers if whole else {name: _cut(tier, shown) for name, tier in tiers.items()}
 
 

@@ -19,6 +19,9 @@ REFERENCE_SUFFIXES = (".TextGrid", ".textgrid", ".ctm", ".ctm.gz", ".json")
 SILENCES = frozenset(("", "sil", "sp", "spn", "pau", "h#", "<eps>", "#"))  # in any case
 MOST_NAMED = 5  # tiers or utterances that a message names
 TOLERANCE = 0.1  # seconds by which a reference may end before or after its recording
+EARLY = (
+    1.0  # seconds without a label at the end of a recording that are no pause, half of a short one
+)
 CLOSE = 1e-4  # seconds: segments so near each other have a boundary in common
 Labelled = dict[str, list[Segment]]  # tier → its segments, sorted, without silence between them
 
@@ -63,6 +66,21 @@ def read_labels(path: Path, utterance: str, duration: float, what: str) -> Label
             + (f" (its tiers: {', '.join(map(repr, named))})" if named else "")
         )
     return {name: _checked(path, what, tier, duration) for name, tier in tiers.items()}
+
+
+def early_end(tiers: Labelled, duration: float) -> str | None:
+    """Return what to say of tiers that end long before their recording; None if they do not.
+
+    A CTM does not say how long its recording is: it may be of a shorter one.
+
+    Args:
+        tiers: from :func:`read_labels`.
+        duration: of the recording, seconds.
+    """
+    end = max((tier[-1].end for tier in tiers.values() if tier), default=0.0)
+    if duration - end <= min(EARLY, duration / 2):
+        return None
+    return f"ends at {end:.2f} s of {duration:.2f} s; see that it is of this recording"
 
 
 def _checked(path: Path, what: str, tier: list[Segment], duration: float) -> list[Segment]:

@@ -12,10 +12,11 @@ import soundfile
 
 from speechattn.cli.main import main
 from speechattn.errors import UsageError
+from speechattn.segments import Segment
 from speechattn.viewer import show as module
 from speechattn.viewer.page import Page, content_security_policy, digest, json_for_html
 from speechattn.viewer.recording import ShowOptions, find_shown
-from speechattn.viewer.results import read_labels
+from speechattn.viewer.results import early_end, read_labels
 from speechattn.viewer.show import check_length
 
 RATE = 16_000
@@ -148,6 +149,29 @@ def test_what_does_not_fit_is_refused_in_one_line(run, recording, tmp_path, argu
     for word in words:
         assert word in said, said
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_reference_of_a_shorter_recording_is_told(run, recording, tmp_path):
+    (tmp_path / "short.ctm").write_text("b 1 0 0.3 B\n")
+    options = ("--sound", "none", "--attention", "none")
+    status, said = run(recording, "--reference", "short.ctm", *options)
+    line = "reference: short.ctm ends at 0.30 s of 1.00 s; see that it is of this recording"
+    assert status == 0 and f"warning: a.wav: {line}" in said
+    assert line in data(tmp_path / "a.html", "r0")["warnings"]
+    # Of all of it, not of the stretch that is shown.
+    (tmp_path / "short.ctm").write_text("a 1 0 0.6 B\n")
+    status, said = run(recording, "--reference", "short.ctm", *options, "--span", "0.1-0.9")
+    assert status == 0 and "ends at" not in said
+
+
+@pytest.mark.parametrize(
+    ("end", "duration", "told"),
+    [(0.49, 1.0, True), (0.51, 1.0, False), (1.0, 2.1, True), (59.1, 60.0, False),
+     (58.9, 60.0, True), (0.0, 60.0, True)],
+)  # fmt: skip
+def test_a_pause_at_the_end_may_have_no_label(end, duration, told):
+    tiers = {"words": [Segment("a", 0.0, end)] if end else [], "phones": []}
+    assert (early_end(tiers, duration) is not None) == told
 
 
 def test_rounded_decimals_leave_no_silence_between_segments(tmp_path):
