@@ -19,11 +19,22 @@ from speechattn.errors import UsageError
 from speechattn.text import one_line
 from speechattn.transcription.formats.names import RecordingName, media_path
 from speechattn.transcription.formats.registry import output_suffixes
-from speechattn.transcription.remote import UNREAD_SUFFIXES, Remote, find_remote, is_url
+from speechattn.transcription.remote import (
+    RAW_SUFFIXES,
+    UNREAD_SUFFIXES,
+    Remote,
+    find_remote,
+    is_url,
+)
 
 # The run's own files: no output may have the name of one.
 _RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
 MOST_NAMED = 20  # recordings that a message names
+RAW_WAY_OUT = (
+    "raw samples do not say how they are written: make a WAV of each, as by `ffmpeg -f s16le -ar "
+    "16000 -ac 1 -i a.raw a.wav`, or pipe it into `speechattn stream`, which has --encoding, "
+    "--sample-rate and --channels"
+)
 
 # Below a minute of audio, one process is done before several have started.
 SMALL_SECONDS = 60.0
@@ -174,11 +185,16 @@ def left_out_message(left_out: Sequence[str]) -> str:
     names += f" and {more} more" if more > 0 else ""
     from speechattn.audio.media import INSTALL, MEDIA_SUFFIXES, has_media
 
-    extra = not has_media() and not MEDIA_SUFFIXES.isdisjoint(counts)
-    way_out = f"run `{INSTALL}` to read them, or " if extra else ""
+    ways_out = []
+    if counts.keys() - {*RAW_SUFFIXES}:
+        extra = not has_media() and not MEDIA_SUFFIXES.isdisjoint(counts)
+        install = f"run `{INSTALL}` to read them, or " if extra else ""
+        ways_out.append(f"{install}convert them to WAV or FLAC, for instance with ffmpeg")
+    if not counts.keys().isdisjoint(RAW_SUFFIXES):
+        ways_out.append(RAW_WAY_OUT)
     return one_line(
-        f"left out: {len(left_out)} of kinds that are not read ({kinds}): {names}; {way_out}"
-        "convert them to WAV or FLAC, for instance with ffmpeg"
+        f"left out: {len(left_out)} of kinds that are not read ({kinds}): {names}; "
+        + "; ".join(ways_out)
     )
 
 

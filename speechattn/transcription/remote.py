@@ -23,9 +23,11 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
 # Facts about a file that differ after it has been changed, as various file systems call them.
 _MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 _MORE_MARKS = ("modified", "created", "generation", "CRC", "date_time")
+RAW_SUFFIXES = (".raw", ".pcm")  # samples without a header
 # Suffixes of recordings that are not read, in lower case: they are named where a folder has some.
 UNREAD_SUFFIXES = frozenset(
-    (".m4a", ".m4b", ".aac", ".mp4", ".mov", ".3gp", ".3g2", ".amr", ".awb", ".webm", ".weba")
+    RAW_SUFFIXES
+    + (".m4a", ".m4b", ".aac", ".mp4", ".mov", ".3gp", ".3g2", ".amr", ".awb", ".webm", ".weba")
     + (".mkv", ".mka", ".avi", ".wma", ".wmv", ".asf", ".mp2", ".mpga", ".wv", ".ape", ".tta")
     + (".shn", ".ac3", ".dts", ".spx", ".voc", ".gsm", ".dss", ".ds2", ".ra", ".rm")
 )

@@ -42,6 +42,23 @@ def test_recordings_that_are_not_read_are_named(tmp_path, monkeypatch):
     assert "pip install" not in left_out_message(["x.voc"])
 
 
+def test_raw_samples_in_a_folder_are_counted_and_a_way_out_is_given(tmp_path):
+    make(tmp_path, "a.wav", "b.raw", "c/d.RAW", "e.pcm")
+    left_out: list[str] = []
+    jobs = collect([tmp_path], tmp_path / "out", ["ctm"], left_out)
+    assert [job.file for job in jobs] == ["a.wav"]
+    message = left_out_message(left_out)
+    assert message.startswith("left out: 3 of kinds that are not read (1 .pcm, 2 .raw): ")
+    assert all(str(tmp_path / name) in message for name in ("b.raw", "c/d.RAW", "e.pcm"))
+    assert "`ffmpeg -f s16le" in message and "`speechattn stream`" in message
+    assert "WAV or FLAC" not in message
+    both = left_out_message(["a.voc", "b.raw"])
+    assert "convert them to WAV or FLAC" in both and "`ffmpeg -f s16le" in both
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(UsageError, match=r"no audio in this folder.* 3 of kinds .*ffmpeg -f s16le"):
+        collect([tmp_path], tmp_path / "out", ["ctm"])
+
+
 def test_a_file_is_taken_whatever_its_name_and_lands_on_top(tmp_path):
     make(tmp_path, "rec/deep/talk.dat", "rec/.odd.wav")
     inputs = [str(tmp_path / "rec/deep/talk.dat"), str(tmp_path / "rec/.odd.wav")]
