@@ -133,6 +133,34 @@ def replace_folder(new: str | Path, folder: str | Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def atomic_folder(folder: str | Path, *, shared: bool = False) -> Iterator[Path]:
+    """Give a new folder that takes the place of ``folder`` when the block ends well.
+
+    Folders above it that are missing are made. If the block raises anything, the new folder is
+    removed and ``folder`` stays as it was; see :func:`replace_folder`.
+
+    Args:
+        folder: the target, which may be there or not.
+        shared: whether other processes may be writing the same target. The new folder then has a
+            random name; otherwise it is ``<folder>.partial``, and what a killed process left
+            there is removed.
+
+    Raises:
+        OSError: if the folder cannot be made or renamed.
+    """
+    folder = Path(folder)
+    name = f".{folder.name}.{secrets.token_hex(4)}" if shared else f"{folder.name}.partial"
+    partial = folder.with_name(name)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        replace_folder(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def resource(kind: str, name: str) -> Path:
     """Return the path of a file that comes with the package.
 

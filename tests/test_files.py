@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import speechattn
 from speechattn import files
 from speechattn.files import (
+    atomic_folder,
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
@@ -145,6 +146,24 @@ def test_a_folder_takes_the_place_of_another(tmp_path, there):
     replace_folder(make_folder(tmp_path / "new", both="new"), tmp_path / "a")
     assert names(tmp_path) == ["a"] and names(tmp_path / "a") == ["both"]
     assert (tmp_path / "a" / "both").read_text() == "new"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_folder_takes_its_place_when_it_is_complete(tmp_path, shared):
+    target = tmp_path / "b" / "a"
+    make_folder(tmp_path / "b").joinpath("a.partial").mkdir()
+    (tmp_path / "b" / "a.partial" / "left").write_text("by a killed process")
+    for text in ("old", "new"):
+        with atomic_folder(target, shared=shared) as folder:
+            assert folder.parent == target.parent and not list(folder.iterdir())
+            assert (folder.name == "a.partial") != shared
+            (folder / "x").write_text(text)
+        assert (target / "x").read_text() == text
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target, shared=shared) as folder:
+        (folder / "x").write_text("half")
+        raise KeyboardInterrupt
+    assert (target / "x").read_text() == "new"
+    assert names(tmp_path / "b") == (["a", "a.partial"] if shared else ["a"])
 
 
 @pytest.mark.parametrize("error", [OSError(13, "Permission denied"), KeyboardInterrupt()])

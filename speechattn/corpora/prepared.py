@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from speechattn.audio.load import AUDIO_SUFFIXES
 from speechattn.corpora.corpus import Corpus, Utterance
 from speechattn.corpora.frames import Item, LabelledFrames, by_recording, file_frames, group_frames
 from speechattn.errors import CorpusError
-from speechattn.files import atomic_write_bytes, replace_folder
+from speechattn.files import atomic_folder, atomic_write_bytes
 from speechattn.phones import PhoneSet
 from speechattn.progress import with_progress
 from speechattn.segments import FrameSegment
@@ -165,10 +164,7 @@ def prepare_set(
     """
     folder, corpora = Path(folder), list(corpora)
     problems = [problem for corpus in corpora for problem in corpus.problems]
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as partial:
         digest = hashlib.blake2b(digest_size=16)
         entries, runs = _compute(
             partial, corpora, phones, FrontEnd(front_end), progress, problems, digest
@@ -177,9 +173,6 @@ def prepare_set(
             why = problems[0] if problems else "no utterance was chosen"
             raise CorpusError(f"{folder.name}: no usable utterance; the first problem: {why}")
         _finish(partial, front_end.dim, runs, entries, problems, phones, digest)
-        replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return problems
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from speechattn.corpora.corpus import Corpus, Utterance
 from speechattn.errors import CorpusError, UsageError
-from speechattn.files import replace_folder
+from speechattn.files import atomic_folder
 from speechattn.segments import Segment
 
 
@@ -32,19 +31,14 @@ def write_corpus(corpus: Corpus, folder: str | Path) -> None:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: exists and is not empty; name a new folder")
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        (partial / "splits").mkdir(parents=True)
+    with atomic_folder(folder) as partial:
+        (partial / "splits").mkdir()
         for name, lines in _tables(corpus, folder).items():
             if lines:
                 data = "".join(f"{line}\n" for line in lines)
                 (partial / name).write_bytes(data.encode("utf-8"))
         if not any((partial / "splits").iterdir()):
             (partial / "splits").rmdir()
-        replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _tables(corpus: Corpus, folder: Path) -> dict[str, list[str]]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import speechattn
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.files import replace_folder
+from speechattn.files import atomic_folder
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
@@ -148,10 +146,7 @@ def write_model(
     folder = Path(folder).resolve()  # a link to a model stays one
     if folder.exists() and not may_replace(folder):
         raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    partial.mkdir()
-    try:
+    with atomic_folder(folder, shared=True) as partial:
         head = {"format": kind, "format_version": FORMAT_VERSION}
         head["speechattn"] = speechattn.__version__
         (partial / CONFIG).write_text(readable_json({**head, **config}), encoding="utf-8")
@@ -162,9 +157,6 @@ def write_model(
         }
         # Not save_file: it makes a file that other users may not read.
         (partial / WEIGHTS).write_bytes(save({**plain, **(beside or {})}))
-        replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_model_config(folder: Path, kind: str) -> dict[str, Any]:
