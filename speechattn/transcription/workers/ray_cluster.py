@@ -181,7 +181,7 @@ def worker_class() -> type:
                     f"speechattn on {platform.node()} is version {__version__} and here {version}; "
                     "install the same on all machines"
                 )
-            pass
+            from speechattn.transcription.workers.ray_cluster import begin
 
             self._do, answer = begin(message)
             return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import pickle
 import shutil
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from support import pool_tasks as tasks
 
+from speechattn import __version__
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.inference.model_files import model_digest
-from speechattn.transcription.workers.ray_cluster import Shared, begin, shared_by
+from speechattn.transcription.workers import ray_cluster
+from speechattn.transcription.workers.ray_cluster import Shared, begin, shared_by, worker_class
 from speechattn.transcription.workers.worker import Failed, Ready
 
 
@@ -35,6 +38,22 @@ def test_a_worker_that_sees_the_same_begins_in_the_same_folder(shared, tmp_path,
         assert pickle.loads(answer) == Ready({"pid": os.getpid()}) and do(21, None) == 42
         assert Path.cwd() == tmp_path / "here"
     assert not list((tmp_path / "here" / "out").iterdir())
+
+
+def test_the_class_of_workers_needs_nothing_of_this_package_to_arrive():
+    """What its methods take from their module would be imported before it can say what lacks."""
+    for method in ("begin", "do"):
+        code = getattr(worker_class(), method)
+        taken = {each.argval for each in dis.get_instructions(code) if "GLOBAL" in each.opname}
+        assert not taken & vars(ray_cluster).keys(), method
+
+
+def test_a_worker_begins_and_does_tasks_or_tells_another_version():
+    worker = worker_class()()
+    message = pickle.dumps((tasks.doubles, None, None))
+    assert "install the same on all machines" in worker.begin("0.0.1", [], message)
+    assert pickle.loads(worker.begin(__version__, [], message)) == Ready({"pid": os.getpid()})
+    assert worker.do(21) == 42
 
 
 def test_absolute_paths_need_no_common_folder(shared, tmp_path):
