@@ -29,8 +29,8 @@ from speechattn.transcription.inputs import Recording
 from speechattn.transcription.locks import WAIT_SECONDS, is_locked, locked
 from speechattn.transcription.run_record import RunFiles, difference
 
-LOCK = ".lock"  # of the folder, for a moment; those of runs have a word more
-MARK = ".ray"  # file by which workers on other machines recognise the folder, with a word more
+LOCK = ".lock"  # of the folder, for a moment; those of runs end with the run's id
+MARK = ".ray"  # file by which workers on other machines recognise the folder, with a random end
 _WAY_OUT = "wait for its end, or choose another output folder"
 
 
@@ -73,12 +73,12 @@ class OutputFolder:
 
     Attributes:
         files: the run's own files.
-        word: by which the run is known to others while it is at work.
+        run_id: random name by which others know the run while it is at work.
     """
 
     def __init__(self, files: RunFiles) -> None:
         self.files = files
-        self.word = secrets.token_hex(8)
+        self.run_id = secrets.token_hex(8)
 
     def __fspath__(self) -> str:
         return os.fspath(self.files.folder)
@@ -86,7 +86,7 @@ class OutputFolder:
     @property
     def lock(self) -> Path:
         """The run's lock file."""
-        return self.files.folder / f"{LOCK}-{self.word}"
+        return self.files.folder / f"{LOCK}-{self.run_id}"
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -116,8 +116,8 @@ class OutputFolder:
                 path.unlink(missing_ok=True)
         return found
 
-    def words(self) -> set[str]:
-        """Return the words of the other runs at work."""
+    def other_ids(self) -> set[str]:
+        """Return the ids of the other runs at work."""
         return {other.path.name.removeprefix(f"{LOCK}-") for other in self.others()}
 
 

@@ -75,7 +75,7 @@ class EarlierRuns:
         last = read_record(self._files.run) or {}
         self._seen = _state(self._files.run)
         self._unfinished: dict[str, list[str]] = last.get(UNFINISHED, {})
-        self._beside = not folder.words().isdisjoint(self._unfinished)
+        self._beside = not folder.other_ids().isdisjoint(self._unfinished)
         if difference(last, record) and not self._beside:
             self._unfinished = {}
         for part in (*([] if self._files.shard else self._files.shards()), self._files):
@@ -189,10 +189,10 @@ class EarlierRuns:
             last = read_record(self._files.run) or {}
             self._unfinished = last.get(UNFINISHED, {})
             self._inputs = list(dict.fromkeys((*self._inputs, *_inputs([last]))))
-        at_work = self._folder.words() & self._unfinished.keys()
+        at_work = self._folder.other_ids() & self._unfinished.keys()
         self._write(record, summary, is_at_work=not summary.complete)
         summary.at_work = len(at_work)
-        summary.interrupted = len(self._unfinished.keys() - at_work - {self._folder.word})
+        summary.interrupted = len(self._unfinished.keys() - at_work - {self._folder.run_id})
 
     def _write(self, record: dict[str, Any], summary: Summary | None, *, is_at_work: bool) -> None:
         """Write ``run.json``.
@@ -203,10 +203,10 @@ class EarlierRuns:
             is_at_work: whether it has not come to its end.
         """
         inputs = record.get(INPUTS, [])
-        word = self._folder.word
+        run_id = self._folder.run_id
         # One that was interrupted is done by the same command again.
         others = {key: each for key, each in self._unfinished.items() if each != inputs}
-        self._unfinished = {**others, word: inputs} if is_at_work else others
+        self._unfinished = {**others, run_id: inputs} if is_at_work else others
         before = [each for each in self._inputs if each not in inputs]
         facts = {
             BEFORE: before if self.others or self._beside else [],

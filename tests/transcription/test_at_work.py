@@ -87,7 +87,7 @@ def test_others_are_known_while_they_work(tmp_path):
         assert one.others() == []
         with work(tmp_path, "b\udcff\n") as other:
             (seen,) = one.others()
-            assert one.words() == {other.word} and other.words() == {one.word}
+            assert one.other_ids() == {other.run_id} and other.other_ids() == {one.run_id}
             assert list(seen.outputs) == ["b\udcff\n.ctm"] and seen.about["record"] == RECORD
         assert one.others() == []
 
