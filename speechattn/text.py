@@ -77,8 +77,3 @@ def json_line(
 
 # Control characters that JSON may hold, Unicode's ends of lines, and halves of characters.
 _NOT_IN_A_LINE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-def xml_text(text: str) -> str:
-    """Return a text as it stands in XML. (The standard library's way imports HTTP and TLS.)"""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

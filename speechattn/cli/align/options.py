@@ -11,7 +11,6 @@ from speechattn.phones import LABELS
 from speechattn.transcription.formats.registry import POSTERIORS, WORD_FILES, WORDS_CTM, WRITERS
 
 UNKNOWN = ("guess", "spell", "fail")  # as in alignment.pronunciations, which takes long to import
-WITH_WORDS = tuple(WRITERS)  # some write words to a file of their own
 NO_REDUCTIONS = "none"
 DESCRIPTION = (
     "Write when the words of transcripts, and their phones, are said in recordings: one file a "
@@ -50,7 +49,7 @@ def add_options(align: argparse.ArgumentParser) -> None:
         "--format",
         default="textgrid",
         metavar="LIST",
-        help=f"of {', '.join(WITH_WORDS)}, separated by commas (default: textgrid); "
+        help=f"of {', '.join(WRITERS)}, separated by commas (default: textgrid); "
         f"{', '.join(WORD_FILES)} have the words in a file of their own, such as "
         f"*{WORDS_CTM.suffix}",
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from speechattn.inference.transcription import Transcription
 
 LINE = 42  # characters of a line
-LINES = 2
 LONGEST = 7.0  # seconds of a caption
 SHORTEST = 1.0  # seconds that a caption stays, where the next one lets it
 PAUSE = 0.6  # seconds of silence that end a caption

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from speechattn.segments import whole_edges
-from speechattn.text import xml_text as escape
 from speechattn.transcription.formats.labels import WORDS, plain_tiers
 from speechattn.transcription.formats.names import named
 
@@ -69,7 +68,7 @@ def eaf_tiers(tiers: Sequence[tuple[str, Sequence[Segment]]], file: str) -> str:
         file: relative path of the recording.
     """
     name, media = PurePosixPath(file), named(file).media
-    media = escape(quote(media, errors="surrogateescape"))
+    media = _escaped(quote(media, errors="surrogateescape"))
     labelled = []
     for tier, segments in tiers:
         parts = zip(whole_edges(segments, MILLISECONDS), segments)
@@ -106,7 +105,12 @@ def xml_text(text: str) -> str:
     Characters that XML 1.0 cannot hold in any form are written as Python escapes.
     """
     allowed = (c if _in_xml(c) else c.encode("unicode_escape").decode() for c in text)
-    return escape("".join(allowed)).replace("\r", "&#13;")  # a bare one reads as a line feed
+    return _escaped("".join(allowed)).replace("\r", "&#13;")  # a bare one reads as a line feed
+
+
+def _escaped(text: str) -> str:
+    """Replace the marks of XML. (The standard library's way imports HTTP and TLS.)"""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _in_xml(character: str) -> bool:
@@ -156,4 +160,4 @@ def vtt_text(text: str) -> str:
             return f"&#{ord(character)};"
         return "\ufffd" if kind in ("Cc", "Cs") else character
 
-    return "".join(referenced(c) for c in escape(text))
+    return "".join(referenced(c) for c in _escaped(text))

@@ -139,8 +139,6 @@ WORD_FILES: dict[str, Writer] = {
     "audacity": Writer(".words.txt", words_audacity, words_audacity_channels),
     "lab": Writer(".words.lab", words_lab),
 }
-# Formats that write words as well.
-WITH_WORDS = ("textgrid", "ctm", "json", "csv", "textgrid-short", "eaf", "vtt", "srt", "txt")
 WORDS_CTM = WORD_FILES["ctm"]
 
 POSTERIORS = {"npz": ".npz", "ark": ".ark"}  # suffixes, by kind; posteriors.py writes them

@@ -14,7 +14,6 @@ from speechattn.files import atomic_path, atomic_write_bytes, atomic_write_text
 from speechattn.segments import Segment, exact, plain
 from speechattn.transcription.formats.registry import (
     NEED_WORDS,
-    WITH_WORDS,
     WORD_FILES,
     WORDS_CTM,
     WRITERS,
@@ -71,7 +70,7 @@ def test_words_that_cannot_be_are_not_written(words):
 def test_words_stand_beside_the_phones():
     words = [Segment('a"b', 0.2, 0.5, 0.25)]
     transcription = FakeTranscription(SAID, 1.0, words=words, confidence=0.5)
-    texts = {name: WRITERS[name].render(transcription, "x/a.wav") for name in WITH_WORDS}
+    texts = {name: WRITERS[name].render(transcription, "x/a.wav") for name in WRITERS}
     short = texts["textgrid-short"].splitlines()
     assert short[6:12] == ["2", '"IntervalTier"', '"words"', "0", "1", "3"]
     assert short[12:21] == ["0", "0.2", '""', "0.2", "0.5", '"a""b"', "0.5", "1", '""']
