@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from speechattn.cli.messages import print_line, report
 from speechattn.errors import SpeechattnError, cannot_write
-from speechattn.text import one_line
+from speechattn.text import counted, length_of_time, one_line
 
 if TYPE_CHECKING:
     from speechattn.corpora.corpus import Corpus
@@ -86,12 +86,12 @@ def _read(arguments: argparse.Namespace) -> Corpus:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """The command ``corpus check``."""
+    """Run ``corpus check``; return the exit status."""
     return _report(_read(arguments))
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
-    """The command ``corpus convert``."""
+    """Run ``corpus convert``; return the exit status."""
     from pathlib import Path
 
     from speechattn.corpora.readers.lhotse import write_cuts
@@ -118,16 +118,10 @@ def _report(corpus: Corpus) -> int:
     speakers = len({utterance.speaker for utterance in corpus})
     aligned = sum(utterance.alignment is not None for utterance in corpus)
     report(
-        f"{len(corpus)} utterances, {_length(seconds)}, {speakers} speakers, {aligned} with "
-        f"phones; {len(problems)} problems"
+        f"{counted(len(corpus), 'utterance')}, {length_of_time(seconds)}, "
+        f"{counted(speakers, 'speaker')}, {aligned} with phones; "
+        f"{counted(len(problems), 'problem')}"
     )
     for name, ids in corpus.splits.items():
-        report(f"split {name}: {len(ids)} utterances")
+        report(f"split {name}: {counted(len(ids), 'utterance')}")
     return PROBLEMS if problems else CLEAN
-
-
-def _length(seconds: float) -> str:
-    """A length of time in the unit that suits it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from speechattn.cli.messages import report
-from speechattn.errors import UsageError
+from speechattn.cli.messages import OK, report
 from speechattn.inference.model_files import find_model
-
-OK = 0
+from speechattn.options import parse_window
 
 
 def add_decoder(commands: argparse._SubParsersAction) -> None:
@@ -84,18 +82,17 @@ def run_decoder(arguments: argparse.Namespace) -> int:
         corpora=Path(arguments.corpora),
         candidates=read_config(arguments.recipe).decoding,
         report=report,
-        window=_window(arguments.window) if arguments.window else None,
+        window=_windows(arguments.window) if arguments.window else None,
         share=arguments.share_weights,
     )
     return OK
 
 
-def _window(text: str) -> tuple:
-    """Read a window for all blocks, or one for each."""
-    pairs = []
-    for pair in text.split(","):
-        sides = pair.strip().split("/")
-        if len(sides) != 2 or not all(side.isdecimal() for side in sides):
-            raise UsageError(f"--window: {pair!r}; LEFT/RIGHT, frames of 10 ms")
-        pairs.append(tuple(map(int, sides)))
-    return pairs[0] if len(pairs) == 1 else tuple(pairs)
+def _windows(text: str) -> tuple[int, int] | tuple[tuple[int, int], ...]:
+    """Return a window for all blocks, or one for each.
+
+    Raises:
+        UsageError: if one is none.
+    """
+    windows = tuple(parse_window(window.strip()) for window in text.split(","))
+    return windows[0] if len(windows) == 1 else windows

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 
 from speechattn.cli.arguments import add_device, int_argument
-from speechattn.cli.messages import report
+from speechattn.cli.messages import OK, report
 from speechattn.options import DEFAULT_MODEL
 
-OK = 0
 PORT = 7860
 
 

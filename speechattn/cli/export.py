@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from speechattn.cli.messages import report
-
-OK = 0
+from speechattn.cli.messages import OK, report
 
 
 def add_export(commands: argparse._SubParsersAction) -> None:

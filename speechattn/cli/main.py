@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from speechattn import process
-from speechattn.cli.messages import report
+from speechattn.cli.messages import INTERRUPTED, NOT_DONE, OK, report
 from speechattn.errors import SpeechattnError, UsageError
 from speechattn.options import DEFAULT_MODEL
 from speechattn.text import json_line
 
-OK, NOT_DONE, INTERRUPTED = 0, 2, 130
 # In the order of the help. Each but info is beside this one, imported when it is used.
 COMMANDS = (
     *("transcribe", "align", "stream", "show", "report", "demo", "info", "warmup"),

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, messages on standard error."""
+"""What commands print, results on standard output and messages on standard error; how they end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import BinaryIO
 
 from speechattn.errors import UsageError
 from speechattn.text import one_line
+
+# Exit statuses: all went well, something failed, nothing could be done, Ctrl-C.
+OK, FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
 
 
 def report(message: str, program: str = "speechattn") -> None:

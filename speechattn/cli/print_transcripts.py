@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from speechattn.cli.messages import print_text, report
+from speechattn.cli.messages import FAILED, INTERRUPTED, OK, print_text, report
 from speechattn.cli.transcribe_options import (
     PRINTED_FORMAT,
     model_spec,
@@ -21,7 +21,6 @@ from speechattn.transcription.inputs import Input, Recording, find_recordings, l
 from speechattn.transcription.printing import PrinterSpec, check_printable, print_all
 from speechattn.transcription.run_record import Summary
 
-OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
 # Options that are about files, with what stands for "not given".
 _ABOUT_FILES = (
     ("posteriors", None), ("resume", False), ("shard", None), ("ray", None), ("keep_suffix", False)
@@ -72,7 +71,7 @@ def print_transcripts(arguments: argparse.Namespace, inputs: Sequence[Input]) ->
         write_errors(arguments.errors, summary)
     if len(recordings) > 1 and not arguments.quiet:
         report(str(summary))
-    return SOME_FAILED if summary.failures else OK
+    return FAILED if summary.failures else OK
 
 
 def _format(arguments: argparse.Namespace) -> str:

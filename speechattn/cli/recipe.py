@@ -7,10 +7,11 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 
-from speechattn.cli.messages import print_line, report
+from speechattn.cli.messages import FAILED, INTERRUPTED, NOT_DONE, OK, print_line, report
 from speechattn.cli.train import DESCRIPTION, EPILOG, add_arguments
 from speechattn.errors import ConfigError, SpeechattnError, UsageError
 from speechattn.studies import STUDIES, StudyConfigs
+from speechattn.text import counted
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe import STAGES, Recipe, first_passes
 from speechattn.training.recipe_file import packaged_recipes, read_config, recipe_problems
@@ -18,7 +19,6 @@ from speechattn.training.sources.recipe_check import check_recipe
 from speechattn.training.updates.process_group import join_processes, leave_processes
 
 PROGRAM = "speechattn.recipe"
-DONE, FAILED, NOT_USABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,12 +51,12 @@ def run(arguments: argparse.Namespace, program: str = "speechattn") -> int:
         work = _chosen_work(arguments)
     except SpeechattnError as error:
         report(f"error: {error}", program)
-        return NOT_USABLE
+        return NOT_DONE
     try:
-        return work() or DONE
+        return work() or OK
     except UsageError as error:
         report(f"error: {error}", program)
-        return NOT_USABLE
+        return NOT_DONE
     except (SpeechattnError, OSError) as error:
         report(f"error: {error}", program)
         return FAILED
@@ -111,21 +111,20 @@ def _check(source: str | None, overrides: Sequence[str]) -> int:
     for problem in problems:
         print_line(problem)
     if problems:
-        report(f"{len(problems)} problems in the recipe; its corpora were not looked at")
-        return NOT_USABLE
+        report(f"{counted(len(problems), 'problem')} in the recipe; its corpora were not looked at")
+        return NOT_DONE
     recipe = read_config(source, overrides, kinds=StudyConfigs())
     if not isinstance(recipe, RecipeConfig):
         report(f"a recipe with a task ({', '.join(STUDIES)}), whose keys are in order")
-        return DONE
+        return OK
     first_passes(source, recipe)
     found = check_recipe(recipe)
     for problem in found.problems:
         print_line(problem)
     for line in found.summary:
         report(line)
-    count = len(found.problems)
-    report(f"{count} problem" + ("" if count == 1 else "s"))
-    return FAILED if found.problems else DONE
+    report(counted(len(found.problems), "problem"))
+    return FAILED if found.problems else OK
 
 
 def _phone_recipe(

@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 
 from speechattn.cli.arguments import int_argument
-from speechattn.cli.messages import report
+from speechattn.cli.messages import OK, report
 from speechattn.errors import UsageError
 
-OK = 0
 SOUNDS = ("link", "embed", "none")  # as in viewer.report_players, which takes long to import
 MOST_UTTERANCES = 500
 

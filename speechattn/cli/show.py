@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechattn.cli.arguments import add_device, add_model_settings, int_argument
-from speechattn.cli.messages import report
+from speechattn.cli.messages import OK, report
 from speechattn.errors import UsageError
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import LABELS
@@ -17,7 +17,6 @@ from speechattn.phones import LABELS
 if TYPE_CHECKING:
     from speechattn.viewer.recording import ShowOptions
 
-OK = 0
 SOUNDS = ("mp3", "opus", "flac", "none")  # as in viewer.sound, which takes long to import
 FIGURES = ("png", "svg", "pdf")
 MOST_CHANNELS = 1024

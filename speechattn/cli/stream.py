@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from speechattn.cli.arguments import add_device, add_model_settings, int_argument
-from speechattn.cli.messages import print_line, report
+from speechattn.cli.messages import FAILED, INTERRUPTED, OK, print_line, report
 from speechattn.errors import AudioError, UsageError
 from speechattn.inference.transcription import phones_within
 from speechattn.options import FORMS, STREAMING_MODEL
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from speechattn.inference.streaming import StreamResult
     from speechattn.segments import Segment
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
 CHUNK_MS = 100
 DEFAULT_RATE = 16_000  # Hz
 MOST_CHANNELS = 8

@@ -6,11 +6,10 @@ import argparse
 import time
 
 from speechattn import cache
-from speechattn.cli.messages import print_line, report
+from speechattn.cli.messages import OK, print_line, report
 from speechattn.errors import ConfigError
 from speechattn.options import DEFAULT_MODEL, PRECISIONS
 
-OK = 0
 SECONDS = 2.0  # of noise that each model transcribes
 
 

@@ -28,7 +28,7 @@ def test_a_clean_corpus(tmp_path, capsys):
     assert main(["corpus", "check", str(make(tmp_path))]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "speechattn: 2 utterances, 2.0 s, 1 speakers, 2 with phones; 0 problems\n"
+    assert err == "speechattn: 2 utterances, 2.0 s, 1 speaker, 2 with phones; 0 problems\n"
 
 
 def test_problems_are_printed_and_the_rest_is_converted(tmp_path, capsys):
@@ -92,6 +92,6 @@ def test_the_real_command(tmp_path):
     environment = {**os.environ, "PYTHONPATH": IMPORT_FROM}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "speechattn: 2 utterances, 2.0 s, 1 speakers, 2 with phones; 0 problems\n"
+    assert done.stderr == "speechattn: 2 utterances, 2.0 s, 1 speaker, 2 with phones; 0 problems\n"
     listed = (tmp_path / "out" / "wav.scp").read_text()
     assert listed == "ann-one ../c/ann/one.wav\nann-two ../c/ann/two.wav\n"

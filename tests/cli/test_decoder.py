@@ -100,7 +100,7 @@ def test_two_models_share_their_weights(any_window, tmp_path):
 @pytest.mark.parametrize(
     "options, said",
     [
-        (["--window", "8"], "--window: '8'; LEFT/RIGHT"),
+        (["--window", "8"], "--window 8: LEFT/RIGHT"),
         (["--window", "20/2"], "encoder.window: 20 frames; encoder.any_window allows 0 to 16"),
         (["--share-weights", "--output-dir", "{}/below/out"], "must lie beside"),
     ],

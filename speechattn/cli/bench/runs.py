@@ -10,11 +10,10 @@ from typing import Any
 
 from speechattn.cli.arguments import check_number
 from speechattn.cli.bench import options, values
-from speechattn.cli.messages import print_line, report
+from speechattn.cli.messages import FAILED, OK, print_line, report
 from speechattn.errors import UsageError
 from speechattn.options import DEFAULT_MODEL, MOST_THREADS, parse_window
 
-OK, SOME_FAILED = 0, 1  # exit statuses
 MOST_REPEATS = 1000
 MOST_SECONDS = 3600  # of sound
 MOST_SEEDS = 1000
@@ -154,7 +153,7 @@ def run_conditions(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         **_destinations(arguments),
     )
-    return SOME_FAILED if results.failures else OK
+    return FAILED if results.failures else OK
 
 
 def run_accuracy(arguments: argparse.Namespace) -> int:
@@ -179,7 +178,7 @@ def run_accuracy(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         **_destinations(arguments),
     )
-    return SOME_FAILED if results.failures else OK
+    return FAILED if results.failures else OK
 
 
 def run_cuda(arguments: argparse.Namespace) -> int:
@@ -191,7 +190,7 @@ def run_cuda(arguments: argparse.Namespace) -> int:
         dry=arguments.dry,
         **_destinations(arguments),
     )
-    return OK if right else SOME_FAILED
+    return OK if right else FAILED
 
 
 def run_profile(arguments: argparse.Namespace) -> int:
