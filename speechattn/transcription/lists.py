@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from speechattn.transcription.remote import Remote
 
 STANDARD_INPUT = "-"
 _NAME = "stdin"  # of the recording and its outputs
+_DIGEST = re.compile(r" \(sha256 [0-9a-f]{16}\)$")  # of what a list holds, after its name
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,21 @@ def described(given: Sequence[str], found: Sequence[Input]) -> list[str]:
     ]
 
 
+def list_file(described: str) -> Path | None:
+    """Return the file of a list by its name in ``run.json``, as :func:`described` gives it.
+
+    None if it is no list, or came through standard input.
+    """
+    name = _DIGEST.sub("", described)
+    return Path(name[1:]) if name.startswith("@") and name != "@-" else None
+
+
+def items_of(data: bytes) -> list[str]:
+    """Return the inputs that the bytes of a list name, one a line or each ended by a NUL."""
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    return [os.fsdecode(line) for line in lines if line.strip()]
+
+
 def _is_list(item: str) -> bool:
     return item.startswith("@") and not os.path.lexists(item)
 
@@ -94,8 +111,7 @@ def _listed(item: str, standard_input: Callable[[], BinaryIO]) -> list[str]:
         raise UsageError(
             one_line(f"{item}: a list of inputs that cannot be read ({reason}); check its name")
         ) from None
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
-    found = [os.fsdecode(line) for line in lines if line.strip()]
+    found = items_of(data)
     if not found:
         raise UsageError(one_line(f"{item}: an empty list; give the path of an input on each line"))
     return found

@@ -9,7 +9,13 @@ from typing import Any
 from speechattn.errors import UsageError
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
-from speechattn.viewer.results import PHONES, REFERENCE_SUFFIXES, find_labels, read_labels
+from speechattn.viewer.results import (
+    PHONES,
+    REFERENCE_SUFFIXES,
+    find_labels,
+    read_labels,
+    recorded_inputs,
+)
 
 CORPUS_FILES = ("wav.scp",)
 # From the name, the seconds and the path of a recording to its speaker and its reference phones.
@@ -26,25 +32,14 @@ class Recordings:
     def __init__(self, run: dict[str, Any], folder: Path, recordings: Path | None) -> None:
         self.name = folder.resolve().name
         self._files: dict[str, Path] = {}
-        places = [Path(str(item)) for item in run.get("inputs") or ()]
         self._places = [recordings] if recordings is not None else []
         if recordings is not None:
             return
-        for place in [*places, *(folder.parent / place for place in places)]:
-            if place.name.startswith("@"):
-                self._read_list(place.with_name(place.name[1:]))
-            elif place.is_file():
+        for place in recorded_inputs(run, folder):
+            if place.is_file():
                 self._files.setdefault(place.name, place)
             elif place.is_dir():
                 self._places.append(place)
-
-    def _read_list(self, path: Path) -> None:
-        if not path.is_file():
-            return
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            item = Path(line.strip())
-            if line.strip():
-                self._files.setdefault(item.name, item)
 
     def __call__(self, file: str) -> Path | None:
         """Return where a recording is; None if it is gone."""

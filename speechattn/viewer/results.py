@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 from speechattn.corpora.readers.textgrid import read_textgrid
 from speechattn.errors import CorpusError, UsageError
 from speechattn.segments import Segment
+from speechattn.transcription.earlier_runs import BEFORE, INPUTS
+from speechattn.transcription.lists import items_of, list_file
 from speechattn.transcription.run_record import RunFiles
 
 PHONES, WORDS = "phones", "words"
@@ -219,16 +222,39 @@ def recordings_of_results(folder: Path, recordings: Path | None) -> list[tuple[P
         texts = [one.transcripts.read_text(encoding="utf-8") for one in runs]
         lines = [json.loads(line) for text in texts for line in text.splitlines()]
         files = [str(line["file"]) for line in lines if line["status"] == "ok"]
-        inputs = [Path(item) for item in run["inputs"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        inputs = recorded_inputs(run, folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{folder}: its run.json and transcripts.jsonl cannot be understood ({error}); give "
             "the recordings, and this folder with --results"
         ) from None
     if not files:
         raise UsageError(f"{folder}: no recording of this run succeeded; there is nothing to show")
-    places = [recordings] if recordings else [*inputs, *(folder.parent / item for item in inputs)]
+    places = [recordings] if recordings else inputs
     return [(_find_recording(file, places, folder), file) for file in dict.fromkeys(files)]
+
+
+def recorded_inputs(run: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Return the files and folders that a run was given, and those before it in its folder.
+
+    Lists stand for what is in them. Paths are as they were given, and as seen from beside the
+    folder.
+
+    Args:
+        run: what its ``run.json`` says.
+        folder: that it wrote.
+    """
+    paths: list[Path] = []
+    for item in (str(each) for key in (INPUTS, BEFORE) for each in run.get(key) or ()):
+        listing = list_file(item)
+        if listing is None:
+            paths.append(Path(item))
+            continue
+        for place in (listing, folder.parent / listing):
+            if place.is_file():
+                paths += map(Path, items_of(place.read_bytes()))
+                break
+    return list(dict.fromkeys((*paths, *(folder.parent / path for path in paths))))
 
 
 def _find_recording(file: str, places: Iterable[Path], results: Path) -> Path:

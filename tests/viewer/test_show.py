@@ -13,10 +13,12 @@ import soundfile
 from speechattn.cli.main import main
 from speechattn.errors import UsageError
 from speechattn.segments import Segment
+from speechattn.transcription.lists import described
 from speechattn.viewer import show as module
 from speechattn.viewer.page import Page, content_security_policy, digest, json_for_html
 from speechattn.viewer.recording import ShowOptions, find_shown
-from speechattn.viewer.results import early_end, read_labels
+from speechattn.viewer.report_sources import Recordings
+from speechattn.viewer.results import early_end, read_labels, recorded_inputs
 from speechattn.viewer.show import check_length
 
 RATE = 16_000
@@ -90,6 +92,29 @@ def test_a_folder_that_transcribe_wrote(run, recording, tmp_path, tiny_model_dir
     status, said = run(tmp_path / "out")
     assert status == 2 and "a.wav is not in" in said and "--recordings DIR" in said
     assert run(tmp_path / "out", "--recordings", moved.parent)[0] == 0
+
+
+def test_recordings_of_lists_and_of_earlier_runs_are_found(tmp_path, recording):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "these").write_text(f"{recording}\n")
+    listing = f"@{tmp_path}/lists/these"
+    (tmp_path / "rec").mkdir()
+    old = tmp_path / "rec" / "old.wav"
+    recording.with_name("b.wav").write_bytes(recording.read_bytes())
+    old.write_bytes(recording.read_bytes())
+    names = described([listing], [str(recording)])
+    facts = {"inputs": [*names, "b.wav"], "inputs_before": [str(old.parent)]}
+    found = recorded_inputs(facts, tmp_path / "out")
+    assert set(found) == {recording, Path("b.wav"), tmp_path / "b.wav", old.parent}
+    where = Recordings(facts, tmp_path / "out", None)
+    for path in (recording, tmp_path / "b.wav", old):
+        assert where(path.name) == path
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text(json.dumps(facts))
+    lines = [json.dumps({"file": name, "status": "ok"}) for name in ("a.wav", "b.wav", "old.wav")]
+    (tmp_path / "out" / "transcripts.jsonl").write_text("\n".join(lines))
+    shown = find_shown([tmp_path / "out"], ShowOptions())
+    assert dict(shown) == {path: path.name for path in (recording, tmp_path / "b.wav", old)}
 
 
 def test_figures(run, recording, tmp_path):
