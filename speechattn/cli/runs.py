@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from speechattn.cli.messages import report
+from speechattn.cli.messages import FAILED, INTERRUPTED, OK, report
 from speechattn.errors import UsageError
 from speechattn.transcription.batch import choose_pool, run_batch, write_errors
-from speechattn.transcription.inputs import Input, Recording
+from speechattn.transcription.inputs import Input, Recording, left_out_message
+from speechattn.transcription.lists import described
 from speechattn.transcription.remote import Remote, is_url
 from speechattn.transcription.run_record import RunFiles, Summary
 from speechattn.transcription.workers.pool import Pool
@@ -19,8 +20,6 @@ from speechattn.transcription.workers.pool import Pool
 if TYPE_CHECKING:
     from speechattn.transcription.model_spec import TaskSpec
     from speechattn.transcription.workers.ray_pool import RayPool
-
-OK, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 
 def run_recordings(
@@ -30,6 +29,7 @@ def run_recordings(
     recordings: Sequence[Recording],
     record: dict[str, Any],
     *,
+    left_out: Sequence[str] = (),
     also_shared: Sequence[str] = (),
     at_end: Callable[[RunFiles, Summary], None] | None = None,
 ) -> int:
@@ -40,11 +40,17 @@ def run_recordings(
         spec: what each worker needs.
         inputs: of the command, lists expanded.
         recordings: of this shard.
-        record: what ``run.json`` says about the run before it begins.
+        record: what ``run.json`` says about the run before it begins; it gets the inputs, and what
+            was left out of them.
+        left_out: recordings in folders that are not read; they are reported.
         also_shared: files that all machines of a Ray cluster must have, beside the inputs.
         at_end: writes the file of ``--errors`` and reports more, before the summary; None to write
             the failures alone.
     """
+    record["inputs"] = described(arguments.inputs, inputs)
+    if left_out:
+        record["left_out"] = list(left_out)
+        report(left_out_message(left_out))
     files = RunFiles(Path(arguments.output_dir), arguments.shard)
     try:
         summary = run_batch(
@@ -64,7 +70,7 @@ def run_recordings(
     elif arguments.errors:
         write_errors(arguments.errors, summary)
     _report_summary(summary, files, len(recordings), quiet=arguments.quiet)
-    return SOME_FAILED if summary.failures else OK
+    return FAILED if summary.failures else OK
 
 
 def _report_summary(summary: Summary, files: RunFiles, recordings: int, *, quiet: bool) -> None:

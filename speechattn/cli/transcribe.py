@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from speechattn.cli.arguments import add_model_settings
-from speechattn.cli.messages import report, standard_input
+from speechattn.cli.messages import standard_input
 from speechattn.cli.print_transcripts import print_transcripts
 from speechattn.cli.runs import run_recordings
 from speechattn.cli.transcribe_options import (
@@ -26,8 +26,8 @@ from speechattn.cli.transcribe_options import (
 from speechattn.inference.model_files import find_model, model_digest
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL, FORMS, READINGS
-from speechattn.transcription.inputs import Input, collect, left_out_message
-from speechattn.transcription.lists import described, expanded
+from speechattn.transcription.inputs import Input, collect
+from speechattn.transcription.lists import expanded
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.transcriber import TranscriberSpec
 
@@ -110,12 +110,8 @@ def _write_transcripts(arguments: argparse.Namespace, inputs: Sequence[Input]) -
         recordings = arguments.shard.pick(recordings)
     model = find_model(arguments.model)
     record = _record(arguments, model, outputs, options)
-    record["inputs"] = described(arguments.inputs, inputs)
-    if left_out:
-        record["left_out"] = left_out
-        report(left_out_message(left_out))
     spec = TranscriberSpec(model_spec(arguments, model), outputs, options)
-    return run_recordings(arguments, spec, inputs, recordings, record)
+    return run_recordings(arguments, spec, inputs, recordings, record, left_out=left_out)
 
 
 def _record(

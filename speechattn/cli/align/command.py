@@ -18,12 +18,12 @@ from speechattn.cli.align.options import (
     check_formats,
 )
 from speechattn.cli.lexicons import report_lexicons
-from speechattn.cli.messages import report, standard_input
-from speechattn.cli.runs import OK, SOME_FAILED, run_recordings
+from speechattn.cli.messages import FAILED, OK, report, standard_input
+from speechattn.cli.runs import run_recordings
 from speechattn.errors import ConfigError
 from speechattn.inference.model_files import find_model, model_digest
 from speechattn.inference.transcription import TranscribeOptions
-from speechattn.transcription.inputs import Input, collect, left_out_message
+from speechattn.transcription.inputs import Input, collect
 from speechattn.transcription.lists import expanded
 from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.outputs import OutputOptions
@@ -77,9 +77,6 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     if arguments.reductions not in (ENGLISH, NO_REDUCTIONS):
         files.append(arguments.reductions)
     record = _record(arguments, model, outputs, options)
-    if left_out:
-        record["left_out"] = left_out
-        report(left_out_message(left_out))
     for note in _some(found.notes):
         report(f"note: {note}")
     lines_left_out = report_lexicons(arguments.lexicon, model)
@@ -104,9 +101,12 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
         AlignReport(files, summary, own).tell(arguments.errors, quiet=arguments.quiet)
 
     status = run_recordings(
-        arguments, spec, inputs, recordings, record, also_shared=files, at_end=at_end
+        *(arguments, spec, inputs, recordings, record),
+        left_out=left_out,
+        also_shared=files,
+        at_end=at_end,
     )
-    return SOME_FAILED if status == OK and lines_left_out else status
+    return FAILED if status == OK and lines_left_out else status
 
 
 def _record(
@@ -133,7 +133,6 @@ def _record(
             **({"keep_suffix": True} if arguments.keep_suffix else {}),
             **({"window": list(arguments.window)} if arguments.window else {}),
         },
-        "inputs": [str(item) for item in arguments.inputs],
         "text": str(arguments.text),
         "shard": str(arguments.shard) if arguments.shard else None,
     }

@@ -36,7 +36,7 @@ def align(rec, tiny_model_dir, monkeypatch):
     # The dictionary of English takes two seconds to read.
     monkeypatch.setattr(pronunciations, "ENGLISH", str(rec.parent / "words.dict"))
 
-    def call(*texts: str, options: tuple[str, ...] = (), audio: Path = rec) -> int:
+    def call(*texts: str, options: tuple[str, ...] = (), audio: str | Path = rec) -> int:
         for name, text in zip(("a.txt", "b/c.lab"), texts):
             (rec / name).write_text(text)
         lexicon = str(rec.parent / "words.dict")
@@ -164,6 +164,18 @@ def test_the_report_at_the_end_is_of_its_own_run(rec, align, capsys):
     said = capsys.readouterr().err
     assert "1 file ok" in said and "2 files of other runs in this folder stay listed" in said
     assert "assumed" not in said
+
+
+def test_a_list_of_other_recordings_is_another_input(rec, align):
+    (rec / "a.txt").write_text("see")
+    (rec / "c.lab").write_text("him")
+    listing = rec.parent / "list"
+    for path in ("a.wav", "b/c.flac"):
+        listing.write_text(str(rec / path))
+        assert align(audio=f"@{listing}") == 0
+    out = rec.parent / "out"
+    assert [json.loads(line)["file"] for line in _lines(out)] == ["a.wav", "c.flac"]
+    assert "@" in json.loads((out / "run.json").read_text())["inputs"][0]
 
 
 def test_without_reductions(align):
