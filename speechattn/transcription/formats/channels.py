@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from speechattn.segments import Segment, exact, plain
+from speechattn.segments import Segment
 from speechattn.text import one_line
 from speechattn.transcription.formats.captions import caption_cues
 from speechattn.transcription.formats.labels import (
     Tier,
+    label_line,
     long_textgrid,
     plain_tiers,
     short_textgrid,
@@ -79,8 +80,7 @@ def _label_track(channels: Sequence[Transcription], tracks: Sequence[list[Segmen
     ]
     lines.sort(key=lambda line: line[:2])
     return "".join(
-        f"{plain(exact(segment.start))}\t{plain(exact(segment.end))}"
-        f"\t{one_line(track(channels[number]))}: {one_line(segment.label)}\n"
+        label_line(segment, f"{one_line(track(channels[number]))}: ")
         for _, number, segment in lines
     )
 

@@ -133,10 +133,13 @@ def words_audacity(transcription: Transcription, file: str, silence: str) -> str
 
 def label_track(segments: Iterable[Segment]) -> str:
     """Write a label track of some segments; see :func:`audacity`."""
-    return "".join(
-        f"{plain(exact(segment.start))}\t{plain(exact(segment.end))}\t{one_line(segment.label)}\n"
-        for segment in segments
-    )
+    return "".join(map(label_line, segments))
+
+
+def label_line(segment: Segment, before: str = "") -> str:
+    """Return the line of a segment in a label track, with a text before its label."""
+    times = f"{plain(exact(segment.start))}\t{plain(exact(segment.end))}"
+    return f"{times}\t{before}{one_line(segment.label)}\n"
 
 
 def lab(transcription: Transcription, file: str, silence: str) -> str:
