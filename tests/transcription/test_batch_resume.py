@@ -10,7 +10,7 @@ import pytest
 from support.recordings import make
 from transcription.test_batch import OWN, FakeRecognizer, tree
 
-from speechattn.errors import AudioError, SpeechattnError, UsageError
+from speechattn.errors import AudioError, InternalError, SpeechattnError, UsageError
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.batch import run_batch, write_errors
 from speechattn.transcription.inputs import collect
@@ -91,6 +91,16 @@ def test_an_interrupted_run_goes_on_where_it_was(run, expected, stop):
     assert run.content() == expected
     assert (summary.succeeded, summary.kept, len(summary.failures)) == (4, stop, 1)
     assert summary.new_audio_seconds < summary.audio_seconds == 4.0 or stop == 0
+
+
+def test_a_mistake_of_the_program_ends_a_run_that_can_go_on(run, expected):
+    run.recognizer.errors["d.wav"] = AttributeError("no such thing")
+    with pytest.raises(InternalError, match=r"/c/d\.wav: AttributeError: no such thing; this is a"):
+        run()
+    assert run.asked() == ["a.wav", "b.wav", "bad.wav", "d.wav"]
+    del run.recognizer.errors["d.wav"]
+    run(resume=True)
+    assert run.asked() == ["d.wav", "e.wav"] and run.content() == expected
 
 
 def test_a_finished_run_that_is_resumed_does_nothing(run, expected):
