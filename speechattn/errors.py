@@ -7,6 +7,7 @@ recordings counts and writes to its journal.
 from __future__ import annotations
 
 import errno
+import struct
 from pathlib import Path
 
 from speechattn.text import one_line
@@ -86,10 +87,10 @@ class InternalError(Exception):
 
 
 # What one recording may bring about and the next one not: the others get their turn. RuntimeError
-# is PyTorch's and libsndfile's; ValueError and ArithmeticError are of values nobody thought of.
+# is PyTorch's and libsndfile's; the others are of values nobody thought of, in a damaged file.
 RECORDING_ERRORS = (
-    *(SpeechattnError, OSError, MemoryError),
-    *(RuntimeError, ValueError, ArithmeticError),
+    *(SpeechattnError, OSError, MemoryError, RuntimeError),
+    *(ValueError, ArithmeticError, LookupError, EOFError, struct.error),
 )
 
 
