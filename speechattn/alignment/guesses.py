@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
-from speechattn.alignment.g2p.model import GraphoneModel
+from speechattn.alignment.g2p.pronouncer import Pronouncer
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.files import resource
 
@@ -62,7 +62,7 @@ class WordGuesser:
         self._known: dict[str, Guess | None] = {}
 
     @cached_property
-    def model(self) -> GraphoneModel:
+    def model(self) -> Pronouncer:
         """The model that comes with the package, read when it is first needed."""
         from speechattn.alignment.g2p.storage import load_model
 
@@ -92,8 +92,8 @@ class WordGuesser:
                 return None
             return Guess([self._classes(p for c in letters for p in LETTERS[c])], SPELLED)
         lower = without_accents(word).lower()
-        found = self.model.pronounce(lower, MOST_GUESSES)
-        found = found or self.model.pronounce(lower.replace("'", ""), MOST_GUESSES)
+        found = self.model.pronounce(lower, MOST_GUESSES, self._labels)
+        found = found or self.model.pronounce(lower.replace("'", ""), MOST_GUESSES, self._labels)
         if not found:
             return None
         likely = [g for g in found if g.probability >= LEAST_PROBABILITY] or found[:1]
@@ -127,6 +127,12 @@ class WordGuesser:
                 endings = ["S"] if last in _VOICELESS else ["Z"]
             found += [(*way, *self._classes(each.split())) for each in endings]
         return found
+
+    def _labels(self, word: str) -> list[tuple[str, ...]]:
+        """The pronunciations of a word of the lexicon; none of others."""
+        names = self.lexicon.phones.names
+        ways = self.lexicon.variants.get(word.upper(), ())
+        return [tuple(names[phone] for phone in way) for way in ways]
 
     def _classes(self, labels: Iterable[str]) -> tuple[int, ...]:
         index = self.lexicon.phones.index

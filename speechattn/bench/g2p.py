@@ -2,8 +2,9 @@
 
 Some words of the dictionary are left out with all their pronunciations, a model is made of the
 rest, and its first guess for each of them is compared with the nearest of its pronunciations, as
-is the rule for this dictionary. The same command makes the model that comes with the package, of
-all words.
+is the rule for this dictionary. It guesses as in alignment, from the letters and from the words of
+the rest that are like them, and from the letters alone. The same command makes the model that comes
+with the package, of all words.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 import kaldialign
 import numpy as np
 
+from speechattn.alignment.g2p.analogy import Lookup
 from speechattn.alignment.g2p.graphones import Entry
-from speechattn.alignment.g2p.model import GraphoneModel
+from speechattn.alignment.g2p.pronouncer import Pronouncer
 from speechattn.alignment.g2p.storage import load_model, save_model
 from speechattn.alignment.g2p.train import ORDER, train
 from speechattn.decoder.lm.lexicon import ENGLISH, Lexicon
@@ -82,7 +84,7 @@ def bench_g2p(
     left = {word: found for word, found in ways.items() if word not in held_out}
     entries: list[Entry] = [(word, way) for word, found in left.items() for way in found]
     model = train(entries, order)
-    size = sum(len(each) for each in model.orders)
+    size = sum(len(each) for each in model.graphones.orders)
     rows = [
         ("words in the training", f"{len(left):,}"),
         ("n-grams", f"{size:,}, up to {order} graphones"),
@@ -92,22 +94,24 @@ def bench_g2p(
         model = load_model(output)  # with its numbers rounded, as it is used
         rows.append(("file", f"{output.stat().st_size / 1e6:.2f} MB"))
     if held_out:
-        words = sorted(draw(sorted(held_out), most / len(held_out), seed))
-        rows += report_rows(score(model, {word: ways[word] for word in words}))
+        drawn = draw(sorted(held_out), most / len(held_out), seed)
+        guessed = {word: ways[word] for word in sorted(drawn)}
+        rows.append(("words left out", f"{len(guessed):,}"))
+        rows += report_rows(score(model, guessed, lambda word: left.get(word, ())))
+        rows += report_rows(score(model, guessed), ", by letters alone")
     return table(("pronunciations guessed", ""), rows) + "\n"
 
 
-def report_rows(scores: G2PScores) -> list[tuple[str, str]]:
-    """What is said of the words that were left out."""
+def report_rows(scores: G2PScores, how: str = "") -> list[tuple[str, str]]:
+    """What is said of the words that were left out; ``how`` they were guessed."""
     return [
-        ("words left out", f"{scores.words:,}"),
-        ("phone errors", f"{100 * scores.phone_errors / scores.phones:.1f} %"),
-        ("words with an error", f"{100 * scores.word_errors / scores.words:.1f} %"),
+        (f"phone errors{how}", f"{100 * scores.phone_errors / scores.phones:.1f} %"),
+        (f"words with an error{how}", f"{100 * scores.word_errors / scores.words:.1f} %"),
         (
-            f"words with an error in each of {VARIANTS} guesses",
+            f"words with an error in each of {VARIANTS} guesses{how}",
             f"{100 * scores.missed / scores.words:.1f} %",
         ),
-        ("time for a word", f"{1000 * scores.seconds:.1f} ms"),
+        (f"time for a word{how}", f"{1000 * scores.seconds:.1f} ms"),
     ]
 
 
@@ -127,13 +131,19 @@ def draw(words: Sequence[str], share: float, seed: int) -> set[str]:
     return {words[index] for index in chosen}
 
 
-def score(model: GraphoneModel, ways: Ways) -> G2PScores:
-    """Compare what a model guesses with the pronunciations of some words."""
+def score(model: Pronouncer, ways: Ways, lookup: Lookup | None = None) -> G2PScores:
+    """Compare what a model guesses with the pronunciations of some words.
+
+    Args:
+        model: guesses.
+        ways: words and their pronunciations.
+        lookup: finds other words, from which it may guess too.
+    """
     phones = phone_errors = word_errors = missed = 0
     seconds = 0.0
     for word, known in ways.items():
         began = time.perf_counter()
-        guesses = [guess.phones for guess in model.pronounce(word, VARIANTS)]
+        guesses = [guess.phones for guess in model.pronounce(word, VARIANTS, lookup)]
         seconds += time.perf_counter() - began
         errors, length = nearest(guesses[0] if guesses else (), known)
         phone_errors, phones = phone_errors + errors, phones + length

@@ -1,4 +1,4 @@
-"""Pronunciations from graphones: the best of all, the file, and what the package brings."""
+"""Pronunciations from graphones: the best of all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import math
 import pytest
 
 from speechattn.alignment.g2p.model import GraphoneModel
-from speechattn.alignment.g2p.storage import load_model, save_model
-from speechattn.alignment.g2p.train import train
-from speechattn.alignment.guesses import MODEL
-from speechattn.errors import ConfigError
-from speechattn.files import resource
+from speechattn.alignment.g2p.train import train_graphones
 
 WORDS = """\
 bat B AE T|tab T AE B|bats B AE T S|pat P AE T|tap T AE P|phat F AE T|pate P EY T|tape T EY P
@@ -25,7 +21,7 @@ ENTRIES = [
 
 @pytest.fixture(scope="module")
 def model() -> GraphoneModel:
-    return train(ENTRIES, order=3)
+    return train_graphones(ENTRIES, order=3)
 
 
 def log_prob(model: GraphoneModel, tokens: list[int]) -> float:
@@ -71,31 +67,3 @@ def test_words_of_the_dictionary_and_their_like(model):
     assert model.pronounce("pats")[0].phones == ("P", "AE", "T", "S")
     assert model.pronounce("phate")[0].phones == ("F", "EY", "T")
     assert model.pronounce("") == [] and model.pronounce("katze") == []
-
-
-def test_a_file_holds_the_model(model, tmp_path):
-    save_model(tmp_path / "a.npz", model)
-    save_model(tmp_path / "b.npz", train(ENTRIES, order=3))
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    loaded = load_model(tmp_path / "a.npz")
-    assert loaded.graphones == model.graphones
-    for mine, theirs in zip(model.orders, loaded.orders):
-        assert (mine.suffix == theirs.suffix).all() and (mine.history == theirs.history).all()
-    assert loaded.pronounce("phate")[0].phones == ("F", "EY", "T")
-    for data in (b"", b"PK", (tmp_path / "a.npz").read_bytes()[:500]):
-        (tmp_path / "bad.npz").write_bytes(data)
-        with pytest.raises(ConfigError, match=r"bad\.npz: is no graphone model"):
-            load_model(tmp_path / "bad.npz")
-
-
-def test_what_the_package_brings():
-    path = resource("data", MODEL)
-    assert path.stat().st_size < 3_000_000
-    model = load_model(path)
-    assert model.letters == set("abcdefghijklmnopqrstuvwxyz'")
-    for word, phones in {
-        "blorf": "B L AO R F",
-        "snickering": "S N IH K ER IH NG",
-        "dephlorination": "D EH F L AO R AH N EY SH AH N",
-    }.items():
-        assert " ".join(model.pronounce(word)[0].phones) == phones
