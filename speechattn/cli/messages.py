@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 from speechattn.errors import UsageError
@@ -36,6 +37,33 @@ def print_text(text: str) -> None:
     else:  # as in a file, whatever the terminal's encoding is
         buffer.write(text.encode())
     sys.stdout.flush()
+
+
+def check_page(output: Path) -> None:
+    """Refuse a name that is not one of a page.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--output {output}: a page is an .html file; name it so")
+
+
+def announce_page(output: Path, *, quiet: bool, browser: bool) -> None:
+    """Say that a page was written.
+
+    Args:
+        output: the page.
+        quiet: say nothing.
+        browser: open it in the browser.
+    """
+    if not quiet:
+        size = output.stat().st_size / 1e6
+        report(f"wrote {output} ({size:.2f} MB); open it in a browser")
+    if browser:
+        import webbrowser
+
+        webbrowser.open(output.resolve().as_uri())
 
 
 def standard_input() -> BinaryIO:

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from speechattn.cli.arguments import int_argument
-from speechattn.cli.messages import OK, report
-from speechattn.errors import UsageError
+from speechattn.cli.messages import OK, announce_page, check_page, report
 
 SOUNDS = ("link", "embed", "none")  # as in viewer.report_players, which takes long to import
 MOST_UTTERANCES = 500
@@ -68,8 +67,7 @@ def run_report(arguments: argparse.Namespace) -> int:
     """Run ``report``; return the exit status."""
     folder = Path(arguments.folder)
     output = Path(arguments.output) if arguments.output else folder / "report.html"
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--output {output}: a page is an .html file; name it so")
+    check_page(output)
 
     def status(line: str) -> None:
         if not arguments.quiet:
@@ -85,9 +83,5 @@ def run_report(arguments: argparse.Namespace) -> int:
         sound=arguments.sound,
     )
     report_page(folder, output, options, status)
-    status(f"wrote {output} ({output.stat().st_size / 1e6:.2f} MB); open it in a browser")
-    if arguments.open:
-        import webbrowser
-
-        webbrowser.open(output.resolve().as_uri())
+    announce_page(output, quiet=arguments.quiet, browser=arguments.open)
     return OK

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechattn.cli.arguments import add_device, add_model_settings, int_argument
-from speechattn.cli.messages import OK, report
-from speechattn.errors import UsageError
+from speechattn.cli.messages import OK, announce_page, check_page, report
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import LABELS
 
@@ -161,17 +160,12 @@ def run_show(arguments: argparse.Namespace) -> int:
     if figures and not arguments.output:
         return OK
     output = Path(arguments.output or f"{Path(arguments.inputs[0]).resolve().stem}.html")
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--output {output}: a page is an .html file; name it so")
+    check_page(output)
     all_shown = show_page(arguments.inputs, output, options, status)
     for shown in all_shown:
         for warning in shown.warnings:
             status(f"warning: {shown.file}: {warning}")
-    status(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB); open it in a browser")
-    if arguments.open:
-        import webbrowser
-
-        webbrowser.open(output.resolve().as_uri())
+    announce_page(output, quiet=arguments.quiet, browser=arguments.open)
     return OK
 
 
