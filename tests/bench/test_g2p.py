@@ -66,8 +66,9 @@ def test_the_command(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_errors_on_words_left_out(capsys):
-    """Known words take a tenth of the errors that the best published n-grams make."""
+    """Fewer words than the best published n-grams of graphones (24.5 %), phones as they (5.9 %)."""
     assert main(["bench", "g2p", "--words", "2000"]) == 0
     rows = dict(line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:])
-    assert float(rows["phone errors"].split()[0]) < 7.0
-    assert float(rows["words with an error"].split()[0]) < 28.0
+    for what, most in (("phone errors", 6.3), ("words with an error", 25.5)):
+        share = float(rows[what].split()[0])
+        assert share < most and share < float(rows[f"{what}, by letters alone"].split()[0])
