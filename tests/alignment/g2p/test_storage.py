@@ -71,6 +71,7 @@ def test_what_the_package_brings():
     assert path.stat().st_size < 3_000_000
     model = load_model(path)
     assert model.letters == set("abcdefghijklmnopqrstuvwxyz'")
+    assert model.ends.rules and model.fronts.rules
     for word, phones in {
         "blorf": "B L AO R F",
         "snickering": "S N IH K ER IH NG",
