@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 NO_LONGER_THE_SAME = "changed while it was read; run again when it is complete"
 AT_A_TIME = 16  # recordings that are encoded together; more bring no further speed
 SHORT_BYTES = 1 << 19  # of a recording that may be short: 16 seconds of WAV at 16 kHz
-# What the encoder raises because of a recording. RuntimeError is also PyTorch's lack of memory.
-ENCODER_ERRORS = (MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -142,14 +140,14 @@ class Transcriber:
         if len(frames) > 1:
             try:
                 return self.recognizer.encode(frames)
-            except ENCODER_ERRORS:
+            except RECORDING_ERRORS:
                 pass  # because of one of them, or of all for lack of memory: try each alone
         return [self._encode_one(each) for each in frames]
 
     def _encode_one(self, frames: torch.Tensor) -> np.ndarray | Exception:
         try:
             return self.recognizer.encode([frames])[0]
-        except ENCODER_ERRORS as error:
+        except RECORDING_ERRORS as error:
             return error
 
 

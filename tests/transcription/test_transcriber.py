@@ -111,18 +111,27 @@ def test_one_that_cannot_be_read_fails_alone(folder, tmp_path, recognizer):
     assert written(tmp_path / "one") == written(tmp_path / "two")
 
 
-def test_where_the_encoder_fails_each_is_tried_alone(folder, tmp_path, recognizer, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (MemoryError(), "out of memory", "not enough memory"),
+        (ValueError("of no such length"), "internal", "b.wav: ValueError: of no such length"),
+    ],
+)
+def test_where_the_encoder_fails_each_is_tried_alone(
+    folder, tmp_path, recognizer, monkeypatch, error, kind, said
+):
     encode = recognizer.encode
 
     def fails(recordings):
         if len(recordings) > 1 or len(recordings[0]) == 200:  # b
-            raise MemoryError
+            raise error
         return encode(recordings)
 
     monkeypatch.setattr(recognizer, "encode", fails)
     lines = together(folder, tmp_path / "out", recognizer)
-    assert [line["record"]["kind"] for line in lines] == [None, "out of memory", None, None, None]
-    assert "not enough memory" in lines[1]["record"]["error"]
+    assert [line["record"]["kind"] for line in lines] == [None, kind, None, None, None]
+    assert said in lines[1]["record"]["error"]
     assert not (tmp_path / "out" / "b.json").exists()
 
 
