@@ -136,7 +136,8 @@ class MediaSound:
         import av
 
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
-        return av.open(file, options=options)
+        # Titles and the like are not used, and may be in any coding.
+        return av.open(file, options=options, metadata_errors="replace")
 
     def _decoded(self, container: av.container.InputContainer) -> Iterator[np.ndarray]:
         tracks = container.streams.audio

@@ -89,6 +89,15 @@ def test_lossless_coding_gives_the_samples(save):
         np.testing.assert_allclose(samples, SOUND, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["a.m4a", "a.mkv"])
+def test_titles_that_are_not_utf_8_do_no_harm(save, name):
+    container, codec, rate = KINDS[name]
+    data = made(container, codec, rate)
+    assert b"Lavf" in data  # the name of the program that wrote it
+    sound = read_audio(save(data.replace(b"Lavf", b"\xff\xfe\xe9\xfc"), name))
+    np.testing.assert_array_equal(sound, read_audio(save(data, name)))
+
+
 def test_a_file_that_is_cut_off_is_refused(save):
     data = made("ipod", "aac")
     refused(save(data[: len(data) // 2], "a.m4a"), "cut off")
