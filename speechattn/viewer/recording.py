@@ -259,7 +259,7 @@ class Shower:
         whole = self.options.span is None
         duration = shown.duration if whole else audio_info(shown.path).duration
         tiers = results.read_labels(path, shown.file, duration, what)
-        if warning := results.early_end(tiers, duration):
+        if warning := results.early_end(path, tiers, duration):
             warnings.append(f"{what}: {path} {warning}")
         return tiers if whole else {name: _cut(tier, shown) for name, tier in tiers.items()}
 

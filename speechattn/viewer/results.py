@@ -19,12 +19,11 @@ from speechattn.transcription.run_record import RunFiles
 PHONES, WORDS = "phones", "words"
 SUFFIXES = (".json", ".ctm", ".TextGrid")  # of results, those that tell most first
 REFERENCE_SUFFIXES = (".TextGrid", ".textgrid", ".ctm", ".ctm.gz", ".json")
+_WITH_LENGTH = (".textgrid", ".json")  # files that say how long their recording is
 SILENCES = frozenset(("", "sil", "sp", "spn", "pau", "h#", "<eps>", "#"))  # in any case
 MOST_NAMED = 5  # tiers or utterances that a message names
 TOLERANCE = 0.1  # seconds by which a reference may end before or after its recording
-EARLY = (
-    1.0  # seconds without a label at the end of a recording that are no pause, half of a short one
-)
+EARLY = 1.0  # seconds without labels that a CTM may end before its recording; half of a short one
 CLOSE = 1e-4  # seconds: segments so near each other have a boundary in common
 Labelled = dict[str, list[Segment]]  # tier → its segments, sorted, without silence between them
 
@@ -71,15 +70,19 @@ def read_labels(path: Path, utterance: str, duration: float, what: str) -> Label
     return {name: _checked(path, what, tier, duration) for name, tier in tiers.items()}
 
 
-def early_end(tiers: Labelled, duration: float) -> str | None:
-    """Return what to say of tiers that end long before their recording; None if they do not.
+def early_end(path: Path, tiers: Labelled, duration: float) -> str | None:
+    """Return what to say of a CTM that ends long before its recording; None if it does not.
 
-    A CTM does not say how long its recording is: it may be of a shorter one.
+    A CTM does not say how long its recording is: it may be of a shorter one. TextGrids and JSON
+    say it, and :func:`read_labels` compares.
 
     Args:
+        path: of the file.
         tiers: from :func:`read_labels`.
         duration: of the recording, seconds.
     """
+    if path.suffix.lower() in _WITH_LENGTH:
+        return None
     end = max((tier[-1].end for tier in tiers.values() if tier), default=0.0)
     if duration - end <= min(EARLY, duration / 2):
         return None
@@ -247,13 +250,15 @@ def recorded_inputs(run: Mapping[str, Any], folder: Path) -> list[Path]:
     paths: list[Path] = []
     for item in (str(each) for key in (INPUTS, BEFORE) for each in run.get(key) or ()):
         listing = list_file(item)
-        if listing is None:
+        if listing is None or Path(item).exists() or (folder.parent / item).exists():
             paths.append(Path(item))
             continue
         for place in (listing, folder.parent / listing):
             if place.is_file():
                 paths += map(Path, items_of(place.read_bytes()))
                 break
+        else:
+            paths.append(listing)  # it is gone; messages name it
     return list(dict.fromkeys((*paths, *(folder.parent / path for path in paths))))
 
 
@@ -264,7 +269,8 @@ def _find_recording(file: str, places: Iterable[Path], results: Path) -> Path:
         if path.is_file():
             return path
         tried.append(str(place))
+    where = ", ".join(dict.fromkeys(tried)) or "a place that run.json names"
     raise UsageError(
-        f"{results}: the recording {file} is not in {', '.join(dict.fromkeys(tried))} (any more); "
-        "say where it is with --recordings DIR"
+        f"{results}: the recording {file} is not in {where} (any more); say where it is with "
+        "--recordings DIR"
     )

@@ -117,6 +117,24 @@ def test_recordings_of_lists_and_of_earlier_runs_are_found(tmp_path, recording):
     assert dict(shown) == {path: path.name for path in (recording, tmp_path / "b.wav", old)}
 
 
+def test_a_recording_whose_name_begins_as_that_of_a_list(tmp_path, recording):
+    odd = recording.rename(recording.with_name("@odd.wav"))
+    assert recorded_inputs({"inputs": [str(odd)]}, tmp_path / "out") == [odd]
+    assert odd in recorded_inputs({"inputs": ["@odd.wav"]}, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [(["@gone"], r"not in gone, \S*gone \(any more\)"), ([], "not in a place that run.json names")],
+)
+def test_what_a_recording_is_looked_for_in_is_named(tmp_path, inputs, said):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text(json.dumps({"inputs": inputs}))
+    (tmp_path / "out" / "transcripts.jsonl").write_text('{"file": "a.wav", "status": "ok"}')
+    with pytest.raises(UsageError, match=f"a.wav is {said}.*; say where it is with --recordings"):
+        find_shown([tmp_path / "out"], ShowOptions())
+
+
 def test_figures(run, recording, tmp_path):
     options = [w for kind in ("png", "svg", "pdf") for w in (f"--{kind}", f"f.{kind}")]
     assert run(recording, *options, "--head", "2/1")[0] == 0
@@ -196,7 +214,9 @@ def test_a_reference_of_a_shorter_recording_is_told(run, recording, tmp_path):
 )  # fmt: skip
 def test_a_pause_at_the_end_may_have_no_label(end, duration, told):
     tiers = {"words": [Segment("a", 0.0, end)] if end else [], "phones": []}
-    assert (early_end(tiers, duration) is not None) == told
+    assert (early_end(Path("a.ctm.gz"), tiers, duration) is not None) == told
+    for name in ("a.TextGrid", "a.json"):  # they say how long the recording is
+        assert early_end(Path(name), tiers, duration) is None
 
 
 def test_rounded_decimals_leave_no_silence_between_segments(tmp_path):
