@@ -28,7 +28,7 @@ def find_weights(name: str) -> list[Path]:
         ConfigError: if there is no such file, or a part is missing.
     """
     names = [each.strip() for each in name.split("+")]
-    if len(names) == 1:
+    if len(names) == 1 or Path(name).is_dir():  # a folder may have a + in its name
         return [_find(name, name, FILE)]
     return [_find(name, each, f"{FILE}.part{number}") for number, each in enumerate(names, 1)]
 

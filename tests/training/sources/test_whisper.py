@@ -106,6 +106,8 @@ def test_folders_and_packages_are_found(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert find_weights("some_whisper") == [file]
     assert find_weights(str(file.parent)) == [file]
+    plus = write_file(tmp_path / "c++" / "model.bin", {})
+    assert find_weights(str(plus.parent)) == [plus]
     with pytest.raises(
         ConfigError, match=r"whisper: nothing: .*pip install 'speechattn\[whisper\]'"
     ):
