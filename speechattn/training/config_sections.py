@@ -133,7 +133,7 @@ class AugmentationConfig:
         gain_db: standard deviation of the level, in dB.
         channel_db: standard deviation of the ripples of a smooth random filter, in dB.
         noise_probability: share of utterances with noise: noise of a random colour, or, if
-            ``noise`` is set, a recorded one half of the time.
+            ``noise`` or ``babble`` is set, a recorded one half of the time.
         babble: number of noises of many talkers, mixed from the training set; they count among the
             recorded ones.
         noise_snr_db: lowest and highest signal-to-noise ratio, in dB.

@@ -13,6 +13,7 @@ from support.batched import CEPSTRA, DIM, LENGTHS, LOG_MEL, SIL, recipe, telling
 from support.commands import make_prepared
 
 from speechattn.training.augmentation import Augmenter
+from speechattn.training.babble import babble
 from speechattn.training.batches import PADDING, TrainingBatches, shortened_silences
 from speechattn.training.config_sections import AugmentationConfig
 
@@ -173,6 +174,18 @@ def test_a_share_of_the_utterances_gives_way_to_noise(tmp_path):
         silent = [(batches.batch(step).labels == SIL).all(1) for step in range(20)]
         counts[front_end.kind] = float(torch.cat(silent).float().mean())
     assert abs(counts["fbank"] - 0.3) < 0.07 and counts["mfcc"] == 0.0
+
+
+def test_babble_of_the_training_set_is_among_the_noises(tmp_path):
+    prepared = make_prepared(tmp_path / "set", telling([20] * 8))
+    recorded = np.ones((7, DIM), np.float16)
+    config = replace(recipe(), front_end=LOG_MEL, augmentation=AugmentationConfig(babble=3))
+    noises = TrainingBatches(prepared, config, SIL, [recorded]).noises
+    assert noises[0] is recorded and len(noises) == 4
+    mixed = babble(prepared, 3, config.seed)
+    assert all(map(np.array_equal, noises[1:], mixed))
+    cepstra = TrainingBatches(prepared, replace(config, front_end=CEPSTRA), SIL, [recorded])
+    assert len(cepstra.noises) == 1
 
 
 def test_pieces_in_another_order_keep_their_labels(tmp_path):
