@@ -130,9 +130,10 @@ class WordGuesser:
 
     def _labels(self, word: str) -> list[tuple[str, ...]]:
         """The pronunciations of a word of the lexicon; none of others."""
-        names = self.lexicon.phones.names
-        ways = self.lexicon.variants.get(word.upper(), ())
-        return [tuple(names[phone] for phone in way) for way in ways]
+        names, variants, upper = self.lexicon.phones.names, self.lexicon.variants, word.upper()
+        if upper not in variants:  # most of thousands: this is faster than get()
+            return []
+        return [tuple(names[phone] for phone in way) for way in variants[upper]]
 
     def _classes(self, labels: Iterable[str]) -> tuple[int, ...]:
         index = self.lexicon.phones.index

@@ -80,6 +80,15 @@ def test_possessives_and_contractions_are_regular(dictionary):
     }
 
 
+def test_words_of_a_lexicon_say_how_their_like_are_said(tmp_path, dictionary):
+    path = tmp_path / "names.dict"
+    path.write_text("blorf B L UW F\n")
+    knowing = guesses.WordGuesser(Lexicon([path], PHONES))
+    for word, way in (("BLORFS", "B L UW F S"), ("BLORFING", "B L UW F IH NG")):
+        assert way in map(labels, knowing.guess(word).ways)
+        assert way not in map(labels, guesses.WordGuesser(dictionary.lexicon).guess(word).ways)
+
+
 def test_unknown_words_are_guessed_and_listed(dictionary):
     read = dictionary.read("The Borogove's dog, borogove dog")
     assert [word.written for word in read.words] == [
