@@ -82,6 +82,9 @@ class RecipeConfig:
             :mod:`speechattn.training.realignment.realign_text`; ``english`` for
             ``data/reductions.tsv``, null to keep the phones of the alignments. ``align`` uses it
             too.
+        keep_times_ms: with ``reductions``, a boundary of a realigned corpus takes the time that the
+            corpus has between the same two phones, if that is no further away, see
+            :mod:`speechattn.training.realignment.given_times`; 0 for the model's own times.
         hold_out: share of the training sentences kept back for dev, chosen by their text.
         hold_out_test: share of the training sentences kept back for test, likewise.
         phones: phone set: a name (see :func:`speechattn.phones.phone_sets`) or a table in the form
@@ -115,6 +118,7 @@ class RecipeConfig:
     realign: tuple = ()
     grammar: str | None = field(default=None, metadata=not_empty())
     reductions: str | None = field(default=None, metadata=not_empty())
+    keep_times_ms: float = field(default=0.0, metadata=at_least(0))
     hold_out: float = field(default=0.0, metadata=SHARE)
     hold_out_test: float = field(default=0.0, metadata=SHARE)
     phones: str | None = field(default=None, metadata=not_empty())

@@ -30,6 +30,7 @@ from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import PhoneSet, phone_set
 from speechattn.training.config import RecipeConfig
+from speechattn.training.realignment.given_times import keep_given_times
 from speechattn.training.realignment.realign import INTENTS, SentenceHypotheses, realign
 from speechattn.training.realignment.realign_text import TextRealigner
 from speechattn.training.sources.corpus_reader import FLAT, CorpusReader
@@ -77,7 +78,8 @@ class RecipeData:
         if config.noise:
             folders.add(self._noise_folder)
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-        aligner = [config.realign, *self.start_digest] if config.realign else []
+        own = [config.realign, config.keep_times_ms, *self.start_digest]
+        aligner = own if config.realign else []
         if config.grammar:
             # Not its time of change: a checkout writes the file anew.
             aligner.append(content_fingerprint(self._grammar))
@@ -186,13 +188,19 @@ class RecipeData:
         corpora = {entry: self._corpus(entry) for entry in config.train}
         realigner.learn([corpora[entry] for entry in config.realign])
         train = [
-            realigner.realign(corpus) if entry in config.realign else corpus
+            self._with_given_times(realigner.realign(corpus), corpus)
+            if entry in config.realign
+            else corpus
             for entry, corpus in corpora.items()
         ]
         write_spoken(self.work / "prepared" / SPOKEN, realigner.spoken, self.phones)
         shares = json.dumps(realigner.reductions.shares, indent=1)
         atomic_write_text(self.work / "prepared" / SHARES, shares + "\n")
         return train
+
+    def _with_given_times(self, realigned: Corpus, given: Corpus) -> Corpus:
+        within = self.config.keep_times_ms / 1000
+        return keep_given_times(realigned, given, within) if within else realigned
 
     def heard_lexicon(self) -> Lexicon | None:
         """Read the words of English as they were said in the realigned corpora.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,3 +109,52 @@ def test_the_fingerprint_changes_with_the_files_of_the_corpora(folder):
     assert data(folder, []).fingerprint == before
     (folder / "corpora/more/text").write_text("u00 another\n")
     assert data(folder, []).fingerprint != before
+
+
+class LateRealigner:
+    """Finds the phones that the corpus has, each boundary 20 ms late."""
+
+    def __init__(self, *_):
+        self.spoken, self.reductions = {}, types.SimpleNamespace(shares={})
+
+    def learn(self, corpora):
+        pass
+
+    def realign(self, corpus):
+        return replace(
+            corpus,
+            utterances=tuple(
+                replace(
+                    utterance,
+                    alignment=tuple(
+                        replace(s, start=s.start + 0.02 * (s.start > 0), end=s.end + 0.02)
+                        for s in utterance.alignment[:-1]
+                    )
+                    + (
+                        replace(
+                            utterance.alignment[-1], start=utterance.alignment[-1].start + 0.02
+                        ),
+                    ),
+                )
+                for utterance in corpus
+            ),
+        )
+
+
+@pytest.mark.parametrize(("within", "moved"), [(0.0, 2), (10.0, 2), (20.0, 0)])
+def test_realigned_boundaries_keep_near_times_of_the_corpus(folder, monkeypatch, within, moved):
+    monkeypatch.setattr(recipe_data, "TextRealigner", LateRealigner)
+    monkeypatch.setattr(recipe_data, "Lexicon", lambda *_: None)
+    monkeypatch.setattr(recipe_data, "Reductions", types.SimpleNamespace(read=lambda *_: None))
+    monkeypatch.setattr(RecipeData, "_aligner", None)
+    monkeypatch.setattr(RecipeData, "start_digest", [])
+    plain = data(folder, [])
+    plain.prepare()
+    before = plain.prepared("train")
+    changes = {"realign": ["tones/train"], "reductions": "english", "start_from": "english"}
+    made = data(folder, [], **changes, keep_times_ms=within)
+    made.prepare()
+    after = made.prepared("train")
+    for entry, same in zip(before.entries, after.entries):
+        starts = [[run.start for run in s.runs(e)] for s, e in ((before, entry), (after, same))]
+        assert starts[1] == [start + moved * (start > 0) for start in starts[0]]
