@@ -61,11 +61,11 @@ def with_times(found: Sequence[Segment], given: Sequence[Segment], within: float
     """
     starts = [segment.start for segment in found]
     ends = [*starts[1:], found[-1].end]
-    labels = [[ALIKE.get(s.label, s.label) for s in segments] for segments in (given, found)]
-    matcher = SequenceMatcher(None, *labels, autojunk=False)
-    for theirs, ours, size in matcher.get_matching_blocks():
-        for place in range(ours + 1, ours + size):
-            time = given[theirs + place - ours].start
+    theirs, ours = ([ALIKE.get(s.label, s.label) for s in each] for each in (given, found))
+    matcher = SequenceMatcher(None, theirs, ours, autojunk=False)
+    for there, here, size in matcher.get_matching_blocks():
+        for place in range(here + 1, here + size):
+            time = given[there + place - here].start
             room = starts[place - 1] + LEAST - 1e-9 <= time <= ends[place] - LEAST + 1e-9
             if abs(time - starts[place]) <= within + 1e-9 and room:
                 starts[place] = ends[place - 1] = time
