@@ -91,15 +91,16 @@ class Remote:
         Raises:
             AudioError: if it does not exist or cannot be read.
             OSError: if it cannot be read, or there is no room for it.
+            UsageError: if fsspec or what it needs is missing.
         """
-        system, _ = _open(self.url)
         with tempfile.TemporaryDirectory(prefix="speechattn-") as folder:
             copy = Path(folder, self.name[-_LONGEST_NAME:])
             try:
+                system, _ = _open(self.url)  # which opens archives
                 system.get_file(self.path, str(copy))
             except FileNotFoundError:
                 raise AudioError(f"{self}: not found; check the URL", MISSING) from None
-            except OSError:
+            except (OSError, UsageError):
                 raise
             except Exception as error:  # every file system has errors of its own
                 message = f"{self}: cannot be read ({type(error).__name__}: {error}); try again"

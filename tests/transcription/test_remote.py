@@ -95,6 +95,17 @@ def test_a_recording_that_is_gone_is_missing(rec, tmp_path, tiny_model_dir, caps
     assert failure[1] == "missing" and "z.wav" in failure[2]
 
 
+def test_an_archive_that_is_damaged_after_it_was_listed(rec, archive, tmp_path, tiny_model_dir):
+    other = (rec / "a.wav").rename(tmp_path / "other.wav")
+    jobs = collect([archive, str(other)], tmp_path / "out", ["ctm"])
+    (tmp_path / "rec.zip").write_bytes(b"junk")
+    fsspec.get_filesystem_class("zip").clear_instance_cache()  # as in another process
+    summary = transcribe_files(jobs, load_model(tiny_model_dir, "cpu"), tmp_path / "out")
+    assert summary.succeeded == 1 and len(summary.failures) == 2
+    for file, kind, said in summary.failures:
+        assert kind == "no access" and f"{file}::" in said and "BadZipFile" in said
+
+
 def test_no_copies_are_left(rec, tmp_path, tiny_model_dir, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
