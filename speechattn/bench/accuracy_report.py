@@ -98,7 +98,9 @@ PICTURED = ("per_folded", "feature_error", "path_accuracy", "boundary_f1")
 COLUMNS = (
     *("set", "group", "system", "speakers", "resampled"),
     *(f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")),
-    *("feature_errors", "feature_segments", "word_errors", "words", *vars(Counts())),
+    *("feature_errors", "feature_segments", "word_errors", "words"),
+    # Counts; some have the name of a rate above.
+    *(f"{name}_count" if name in METRICS else name for name in vars(Counts())),
 )
 NOTE = f"""\
 In per cent, with intervals of 95 % from drawing the speakers anew (the utterances, where there is

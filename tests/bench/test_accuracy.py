@@ -13,7 +13,14 @@ from support.models import save_worded_model
 
 from speechattn.bench import accuracy, peers
 from speechattn.bench.accuracy import Results, Row, measure, numbered, words_of
-from speechattn.bench.accuracy_report import METRICS, csv_report, markdown_report, picture, rate_of
+from speechattn.bench.accuracy_report import (
+    COLUMNS,
+    METRICS,
+    csv_report,
+    markdown_report,
+    picture,
+    rate_of,
+)
 from speechattn.bench.accuracy_systems import (
     Hearing,
     ModelSystem,
@@ -116,6 +123,10 @@ def test_rates_of_systems_and_groups(corpora, tmp_path):
     ]
     assert "| people/test | perfect | 2 | 3 | 0.0 (0.0 to 0.0) |" in text
     rows = list(csv.DictReader(csv_report(results).splitlines()))
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    assert float(rows[0]["deletions"]) == pytest.approx(
+        int(rows[0]["folded_deletions"]) / int(rows[0]["phones"]), abs=1e-5
+    )
     assert [(r["set"], r["group"], r["system"]) for r in rows] == [
         (name, group, system)
         for name, groups in (("people/test", ["", "female", "male"]), ("others/all", [""]))
@@ -223,9 +234,10 @@ def test_the_command(corpora, tiny_model_dir, tmp_path, capsys, monkeypatch):
         labels = result.posteriors.argmax(1)
         reference = reference_runs(utterance.alignment, len(labels), PHONES)
         counts += count_utterance(reference, segments, labels, PHONES)
-    assert {name: int(rows[0][name]) for name in vars(counts)} == vars(counts)
+    columns = {name: f"{name}_count" if name in METRICS else name for name in vars(counts)}
+    assert {name: int(rows[0][column]) for name, column in columns.items()} == vars(counts)
     silent = next(row for row in rows if row["system"] == "hama")
-    assert (float(silent["per"]), float(silent["deletions"])) == (1.0, float(silent["phones"]))
+    assert (float(silent["per"]), silent["deletions_count"]) == (1.0, silent["phones"])
 
     assert main([*command, "--sets", "people/test", "--peer", "pocketsphinx"]) == 2
     assert "pocketsphinx is not installed" in capsys.readouterr().err
