@@ -4,7 +4,7 @@
 
 Every row is the model ``english`` with another attention window, on the same recordings: phone
 errors (folded to 39), the audio that a frame waits for, and how fast the encoder is against the
-row of the model's own window, in the same run. SET is ``librispeech/dev``, all utterances, if not
+row 48/48, in the same run. SET is ``librispeech/dev``, all utterances, if not
 given. Run it again when the English model changes, and put the table into docs/benchmarks.md.
 """
 
