@@ -6,17 +6,10 @@ import itertools
 import math
 
 import pytest
+from support.small_lexicon import ENTRIES
 
 from speechattn.alignment.g2p.model import GraphoneModel
 from speechattn.alignment.g2p.train import train_graphones
-
-WORDS = """\
-bat B AE T|tab T AE B|bats B AE T S|pat P AE T|tap T AE P|phat F AE T|pate P EY T|tape T EY P
-bate B EY T|axe AE K S|box B AA K S|at AE T|ate EY T|pots P AA T S|pot P AA T|bob B AA B"""
-ENTRIES = [
-    (word, tuple(way))
-    for word, *way in (item.split() for item in WORDS.replace("\n", "|").split("|"))
-]
 
 
 @pytest.fixture(scope="module")

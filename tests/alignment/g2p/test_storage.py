@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.small_lexicon import ENTRIES
 
 from speechattn.alignment.g2p import analogy
 from speechattn.alignment.g2p.pronouncer import Pronouncer
@@ -12,14 +13,6 @@ from speechattn.alignment.g2p.train import train
 from speechattn.alignment.guesses import MODEL
 from speechattn.errors import ConfigError
 from speechattn.files import resource
-
-WORDS = """\
-bat B AE T|tab T AE B|bats B AE T S|pat P AE T|tap T AE P|phat F AE T|pate P EY T|tape T EY P
-bate B EY T|axe AE K S|box B AA K S|at AE T|ate EY T|pots P AA T S|pot P AA T|bob B AA B"""
-ENTRIES = [
-    (word, tuple(way))
-    for word, *way in (item.split() for item in WORDS.replace("\n", "|").split("|"))
-]
 
 
 @pytest.fixture
