@@ -91,7 +91,7 @@ def draw(rows: list[Row], name: str) -> None:
                 textcoords="offset points",
             )
     axes.set(xlabel="audio that a frame waits for (ms)", ylabel=f"phone errors, {name} (%)")
-    axes.margins(x=0.08, y=0.1)
+    axes.margins(x=0.12, y=0.1)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(PICTURE, dpi=120)
