@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from speechattn.cli.messages import print_line, report
+from speechattn.cli.messages import FAILED, OK, print_line, report
 from speechattn.errors import SpeechattnError, cannot_write
 from speechattn.text import counted, length_of_time, one_line
 
 if TYPE_CHECKING:
     from speechattn.corpora.corpus import Corpus
 
-CLEAN, PROBLEMS = 0, 1
 CUTS = (".jsonl", ".jsonl.gz")  # what an output of Lhotse cuts is called
 
 
@@ -124,4 +123,4 @@ def _report(corpus: Corpus) -> int:
     )
     for name, ids in corpus.splits.items():
         report(f"split {name}: {counted(len(ids), 'utterance')}")
-    return PROBLEMS if problems else CLEAN
+    return FAILED if problems else OK
