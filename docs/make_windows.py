@@ -106,7 +106,7 @@ def main(corpora: str, name: str = "librispeech/dev", limit: str = "0") -> None:
         limit: utterances, evenly spread; 0 for all.
     """
     rows = measured(Path(corpora), name, int(limit))
-    own = next(row for row in rows if (row.left, row.right) == (48, 48))
+    base = next(row for row in rows if (row.left, row.right) == (48, 48))
     draw(rows, name)
     head = ["window", "PER", "frames right", "boundary F1", "delay (ms)", "encoder's speed"]
     lines = [
@@ -116,7 +116,7 @@ def main(corpora: str, name: str = "librispeech/dev", limit: str = "0") -> None:
             f"{row.frames_right:.1f}",
             f"{row.boundary_f1:.1f}",
             f"{row.delay_ms:.0f}",
-            f"{own.seconds / row.seconds:.2f}x",
+            f"{base.seconds / row.seconds:.2f}x",
         ]
         for row in rows
     ]

@@ -78,8 +78,9 @@ class RecipeData:
         if config.noise:
             folders.add(self._noise_folder)
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-        own = [config.realign, config.keep_times_ms, *self.start_digest]
-        aligner = own if config.realign else []
+        aligner = []
+        if config.realign:
+            aligner += [config.realign, config.keep_times_ms, *self.start_digest]
         if config.grammar:
             # Not its time of change: a checkout writes the file anew.
             aligner.append(content_fingerprint(self._grammar))

@@ -131,6 +131,6 @@ class Analogies:
         return found
 
 
-def turned(lexicon: Mapping[str, Sequence[Way]]) -> dict[str, list[Way]]:
+def reversed_lexicon(lexicon: Mapping[str, Sequence[Way]]) -> dict[str, list[Way]]:
     """The same words and pronunciations, reversed."""
     return {word[::-1]: [way[::-1] for way in ways] for word, ways in lexicon.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from speechattn.alignment.g2p.analogy import Analogies, Way, learn_rules, turned
+from speechattn.alignment.g2p.analogy import Analogies, Way, learn_rules, reversed_lexicon
 from speechattn.alignment.g2p.estimate import estimate
 from speechattn.alignment.g2p.graphones import PASSES, Entry, GraphoneAligner
 from speechattn.alignment.g2p.model import GraphoneModel
@@ -26,7 +26,7 @@ def train(entries: Sequence[Entry], order: int = ORDER) -> Pronouncer:
     for word, way in entries:
         lexicon.setdefault(word, []).append(way)
     ends = Analogies(learn_rules(lexicon))
-    fronts = Analogies(learn_rules(turned(lexicon)), front=True)
+    fronts = Analogies(learn_rules(reversed_lexicon(lexicon)), front=True)
     return Pronouncer(train_graphones(entries, order), ends, fronts)
 
 

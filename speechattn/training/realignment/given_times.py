@@ -1,10 +1,9 @@
 """Times that a corpus came with, kept where realignment found the same phones.
 
-A model that aligns its own training texts knows better which phones were said, but each round of it
-blurs the times a little: it learned them loosely, and passes that on. The aligner that made the
-corpus knew what was said and used narrower frames. So a boundary between two phones takes the time
-that the corpus has for the same two, if that is near. Where the phones differ, the model's time
-stays; phones that sound nearly alike count as the same.
+A model that aligns its own training texts knows better which phones were said, but each round of
+realignment makes the times a little less exact. So a boundary between two phones takes the time
+that the corpus has between the same two, if that is near. Where the phones differ, the model's time
+stays. Phones that sound nearly alike count as the same.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from speechattn.alignment.g2p import analogy
-from speechattn.alignment.g2p.analogy import Analogies, learn_rules, turned
+from speechattn.alignment.g2p.analogy import Analogies, learn_rules, reversed_lexicon
 
 WORDS = """\
 bake B EY K|bakes B EY K S|cake K EY K|cakes K EY K S|lake L EY K|lakes L EY K Z
@@ -72,7 +72,7 @@ def test_beginnings_are_the_same_reversed():
         "unheeded": [("AH", "N", "HH", "IY", "D", "IH", "D")],
         "heeded": [("HH", "IY", "D", "IH", "D")],
     }
-    assert turned(lexicon)["ykcul"] == [("IY", "K", "AH", "L")]
-    fronts = Analogies(learn_rules(turned(lexicon)), front=True)
+    assert reversed_lexicon(lexicon)["ykcul"] == [("IY", "K", "AH", "L")]
+    fronts = Analogies(learn_rules(reversed_lexicon(lexicon)), front=True)
     (found,) = fronts.evidence("unheavy", lambda word: lexicon.get(word, ()))
     assert found.ways == {("AH", "N", "HH", "EH", "V", "IY"): 0.67}
