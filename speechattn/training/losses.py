@@ -168,9 +168,12 @@ class _PathLoss(torch.autograd.Function):
         highest = log_probs.amax(2, keepdim=True)
         emission = torch.exp(SCALE * (log_probs - highest).clamp_min(LOWEST))
         step = torch.exp(SCALE * transitions.to(log_probs))
-        on_cpu = log_probs.device.type == "cpu"
-        differences = _compiled_differences if on_cpu else _differences
-        total, share = differences(emission, labels, lengths, step)
+        compiled = _compiled(log_probs.device)
+        if compiled is None:
+            total, share = _differences(emission, labels, lengths, step)
+        else:
+            runs = _runs(labels, lengths)[1:]
+            total, share = compiled(emission, runs, lengths, step, SLACK_FRAMES, LEAST)
         ctx.save_for_backward(SCALE * share)
         return total.sum().to(log_probs)
 
@@ -180,14 +183,19 @@ class _PathLoss(torch.autograd.Function):
         return grads[0] * difference, None, None, None
 
 
-def _compiled_differences(
-    emission: Tensor, labels: Tensor, lengths: Tensor, step: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Do the same as :func:`_differences`, much faster, on CPUs only."""
-    from speechattn.training import path_sums  # imports Numba
+def _compiled(device: torch.device) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """What does the same as :func:`_differences` on a device, much faster; None if nothing does."""
+    if device.type == "cpu":
+        from speechattn.training import path_sums  # imports Numba
 
-    runs = _runs(labels, lengths)[1:]
-    return path_sums.differences(emission, runs, lengths, step, SLACK_FRAMES, LEAST)
+        return path_sums.differences
+    if device.type == "cuda":
+        try:
+            from speechattn.training import path_sums_cuda  # imports Triton
+        except ImportError:
+            return None
+        return path_sums_cuda.differences
+    return None
 
 
 def _differences(

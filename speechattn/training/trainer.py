@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +17,11 @@ from torch import Tensor
 from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.progress import Progress
-from speechattn.training.batches import (
-    PADDING,
-    Batch,
-    TrainingBatches,
-    UnmaskedBatch,
-    dev_batches,
-)
+from speechattn.training.batch_source import BatchSource
+from speechattn.training.batches import PADDING, TrainingBatches, dev_batches
 from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers, schedule
-from speechattn.training.replicas import Replicas, single_core_threads
+from speechattn.training.replicas import Replicas
 from speechattn.training.trainer_state import (
     TrainingFacts,
     check_tensors,
@@ -112,8 +107,10 @@ class Trainer:
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.replicas = Replicas(self.model, config.training, self.make_loss(train))
         self.optimizers = Optimizers(self.model, config.training, self.replicas.threads)
-        self._draft_thread = single_core_threads(1)
-        self._drafts: tuple[int, dict[int, Future[UnmaskedBatch]]] | None = None
+        own = config.training.accumulate, self.group.rank, self.group.size
+        # On a GPU, all cores but one make batches; on a CPU they compute.
+        processes = max(1, (os.cpu_count() or 2) - 1) if device.type == "cuda" else 0
+        self._source = BatchSource(self.batches, *own, processes=processes)
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
@@ -205,7 +202,7 @@ class Trainer:
 
     def update(self) -> float:
         """Update the weights once and return the loss."""
-        batches = self._next_batches()
+        batches = self._source.of_update(self.step)
         labels = sum(int((batch.labels != PADDING).sum()) for batch in batches.values())
         count, loss = self.group.total(labels), 0.0
         for place, (number, batch) in enumerate(batches.items()):
@@ -240,21 +237,6 @@ class Trainer:
         count = -(-MIN_WINDOWS // settings.replicas) * settings.replicas
         seed, named = self.config.seed, settings.windows
         return [draw_window(encoder, seed, count * number + i, named) for i in range(count)]
-
-    def _next_batches(self) -> dict[int, Batch]:
-        """Return this process' batches of this update; a thread begins with the next ones."""
-        if self._drafts is None or self._drafts[0] != self.step:
-            self._drafts = self._submit_drafts(self.step)
-        drafts = {number: future.result() for number, future in self._drafts[1].items()}
-        batches = {number: self.batches.masked(draft) for number, draft in drafts.items()}
-        self._drafts = self._submit_drafts(self.step + 1)
-        return batches
-
-    def _submit_drafts(self, step: int) -> tuple[int, dict[int, Future[UnmaskedBatch]]]:
-        many = self.config.training.accumulate
-        numbers = range(many * step + self.group.rank, many * (step + 1), self.group.size)
-        submit = self._draft_thread.submit
-        return step, {number: submit(self.batches.draft, number) for number in numbers}
 
     def averaged(self) -> Encoder:
         """Return a model with the running mean of the weights, in evaluation mode."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.references.path import gradient_over_paths, sum_over_paths
 from torch import Tensor
 
-from speechattn.training import losses
+from speechattn.training import losses, path_sums
 from speechattn.training.batches import PADDING
 from speechattn.training.losses import LOWEST, SCALE, path_loss
 
@@ -43,7 +43,7 @@ def loss_and_gradient(
     """Of the path loss, compiled or by PyTorch."""
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
-            patch.setattr(losses, "_compiled_differences", losses._differences)
+            patch.setattr(losses, "_compiled", lambda device: None)
         log_probs = log_probs.clone().requires_grad_()
         loss = path_loss(log_probs, labels, lengths, transitions)
         assert loss.dtype == torch.float32 and loss.shape == ()
@@ -68,7 +68,8 @@ def test_they_are_those_of_pytorch(seed, utterances, classes, spread, slack):
     step = torch.exp(SCALE * transitions)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(losses, "SLACK_FRAMES", slack)
-        total, share = losses._compiled_differences(emission, labels, lengths, step)
+        runs = losses._runs(labels, lengths)[1:]
+        total, share = path_sums.differences(emission, runs, lengths, step, slack, losses.LEAST)
         exact = losses._differences(emission.double(), labels, lengths, step.double())
     assert total.dtype == torch.float64 and share.dtype == torch.float32
     torch.testing.assert_close(total, exact[0], rtol=1e-9, atol=1e-9)
@@ -211,3 +212,16 @@ def test_they_are_compiled_when_first_used():
         [sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True
     )
     assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("classes", [1, 3, 40])
+def test_on_a_gpu_they_are_those_of_the_processor(classes):
+    rows = [[i % classes for i in range(60) for _ in range(7)], [0] * 9, [0]]
+    labels, lengths = pad(rows)
+    log_probs, transitions = draw(0, (*labels.shape, classes), 5.0)
+    right = loss_and_gradient(log_probs, labels, lengths, transitions)
+    arguments = (x.cuda() for x in (log_probs, labels, lengths, transitions))
+    loss, gradient = loss_and_gradient(*arguments)
+    assert loss == pytest.approx(right[0], rel=1e-5)
+    torch.testing.assert_close(gradient.cpu(), right[1], rtol=1e-4, atol=1e-5)

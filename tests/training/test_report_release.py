@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.commands import make_prepared
 
-from speechattn.errors import ConfigError, ModelError
+from speechattn.encoder.six_bits import unpack
+from speechattn.errors import ConfigError, CorpusError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.model_files import CARD, CONFIG, WEIGHTS
 from speechattn.training.report import HISTORY, release
@@ -27,10 +30,13 @@ def work(tiny_model_dir, tmp_path) -> Path:
     ):
         (work / name).parent.mkdir(exist_ok=True)
         (work / name).write_text(text)
+    random = np.random.default_rng(0)
+    speech = [(random.normal(8, 4, (count, 40)), [0] * count) for count in (90, 1, 150)]
+    make_prepared(work / "prepared/train", speech)
     return work
 
 
-def test_the_released_model_is_the_trained_one_in_half_the_bytes(work, tmp_path):
+def test_the_released_model_is_the_trained_one_in_fewer_bits(work, tmp_path):
     folder = tmp_path / "out" / "english"
     release(work, folder, None)
     assert sorted(p.name for p in folder.iterdir()) == sorted([CONFIG, WEIGHTS, HISTORY])
@@ -42,9 +48,30 @@ def test_the_released_model_is_the_trained_one_in_half_the_bytes(work, tmp_path)
         assert value.dtype == torch.float32
         if name in ("mean", "std"):
             assert stored[name].dtype == torch.float32 and torch.equal(value, before[name])
+        elif (steps := stored.pop(f"steps.{name.removesuffix('.weight')}", None)) is not None:
+            assert name.startswith("layers.") and stored[name].dtype == torch.uint8
+            assert torch.equal(value, unpack(stored[name]) * steps[:, None])
+            assert 0 < (value - before[name]).norm() < 0.1 * before[name].norm()
         else:
+            assert before[name].ndim != 2 or not name.startswith("layers.")
             assert stored[name].dtype == torch.bfloat16
             torch.testing.assert_close(value, before[name], rtol=2**-8, atol=0)
+    assert stored.keys() == before.keys()
+
+
+def test_a_release_is_the_same_to_the_byte_when_it_is_made_again(work, tmp_path):
+    for name in ("one", "two"):
+        torch.manual_seed(len(name))
+        release(work, tmp_path / name, None)
+    one, two = ((tmp_path / name / WEIGHTS).read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_a_release_without_the_training_set_is_refused(work, tmp_path):
+    shutil.rmtree(work / "prepared")
+    with pytest.raises(CorpusError, match="train"):
+        release(work, tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_tables_stand_where_the_card_names_them(work, tmp_path):
