@@ -66,6 +66,13 @@ class Recognizer:
         ready = with_packed_linears(checkpoint.classifier, precision, checkpoint.ranges)
         self._ready = replace(checkpoint, classifier=ready)
 
+    def free_loaded_weights(self) -> None:
+        """Free the weights as they were loaded; those in use, in :attr:`precision`, stay.
+
+        For processes that only transcribe. ``checkpoint.classifier`` is then the one in use.
+        """
+        self.checkpoint = self._ready
+
     @property
     def phones(self) -> PhoneSet:
         """The phones that the model distinguishes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import tracemalloc
@@ -15,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.models import save_sure_model
+from torch import nn
 
 import speechattn
 from speechattn.audio.features import FrontEnd
@@ -25,7 +27,7 @@ from speechattn.errors import AudioError, ConfigError, ModelError, UsageError
 from speechattn.inference import collector as collector_module
 from speechattn.inference import reading as module
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.recognizer import Recognizer
+from speechattn.inference.recognizer import Recognizer, load_model
 from speechattn.inference.transcription import Prepared, TranscribeOptions
 from speechattn.segments import check_tiling, num_frames
 
@@ -199,6 +201,19 @@ def test_samples_that_cannot_be_trusted_are_refused(recognizer, samples, rate, s
     with pytest.raises(AudioError) as caught:
         recognizer.transcribe(samples, sample_rate=rate)
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_weights_as_loaded_can_be_freed(tiny_model_dir):
+    recognizer, sound = load_model(tiny_model_dir), speech(1.5)
+    before = recognizer.transcribe(sound, sample_rate=RATE)
+    linears = (m for m in recognizer.checkpoint.classifier.modules() if isinstance(m, nn.Linear))
+    loaded = weakref.ref(next(linears).weight)
+    del linears
+    recognizer.free_loaded_weights()
+    gc.collect()
+    assert loaded() is None
+    after = recognizer.transcribe(sound, sample_rate=RATE)
+    assert labels(after) == labels(before) and np.array_equal(after.posteriors, before.posteriors)
 
 
 @pytest.mark.parametrize("name", ["gone.wav", "empty.wav", "text.wav", "cut.wav", "nan.wav"])
