@@ -7,7 +7,7 @@ beginnings of their names:
 - ``grammar.*``: the phone n-grams of a model that has some;
 - ``words.*``: its words and their n-grams;
 - ``ranges.*``: ranges of the inputs of its linear layers, for products in 8 bits;
-- ``steps.*``: scales of weights that are saved as whole numbers of 8 bits.
+- ``steps.*``: steps of weights that are saved as whole numbers of 8 or 6 bits.
 
 Nothing is ever unpickled.
 """
@@ -80,7 +80,13 @@ class Checkpoint:
     card: str | None = None
     ranges: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        six_bits: dict[str, torch.Tensor] | None = None,
+    ) -> None:
         """Write the folder, whole or not at all; a model that is there is replaced.
 
         Args:
@@ -89,6 +95,8 @@ class Checkpoint:
                 of layers whose input ranges are known are whole numbers of 8 bits, as the
                 precision ``int8`` multiplies with, and the others are bfloat16. Statistics of the
                 frames stay in float32. All weights are loaded as float32.
+            six_bits: what :func:`speechattn.encoder.six_bits.six_bit_weights` made of the
+                classifier, which is written in the place of these weights.
 
         Raises:
             ModelError: if the name is taken by something that is no model folder.
@@ -111,6 +119,7 @@ class Checkpoint:
         if dtype == torch.int8:
             dtype = torch.bfloat16
             beside |= whole_weights(self.classifier, self.ranges)
+        beside |= six_bits or {}
         write_model(folder, FORMAT, config, self.classifier, dtype, beside)
 
     @classmethod

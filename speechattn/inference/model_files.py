@@ -27,7 +27,7 @@ MODELS = Path(__file__).parents[1] / "pretrained"  # models that come with the p
 RUNS = Path("data/runs")  # of recipes, below the current folder
 FORMAT = "speechattn-model"  # of models of phones
 HEAD_FORMAT = "speechattn-head-model"  # of models of one label, or a string of labels
-FORMAT_VERSION = 9  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 10  # raised when an older program could not run what a newer one writes
 
 
 def find_model(name_or_dir: str | Path) -> Path:
@@ -267,10 +267,16 @@ def read_weights(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from speechattn.encoder.six_bits import restore_six_bits
+
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    try:
+        restore_six_bits(weights)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
     wanted = {k: tuple(v.shape) for k, v in shapes.items()}
     found = {k: tuple(v.shape) for k, v in weights.items() if not k.startswith(beside)}
     for name in sorted(wanted.keys() | found.keys()):

@@ -90,7 +90,7 @@ class RecipeConfig:
         phones: phone set: a name (see :func:`speechattn.phones.phone_sets`) or a table in the form
             of ``data/phones.tsv``; null for that table.
         release: folder that the release stage writes the model to, for distribution. Weights are
-            stored in 8 bits, some in 16. Null for no such stage.
+            stored in 6 bits, some in 16. Null for no such stage.
         card: text of the model card for the release; null for none. A line ``{{name}}`` in it is
             replaced by the table ``work_dir/evaluate/name.md``.
         transcribe: number of test recordings that the transcribe stage writes and draws.

@@ -7,10 +7,12 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from speechattn.audio.load import read_audio
 from speechattn.corpora.prepared import PreparedSet, PreparedUtterance
+from speechattn.encoder.six_bits import six_bit_weights
 from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.evaluation.charts import confusion_picture, reliability_picture, training_picture
 from speechattn.evaluation.pictures import utterance_picture
@@ -29,6 +31,7 @@ FORMATS = ("textgrid", "ctm", "json", "csv")  # of the example transcriptions
 RELIABILITY = "reliability.png"
 TABLE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
 HISTORY = "history.json"
+ROUNDED_ON = 60  # recordings of the training set whose inputs decide how weights are rounded
 
 
 def write_pictures(folder: Path, scores: Scores, training: dict) -> None:
@@ -179,7 +182,7 @@ Frames are 10 ms; PER leaves silence out; boundaries count within 20 ms. By spea
 def release(work: Path, folder: Path, card: Path | None) -> None:
     """Write the trained model, its history and its card to ``folder``, for distribution.
 
-    Weights are stored in 8 bits if the model knows the ranges of their inputs, else in 16.
+    Weights of linear layers within the encoder are stored in 6 bits, others in 16.
 
     Args:
         work: work folder of the recipe.
@@ -189,10 +192,14 @@ def release(work: Path, folder: Path, card: Path | None) -> None:
 
     Raises:
         ConfigError: if the card is missing, or names a table that does not exist.
+        CorpusError: if the prepared training set is missing or damaged.
         ModelError: if the folder holds something else.
     """
     text = None if card is None else _filled(card, work / "evaluate")
-    Checkpoint.load(work / "model").save(folder, dtype=torch.int8)
+    model, train = Checkpoint.load(work / "model"), PreparedSet(work / "prepared/train")
+    chosen = np.random.default_rng(0).permutation(len(train.entries))[:ROUNDED_ON]
+    six_bits = six_bit_weights(model.classifier, (train.frames(train.entries[i]) for i in chosen))
+    model.save(folder, dtype=torch.bfloat16, six_bits=six_bits)
     shutil.copyfile(work / "train" / HISTORY, folder / HISTORY)
     if text is not None:
         atomic_write_text(folder / CARD, text)

@@ -21,6 +21,9 @@ from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.encoder import int8
+from speechattn.encoder.onednn import fast_int8
+from speechattn.encoder.precision import with_packed_linears
+from speechattn.encoder.six_bits import six_bit_weights, unpack
 from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.model_files import CONFIG, WEIGHTS, find_model
@@ -186,6 +189,106 @@ def test_weights_in_8_bits_that_make_no_sense_are_refused(folder, change, said):
     with pytest.raises(ModelError) as caught:
         Checkpoint.load(folder)
     assert said.format(name=name) in str(caught.value) and WEIGHTS in str(caught.value)
+
+
+def save_in_6_bits(folder: Path, **settings) -> dict[str, torch.Tensor]:
+    """Write the model anew; returns the weights that are in 6 bits."""
+    model = Checkpoint.load(folder)
+    torch.manual_seed(0)
+    frames = [8 + 4 * torch.randn(60, model.front_end.dim) for _ in range(3)]
+    six_bits = six_bit_weights(model.classifier, frames)
+    model.save(folder, six_bits=six_bits, **settings)
+    return six_bits
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.int8])
+def test_weights_in_6_bits_come_back_as_multiples_of_their_steps(folder, dtype):
+    save_in_8_bits(folder)
+    before = Checkpoint.load(folder)
+    six_bits = save_in_6_bits(folder, dtype=dtype)
+    stored, model = load_file(folder / WEIGHTS), Checkpoint.load(folder)
+    assert six_bits and all(torch.equal(stored[name], value) for name, value in six_bits.items())
+    assert model.ranges.keys() == before.ranges.keys()
+    found = model.classifier.state_dict()
+    for name, value in before.classifier.state_dict().items():
+        assert found[name].dtype == torch.float32 and found[name].shape == value.shape
+        if name in six_bits:
+            step = six_bits[f"steps.{name.removesuffix('.weight')}"]
+            assert torch.equal(found[name], unpack(six_bits[name]) * step[:, None])
+            assert stored[name].numel() * 4 == value.numel() * 3
+            assert 0 < (found[name] - value).norm() < 0.1 * value.norm()
+        else:
+            rounded = value if dtype is None or name in ("mean", "std") else value.bfloat16()
+            assert torch.equal(found[name], rounded.float())
+    assert not any(value.dtype == torch.int8 for value in stored.values())
+
+
+def test_a_file_in_6_bits_is_smaller_than_one_in_8(folder):
+    save_in_8_bits(folder)
+    eight = (folder / WEIGHTS).stat().st_size
+    six_bits = save_in_6_bits(folder, dtype=torch.bfloat16)
+    packed = sum(value.numel() for value in six_bits.values() if value.dtype == torch.uint8)
+    less = eight - (folder / WEIGHTS).stat().st_size
+    assert abs(less - packed / 3) < 1000  # of the head of the file
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_model_in_6_bits_runs_in_all_precisions(folder, precision):
+    if precision == "int8" and not fast_int8():
+        pytest.skip("this processor has no products of 8-bit numbers")
+    model, frames = Checkpoint.load(folder), 8 + 4 * torch.randn(1, 90, 40)
+    linears = {n: m for n, m in model.classifier.named_modules() if isinstance(m, torch.nn.Linear)}
+    # Frames are within 6 deviations, and what follows a normalisation is about as large.
+    ranges = {name: torch.full((m.in_features,), 6.0).half() for name, m in linears.items()}
+    dataclasses.replace(model, ranges=ranges).save(folder)
+    save_in_6_bits(folder, dtype=torch.bfloat16)
+    small = Checkpoint.load(folder)
+    with torch.inference_mode():
+        expected = model.classifier(frames)
+        found = with_packed_linears(small.classifier, precision, small.ranges)(frames)
+    assert found.isfinite().all()
+    assert (found - expected).norm() < 0.1 * expected.norm()
+
+
+def _set_weight(name: str, change):
+    def edit(weights: dict, layer: str) -> None:
+        weights[name.format(layer)] = change(weights[name.format(layer)])
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w, name: w.pop(f"steps.{name}"), "{name}.weight: 6 bits without steps that fit"),
+        (lambda w, _: w.update({"steps.more": torch.ones(3)}), "steps.more: there is no such"),
+        (lambda w, name: w.pop(f"{name}.weight"), "{name}.weight has shape None"),
+        (_set_weight("steps.{}", lambda v: v[:3].clone()), "{name}.weight: 6 bits without steps"),
+        (_set_weight("steps.{}", lambda v: v.int()), "{name}.weight: 6 bits without steps"),
+        (_set_weight("steps.{}", lambda v: v * torch.nan), "{name}.weight holds NaN or Inf"),
+        (_set_weight("steps.{}", lambda v: v / 0), "{name}.weight holds NaN or Inf"),
+        (_set_weight("{}.weight", lambda v: v[:, :-1].clone()), "{name}.weight: 6 bits without"),
+        (_set_weight("{}.weight", lambda v: v[:, :-3].clone()), "{name}.weight has shape (32, 28)"),
+        (_set_weight("{}.weight", lambda v: v[:-1].clone()), "{name}.weight: 6 bits without"),
+        (_set_weight("{}.weight", lambda v: v.flatten()), "{name}.weight: 6 bits without"),
+        (_set_weight("{}.weight", lambda v: v.char()), "{name}.weight has shape (32, 24)"),
+        (_set_weight("{}.weight", lambda v: v.float()), "{name}.weight has shape (32, 24)"),
+        (_set_weight("enter.weight", lambda v: v.byte()), "enter.weight: whole numbers without"),
+    ],
+)
+def test_weights_in_6_bits_that_make_no_sense_are_refused(folder, change, said):
+    six_bits = save_in_6_bits(folder)
+    names = [n.removesuffix(".weight") for n, v in six_bits.items() if v.shape == (32, 24)]
+    edit_weights(folder, lambda weights: change(weights, names[0]))
+    refused(folder, said.format(name=names[0]), str(folder / WEIGHTS))
+
+
+def test_a_file_in_6_bits_that_is_cut_off_is_refused(folder):
+    save_in_6_bits(folder)
+    data = (folder / WEIGHTS).read_bytes()
+    for length in (0, 7, len(data) // 2, len(data) - 1):
+        (folder / WEIGHTS).write_bytes(data[:length])
+        refused(folder, str(folder / WEIGHTS), "cannot be read", "export the model again")
 
 
 def test_the_folder_holds_two_files_and_a_config_that_people_can_read(tiny_model_dir):

@@ -1,0 +1,178 @@
+"""Weights in a file as whole numbers of 6 bits, so that a larger encoder fits in a package.
+
+Each row of weights has a step, and its weights are multiples of it from -31 to 31. To round each
+weight to the nearest would add an error of 3.5 % to what a layer gives. Here weights are rounded
+one column after the other, and the columns that follow make up for the error, as far as the inputs
+of the layer are alike in training speech (Frantar et al. 2023, "GPTQ"). That leaves about what 8
+bits have.
+
+Four numbers lie in three bytes. Loaded weights are float32.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.int8 import STEPS, WITHIN
+from speechattn.errors import ModelError
+
+LARGEST = 31  # of the whole numbers
+OFFSET = 32  # what stands for 0 in a file
+NUMBERS, BYTES = 4, 3  # that lie together
+DAMPINGS = (0.01, 1.0)  # of the mean square of an input, added to each; the first that will do
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the largest weight of a row, tried as its limit
+COLUMNS = 64  # rounded before the others make up for them
+
+
+def six_bit_weights(
+    classifier: PhoneClassifier, recordings: Iterable[Tensor | np.ndarray]
+) -> dict[str, Tensor]:
+    """Round the weights of the linear layers within an encoder to 6 bits.
+
+    Args:
+        classifier: model in float32.
+        recordings: frames of training speech, shape (frames, input_dim) each; the inputs that they
+            give decide which errors matter.
+
+    Returns:
+        For each such layer whose inputs are a multiple of 4: ``NAME.weight``, uint8, shape (rows,
+        columns * 3/4), and ``steps.NAME``, the step of each row, float32. Layers that were not used
+        are absent.
+    """
+    found = {}
+    products = _input_products(classifier, recordings)
+    for name, layer in classifier.named_modules():
+        if name in products and layer.in_features % NUMBERS == 0:
+            weight = layer.weight.detach().double().cpu()
+            whole, step = _rounded(weight, products[name].double())
+            found[f"{name}.weight"], found[f"{STEPS}{name}"] = pack(whole), step.float()
+    return found
+
+
+@torch.inference_mode()
+def _input_products(
+    classifier: PhoneClassifier, recordings: Iterable[Tensor | np.ndarray]
+) -> dict[str, Tensor]:
+    """Add up the products of all pairs of inputs of each layer, shape (inputs, inputs)."""
+    products: dict[str, Tensor] = {}
+
+    def add(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        rows = inputs[0].detach().flatten(0, -2).float()
+        products[name] = products.get(name, 0) + (rows.T @ rows).cpu()
+
+    hooks = [
+        layer.register_forward_pre_hook(functools.partial(add, name))
+        for name, layer in classifier.named_modules()
+        if isinstance(layer, nn.Linear) and name.startswith(WITHIN)
+    ]
+    reach, device = classifier.config.trained_length, classifier.mean.device
+    try:
+        for frames in recordings:
+            if len(frames):
+                start = torch.as_tensor(frames[:reach], dtype=torch.float32, device=device)
+                classifier(start[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return products
+
+
+def _rounded(weight: Tensor, products: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whole numbers, int8, and the step of each row, for weights in float64."""
+    # Divided by their mean square, inputs may be of any size, or all 0.
+    mean = products.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny)
+    products = products / mean
+    step = _best_steps(weight, products.diagonal() + DAMPINGS[0])
+    order = products.diagonal().argsort(descending=True)
+    make_up = _make_up(products[order][:, order])
+    rest, whole = weight[:, order], torch.zeros_like(weight)
+    for start in range(0, len(order), COLUMNS):
+        columns = slice(start, start + COLUMNS)
+        block, triangle = rest[:, columns], make_up[columns, columns]
+        errors = torch.zeros_like(block)
+        for i in range(block.shape[1]):
+            whole[:, start + i] = (block[:, i] / step).round().clamp(-LARGEST, LARGEST)
+            errors[:, i] = (block[:, i] - whole[:, start + i] * step) / triangle[i, i]
+            block[:, i:] -= errors[:, i, None] * triangle[i, i:]
+        rest[:, start + COLUMNS :] -= errors @ make_up[columns, start + COLUMNS :]
+    return whole[:, order.argsort()].to(torch.int8), step
+
+
+def _make_up(products: Tensor) -> Tensor:
+    """Return what the columns that come later must add for an error of one: rows of a triangle.
+
+    Its transpose times itself is the inverse of the damped products.
+    """
+    one = torch.eye(len(products), dtype=products.dtype)
+    for damping in DAMPINGS:  # more where float32 was too coarse for the products
+        triangle, failed = torch.linalg.cholesky_ex((products + damping * one).flip(0, 1))
+        if not failed:
+            break
+    return torch.linalg.solve_triangular(triangle.flip(0, 1), one, upper=True)
+
+
+def _best_steps(weight: Tensor, importance: Tensor) -> Tensor:
+    """Return the step of each row with the least error of the nearest whole numbers."""
+    largest = weight.abs().amax(1, keepdim=True) / LARGEST
+    tiny = torch.finfo(torch.float32).tiny
+    steps = torch.stack([(largest * share).clamp_min(tiny) for share in SHARES])
+    near = (weight / steps).round().clamp(-LARGEST, LARGEST) * steps
+    errors = ((near - weight).square() * importance).sum(2)
+    # Steps are saved as float32.
+    return steps[errors.argmin(0), torch.arange(len(weight))][:, 0].float().double()
+
+
+def pack(whole: Tensor) -> Tensor:
+    """Put whole numbers from -31 to 31 into 6 bits each.
+
+    Args:
+        whole: int8, shape (rows, columns), columns a multiple of 4.
+
+    Returns:
+        uint8, shape (rows, columns * 3/4).
+    """
+    a, b, c, d = _groups(whole.to(torch.int16) + OFFSET, NUMBERS)
+    packed = torch.stack([a | (b & 3) << 6, b >> 2 | (c & 15) << 4, c >> 4 | d << 2], 2)
+    return packed.flatten(1).to(torch.uint8)
+
+
+def unpack(packed: Tensor) -> Tensor:
+    """Return the whole numbers that :func:`pack` packed, int8."""
+    x, y, z = _groups(packed, BYTES)
+    whole = torch.empty(*x.shape, NUMBERS, dtype=torch.uint8)
+    a, b, c, d = whole.unbind(2)
+    torch.bitwise_and(x, 63, out=a)
+    torch.bitwise_or(x >> 6, (y & 15) << 2, out=b)
+    torch.bitwise_or(y >> 4, (z & 3) << 4, out=c)
+    torch.bitwise_right_shift(z, 2, out=d)
+    return whole.flatten(1).view(torch.int8).sub_(OFFSET)
+
+
+def _groups(columns: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Return the first of every ``count`` columns, the second, and so on."""
+    return columns.unflatten(1, (columns.shape[1] // count, count)).unbind(2)
+
+
+def restore_six_bits(weights: dict[str, Tensor]) -> None:
+    """Replace weights of 6 bits in what a file holds by float32, and take out their steps.
+
+    Args:
+        weights: of a file, by name; changed in place.
+
+    Raises:
+        ModelError: if one has no steps, or others than it has rows.
+    """
+    packed = [n for n, v in weights.items() if n.startswith(WITHIN) and v.dtype == torch.uint8]
+    for name in packed:
+        values = weights[name]
+        step = weights.pop(STEPS + name.removesuffix(".weight"), None)
+        rows = len(values) if values.ndim == 2 and values.shape[1] % BYTES == 0 else None
+        if step is None or not step.is_floating_point() or step.shape != (rows,):
+            raise ModelError(f"{name}: 6 bits without steps that fit; export the model again")
+        weights[name] = unpack(values) * step[:, None].float()
