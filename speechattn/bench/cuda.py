@@ -2,10 +2,10 @@
 
 1. Right: truncated attention on CUDA beside the CPU in float32, outputs and gradients of queries,
    keys, values and the bias; with lengths; streamed; the encoder as a whole and in chunks.
-2. Fast: attention over the windows of the README beside fused attention to everything,
+2. An hour of sound through a model.
+3. 200 steps of training, beside the same steps on the CPU at the beginning.
+4. Fast: attention over the windows of the README beside fused attention to everything,
    FlexAttention as PyTorch's documents use it, and FlashAttention's sliding window, in turn.
-3. An hour of sound through a model.
-4. 200 steps of training, beside the same steps on the CPU at the beginning.
 
 With ``dry`` everything is small and "CUDA" is the CPU: to see that the script works.
 """
@@ -85,7 +85,7 @@ def bench_cuda(
         model: name or folder of the model that transcribes.
         dry: small, on the CPU.
         output_dir: folder for ``cuda.md``; None to write no file.
-        publish: receives the report, in Markdown.
+        publish: receives the parts of the report, in Markdown, as they are ready.
         report: receives a line for the user before each part.
 
     Returns:
@@ -102,23 +102,28 @@ def bench_cuda(
     began = time.perf_counter()
     facts = machine_facts(("torch",))
     facts["device"] = "the CPU (dry)" if dry else torch.cuda.get_device_name()
-    sections = ["# CUDA benchmark", table(("", ""), facts.items())]
+    parts: list[str] = []
+
+    def add(*texts: str) -> None:
+        """Publish a part as soon as it is there: a machine may be lent for minutes only."""
+        parts.extend(text + "\n\n" for text in texts)
+        publish("".join(parts[-len(texts) :]))
+
+    add("# CUDA benchmark", table(("", ""), facts.items()))
     with _exact_and_compiled(size):
         report("the numbers")
         checks = check_attention(size) + check_encoder(size)
         rows = [(name, f"{error:.1e}", "yes" if right else "NO") for name, error, right in checks]
-        sections += ["## The numbers", table(("", "difference from the CPU", "right"), rows)]
-        report("the times of attention")
-        sections += ["## Attention", *time_attention(size)]
+        add("## The numbers", table(("", "difference from the CPU", "right"), rows))
         report(f"{size.minutes:g} minutes of sound")
-        sections += ["## Transcription", transcribe(size, model)]
+        add("## Transcription", transcribe(size, model))
         report(f"{size.steps} steps of training")
-        sections += ["## Training", train(size)]
-    sections.append(f"Everything took {time.perf_counter() - began:.0f} s.")
-    text = "\n\n".join(sections) + "\n"
-    publish(text)
+        add("## Training", train(size))
+        report("the times of attention")  # most of all, since others are compiled
+        add("## Attention", *time_attention(size))
+    add(f"Everything took {time.perf_counter() - began:.0f} s.")
     if output_dir is not None:
-        write_files(Path(output_dir), {"cuda.md": text})
+        write_files(Path(output_dir), {"cuda.md": "".join(parts)})
     return all(right for _, _, right in checks)
 
 
