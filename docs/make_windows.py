@@ -25,7 +25,19 @@ from speechattn.inference.recognizer import load_model
 from speechattn.text import table
 
 MODEL = "english"
-WINDOWS = ((4, 0), (12, 0), (48, 0), (96, 0), (6, 6), (12, 12), (24, 24), (48, 48), (96, 96))
+WINDOWS = (
+    (4, 0),
+    (12, 0),
+    (48, 0),
+    (96, 0),
+    (192, 0),
+    (6, 6),
+    (12, 12),
+    (24, 24),
+    (48, 48),
+    (96, 96),
+)
+WINDOWS += ((192, 192), (384, 384))
 PICTURE = Path(__file__).parent / "pictures" / "model-windows.png"
 SPEED_FRAMES = 6000  # one minute
 SPEED_RUNS = 5  # the median counts

@@ -24,7 +24,7 @@ MOST_SHARE = 0.9  # of words that are left out
 
 def print_report(text: str) -> None:
     """Print a report in Markdown on standard output."""
-    print(text, end="")
+    print(text, end="", flush=True)
 
 
 def _destinations(arguments: argparse.Namespace) -> dict[str, Any]:
