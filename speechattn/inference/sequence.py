@@ -97,6 +97,9 @@ class SequenceRecognizer:
         """
         raise ModelError(self._refusal("will do here"))
 
+    def free_loaded_weights(self) -> None:
+        """Nothing: the weights in use are those that were loaded."""
+
     @property
     def look_ahead_ms(self) -> None:
         """None: the whole recording is needed."""

@@ -52,7 +52,7 @@ class ModelSpec:
                 import torch
 
                 torch.set_num_threads(self.threads)
-            from speechattn.inference.recognizer import Recognizer, load_model
+            from speechattn.inference.recognizer import load_model
 
             recognizer = load_model(
                 self.name,
@@ -62,8 +62,7 @@ class ModelSpec:
                 lm_scale=self.lm_scale,
                 reading=self.reading,
             )
-            if isinstance(recognizer, Recognizer):
-                recognizer.free_loaded_weights()
+            recognizer.free_loaded_weights()
         return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
 
 

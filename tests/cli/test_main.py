@@ -32,6 +32,9 @@ class FakeRecognizer:
     phones = PhoneSet(("SIL", "AA"))
     device, precision = "cpu", "fp32"
 
+    def free_loaded_weights(self) -> None:
+        """It has none."""
+
     def prepare(self, audio: Path, options: TranscribeOptions, **_) -> SimpleNamespace:
         """As ``Recognizer.prepare`` of a long recording."""
         result = self.transcribe(audio, channel=options.channel)
