@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
+import matplotlib.ticker
 import numpy as np
 import torch
 
@@ -103,6 +104,8 @@ def draw(rows: list[Row], name: str) -> None:
                 textcoords="offset points",
             )
     axes.set(xlabel="audio that a frame waits for (ms)", ylabel=f"phone errors, {name} (%)")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
     axes.margins(x=0.12, y=0.1)
     axes.grid(alpha=0.3)
     axes.legend()
