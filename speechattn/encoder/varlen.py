@@ -27,7 +27,7 @@ from speechattn.encoder.layers import StreamingLayer
 from speechattn.encoder.onednn import ROWS
 from speechattn.encoder.packed_linear import PackedLinear
 
-MAX_ROWS = 2048  # at once; with more, the data between two products leaves the cache
+MAX_ROWS = 1024  # at once; with more, the data between two products leaves the cache
 # To a multiple of which many rows are padded: oneDNN compiles a program for every number of them.
 COARSE_ROWS = 64
 WIDTH_MULTIPLE = 16  # numbers; with other widths, the ends of rows are computed differently
