@@ -13,7 +13,7 @@ Results of a row do not depend on other rows: steps are fixed, and sums of whole
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -188,7 +188,6 @@ def _steps(ranges: Tensor, largest: int) -> Tensor:
     return ranges.maximum(least) / largest
 
 
-@torch.inference_mode()
 def input_ranges(
     classifier: PhoneClassifier, recordings: Iterable[Tensor | np.ndarray]
 ) -> dict[str, Tensor]:
@@ -204,12 +203,35 @@ def input_ranges(
     """
     ranges: dict[str, Tensor] = {}
 
-    def measure(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        largest = inputs[0].detach().abs().flatten(0, -2).amax(0)
+    def measure(name: str, rows: Tensor) -> None:
+        largest = rows.abs().amax(0)
         ranges[name] = largest.maximum(ranges[name]) if name in ranges else largest
 
+    watch_inputs(classifier, recordings, measure)
+    highest = torch.finfo(torch.float16).max
+    return {k: (v.float() * 1.001).clamp(max=highest).half().cpu() for k, v in ranges.items()}
+
+
+@torch.inference_mode()
+def watch_inputs(
+    classifier: PhoneClassifier,
+    recordings: Iterable[Tensor | np.ndarray],
+    take: Callable[[str, Tensor], None],
+) -> None:
+    """Run a model over recordings and look at the inputs of its linear layers.
+
+    Args:
+        classifier: model in float32.
+        recordings: frames of each recording, shape (frames, input_dim).
+        take: called with the name of a layer and its inputs, shape (rows, in_features), each time
+            that the layer is used.
+    """
+
+    def hook(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        take(name, inputs[0].detach().flatten(0, -2))
+
     hooks = [
-        layer.register_forward_pre_hook(functools.partial(measure, name))
+        layer.register_forward_pre_hook(functools.partial(hook, name))
         for name, layer in classifier.named_modules()
         if isinstance(layer, nn.Linear)
     ]
@@ -219,10 +241,8 @@ def input_ranges(
             if len(frames):
                 classifier(torch.as_tensor(frames, dtype=torch.float32, device=device)[None])
     finally:
-        for hook in hooks:
-            hook.remove()
-    highest = torch.finfo(torch.float16).max
-    return {k: (v.float() * 1.001).clamp(max=highest).half().cpu() for k, v in ranges.items()}
+        for handle in hooks:
+            handle.remove()
 
 
 def check_ranges(ranges: dict[str, Tensor], classifier: nn.Module) -> None:

@@ -11,15 +11,14 @@ Four numbers lie in three bytes. Loaded weights are float32.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.encoder.int8 import STEPS, WITHIN
+from speechattn.encoder.int8 import STEPS, WITHIN, watch_inputs
 from speechattn.errors import ModelError
 
 LARGEST = 31  # of the whole numbers
@@ -55,31 +54,19 @@ def six_bit_weights(
     return found
 
 
-@torch.inference_mode()
 def _input_products(
     classifier: PhoneClassifier, recordings: Iterable[Tensor | np.ndarray]
 ) -> dict[str, Tensor]:
     """Add up the products of all pairs of inputs of each layer, shape (inputs, inputs)."""
     products: dict[str, Tensor] = {}
 
-    def add(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        rows = inputs[0].detach().flatten(0, -2).float()
-        products[name] = products.get(name, 0) + (rows.T @ rows).cpu()
+    def add(name: str, rows: Tensor) -> None:
+        if name.startswith(WITHIN):
+            rows = rows.float()
+            products[name] = products.get(name, 0) + (rows.T @ rows).cpu()
 
-    hooks = [
-        layer.register_forward_pre_hook(functools.partial(add, name))
-        for name, layer in classifier.named_modules()
-        if isinstance(layer, nn.Linear) and name.startswith(WITHIN)
-    ]
-    reach, device = classifier.config.trained_length, classifier.mean.device
-    try:
-        for frames in recordings:
-            if len(frames):
-                start = torch.as_tensor(frames[:reach], dtype=torch.float32, device=device)
-                classifier(start[None])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    reach = classifier.config.trained_length
+    watch_inputs(classifier, (frames[:reach] for frames in recordings), add)
     return products
 
 
