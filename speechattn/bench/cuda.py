@@ -106,8 +106,8 @@ def bench_cuda(
 
     def add(*texts: str) -> None:
         """Publish a part as soon as it is there: a machine may be lent for minutes only."""
-        parts.extend(text + "\n\n" for text in texts)
-        publish("".join(parts[-len(texts) :]))
+        parts.append("".join(text + "\n\n" for text in texts))
+        publish(parts[-1])
 
     add("# CUDA benchmark", table(("", ""), facts.items()))
     with _exact_and_compiled(size):
