@@ -42,12 +42,14 @@ class Batch:
         lengths: frames of each utterance, shape (batch,).
         second_view_delay: frames by which the second half, which holds the second views of the
             first half, begins later; None if there is one view of each utterance.
+        one_way: whether the second views learn from the first alone, and not the reverse.
     """
 
     frames: Tensor
     labels: Tensor
     lengths: Tensor
     second_view_delay: int | None = None
+    one_way: bool = False
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""

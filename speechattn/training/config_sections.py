@@ -63,7 +63,9 @@ class TrainingConfig:
             cross-entropy; 0 for none. It is meant for a model that was first trained with the
             cross-entropy.
         consistency_weight: weight of the difference between two augmented versions of an utterance;
-            0 for one version. With two, each utterance takes twice the room in a batch.
+            0 for one version. With two, each utterance takes twice the room in a batch. In a model
+            for any window (``any_window``), the first version has its own window and the second a
+            drawn one, and only the second learns from the other.
         speaker_balance: how much more often speakers come of whom a corpus has little: 0 for every
             utterance once an epoch, 1 for as much of every speaker as limits allow; values between
             are powers. Every corpus keeps its share of the frames.
@@ -77,7 +79,8 @@ class TrainingConfig:
         precision: ``"fp32"``, or ``"bf16"`` for matrix products in 16 bits (weights and sums stay
             in 32). It is faster only on processors with instructions for it.
         windows: windows that a quarter of the batches of a model for any window (``any_window``)
-            are seen through, each as ``encoder.window`` may be; half have the encoder's own.
+            are seen through, each as ``encoder.window`` may be; half have the encoder's own. With
+            ``consistency_weight``, three eighths and a quarter of the second versions.
         accumulate: batches whose gradients are added up for each update, for batches that do not
             fit into memory.
         patience: evaluations on dev without a better result after which training ends. The best

@@ -11,7 +11,9 @@ For consistency, a batch has two views of every utterance, and :func:`disagreeme
 posteriors together. Both views have the same words at the same tempo. Noise, room, vocal tract,
 masks and dropout differ, and the second view begins up to a frame stack later, so that its frames
 are stacked with other neighbours. None of this should change the posteriors (R-Drop: Liang et al.
-2021; between two augmentations, CR-CTC: Yao et al. 2025).
+2021; between two augmentations, CR-CTC: Yao et al. 2025). If the model is for any window, the first
+view has the model's own and the second a drawn one, and learns from the first alone: what a stream
+hears is brought near to what the whole recording tells (Yu et al. 2021, dual-mode recognition).
 """
 
 from __future__ import annotations
@@ -83,11 +85,12 @@ def loss_of_frames(scores: Tensor, batch: Batch, settings: TrainingConfig) -> Te
     )
     if batch.second_view_delay is None:
         return loss
-    apart = disagreement(scores, batch.labels != PADDING, batch.second_view_delay)
+    counted = batch.labels != PADDING
+    apart = disagreement(scores, counted, batch.second_view_delay, one_way=batch.one_way)
     return loss + settings.consistency_weight * apart
 
 
-def disagreement(scores: Tensor, counted: Tensor, delay: int) -> Tensor:
+def disagreement(scores: Tensor, counted: Tensor, delay: int, *, one_way: bool = False) -> Tensor:
     """Divergence of each view's posteriors from those of the other, added up over frames.
 
     No gradient goes through the posteriors that a view is compared with.
@@ -97,6 +100,7 @@ def disagreement(scores: Tensor, counted: Tensor, delay: int) -> Tensor:
             second view of the first half.
         counted: which frames are no padding, shape (2 * utterances, frames).
         delay: frames by which the second view begins later.
+        one_way: compare the second view with the first, and not the reverse.
 
     Returns:
         A scalar, in nats.
@@ -109,7 +113,8 @@ def disagreement(scores: Tensor, counted: Tensor, delay: int) -> Tensor:
     def divergence(own: Tensor, other: Tensor) -> Tensor:
         return F.kl_div(own, other.detach(), reduction="sum", log_target=True)
 
-    return divergence(first, second) + divergence(second, first)
+    apart = divergence(second, first)
+    return apart if one_way else apart + divergence(first, second)
 
 
 def autocast_for(batch: Batch, settings: TrainingConfig) -> torch.autocast:

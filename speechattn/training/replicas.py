@@ -8,9 +8,11 @@ shares the weights, and computes on one core. The gradients are added up.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -45,6 +47,7 @@ class Replicas:
     def __init__(self, model: Encoder, settings: TrainingConfig, loss: Loss | None = None) -> None:
         self.settings, self.loss = settings, loss or frame_loss
         self.models = [model, *(_sharing(model) for _ in range(settings.replicas - 1))]
+        self._own_window = getattr(model.config, "window", ())
         device = next(model.parameters()).device
         self._generators = [torch.Generator(device) for _ in self.models]
         for each, generator in zip(self.models, self._generators):
@@ -68,7 +71,8 @@ class Replicas:
             batch: on the device of the model.
             seed: seed of dropout.
             windows: attention windows, each for a part of the batch; at least as many as replicas,
-                or none for the model's own window.
+                or none for the model's own window. If the batch has two views, they are for the
+                second ones; the first have the model's own, and the second learn from them.
             count: labels that the loss is divided by; None for those of the batch.
             add: add to the gradients of the batch before.
 
@@ -123,12 +127,27 @@ class Replicas:
         model.train()
         total = 0.0
         for batch, window in parts:
-            if window is not None:
+            seen: Callable[[Tensor, Tensor], Tensor] = model
+            if window is not None and batch.second_view_delay is not None:
+                seen = partial(_through_two_windows, model, (self._own_window, window))
+                batch = replace(batch, one_way=True)
+            elif window is not None:
                 model.set_window(window)
-            loss = self.loss(model, batch, self.settings) / count
+            loss = self.loss(seen, batch, self.settings) / count
             loss.backward()
             total += loss.item()
         return total
+
+
+def _through_two_windows(
+    model: Encoder, windows: tuple[tuple, tuple], frames: Tensor, lengths: Tensor
+) -> Tensor:
+    """Return the scores of two views of utterances, each half of a batch with its own window."""
+    scores = []
+    for window, x, counts in zip(windows, frames.chunk(2), lengths.chunk(2)):
+        model.set_window(window)
+        scores.append(model(x, counts))
+    return torch.cat(scores)
 
 
 def _gradients(model: Encoder) -> list[Tensor]:

@@ -35,7 +35,11 @@ from speechattn.training.updates.early_stopping import EarlyStopping
 from speechattn.training.updates.event_log import EventLog
 from speechattn.training.updates.inputs import LabelledSet, TrainingSections
 from speechattn.training.updates.process_group import ProcessGroup
-from speechattn.training.updates.window_draws import draw_window
+from speechattn.training.updates.window_draws import (
+    OWN_SHARE,
+    OWN_SHARE_OF_SECOND_VIEWS,
+    draw_window,
+)
 
 MIN_WINDOWS = 4  # windows in each batch of a model for any window; a multiple of the replicas
 
@@ -230,13 +234,17 @@ class Trainer:
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
 
     def _windows(self, number: int) -> list[tuple]:
-        """Draw windows for the parts of a batch; none if the encoder has its own."""
+        """Draw windows for the parts of a batch; none if the encoder has its own.
+
+        With two views they are for the second ones.
+        """
         encoder, settings = self.config.encoder, self.config.training
         if not encoder.any_window:
             return []
         count = -(-MIN_WINDOWS // settings.replicas) * settings.replicas
         seed, named = self.config.seed, settings.windows
-        return [draw_window(encoder, seed, count * number + i, named) for i in range(count)]
+        own = OWN_SHARE_OF_SECOND_VIEWS if settings.consistency_weight else OWN_SHARE
+        return [draw_window(encoder, seed, count * number + i, named, own) for i in range(count)]
 
     def averaged(self) -> Encoder:
         """Return a model with the running mean of the weights, in evaluation mode."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from support.commands import make_prepared
 
 from speechattn.corpora.prepared import PreparedSet
@@ -106,6 +107,19 @@ def test_disagreement_is_the_divergence_both_ways_of_the_frames_that_both_have(l
     assert found == pytest.approx(by_hand(scores, [7, 4], late), rel=1e-5)
 
 
+def test_one_way_only_the_second_view_learns():
+    scores = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    counted = torch.ones(2, 6, dtype=torch.bool)
+    found = disagreement(scores, counted, 1, one_way=True)
+    first, second = scores.detach().double().softmax(2)
+    wanted, own = first[1:], second[:-1]
+    by_definition = (wanted * (wanted / own).log()).sum().item()
+    assert found.item() == pytest.approx(by_definition, rel=1e-5)
+    found.backward()
+    assert not scores.grad[0].any()
+    torch.testing.assert_close(scores.grad[1, :-1].double(), own - wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_the_same_twice_does_not_disagree_and_what_is_wanted_gets_no_gradient():
     scores = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0))
     counted = torch.ones(2, 3, dtype=torch.bool)
@@ -136,3 +150,39 @@ def test_hearings_stay_together_however_many_replicas_share_a_batch(tmp_path, re
     assert found == pytest.approx((frame_loss(model, batch, settings) / count).item(), rel=1e-5)
     plain = TrainingConfig()
     assert found > (frame_loss(model, batch, plain) / count).item() * 1.001
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_second_views_have_the_drawn_windows_and_learn_from_the_own(replicas):
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        width=16, heads=2, feedforward=32, blocks=2, window=(6, 6), stack=1, any_window=(0, 12),
+        dropout=0.0,
+    )  # fmt: skip
+    model = PhoneClassifier(8, 5, config)
+    reference = PhoneClassifier(8, 5, config).train()
+    reference.load_state_dict(model.state_dict())
+    draw = torch.Generator().manual_seed(1)
+    frames, labels = (
+        torch.randn(8, 20, 8, generator=draw),
+        torch.randint(5, (8, 20), generator=draw),
+    )
+    batch = Batch(frames, labels, torch.full((8,), 20), second_view_delay=0)
+    settings = TrainingConfig(consistency_weight=0.7, replicas=replicas, label_smoothing=0.0)
+    windows = [(12, 0), (2, 2), (6, 6), (3, 1)]
+    found = Replicas(model, settings).backward(batch, 0, windows)
+
+    expected = torch.zeros(())
+    for number, window in enumerate(windows):
+        reference.set_window((6, 6))
+        first = reference(frames[[number]], torch.tensor([20]))[0]
+        reference.set_window(window)
+        second = reference(frames[[4 + number]], torch.tensor([20]))[0]
+        both = F.cross_entropy(torch.cat([first, second]), labels[[number, 4 + number]].flatten())
+        wanted = first.detach().softmax(1)
+        apart = (wanted * (wanted.log() - second.log_softmax(1))).sum()
+        expected = expected + (both * 40 + 0.7 * apart) / 160
+    expected.backward()
+    assert found == pytest.approx(expected.item(), rel=1e-5)
+    for p, q in zip(model.parameters(), reference.parameters()):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-4, atol=1e-6)

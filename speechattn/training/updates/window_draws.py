@@ -10,24 +10,30 @@ import numpy as np
 from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 
-OWN_WINDOW_SHARE = 0.5  # share of training windows that are the encoder's own
-NAMED_SHARE = 0.25  # of those that the recipe names, if it names any
+OWN_SHARE = 0.5  # share of training windows that are the encoder's own
+OWN_SHARE_OF_SECOND_VIEWS = 0.25  # the first views all have it
+NAMED_SHARE = 0.5  # of the others: those that the recipe names, if it names any
 EQUAL_SIDES_SHARE = 0.5  # share of drawn windows with both sides alike
 
 
 def draw_window(
-    config: AnyEncoderConfig, seed: int, number: int, named: Sequence[tuple] = ()
+    config: AnyEncoderConfig,
+    seed: int,
+    number: int,
+    named: Sequence[tuple] = (),
+    own_share: float = OWN_SHARE,
 ) -> tuple:
     """Draw an attention window to train with.
 
-    Half of the windows are the encoder's own, which most will use; a quarter are among those named.
-    Of the others, half have both sides alike. Sides are spread evenly in their logarithm.
+    Some windows are the encoder's own, which most will use; half of the others are among those
+    named. Of the rest, half have both sides alike. Sides are spread evenly in their logarithm.
 
     Args:
         config: encoder with ``any_window``.
         seed: seed of the training.
         number: number of the draw.
         named: windows for a use of their own, such as listening, see ``training.windows``.
+        own_share: share of windows that are the encoder's own.
 
     Returns:
         Frames (10 ms) to the left and to the right, or one such pair for each block.
@@ -41,9 +47,9 @@ def draw_window(
         return min(most, int(drawn)) * config.stack
 
     kind = random.random()
-    if kind < OWN_WINDOW_SHARE:
+    if kind < own_share:
         return config.window
-    if named and kind < OWN_WINDOW_SHARE + NAMED_SHARE:
+    if named and kind < own_share + (1 - own_share) * NAMED_SHARE:
         return named[int(random.integers(len(named)))]
     left = side(max(1, least))
     return left, left if random.random() < EQUAL_SIDES_SHARE else side(least)
