@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 from speechattn.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from speechattn.alignment.aligner import AlignedRecording as AlignedRecording
+    from speechattn.alignment.aligner import Aligner as Aligner
+    from speechattn.alignment.loading import load_aligner as load_aligner
+    from speechattn.alignment.text_faults import TextFault as TextFault
     from speechattn.attention.functional import truncated_attention as truncated_attention
     from speechattn.audio.features import FrontEnd as FrontEnd
     from speechattn.audio.features import FrontEndConfig as FrontEndConfig
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from speechattn.segments import Segment as Segment
     from speechattn.transcription.folder import FolderResult as FolderResult
     from speechattn.transcription.folder import transcribe_folder as transcribe_folder
+    from speechattn.transcription.writing import write_transcription as write_transcription
 
 # OpenMP threads that wait for each other should sleep, not spin. Beside any other load, spinning
 # made training three times slower. Works if torch has not been imported yet; a value that is set
@@ -42,8 +47,13 @@ _PUBLIC = {
     "load_model": "inference.recognizer",
     "Recognizer": "inference.recognizer",
     "Transcription": "inference.recognizer",
+    "load_aligner": "alignment.loading",
+    "Aligner": "alignment.aligner",
+    "AlignedRecording": "alignment.aligner",
+    "TextFault": "alignment.text_faults",
     "transcribe_folder": "transcription.folder",
     "FolderResult": "transcription.folder",
+    "write_transcription": "transcription.writing",
     "RecognizerStream": "inference.streaming",
     "StreamResult": "inference.streaming",
     "Segment": "segments",

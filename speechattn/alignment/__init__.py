@@ -14,19 +14,36 @@ from typing import TYPE_CHECKING
 from speechattn.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from speechattn.alignment.aligner import AlignedRecording as AlignedRecording
+    from speechattn.alignment.aligner import Aligner as Aligner
+    from speechattn.alignment.loading import load_aligner as load_aligner
     from speechattn.alignment.reductions import Reductions as Reductions
     from speechattn.alignment.text_aligner import SpokenWord as SpokenWord
     from speechattn.alignment.text_aligner import TextAligner as TextAligner
     from speechattn.alignment.text_aligner import TextAlignment as TextAlignment
+    from speechattn.alignment.text_faults import TextFault as TextFault
 
-__all__ = ["Reductions", "SpokenWord", "TextAligner", "TextAlignment"]
+__all__ = [
+    "AlignedRecording",
+    "Aligner",
+    "Reductions",
+    "SpokenWord",
+    "TextAligner",
+    "TextAlignment",
+    "TextFault",
+    "load_aligner",
+]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "AlignedRecording": "aligner",
+        "Aligner": "aligner",
         "Reductions": "reductions",
         "SpokenWord": "text_aligner",
         "TextAligner": "text_aligner",
         "TextAlignment": "text_aligner",
+        "TextFault": "text_faults",
+        "load_aligner": "loading",
     },
 )

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from speechattn.alignment.aligner import Aligner
-from speechattn.alignment.network import Doubt
-from speechattn.alignment.pronunciations import has_arpabet, open_dictionary
-from speechattn.alignment.reductions import ENGLISH, Reductions
+from speechattn.alignment.loading import make_aligner
+from speechattn.alignment.reductions import ENGLISH
 from speechattn.alignment.transcripts import AlignmentError, Transcript, Transcripts
 from speechattn.errors import UNSUITABLE, SpeechattnError
 from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from speechattn.inference.reading import OnPosteriors
-
-NO_REDUCTIONS = "none"
 
 
 def with_texts(recordings: Sequence[Recording], found: Transcripts) -> list[Recording]:
@@ -79,14 +76,9 @@ class AlignerSpec:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
         recognizer, facts = self.model.load()
         recognizer.check(self.options)  # refuse now what the model cannot do
-        phones = recognizer.phones
-        dictionary = open_dictionary(self.lexicons, phones, self.unknown)
-        table = self.reductions
-        unsuited = table == ENGLISH and not has_arpabet(phones)
-        without = table == NO_REDUCTIONS or unsuited
-        reductions = None if without else Reductions.read(table, phones)
-        doubt = None if self.every_word else Doubt()
-        aligner = Aligner(recognizer, dictionary, reductions, doubt=doubt)
+        aligner = make_aligner(
+            *(recognizer, self.lexicons, self.unknown, self.reductions), every_word=self.every_word
+        )
         return AlignTask(aligner, self.outputs, self.options), facts
 
 

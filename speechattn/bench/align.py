@@ -6,8 +6,6 @@ programs agree, and not which of them is right.
 
 from __future__ import annotations
 
-import math
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +18,10 @@ from speechattn.alignment.aligner import AlignedRecording, Aligner
 from speechattn.alignment.pronunciations import open_dictionary
 from speechattn.alignment.reductions import ENGLISH, Reductions
 from speechattn.audio.features import FrontEnd
+from speechattn.bench.align_long import align_as_one
 from speechattn.bench.boundaries import NEAR, Agreement, read_spans
 from speechattn.bench.output import prepare_folder, write_files
+from speechattn.bench.process import check_psutil
 from speechattn.corpora.corpus import Utterance, read_corpus
 from speechattn.errors import SpeechattnError
 from speechattn.inference.recognizer import Recognizer, load_model
@@ -64,25 +64,6 @@ class WrongWords:
     alarms: int
 
 
-@dataclass(frozen=True)
-class LongRecording:
-    """All utterances as one recording with one text.
-
-    Attributes:
-        minutes: its length.
-        words: of its text.
-        seconds: of computation that the alignment took, without the encoder.
-        moved: share of the words more than 20 ms from where they lie in their own recording.
-        bytes: most memory that this process has taken so far.
-    """
-
-    minutes: float
-    words: int
-    seconds: float
-    moved: float
-    bytes: int
-
-
 def bench_align(
     corpus: Path,
     *,
@@ -110,7 +91,9 @@ def bench_align(
 
     Raises:
         CorpusError: if the corpus cannot be read.
+        UsageError: if psutil is not installed, which measures memory.
     """
+    check_psutil()
     if output_dir is not None:
         prepare_folder(output_dir)
     recognizer = load_model(model, device="cpu")
@@ -149,12 +132,19 @@ def bench_align(
         f"as they are, {100 * result.alarms / max(1, result.right):.2f} %.\n"
     )
     report("wrong words measured; now one long recording")
-    long = long_recording(aligner, heard, found)
+    kept = [each.utterance for each in heard if each.utterance.id in found]
+    long = align_as_one(
+        [(u.path, str(u.text), found[u.id].transcription.words or []) for u in kept],
+        model,
+        lexicons,
+    )
+    memory = "unknown" if long.bytes is None else f"{long.bytes / 1e9:.2f} GB"
     lines.append(
-        f"\nAll as one recording of {long.minutes:.1f} minutes with one text of {long.words} "
-        f"words: {long.seconds:.1f} s without the encoder ({long.minutes * 60 / long.seconds:.0f} "
-        f"x real time), {100 * long.moved:.2f} % of the words more than 20 ms from where they "
-        f"were found alone; at most {long.bytes / 1e9:.2f} GB in this process.\n"
+        f"\n`speechattn align` of all as one recording of {long.minutes:.1f} minutes with one "
+        f"text of {long.words} words: {long.seconds:.1f} s on one core, start and encoder "
+        f"included ({long.minutes * 60 / long.seconds:.0f} x real time), memory at most {memory}; "
+        f"{100 * long.moved:.2f} % of the word boundaries more than 20 ms from where they were "
+        "found alone.\n"
     )
     text = "\n".join(lines)
     publish(text)
@@ -183,16 +173,10 @@ def align(aligner: Aligner, heard: Heard, text: str) -> AlignedRecording:
     Raises:
         AlignmentError: as :meth:`Aligner.finish`.
     """
-    return _align(aligner, heard.frames, heard.log_posteriors, text)
-
-
-def _align(
-    aligner: Aligner, frames: torch.Tensor, log_posteriors: np.ndarray, text: str
-) -> AlignedRecording:
     names = aligner.recognizer.phones.names
-    duration = frame_to_seconds(len(log_posteriors))
-    prepared = Prepared(OPTIONS, names, duration, SAMPLE_RATE, frames, iter(()))
-    return aligner.finish(aligner.read(text), prepared, log_posteriors)
+    duration = frame_to_seconds(len(heard.log_posteriors))
+    prepared = Prepared(OPTIONS, names, duration, SAMPLE_RATE, heard.frames, iter(()))
+    return aligner.finish(aligner.read(text), prepared, heard.log_posteriors)
 
 
 def _boundary_table(words: Agreement, phones: Agreement) -> str:
@@ -261,42 +245,3 @@ def wrong_words(aligner: Aligner, heard: Sequence[Heard], share: float, seed: in
             found += is_wrong and number in reported
             alarms += not is_wrong and number in reported
     return WrongWords(wrong, found, right, alarms)
-
-
-def long_recording(
-    aligner: Aligner, heard: Sequence[Heard], alone: dict[str, AlignedRecording]
-) -> LongRecording:
-    """Align all utterances as one recording with one text."""
-    kept = [each for each in heard if each.utterance.id in alone]
-    text = " ".join(str(each.utterance.text) for each in kept)
-    frames = torch.cat([each.frames for each in kept])
-    together = np.concatenate([each.log_posteriors for each in kept])
-    began = time.process_time()
-    found = _align(aligner, frames, together, text)
-    took = time.process_time() - began
-    both = Agreement()
-    offset, expected = 0, []
-    for each in kept:
-        for word in alone[each.utterance.id].transcription.words or []:
-            later = frame_to_seconds(offset)
-            expected.append(type(word)(word.label, word.start + later, word.end + later))
-        offset += len(each.log_posteriors)
-    _compare_in_order(both, found.transcription.words or [], expected)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    minutes = frame_to_seconds(len(together)) / 60
-    moved = 1 - both.within() if len(both.differences) else math.nan
-    return LongRecording(minutes, len(text.split()), took, moved, peak)
-
-
-def _compare_in_order(both: Agreement, ours: Sequence, theirs: Sequence) -> None:
-    """Compare in pieces: matching all words of an hour at once takes the square of their number."""
-    place = 0
-    size = 200
-    for first in range(0, len(theirs), size):
-        part = theirs[first : first + size]
-        end = part[-1].end
-        stop = place
-        while stop < len(ours) and ours[stop].start < end:
-            stop += 1
-        both.add(ours[place:stop], part)
-        place = stop

@@ -178,6 +178,16 @@ def _last_line(messages: IO[bytes]) -> str:
     return one_line(lines[-1].strip()) if lines else "it said nothing; run it by itself"
 
 
+def check_psutil() -> None:
+    """Check that psutil is installed, which is part of the extra ``bench``.
+
+    Raises:
+        UsageError: if it is not.
+    """
+    if importlib.util.find_spec("psutil") is None:
+        raise UsageError("psutil is not installed; run `pip install 'speechattn[bench]'`")
+
+
 class MemorySampler:
     """Watches the memory of a process and its descendants while the block runs.
 
@@ -196,8 +206,7 @@ class MemorySampler:
     """
 
     def __init__(self, pid: int) -> None:
-        if importlib.util.find_spec("psutil") is None:
-            raise UsageError("psutil is not installed; run `pip install 'speechattn[bench]'`")
+        check_psutil()
         self.peak: int | None = None
         self._pid = pid
         self._over = threading.Event()

@@ -10,7 +10,7 @@ from support.heard import FakeRecognizer, frames_of, hear
 
 from speechattn.alignment.aligner import Aligner
 from speechattn.alignment.pronunciations import PronouncingDictionary
-from speechattn.bench.align import Heard, align, long_recording, wrong_words
+from speechattn.bench.align import Heard, wrong_words
 from speechattn.bench.boundaries import Agreement, read_spans, share_near
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.errors import CorpusError
@@ -51,13 +51,6 @@ def test_wrong_words_are_counted_and_found(aligner, heard):
     assert result.wrong + result.right == 48
     assert 4 < result.wrong < 24 and result.found >= 0.8 * result.wrong
     assert result.alarms <= 2
-
-
-def test_one_long_recording_gives_the_same_places(aligner, heard):
-    alone = {each.utterance.id: align(aligner, each, each.utterance.text) for each in heard}
-    long = long_recording(aligner, heard, alone)
-    assert (long.words, long.moved) == (48, 0.0)
-    assert long.minutes == pytest.approx(sum(len(h.log_posteriors) for h in heard) / 6000)
 
 
 def test_agreement_counts_pauses_and_what_is_missing():

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from support.commands import make_corpus
 from support.models import save_sure_model
+from support.spoken import RATE, speech
 
 import speechattn
 from speechattn.cli.main import build_parser, parse_arguments
@@ -70,9 +72,8 @@ def pages_with(find: typing.Callable[[Path], object]) -> list:
 def write_recordings(folder: Path) -> None:
     """Write what the examples use: ``a.wav``, the folder ``recordings``, the corpus ``mine``."""
     random = np.random.default_rng(0)
-    loud = np.where(np.arange(36_000) // 4000 % 2, 0.2, 0.01)[:, None]
-    samples = loud * random.standard_normal((36_000, 2))
-    soundfile.write(folder / "a.wav", samples, 22_050, subtype="FLOAT")
+    said = soxr.resample(speech(), RATE, 22_050)  # of docs/align.md
+    soundfile.write(folder / "a.wav", np.stack([said, said], 1), 22_050, subtype="FLOAT")
     (folder / "recordings").mkdir()
     for name in ("b", "c"):
         noise = 0.1 * random.standard_normal(8000)
