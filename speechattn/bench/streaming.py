@@ -78,6 +78,7 @@ def bench_streaming(
     seconds: int,
     threads: int,
     repeats: int,
+    precision: str,
     output_dir: str | Path | None,
     publish: Callable[[str], None],
     report: Callable[[str], None],
@@ -92,6 +93,7 @@ def bench_streaming(
         seconds: of sound.
         threads: of PyTorch.
         repeats: rounds.
+        precision: of a model with a name, as for :func:`speechattn.load_model`.
         output_dir: folder for ``streaming.md`` and ``streaming.csv``; None to write no files.
         publish: receives the report, in Markdown, before files are written.
         report: receives a line for the user before each measurement.
@@ -108,12 +110,13 @@ def bench_streaming(
         if model is None:
             recognizer = random_recognizer(window or WINDOW)
         else:
-            recognizer = load_model(model, device="cpu", window=window)
+            recognizer = load_model(model, "cpu", precision=precision, window=window)
         measured = measure(recognizer, made_up_sound(seconds), chunks, repeats, report)
     facts |= {
         "model": recognizer.checkpoint.name,
         "look-ahead": f"{recognizer.look_ahead_ms:g} ms",
         "sound": f"{seconds} s",
+        "precision": recognizer.precision,
         "threads": str(threads),
         "rounds": str(repeats),
     }
@@ -258,7 +261,8 @@ def _encoder_ways(
     recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int | None]
 ) -> list[tuple[int | None, Call]]:
     """Calls that give scores and no phones."""
-    classifier = with_packed_linears(recognizer.checkpoint.classifier)  # as it is used
+    loaded = recognizer.checkpoint
+    classifier = with_packed_linears(loaded.classifier, recognizer.precision, loaded.ranges)
     frames = FrontEnd(recognizer.checkpoint.front_end)(torch.from_numpy(samples))
 
     def call(chunk: int | None) -> tuple[Numbers, Phones | None]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 from speechattn.errors import UsageError
-from speechattn.options import DEVICES, READINGS, parse_device, parse_window
+from speechattn.options import DEVICES, PRECISIONS, READINGS, parse_device, parse_window
 
 
 def int_argument(low: int, high: int) -> Callable[[str], int]:
@@ -80,4 +80,19 @@ def add_model_settings(command: argparse.ArgumentParser) -> None:
         metavar="X",
         help="weight of what the model knows about words and the order of phones, against what it "
         "hears; 0 is the same as --reading none (default: the model's own)",
+    )
+
+
+def add_precision(
+    command: argparse.ArgumentParser, description: str, default: str = "auto"
+) -> None:
+    """Add ``--precision`` to a command.
+
+    Args:
+        command: gets the option.
+        description: for its help.
+        default: one of :data:`speechattn.options.PRECISIONS`, or ``"auto"``.
+    """
+    command.add_argument(
+        "--precision", choices=("auto", *PRECISIONS), default=default, help=description
     )

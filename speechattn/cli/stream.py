@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from speechattn.cli.arguments import add_device, add_model_settings, int_argument
+from speechattn.cli.arguments import add_device, add_model_settings, add_precision, int_argument
 from speechattn.cli.messages import FAILED, INTERRUPTED, OK, print_line, report
 from speechattn.errors import AudioError, UsageError
 from speechattn.inference.transcription import phones_within
@@ -102,6 +102,7 @@ def add_stream(commands: argparse._SubParsersAction) -> None:
         help="milliseconds of sound that are worked on at a time; longer costs less, shorter "
         f"answers sooner (default: {CHUNK_MS})",
     )
+    add_precision(stream, "number format, as for transcribe (default: auto)")
     add_device(stream)
 
 
@@ -122,10 +123,12 @@ def run_stream(arguments: argparse.Namespace) -> int:
     model = load_model(
         arguments.model,
         device=arguments.device,
+        precision=arguments.precision,
         window=arguments.window,
         lm_scale=arguments.lm_scale,
         reading=arguments.reading,
     )
+    model.free_loaded_weights()
     # Refuse what cannot be done before any sound has come.
     rate = arguments.sample_rate or DEFAULT_RATE
     model.stream(

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechattn.cli.arguments import add_device, int_argument
+from speechattn.cli.arguments import add_device, add_precision, int_argument
 from speechattn.errors import UsageError
 from speechattn.inference.transcription import TranscribeOptions
-from speechattn.options import ALL_CHANNELS, FORMS, MOST_THREADS, PRECISIONS, READINGS
+from speechattn.options import ALL_CHANNELS, FORMS, MOST_THREADS, READINGS
 from speechattn.phones import LABELS
 from speechattn.transcription.batch import WORKERS_ON_CUDA
 from speechattn.transcription.formats.registry import (
@@ -191,11 +191,9 @@ def add_work(transcribe: argparse.ArgumentParser) -> None:
         help="threads of each worker; more than one helps where there are fewer recordings than "
         "cores. The last digits of results may depend on it (default: 1; 0 leaves it to PyTorch)",
     )
-    transcribe.add_argument(
-        "--precision",
-        choices=("auto", *PRECISIONS),
-        default="auto",
-        help="number format: int8 and bf16 are faster on processors with instructions for them, "
+    add_precision(
+        transcribe,
+        "number format: int8 and bf16 are faster on processors with instructions for them, "
         "and change probabilities in the second or third decimal; fp32 gives the same on all "
         "(default: auto, the fastest that this processor has; run.json says which)",
     )

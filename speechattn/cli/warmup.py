@@ -6,9 +6,10 @@ import argparse
 import time
 
 from speechattn import cache
+from speechattn.cli.arguments import add_precision
 from speechattn.cli.messages import OK, print_line, report
 from speechattn.errors import ConfigError
-from speechattn.options import DEFAULT_MODEL, PRECISIONS
+from speechattn.options import DEFAULT_MODEL
 
 SECONDS = 2.0  # of noise that each model transcribes
 
@@ -29,12 +30,7 @@ def add_warmup(commands: argparse._SubParsersAction) -> None:
         metavar="MODEL",
         help=f"names or folders of models (default: {DEFAULT_MODEL})",
     )
-    warmup.add_argument(
-        "--precision",
-        choices=("auto", *PRECISIONS),
-        default="auto",
-        help="as it will be given to transcribe (default: auto)",
-    )
+    add_precision(warmup, "as it will be given to transcribe (default: auto)")
 
 
 def run_warmup(arguments: argparse.Namespace) -> int:

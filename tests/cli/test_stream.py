@@ -18,8 +18,10 @@ import soundfile
 from support.messages import without_compiling
 from support.models import save_sure_model
 from support.recordings import needs_posix
+from support.spoken import RATE, speech
 
 import speechattn.cli.main
+from speechattn.encoder.onednn import fast_int8
 from speechattn.inference.recognizer import load_model
 
 IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parents[2])
@@ -33,6 +35,7 @@ def model(tiny_model_dir, tmp_path_factory) -> Path:
 def start(model: Path | str, *options: str, **pipes) -> subprocess.Popen:
     path = os.pathsep.join(filter(None, [IMPORT_FROM, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "speechattn", "stream", "--device", "cpu", "--model", model]
+    command += ["--precision", "fp32"]  # auto is 16 bits on some processors
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | pipes
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, env=environment, **pipes)
@@ -201,3 +204,16 @@ def test_a_wav_whose_size_says_half_is_heard_to_its_end(model):
     status, out, err = run(model, data + wav(samples, 8000))
     assert status == 1 and out == lines(model, samples)
     assert len(err) == 1 and "16000 Hz, 1 channels and of s16le samples, 8000 Hz" in err[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["auto", "int8"])
+def test_the_streaming_model_prints_in_8_bits_what_transcribe_finds(precision):
+    if precision == "int8" and not fast_int8():
+        pytest.skip("this processor has no products of 8 bits")
+    samples = (32767 * speech()).astype("<i2")
+    model = load_model("english_streaming", "cpu", precision=precision)
+    found = model.transcribe(samples[None], sample_rate=RATE).phones
+    expected = [f"{s.start:.2f} {s.end:.2f} {s.label} {s.confidence:.3f}" for s in found]
+    options = ["--precision", precision, "--chunk-ms", "130"]
+    assert run("english_streaming", samples.tobytes(), *options)[:2] == (0, expected)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import NamedTuple
 
-from speechattn.options import DEFAULT_MODEL, PRECISIONS, READINGS
+from speechattn.cli.arguments import add_precision
+from speechattn.options import DEFAULT_MODEL, READINGS
 
 PEERS = ("pocketsphinx", "hama")  # of speechattn.bench.peers; each needs the package of its name
 
@@ -55,11 +56,8 @@ def _add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--precision",
-        choices=("auto", *PRECISIONS),
-        default="fp32",
-        help="of the encoder's products of matrices, as for transcribe (default: fp32)",
+    add_precision(
+        parser, "of the encoder's products of matrices, as for transcribe (default: fp32)", "fp32"
     )
 
 
@@ -179,6 +177,7 @@ def add_streaming_options(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=int, default=60, metavar="N", help="of sound (default: 60)")
     _add_threads(parser)
     add("--repeats", type=int, default=7, metavar="N", help="rounds (default: 7)")
+    _add_precision(parser)
     _add_output_dir(parser, "streaming.md and streaming.csv")
 
 

@@ -129,6 +129,7 @@ def run_streaming(arguments: argparse.Namespace) -> int:
         seconds=arguments.seconds,
         threads=arguments.threads,
         repeats=arguments.repeats,
+        precision=arguments.precision,
         **_destinations(arguments),
     )
     return OK
