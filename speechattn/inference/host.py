@@ -37,6 +37,16 @@ def use_one_thread_after_fork() -> None:
         os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
+def compute_on(cores: int) -> None:
+    """Set the number of cores that PyTorch uses in this thread, whatever others set later.
+
+    A thread that has not asked for the number takes the one that was set last by any thread, at its
+    first operation, even after it has set its own.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(cores)
+
+
 class _ProcessSettings:
     """Settings of the whole process, set for as long as one thread needs them."""
 

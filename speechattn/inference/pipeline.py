@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import torch
 
+from speechattn.inference.host import compute_on
+
 ROOM = 2  # items that a stage may be ahead of the next one: blocks of 20 s
 
 Item = TypeVar("Item")
@@ -46,7 +48,7 @@ def ahead(items: Generator[Item], room: int = ROOM) -> Generator[Item]:
     def work() -> None:
         error: BaseException | None = None
         try:
-            torch.set_num_threads(cores)
+            compute_on(cores)
             places.acquire()
             while not stopping.is_set():
                 results.put(next(items))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from speechattn.encoder.encoder import Encoder
 from speechattn.encoder.layers import SequenceDropout
+from speechattn.inference.host import compute_on
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config_sections import TrainingConfig
 from speechattn.training.losses import Loss, frame_loss
@@ -27,7 +28,7 @@ from speechattn.training.losses import Loss, frame_loss
 
 def single_core_threads(count: int) -> ThreadPoolExecutor:
     """Make threads in which PyTorch computes on one core each; that number is set by thread."""
-    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(count, initializer=compute_on, initargs=(1,))
 
 
 class Replicas:

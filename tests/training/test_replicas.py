@@ -12,7 +12,7 @@ from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config_sections import TrainingConfig
-from speechattn.training.replicas import Replicas
+from speechattn.training.replicas import Replicas, single_core_threads
 
 
 def classifier(dropout: float = 0.0) -> PhoneClassifier:
@@ -105,6 +105,17 @@ def test_the_seed_decides_what_is_dropped_and_torch_is_left_alone():
     losses = [replicas.backward(batch(), seed) for seed in (3, 3, 4)]
     assert losses[0] == losses[1] != losses[2]
     assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
+
+
+def test_a_thread_keeps_its_one_core_whatever_is_set_elsewhere():
+    before = torch.get_num_threads()
+    try:
+        with single_core_threads(1) as threads:
+            threads.submit(int).result()  # the thread is there, and has computed nothing yet
+            torch.set_num_threads(2)
+            assert threads.submit(torch.get_num_threads).result() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_replicas_drop_different_things():
