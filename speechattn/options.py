@@ -18,6 +18,13 @@ ALL_CHANNELS = "all"  # each channel of a recording by itself, instead of one or
 DEFAULT_MODEL = "english"  # of those that come with the package
 STREAMING_MODEL = "english_streaming"  # needs hardly any look-ahead
 
+RAW_SUFFIXES = (".raw", ".pcm")  # samples without a header
+RAW_WAY_OUT = (
+    "raw samples do not say how they are written: make a WAV of each, as by `ffmpeg -f s16le -ar "
+    "16000 -ac 1 -i a.raw a.wav`, or pipe it into `speechattn stream`, which has --encoding, "
+    "--sample-rate and --channels"
+)
+
 
 def parse_device(text: str) -> str:
     """Return the name of a device, whether this machine has it or not.

@@ -23,6 +23,7 @@ from speechattn.audio.containers.pieces import PiecedFile, Pieces
 from speechattn.audio.media import INSTALL, MEDIA_SUFFIXES, MediaSound, has_media
 from speechattn.audio.resample import check_length, chunk_frames
 from speechattn.errors import DAMAGED, NO_ACCESS, TRUNCATED, UNREADABLE, AudioError
+from speechattn.options import RAW_SUFFIXES, RAW_WAY_OUT
 from speechattn.segments import SAMPLE_RATE
 
 PIECES_BUFFER = 1 << 16  # bytes that are read at a time of a file in pieces
@@ -190,7 +191,9 @@ def open_sound(path: Path, name: str) -> tuple[AnySound, AudioInfo]:
             problem = f"no sound file that can be read (begins with {start!r}: {_reason(error)})"
         kind = DAMAGED if header.kind else UNREADABLE
         way_out = "convert it to WAV or FLAC"
-        if not header.kind and suffix in MEDIA_SUFFIXES:
+        if not header.kind and suffix in RAW_SUFFIXES:
+            way_out = RAW_WAY_OUT
+        elif not header.kind and suffix in MEDIA_SUFFIXES:
             way_out = f"{suffix} needs the extra media (`{INSTALL}`), or {way_out}"
         raise AudioError(f"{name}: {problem}; {way_out}", kind) from None
     try:

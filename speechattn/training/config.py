@@ -140,6 +140,10 @@ class RecipeConfig:
         self._check_sets()
         self._check_start()
         self._check_windows()
+        if self.keep_times_ms and not self.reductions:
+            raise ConfigError(
+                f"keep_times_ms: {self.keep_times_ms:g}; only with reductions, such as english"
+            )
         limit = self.encoder.trained_length
         longest = self.training.crop_frames / (1 - self.augmentation.speed)
         if limit is not None and longest > limit:

@@ -16,11 +16,11 @@ from pathlib import Path, PurePath
 from typing import TypeAlias
 
 from speechattn.errors import UsageError
+from speechattn.options import RAW_SUFFIXES, RAW_WAY_OUT
 from speechattn.text import one_line
 from speechattn.transcription.formats.names import RecordingName, media_path
 from speechattn.transcription.formats.registry import output_suffixes
 from speechattn.transcription.remote import (
-    RAW_SUFFIXES,
     UNREAD_SUFFIXES,
     Remote,
     find_remote,
@@ -30,11 +30,6 @@ from speechattn.transcription.remote import (
 # The run's own files: no output may have the name of one.
 _RESERVED = re.compile(r"run(-\d+-of-\d+)?\.json")
 MOST_NAMED = 20  # recordings that a message names
-RAW_WAY_OUT = (
-    "raw samples do not say how they are written: make a WAV of each, as by `ffmpeg -f s16le -ar "
-    "16000 -ac 1 -i a.raw a.wav`, or pipe it into `speechattn stream`, which has --encoding, "
-    "--sample-rate and --channels"
-)
 
 # Below a minute of audio, one process is done before several have started.
 SMALL_SECONDS = 60.0

@@ -17,13 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from speechattn.errors import MISSING, NO_ACCESS, AudioError, UsageError
+from speechattn.options import RAW_SUFFIXES
 from speechattn.text import one_line
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z0-9+.-]+::")
 # Facts about a file that differ after it has been changed, as various file systems call them.
 _MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 _MORE_MARKS = ("modified", "created", "generation", "CRC", "date_time")
-RAW_SUFFIXES = (".raw", ".pcm")  # samples without a header
 # Suffixes of recordings that are not read, in lower case: they are named where a folder has some.
 UNREAD_SUFFIXES = frozenset(
     RAW_SUFFIXES

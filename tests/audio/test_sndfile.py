@@ -11,6 +11,7 @@ from support.recordings import SIGNAL, encoded, message, refused, saver, tone, w
 
 from speechattn.audio.load import read_audio
 from speechattn.audio.sndfile import Sound
+from speechattn.errors import AudioError
 
 ALL_KINDS = [
     (kind, subtype)
@@ -140,3 +141,10 @@ def test_no_descriptor_stays_open(save):
         read_audio(good)
         refused(bad)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("name", ["a.raw", "b.PCM"])
+def test_raw_samples_by_name_are_refused_with_a_way_out(tmp_path, name):
+    (tmp_path / name).write_bytes(bytes(range(1, 200)) * 16)
+    with pytest.raises(AudioError, match=rf"{name}: .*raw samples do not say .*speechattn stream"):
+        read_audio(tmp_path / name)

@@ -37,6 +37,13 @@ def test_what_a_recipe_leaves_out_has_its_default(tmp_path):
     assert config.train == ("c/train",)
 
 
+def test_times_are_kept_only_where_reductions_are_looked_for(tmp_path):
+    with pytest.raises(ConfigError, match="keep_times_ms: 50; only with reductions"):
+        read_config(small_recipe(tmp_path, "keep_times_ms: 50\n"))
+    both = "keep_times_ms: 50\nreductions: english\nrealign: [c/train]\n"
+    assert read_config(small_recipe(tmp_path, both + "start_from: english\n")).keep_times_ms == 50
+
+
 @given(
     steps=st.integers(1, 10**6),
     rate=st.floats(1e-8, 1.0),
