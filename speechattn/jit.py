@@ -71,10 +71,18 @@ class Compiled:
         # What is called, once there is nothing left to compile.
         self._call: Callable | None = None if process.may_compile() else function
         self._dispatcher: Any = None
+        self._some_compiled = False
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function; a TypeError if it may not be compiled for such arguments."""
-        return (self._call or self._compiled_for(arguments))(*arguments)
+        call = self._call
+        if call is None:
+            if self._some_compiled:
+                # Numba tells in a microsecond whether it has a form for these; to look takes 30.
+                with contextlib.suppress(TypeError):
+                    return self._dispatcher(*arguments)
+            call = self._compiled_for(arguments)
+        return call(*arguments)
 
     def compile(self, number: int | None = None) -> None:
         """Compile the function now, or load it.
@@ -129,6 +137,7 @@ class Compiled:
                     dispatcher.compile(each)
                 self._dispatcher = dispatcher
             self._dispatcher.disable_compile()
+            self._some_compiled = True
             if len(self._dispatcher.overloads) == len(self._signatures):
                 self._call = self._dispatcher
 

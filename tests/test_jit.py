@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from speechattn import jit, process
@@ -112,3 +113,20 @@ def test_code_kept_by_an_earlier_version_is_compiled_anew(ours, capsys, tmp_path
     process._told.clear()
     assert ours()(3) == 4  # it was kept this time
     assert capsys.readouterr().err == ""
+
+
+@jit.jit("float64", (jit.F64_ARRAY, jit.F32_ARRAY), "float64")
+def times(x, factor):
+    return x[0] * factor
+
+
+def test_a_form_that_is_compiled_is_not_looked_for(monkeypatch):
+    single = np.full(1, 3, np.float32)
+    assert times(single, 2.0) == 6
+    with monkeypatch.context() as patch:
+        patch.setattr(jit.numba, "typeof", lambda value: pytest.fail("looked for"))
+        assert times(single, 0.5) == 1.5
+    assert times(np.full(1, 3.0), 2.0) == 6  # the other form, compiled now
+    with pytest.raises(TypeError):
+        times(np.full(1, 3), 2.0)  # there is none for whole numbers
+    assert times(single, 1.0) == times(np.full(1, 3.0), 1.0) == 3

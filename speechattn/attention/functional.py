@@ -32,6 +32,7 @@ from torch import Tensor
 from speechattn.attention import flex, kernels
 from speechattn.attention.blockwise import by_blocks
 from speechattn.attention.masks import AttentionMask, WindowMask, valid_frames, without_padding
+from speechattn.attention.positions import DistanceBias
 from speechattn.checks import as_int, check_choice, check_finite, check_lengths, check_vectors
 
 SCORES = ("dot", "additive")
@@ -197,7 +198,9 @@ def _attend_in_window(
     left = keys if mask.left is None else min(mask.left, keys)
     right = keys if mask.right is None else min(mask.right, keys)
     table = None
-    if bias is not None:
+    if isinstance(bias, DistanceBias):
+        table = bias.in_window(left, right)
+    elif bias is not None:
         table = bias(torch.arange(-left, right + 1, device=q.device)[:, None])
     if kernels.autograd.is_offered(q, k, v, table):
         return kernels.autograd.attend(

@@ -29,6 +29,7 @@ from speechattn.attention.positions import (
     sinusoids,
 )
 from speechattn.attention.sparse_masks import mask_from_config
+from speechattn.attention.stream_rows import StreamRows
 from speechattn.attention.weights import window_weights
 from speechattn.checks import as_int, check_choice, check_finite, check_lengths
 
@@ -158,20 +159,18 @@ class MultiHeadAttention(nn.Module):
         position = state.get("received", 0)
         x = self._checked(x)
         q, k, v = self._project(x, window, position)
-        if "k" in state:
-            q = torch.cat([state["q"], q], 1) if state["q"].shape[1] else q
-            k, v = torch.cat([state["k"], k], 1), torch.cat([state["v"], v], 1)
+        if "q" in state and state["q"].shape[1]:
+            q = torch.cat([state["q"], q], 1)
+        keys, values = (state.setdefault(name, StreamRows()) for name in ("keys", "values"))
+        k, v = keys.append(k), values.append(v)
         ready = q.shape[1] if last else ready_frames(q.shape[1], window.right)
         done = k.shape[1] - q.shape[1] + ready  # keys up to the last query that is ready
         keep = done if window.left is None else min(done, window.left)
-        state.update(
-            q=q[:, ready:],
-            k=k[:, done - keep :],
-            v=v[:, done - keep :],
-            received=position + x.shape[1],
-            ended=last,
-        )
-        return self._attend(q[:, :ready], k, v, window, offset=done - ready)
+        state.update(q=q[:, ready:], received=position + x.shape[1], ended=last)
+        complete = self._attend(q[:, :ready], k, v, window, offset=done - ready)
+        for rows in (keys, values):
+            rows.drop(done - keep)
+        return complete
 
     def forward_varlen(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """Process whole concatenated sequences, each as :meth:`forward_chunk` does alone.

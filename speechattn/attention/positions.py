@@ -205,6 +205,7 @@ class DistanceBias(nn.Module):
         strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
         self.register_buffer("strides", torch.tensor(strides), persistent=False)
         self.register_buffer("limits", torch.tensor(self.reach), persistent=False)
+        self._kept: tuple[tuple, Tensor] | None = None  # see in_window
 
     def forward(self, offsets: Tensor) -> Tensor:
         """Return the biases of distances.
@@ -230,3 +231,23 @@ class DistanceBias(nn.Module):
         beyond = (offsets - near).abs().sum(-1)
         slopes = self.slopes.view(-1, *[1] * beyond.ndim)
         return bias - slopes * beyond
+
+    def in_window(self, left: int, right: int) -> Tensor:
+        """Return the biases of a window along one axis; in inference mode they are kept.
+
+        Args:
+            left: keys before the query.
+            right: keys after it.
+
+        Returns:
+            Shape (heads, left + 1 + right), from the first key to the last.
+        """
+        table, kept = self.table, self._kept
+        may_keep = torch.is_inference_mode_enabled() and not table.is_inference()
+        key = (left, right, table.data_ptr(), table._version) if may_keep else ()
+        if may_keep and kept is not None and kept[0] == key:
+            return kept[1]
+        found = self(torch.arange(-left, right + 1, device=table.device)[:, None])
+        if may_keep:
+            self._kept = key, found
+        return found

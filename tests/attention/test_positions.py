@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,30 @@ def test_a_bias_of_two_axes():
         expected = table[:, near[0] + 1, near[1] + 2] - np.array([1 / 16, 1 / 256]) * beyond
         found = bias(torch.tensor([[down, across]]))[:, 0].detach().numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_biases_of_a_window_are_kept_in_inference_until_the_table_changes():
+    bias = DistanceBias(2, (3,))
+    torch.nn.init.normal_(bias.table)
+
+    def expected(left: int, right: int) -> torch.Tensor:
+        return bias(torch.arange(-left, right + 1)[:, None])
+
+    with torch.inference_mode():
+        first = bias.in_window(5, 2)
+        assert torch.equal(first, expected(5, 2)) and bias.in_window(5, 2) is first
+        assert torch.equal(bias.in_window(1, 4), expected(1, 4))
+    with torch.no_grad():
+        bias.table.mul_(2)
+    with torch.inference_mode():
+        assert torch.equal(bias.in_window(1, 4), expected(1, 4))
+    bias.load_state_dict({"table": torch.ones_like(bias.table)})
+    with torch.inference_mode():
+        assert torch.equal(bias.in_window(1, 4), expected(1, 4))
+    assert bias.in_window(1, 4).requires_grad  # in training nothing is kept
+    other = copy.deepcopy(bias)
+    with torch.inference_mode():
+        assert torch.equal(other.in_window(1, 4), expected(1, 4))
 
 
 @pytest.mark.parametrize("positions", [0, -1, 2.0, True])

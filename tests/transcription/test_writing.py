@@ -41,7 +41,14 @@ def test_words_go_to_a_file_of_their_own_where_the_format_has_no_tiers(tmp_path)
         tmp_path / "a.ctm",
         tmp_path / "a.words.ctm",
     ]
-    assert (tmp_path / "a.words.ctm").read_text().split() == ["a", "1", "0.5", "0.5", "see", "0.7000"]
+    assert (tmp_path / "a.words.ctm").read_text().split() == [
+        "a",
+        "1",
+        "0.5",
+        "0.5",
+        "see",
+        "0.7000",
+    ]
     assert write_transcription(ALONE, tmp_path / "b.ctm") == [tmp_path / "b.ctm"]
 
 
