@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from speechattn.cli.arguments import add_device, add_model_settings, int_argument
 from speechattn.cli.messages import OK, announce_page, check_page, report
+from speechattn.errors import UsageError
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import LABELS
 
@@ -63,12 +64,25 @@ def add_show(commands: argparse._SubParsersAction) -> None:
         "inputs",
         nargs="+",
         metavar="FILE",
-        help="recording, folder of recordings, or folder that `speechattn transcribe` wrote",
+        help="recording, folder of recordings, or folder that `speechattn transcribe` or `align` wrote",
     )
     show.add_argument(
         "--output",
         metavar="FILE",
         help="the page (default: named after the first input, in the current folder)",
+    )
+    show.add_argument(
+        "--text",
+        metavar="WHERE",
+        help="what is said, as for speechattn align: a text file, or a folder of them; its words "
+        "and phones are shown where they were said",
+    )
+    show.add_argument(
+        "--lexicon",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="with --text: how words are said, as for speechattn align",
     )
     show.add_argument(
         "--results",
@@ -140,7 +154,13 @@ def add_show(commands: argparse._SubParsersAction) -> None:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """Run ``show``; return the exit status."""
+    """Run ``show``; return the exit status.
+
+    Raises:
+        UsageError: if there is a lexicon without a text.
+    """
+    if arguments.lexicon and arguments.text is None:
+        raise UsageError(f"--lexicon {arguments.lexicon[0]}: only with --text")
     options = _options(arguments)
     figures = [Path(p) for p in (getattr(arguments, name) for name in FIGURES) if p]
 
@@ -189,4 +209,6 @@ def _options(arguments: argparse.Namespace) -> ShowOptions:
         reference=path(arguments.reference),
         results=path(arguments.results),
         recordings=path(arguments.recordings),
+        text=path(arguments.text),
+        lexicons=tuple(arguments.lexicon),
     )

@@ -154,6 +154,7 @@ def write_figures(
             f"a figure shows one recording, and {inputs[0]} holds {len(recordings)}; name one"
         )
     shower = Shower(options, results_of(inputs, options), on_status)
+    shower.check([recordings[0][1]])
     shown = shower.read(*recordings[0])
     if shown.duration > LONGEST:
         raise UsageError(

@@ -11,11 +11,13 @@ import numpy as np
 
 from speechattn.audio.load import audio_info, read_audio
 from speechattn.errors import ConfigError, UsageError
+from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL
 from speechattn.segments import SAMPLE_RATE, Segment
 from speechattn.viewer import results
 from speechattn.viewer.differences import Comparison, compare, phone_key
 from speechattn.viewer.results import PHONES, REFERENCE_SUFFIXES, WORDS, Labelled, find_labels
+from speechattn.viewer.texts import Texts
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
@@ -45,6 +47,8 @@ class ShowOptions:
         results: file or folder of results; None to transcribe.
         recordings: folder of the recordings of a folder of results.
         words: whether words are shown where the model has them.
+        text: file or folder of what is said, which is aligned; None for what the model hears.
+        lexicons: files that say how its words are pronounced.
     """
 
     model: str = DEFAULT_MODEL
@@ -61,6 +65,8 @@ class ShowOptions:
     results: Path | None = None
     recordings: Path | None = None
     words: bool = True
+    text: Path | None = None
+    lexicons: tuple[str, ...] = ()
 
 
 @dataclass
@@ -159,6 +165,7 @@ class Shower:
     ) -> None:
         self.options, self.results, self._status = options, results, on_status
         self._recognizer = recognizer
+        self._texts: Texts | None = None
 
     @property
     def recognizer(self) -> Recognizer:
@@ -205,6 +212,11 @@ class Shower:
             options.reference, shown, REFERENCE_SUFFIXES, "reference", warnings
         )
         recognizer, labels = self.recognizer, options.labels
+        if self._texts is not None:
+            self._status(f"aligning {shown.file}")
+            wanted = TranscribeOptions(options.channel, posteriors=False, labels=labels)
+            given, differences = self._texts.align(shown, recognizer, wanted)
+            warnings += differences
         words = options.words and not given and knows_words(recognizer)
         self._status(f"transcribing {shown.file}")
         if options.span is None:  # with the warnings about its own sample rate and channels
@@ -233,16 +245,30 @@ class Shower:
             shown.keys |= {label: key(label) for label in (*phones.names, *phones.ipa.values())}
         return shown
 
-    def check(self, file: str) -> None:
-        """Check that there are results and a reference of a recording, if they are wanted.
+    def check(self, files: Sequence[str]) -> None:
+        """Check that recordings have results, references and texts, if they are wanted.
 
         Raises:
-            UsageError: if one is missing.
+            UsageError: if one is missing, or results or a stretch are wanted beside texts.
+            CorpusError: if there is no such folder or file of texts.
+            AlignmentError: if a text is missing.
         """
+        options = self.options
+        for file in files:
+            if self.results is not None:
+                find_labels(self.results, file, results.SUFFIXES, "results")
+            if options.reference is not None:
+                find_labels(options.reference, file, REFERENCE_SUFFIXES, "reference")
+        if options.text is None:
+            return
         if self.results is not None:
-            find_labels(self.results, file, results.SUFFIXES, "results")
-        if self.options.reference is not None:
-            find_labels(self.options.reference, file, REFERENCE_SUFFIXES, "reference")
+            raise UsageError(f"--text {options.text}: results have words already; give one of both")
+        if options.span is not None:
+            raise UsageError(
+                f"--text {options.text}: is that of the whole recording; align it with `speechattn "
+                "align`, and show a stretch of that with --results and --span"
+            )
+        self._texts = Texts(options.text, files, options.lexicons)
 
     def _labels(
         self,

@@ -64,8 +64,7 @@ def show_page(
     recordings = find_shown(inputs, options)
     check_length(recordings, options.span)
     shower = Shower(options, results_of(inputs, options), on_status, recognizer)
-    for _, file in recordings:
-        shower.check(file)
+    shower.check([file for _, file in recordings])
     title = Path(recordings[0][1]).name if len(recordings) == 1 else f"{len(recordings)} recordings"
     page = Page(
         f"{title} · speechattn",
