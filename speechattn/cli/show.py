@@ -64,7 +64,8 @@ def add_show(commands: argparse._SubParsersAction) -> None:
         "inputs",
         nargs="+",
         metavar="FILE",
-        help="recording, folder of recordings, or folder that `speechattn transcribe` or `align` wrote",
+        help="recording, folder of recordings, or folder that `speechattn transcribe` or `align` "
+        "wrote",
     )
     show.add_argument(
         "--output",
