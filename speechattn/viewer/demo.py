@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -80,20 +81,23 @@ class Demo:
     def _loaded(self, model: str, window: tuple[int, int] | None) -> Recognizer:
         return load_model(model, self._device, window=window)
 
-    def show(self, recording: str | None, model: str, window: str, words: bool) -> tuple[str, str]:
-        """Recognise a recording.
+    def show(
+        self, recording: str | None, model: str, window: str, words: bool, text: str = ""
+    ) -> tuple[str, str]:
+        """Recognise a recording, or align what is said in it.
 
         Args:
             recording: its file; None if there is none yet.
             model: name or folder.
             window: such as ``"32/4"``, or :data:`OWN_WINDOW`.
             words: whether words are wanted, where the model has them.
+            text: what is said; "" if it is not known.
 
         Returns:
             Markup of a frame with the page, and the path of a TextGrid.
 
         Raises:
-            SpeechattnError: if there is no recording, or it or the window cannot be used.
+            SpeechattnError: if there is no recording, or it, the window or the text cannot be used.
         """
         if not recording:
             raise UsageError("no recording; speak into the microphone or drop a file")
@@ -112,13 +116,17 @@ class Demo:
             place.mkdir()
             recognizer = self._load(model, sides)
             options = ShowOptions(model=model, device=self._device, window=sides, words=words)
+            if text.strip():
+                said = place / "text.txt"
+                said.write_text(text, encoding="utf-8")
+                options = replace(options, text=said)
             page = place / "page.html"
             (shown,) = show_page([recording], page, options, recognizer=recognizer)
             assert shown.found is not None
             stem = Path(recording).stem or "recording"
             grid = place / f"{stem}.TextGrid"
-            text = WRITERS["textgrid"].render(shown.found, shown.file, shown.silence)
-            grid.write_text(text, encoding="utf-8")
+            content = WRITERS["textgrid"].render(shown.found, shown.file, shown.silence)
+            grid.write_text(content, encoding="utf-8")
             return frame(page.read_text(encoding="utf-8")), str(grid)
 
 
@@ -154,12 +162,13 @@ def build_form(gradio: Any, demo: Demo, models: Sequence[str]) -> Any:
                     label="window of the attention: LEFT/RIGHT in 10 ms frames, such as 32/4, for "
                     "models trained for any window",
                 )
+                text = gradio.Textbox(label="what is said, if you know it", lines=2)
                 words = gradio.Checkbox(True, label="words, where the model has them")
                 button = gradio.Button("Show", variant="primary")
                 grid = gradio.File(label="TextGrid", interactive=False, height=90)
         page = gradio.HTML()
         button.click(
-            show, [recording, model, window, words], [page, grid], api_visibility="private"
+            show, [recording, model, window, words, text], [page, grid], api_visibility="private"
         )
     return form
 

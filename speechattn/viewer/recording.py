@@ -87,7 +87,7 @@ class Shown:
         labels: of the posteriors.
         silence: label of the silence.
         warnings: what is unusual about the recording.
-        found: what the model recognised.
+        found: what the model recognised, or where it found the text.
     """
 
     path: Path
@@ -215,7 +215,7 @@ class Shower:
         if self._texts is not None:
             self._status(f"aligning {shown.file}")
             wanted = TranscribeOptions(options.channel, posteriors=False, labels=labels)
-            given, differences = self._texts.align(shown, recognizer, wanted)
+            shown.found, given, differences = self._texts.align(shown, recognizer, wanted)
             warnings += differences
         words = options.words and not given and knows_words(recognizer)
         self._status(f"transcribing {shown.file}")
@@ -231,7 +231,7 @@ class Shower:
         shown.posteriors, shown.labels = found.posteriors, found.labels
         shown.silence = recognizer.phones.silence
         shown.warnings = (*found.warnings, *warnings)
-        shown.found = found
+        shown.found = shown.found or found
         shown.tiers = given or {PHONES: found.phones}
         if not given and found.words is not None:
             shown.tiers = {WORDS: list(found.words), PHONES: found.phones}

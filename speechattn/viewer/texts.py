@@ -14,6 +14,7 @@ from speechattn.viewer.results import PHONES, WORDS, Labelled
 if TYPE_CHECKING:
     from speechattn.alignment.aligner import Aligner
     from speechattn.inference.recognizer import Recognizer
+    from speechattn.inference.transcription import Transcription
     from speechattn.viewer.recording import Shown
 
 MOST_TOLD = 10  # places of a recording at which its text differs
@@ -43,7 +44,7 @@ class Texts:
 
     def align(
         self, shown: Shown, recognizer: Recognizer, options: TranscribeOptions
-    ) -> tuple[Labelled, list[str]]:
+    ) -> tuple[Transcription, Labelled, list[str]]:
         """Align the text of a recording.
 
         Args:
@@ -52,8 +53,8 @@ class Texts:
             options: channel and labels.
 
         Returns:
-            Tiers of words and of phones, for each speaker if there are several; and a line for
-            each place at which text and recording differ, or for how many more there are.
+            What was aligned; tiers of words and of phones, for each speaker if there are several;
+            and a line for each place at which text and recording differ.
 
         Raises:
             AlignmentError: if a word has no pronunciation, or the text does not fit.
@@ -66,7 +67,8 @@ class Texts:
             found = self._aligner.finish(read, prepared, recognizer.encode_short(prepared))
         except AlignmentError as error:
             raise AlignmentError(f"{shown.file}: {error}", error.kind) from None
-        voices = found.transcription.speakers or [found.transcription]
+        aligned = found.transcription
+        voices = aligned.speakers or [aligned]
         tiers: Labelled = {}
         for voice in voices:
             begin = f"{voice.speaker} - " if len(voices) > 1 else ""
@@ -78,4 +80,6 @@ class Texts:
             for fault in found.faults
         ]
         more = len(lines) - MOST_TOLD
-        return tiers, lines if more < 2 else [*lines[:MOST_TOLD], f"text: and {more} more places"]
+        if more > 1:
+            lines[MOST_TOLD:] = [f"text: and {more} more places"]
+        return aligned, tiers, lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import os
 import re
@@ -13,8 +14,11 @@ import soundfile
 from praatio import textgrid
 from support.spoken import write_speech
 
+from speechattn.alignment import pronunciations
+from speechattn.alignment.loading import make_aligner
 from speechattn.cli.main import main
 from speechattn.errors import SpeechattnError
+from speechattn.viewer import texts
 from speechattn.viewer.demo import OWN_WINDOW, SILENCED, Demo, demo_app
 
 
@@ -38,6 +42,22 @@ def test_a_recording_gives_the_page_of_show_and_a_textgrid(tmp_path, tiny_model_
     assert grid.maxTimestamp == pytest.approx(soundfile.info(recording).duration)
     other = demo.show(recording, str(tiny_model_dir), "", False)[1]  # a form left empty
     assert other != path and os.path.exists(path)
+
+
+def test_what_is_said_is_aligned(tmp_path, tiny_model_dir, monkeypatch):
+    (tmp_path / "words.dict").write_text("nine N AY1 N\n")
+    # The dictionary of English takes two seconds to read, and the model knows nothing.
+    monkeypatch.setattr(pronunciations, "ENGLISH", str(tmp_path / "words.dict"))
+    forced = functools.partial(make_aligner, every_word=True)
+    monkeypatch.setattr(texts, "make_aligner", forced)
+    write_speech(tmp_path / "a.wav", "Nine.")
+    demo = Demo("cpu", tmp_path)
+    path = demo.show(str(tmp_path / "a.wav"), str(tiny_model_dir), "", True, " Nine!\n")[1]
+    grid = textgrid.openTextgrid(path, includeEmptyIntervals=False)
+    assert [entry.label for entry in grid.getTier("words").entries] == ["Nine"]
+    assert [entry.label for entry in grid.getTier("phones").entries] == ["N", "AY", "N"]
+    with pytest.raises(SpeechattnError, match="no pronunciation of 漢"):
+        demo.show(str(tmp_path / "a.wav"), str(tiny_model_dir), "", True, "漢")
 
 
 @pytest.mark.parametrize(
