@@ -31,19 +31,6 @@ def recording(tmp_path) -> Path:
     return tmp_path / "a.wav"
 
 
-@pytest.fixture
-def run(tmp_path, tiny_model_dir, monkeypatch, capsys):
-    """Run the command in an empty folder; returns its status and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str]:
-        words = [str(argument) for argument in arguments]
-        status = main(["show", *words, "--model", str(tiny_model_dir), "--device", "cpu"])
-        return status, capsys.readouterr().err
-
-    return call
-
-
 def data(page: Path, name: str):
     text = page.read_text(encoding="utf-8")
     return json.loads(re.search(rf'id="{name}">(.*?)</script>', text, re.S)[1])

@@ -19,23 +19,15 @@ from speechattn.viewer import texts
 RATE = 16_000
 
 
-@pytest.fixture
-def run(tmp_path, tiny_model_dir, monkeypatch, capsys):
-    """Run the command in a folder with two recordings; returns its status and what it printed."""
+@pytest.fixture(autouse=True)
+def recordings(tmp_path, monkeypatch) -> None:
+    """Two recordings of noise, and a dictionary of two words."""
     for name in ("a", "b"):
         noise = np.random.default_rng(0).normal(0, 0.1, RATE)
         soundfile.write(tmp_path / f"{name}.wav", noise, RATE)
     (tmp_path / "words.dict").write_text("see S IY1\nhim HH IH1 M\n")
     # The dictionary of English takes two seconds to read.
     monkeypatch.setattr(pronunciations, "ENGLISH", str(tmp_path / "words.dict"))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str]:
-        words = [str(argument) for argument in arguments]
-        status = main(["show", *words, "--model", str(tiny_model_dir), "--device", "cpu"])
-        return status, capsys.readouterr().err
-
-    return call
 
 
 @pytest.fixture
@@ -107,6 +99,7 @@ def test_what_does_not_fit_is_refused_in_one_line(run, tmp_path, arguments, mess
 
 @pytest.mark.slow
 def test_places_at_which_text_and_sound_differ_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()  # the dictionary of English
     monkeypatch.chdir(tmp_path)
     write_speech(tmp_path / "a.wav")
     (tmp_path / "a.txt").write_text("Nine green elephants, please.")
