@@ -30,6 +30,7 @@ INCHES_PER_SECOND = 3.4  # a phone of 60 ms is wide enough for two letters
 WIDTH_LIMITS = (8.0, 70.0)  # inches; longer recordings are squeezed
 SPECTRUM_WINDOW = 0.005  # s; Praat's wide-band setting, which shows formants and glottal pulses
 DYNAMIC_RANGE = 60.0  # dB below the loudest point
+SAME_SECONDS = 1e-6  # by which lengths may differ that are sums of rounded times
 RIGHT, WRONG, PLAIN = "#3d7ab8", "#d9622b", "#ffffff"
 # TrueType in a PDF, as publishers want it; names in an SVG that do not change.
 _SETTINGS: Any = {"pdf.fonttype": 42, "svg.hashsalt": "speechattn"}
@@ -314,10 +315,16 @@ def _draw_head(figure: Figure, head: float, title: str, note: str, compared: boo
 
 
 def _majority(reference: Sequence[Segment], span: Segment) -> str | None:
-    """Return the label with the longest part in a span; None if none overlaps it."""
+    """Return the label with the longest part in a span, its own if that has no shorter one.
+
+    None if no label overlaps it.
+    """
     time: dict[str, float] = {}
     first = bisect_right(reference, span.start, key=lambda segment: segment.end)
     for segment in takewhile(lambda segment: segment.start < span.end, reference[first:]):
         shared = min(segment.end, span.end) - max(segment.start, span.start)
         time[segment.label] = time.get(segment.label, 0.0) + shared
+    longest = max(time.values(), default=0.0)
+    if time.get(span.label, -1.0) > longest - SAME_SECONDS:
+        return span.label
     return max(time, key=time.__getitem__, default=None)

@@ -129,6 +129,14 @@ def test_mistakes_are_counted_against_the_majority_of_a_long_reference():
             assert painted.count(found) >= most - 2  # milliseconds of rounding
 
 
+def test_a_phone_that_shares_half_its_time_with_another_is_right():
+    reference = [Segment("DH", 1.49, 1.6), Segment("AE", 1.6, 1.63), Segment("T", 1.63, 1.7)]
+    assert pictures._majority(reference, Segment("AE", 1.58, 1.62)) == "AE"
+    assert pictures._majority(reference, Segment("AE", 1.57, 1.62)) == "DH"
+    assert pictures._majority(reference, Segment("DH", 1.58, 1.62)) == "DH"
+    assert pictures._majority(reference, Segment("S", 2.0, 2.1)) is None
+
+
 @pytest.mark.parametrize(
     "draw",
     [
