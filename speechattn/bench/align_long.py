@@ -77,7 +77,7 @@ def align_as_one(
     both = compare_in_order(found, expected)
     moved = 1 - both.within() if len(both.differences) else math.nan
     words = sum(len(each.split()) for _, each, _ in recordings)
-    return LongRecording(starts[-1] / 60, words, usage.wall, moved, usage.peak_rss)
+    return LongRecording(starts[-1] / 60, words, usage.wall, moved, usage.sampled_peak)
 
 
 def join_audio(paths: Sequence[Path], target: Path) -> list[float]:

@@ -46,11 +46,13 @@ class Usage:
         peak_rss: most resident memory in bytes, of the process and its descendants (see
             :class:`MemorySampler`); None if unknown. Linux counts the moment between fork and
             exec, so it is never less than the memory of the caller.
+        sampled_peak: the same by samples alone, for a caller that is large itself.
     """
 
     wall: float
     cpu: float | None = None
     peak_rss: int | None = None
+    sampled_peak: int | None = None
 
 
 def usable_core_ids() -> list[int]:
@@ -168,7 +170,7 @@ def _wait(process: subprocess.Popen[bytes], began: float) -> Usage:
     cpu = resources.ru_utime + resources.ru_stime
     # The first is exact, but of the largest process; the second is of all of them, but sampled.
     peak = max(resources.ru_maxrss * _RSS_UNIT, memory.peak or 0)
-    return Usage(wall, cpu, peak)
+    return Usage(wall, cpu, peak, memory.peak)
 
 
 def _last_line(messages: IO[bytes]) -> str:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from speechattn.bench.process import MemorySampler, own_peak, process_tree
+from speechattn.bench.process import (
+    MemorySampler,
+    own_peak,
+    process_tree,
+    run_process,
+    usable_core_ids,
+)
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").is_file(), reason="this system has no /proc to read memory from"
@@ -32,6 +38,13 @@ def test_the_peak_of_a_process_is_what_it_held_and_not_what_its_parent_holds():
     little, much = ask(PEAK), ask(f"{HOLD}; del held; {PEAK}")
     assert SIZE * 0.9 < much - little < SIZE * 1.2
     assert little < len(held) < own_peak()
+
+
+def test_what_the_caller_holds_is_not_in_the_samples_of_a_small_process():
+    held = bytearray(b"x") * SIZE
+    code = "import time; time.sleep(1)"
+    usage = run_process([sys.executable, "-S", "-c", code], usable_core_ids()[:1], "small")
+    assert 0 < usage.sampled_peak < SIZE / 2 < len(held) < usage.peak_rss
 
 
 def test_a_family_is_counted_together():
