@@ -243,7 +243,9 @@ class DistanceBias(nn.Module):
             Shape (heads, left + 1 + right), from the first key to the last.
         """
         table, kept = self.table, self._kept
-        may_keep = torch.is_inference_mode_enabled() and not table.is_inference()
+        may_keep = torch.is_inference_mode_enabled() and not (
+            torch.compiler.is_compiling() or table.is_inference()
+        )
         key = (left, right, table.data_ptr(), table._version) if may_keep else ()
         if may_keep and kept is not None and kept[0] == key:
             return kept[1]
