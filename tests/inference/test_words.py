@@ -190,7 +190,8 @@ def test_the_stream_prints_a_line_for_each_word(folder, model, monkeypatch, caps
     samples = (20_000 * noise(3.0)).clip(-32768, 32767).astype("<i2")
     source = io.TextIOWrapper(io.BytesIO(samples.tobytes()))
     monkeypatch.setattr("sys.stdin", source)
-    assert main(["stream", "--words", "--model", str(folder), "--device", "cpu"]) == 0
+    options = ["--model", str(folder), "--device", "cpu", "--precision", "fp32"]
+    assert main(["stream", "--words", *options]) == 0
     found = model.transcribe(samples[None] / np.float32(32768), sample_rate=RATE, words=True)
     expected = [
         f"{word.start:.2f} {word.end:.2f} {word.label} {word.confidence:.3f} "
