@@ -51,16 +51,17 @@ def test_words_of_hours_are_compared_in_pieces(monkeypatch):
 
 @pytest.mark.slow
 def test_two_recordings_as_one_give_the_same_places(tmp_path):
-    recordings = []
+    recordings, aligner = [], speechattn.load_aligner(device="cpu")
     for number, text in enumerate(("Nine green apples, please.", "Where is the garden?")):
         path = tmp_path / f"{number}.wav"
         write_speech(path, text)
-        words = speechattn.align(path, text).words
+        words = aligner.align(path, text).transcription.words
         recordings.append((path, text, words))
     found = align_as_one(recordings, "english", [])
     seconds = sum(soundfile.info(path).duration for path, _, _ in recordings)
     assert found.words == 8 and found.minutes == pytest.approx(seconds / 60, abs=1e-5)
-    assert found.moved <= 2 / 16  # neighbours in the window tell a little
+    # Each is heard in the window of the other now. With wrong starts, all of one would be off.
+    assert found.moved < 0.3
     assert found.bytes > 100e6 and found.seconds > 0.5
     with pytest.raises(SpeechattnError, match=r"speechattn align: failed .*nothing\.dict"):
         align_as_one(recordings, "english", [str(tmp_path / "nothing.dict")])
