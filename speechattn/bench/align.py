@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 from speechattn.alignment.aligner import AlignedRecording, Aligner
-from speechattn.alignment.pronunciations import open_dictionary
-from speechattn.alignment.reductions import ENGLISH, Reductions
+from speechattn.alignment.loading import make_aligner
 from speechattn.audio.features import FrontEnd
 from speechattn.bench.align_long import align_as_one
 from speechattn.bench.boundaries import NEAR, Agreement, read_spans
@@ -98,8 +97,7 @@ def bench_align(
         prepare_folder(output_dir)
     recognizer = load_model(model, device="cpu")
     phones = recognizer.phones
-    dictionary = open_dictionary(lexicons, phones)
-    aligner = Aligner(recognizer, dictionary, Reductions.read(ENGLISH, phones))
+    aligner = make_aligner(recognizer, lexicons)
     read = read_corpus(corpus, phones=phones, split=split, alignments=False)
     words, spoken = (read_spans(corpus, kind, phones.silence) for kind in ("words", "phones"))
     heard = [*_hear(recognizer, [each for each in read if each.text and each.id in words])]
