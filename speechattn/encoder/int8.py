@@ -1,6 +1,7 @@
 """Linear layers for inference in whole numbers of 8 bits, with sums in 32 bits.
 
-Processors that multiply such numbers (VNNI) do so nearly twice as fast as in bfloat16. Each input
+Processors with VNNI multiply such numbers nearly twice as fast as bfloat16, and those with AVX2 alone
+twice as fast as float32, with weights of 7 bits. Each input
 of a layer has a fixed step, chosen so that its *range*, the largest magnitude it had in training
 speech, is the largest whole number; beyond it, numbers are clipped. Each row of weights has a step
 too (Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient inference"). Because
@@ -24,11 +25,17 @@ from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.onednn import MAX_UINT8, ROWS, Int8Matrix, int8_matrix
+from speechattn.encoder.onednn import (
+    MAX_INT8,
+    MAX_UINT8,
+    ROWS,
+    Int8Matrix,
+    int8_matrix,
+    largest_weight,
+)
 from speechattn.encoder.packed_linear import whole_tiles
 from speechattn.errors import ModelError
 
-MAX_INT8 = 127  # largest weight, and largest distance of an input from ZERO
 ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
 MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
 WHOLE_ACTIVATIONS = (F.relu, F.gelu)  # activations of layers that are in 8 bits as a whole
@@ -100,7 +107,7 @@ class Int8FeedForward(nn.Module):
 
 def _matrix(weight: Tensor) -> Int8Matrix:
     """Return a matrix in 8 bits, laid out for the processor."""
-    return int8_matrix(*_by_rows(weight))
+    return int8_matrix(*_by_rows(weight, largest_weight()))
 
 
 def whole_numbers(x: Tensor, per_step: Tensor, gelu: bool = False) -> Tensor:
@@ -129,14 +136,16 @@ def whole_numbers(x: Tensor, per_step: Tensor, gelu: bool = False) -> Tensor:
     return kernels.rows.round_to_bytes(x, per_step, ZERO, all_rows, gelu)
 
 
-def _by_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whole numbers from -MAX_INT8 to MAX_INT8, int8, and the step of each row."""
-    step = (weight.abs().amax(1) / MAX_INT8).clamp_min(torch.finfo(torch.float32).tiny)
+def _by_rows(weight: Tensor, largest: int = MAX_INT8) -> tuple[Tensor, Tensor]:
+    """Return whole numbers from -largest to largest, int8, and the step of each row."""
+    step = (weight.abs().amax(1) / largest).clamp_min(torch.finfo(torch.float32).tiny)
     return (weight / step[:, None]).round().to(torch.int8), step
 
 
 def whole_weights(classifier: nn.Module, ranges: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights that :class:`Int8Linear` uses, exactly, as a file may store them.
+    """Return the weights that :class:`Int8Linear` uses, as a file may store them.
+
+    They are the same for every processor. One without VNNI rounds them once more.
 
     Returns:
         For each layer within the encoder with known ranges: ``NAME.weight`` in whole numbers, int8,

@@ -21,7 +21,7 @@ from speechattn.encoder.int8 import (
     whole_numbers,
 )
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.onednn import fast_int8
+from speechattn.encoder.onednn import fast_int8, largest_weight
 from speechattn.errors import ModelError
 
 needs_int8 = pytest.mark.skipif(
@@ -34,7 +34,7 @@ def in_whole_numbers(x, weight, ranges):
     step = ranges / 127
     inputs = np.clip(np.floor(x / step + 0.5), -128, 127)
     weight = weight * step
-    of_row = np.abs(weight).max(1, keepdims=True) / 127
+    of_row = np.abs(weight).max(1, keepdims=True) / largest_weight()
     return inputs @ np.round(weight / of_row).T * of_row[:, 0]
 
 
@@ -84,7 +84,8 @@ def test_a_feed_forward_layer_in_eight_bits(rows, activation):
         for found in (small(x), small.forward_chunk(x, {}, True), small.forward_varlen(x, [rows])):
             assert found.shape == expected.shape and found.dtype == torch.float32
             error = (found - expected).abs().mean() if rows else 0
-            assert error <= 0.02 * expected.abs().mean().nan_to_num()
+            most = 0.02 if largest_weight() == 127 else 0.03  # steps are twice as wide without VNNI
+            assert error <= most * expected.abs().mean().nan_to_num()
 
 
 @needs_int8

@@ -21,11 +21,13 @@ from speechattn.encoder.onednn import (
     fast_int8,
     int8_matrix,
     int8_operator_works,
+    largest_weight,
 )
 from speechattn.encoder.packed_linear import PackedFeedForward, PackedLinear
 
 needs_bf16 = pytest.mark.skipif(not bf16_operator_works(), reason="no private operator in bfloat16")
 needs_int8 = pytest.mark.skipif(not int8_operator_works(), reason="no private operator in 8 bits")
+LARGEST = largest_weight()
 COPIES = [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 
 
@@ -70,7 +72,7 @@ def test_packed_layers_without_the_operators(dtype, monkeypatch):
 def test_sums_of_whole_numbers_are_exact_both_ways(zero):
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(0, 256, (16, 64), generator=generator).to(torch.uint8)
-    whole = torch.randint(-127, 128, (32, 64), generator=generator).to(torch.int8)
+    whole = torch.randint(-LARGEST, LARGEST + 1, (32, 64), generator=generator).to(torch.int8)
     step = torch.ones(32)
     expected = (x.long() - zero) @ whole.long().T
     for kind in (PackedInt8Matrix, PlainInt8Matrix):
@@ -82,7 +84,7 @@ def test_sums_of_whole_numbers_are_exact_both_ways(zero):
 def test_eight_bits_with_and_without_the_operator(shape):
     generator = torch.Generator().manual_seed(1)
     x = torch.randint(0, 256, (*shape, 64), generator=generator).to(torch.uint8)
-    whole = torch.randint(-127, 128, (32, 64), generator=generator).to(torch.int8)
+    whole = torch.randint(-LARGEST, LARGEST + 1, (32, 64), generator=generator).to(torch.int8)
     step = torch.rand(32, generator=generator) / 1000
     bias = torch.randn(32, generator=generator)
     packed, plain = (kind(whole, step) for kind in (PackedInt8Matrix, PlainInt8Matrix))
@@ -122,7 +124,7 @@ def test_copies(copied, plain, monkeypatch):
         without_operators(monkeypatch)
     torch.manual_seed(0)
     half, x = Bf16Matrix(torch.randn(32, 16), torch.randn(32)), torch.randn(16, 16).bfloat16()
-    whole = torch.randint(-127, 128, (32, 16)).to(torch.int8)
+    whole = torch.randint(-LARGEST, LARGEST + 1, (32, 16)).to(torch.int8)
     eight, y = int8_matrix(whole, torch.rand(32)), torch.randint(0, 256, (16, 16)).to(torch.uint8)
     with torch.inference_mode():
         assert torch.equal(copied(half).product(x), half.product(x))
@@ -133,18 +135,44 @@ def gone(*_):
     raise RuntimeError("no such operator")
 
 
-@pytest.mark.parametrize("missing", ["vnni", "onednn", "the operator"])
+@pytest.mark.parametrize("missing", ["instructions", "onednn", "the operator"])
 def test_where_there_are_no_products_of_eight_bits(missing, monkeypatch):
     int8_operator_works.cache_clear()
-    if missing == "vnni":
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    if missing == "instructions":
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False})
     elif missing == "onednn":
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     else:
-        monkeypatch.setattr(onednn, "_has_vnni", lambda: True)
         monkeypatch.setattr(PackedInt8Matrix, "product", gone)
     assert not fast_int8.__wrapped__()
     int8_operator_works.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "has, largest",
+    [({"avx2": True}, 63), ({"avx2": True, "avx_vnni": True}, 127), ({"avx512_vnni": True}, 127),
+     ({}, 127)],
+)  # fmt: skip
+def test_weights_are_small_where_sums_of_two_saturate(has, largest, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    largest_weight.cache_clear()
+    assert largest_weight() == largest
+    largest_weight.cache_clear()
+    assert 2 * 255 * 63 < 2**15 < 2 * 255 * 127  # sums of two products in 16 bits
+
+
+@needs_int8
+def test_a_matrix_from_another_processor_does_not_saturate(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randint(-127, 128, (32, 64), generator=generator).to(torch.int8)
+    whole[:, :32], step = 127, torch.rand(32, generator=generator)
+    x = torch.full((16, 64), 255, dtype=torch.uint8)
+    monkeypatch.setattr(onednn, "largest_weight", lambda: 127)
+    there = pickle.dumps(PackedInt8Matrix(whole, step))
+    monkeypatch.setattr(onednn, "largest_weight", lambda: 63)
+    found = pickle.loads(there).product(x, 128, None)
+    exact = PlainInt8Matrix(whole, step).product(x, 128, None)
+    assert (found - exact).abs().max() < 0.02 * exact.abs().max()
 
 
 def test_an_operator_with_other_numbers_is_found_out(monkeypatch):
