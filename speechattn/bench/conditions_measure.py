@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from speechattn.audio.load import read_audio
+from speechattn.bench.codecs import gsm, mp3, opus
 from speechattn.bench.sounds import (
     Change,
     Noises,
@@ -85,7 +86,8 @@ class ConditionsBench:
         recognizer: the model; a recording goes through it in one piece.
         corpora: folder of the corpora.
         sets: ``corpus/split`` or ``corpus/all`` each.
-        conditions: of ``noise``, ``room``, ``8khz`` and ``telephone``; clean comes by itself.
+        conditions: of ``noise``, ``room``, ``8khz``, ``telephone``, ``gsm``, ``opus`` and ``mp3``; clean
+            comes by itself.
         noises: recorded noises; None without the condition ``noise``.
         limit: utterances of a set, evenly spread over it; 0 for all.
 
@@ -106,6 +108,9 @@ class ConditionsBench:
             "room": in_room,
             "8khz": band_limited,
             "telephone": telephone,
+            "gsm": gsm,
+            "opus": opus,
+            "mp3": mp3,
         }
         if noises is not None:
             changes["noise"] = noises.add

@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+from speechattn.bench import codecs
 from speechattn.bench.conditions_measure import ADULT, CLEAN, GROUP_NAMES, SURE, Found
 from speechattn.bench.sounds import DIRECT_DB, ROOM_SECONDS, SNR_DB
 from speechattn.evaluation.charts import reliability_picture
@@ -27,6 +28,7 @@ DESCRIPTIONS = {
     "above the echo",
     "8khz": "sampled at 8 kHz",
     "telephone": "300 to 3400 Hz, 8 kHz, 8-bit mu-law",
+    **codecs.DESCRIPTIONS,
 }
 NOTE = f"""\
 In per cent. PER is the phone error rate with silence dropped (folded: AO counts as AA, ZH as SH),

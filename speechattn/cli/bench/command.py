@@ -105,10 +105,10 @@ BENCHMARKS = (
     ),
     Benchmark(
         "conditions",
-        "score a model in noise, rooms and telephones, and by group of speakers",
-        "Score a model on test sets as recorded and in noise, in rooms, at 8 kHz and through a "
-        "telephone; by group of speakers; and say what it hears where nobody speaks. The report "
-        "goes to standard output.",
+        "score a model in noise, rooms, telephones and codecs, and by group of speakers",
+        "Score a model on test sets as recorded and in noise, in rooms, at 8 kHz, through a "
+        "telephone and through codecs; by group of speakers; and say what it hears where nobody "
+        "speaks. The report goes to standard output.",
         options.add_conditions_options,
         runs.run_conditions,
     ),

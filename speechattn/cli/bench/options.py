@@ -33,7 +33,7 @@ QUICK = AttentionDefaults("512,2048", "32", "4", "fp32", 3)
 CHUNKS = "100,200,400,1000"  # ms
 
 SETS = "kathleen/test,speechocean762/test,kokoro/test,asterisk/all"
-CONDITIONS = ("noise", "room", "8khz", "telephone")
+CONDITIONS = ("noise", "room", "8khz", "telephone", "gsm", "opus", "mp3")
 
 ACCURACY_SETS = "librispeech/test,commonvoice/test,speechocean762/test,kathleen/test,asterisk/all"
 
