@@ -14,6 +14,7 @@ Coordinates are whole numbers of shape (positions, axes), see
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -169,6 +170,12 @@ class LearnedPositions(nn.Module):
         return self.table[first : first + count]
 
 
+def _real_device() -> contextlib.AbstractContextManager:
+    """Where to compute what no file holds: also in a model whose weights have no values yet."""
+    on_meta = torch.get_default_device().type == "meta"
+    return torch.device("cpu") if on_meta else contextlib.nullcontext()
+
+
 class DistanceBias(nn.Module):
     """Trained numbers for every head and distance that are added to the scores.
 
@@ -200,11 +207,12 @@ class DistanceBias(nn.Module):
         self.reach = tuple(reach)
         sizes = [2 * limit + 1 for limit in self.reach]
         self.table = nn.Parameter(torch.zeros(heads, *sizes))
-        slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
-        self.register_buffer("slopes", slopes, persistent=False)
         strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
-        self.register_buffer("strides", torch.tensor(strides), persistent=False)
-        self.register_buffer("limits", torch.tensor(self.reach), persistent=False)
+        with _real_device():
+            slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
+            self.register_buffer("slopes", slopes, persistent=False)
+            self.register_buffer("strides", torch.tensor(strides), persistent=False)
+            self.register_buffer("limits", torch.tensor(self.reach), persistent=False)
         self._kept: tuple[tuple, Tensor] | None = None  # see in_window
 
     def forward(self, offsets: Tensor) -> Tensor:

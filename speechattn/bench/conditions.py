@@ -1,8 +1,8 @@
 """``speechattn bench conditions``: how a model holds up, for its model card.
 
 Scores on recordings as they are and as they would sound in noise, in a room, at 8 kHz, through a
-telephone and through codecs; by group of speakers; how far confidences can be trusted; and what the model claims to
-recognise where nobody speaks.
+telephone and through codecs; by group of speakers; how far confidences can be trusted; and what the
+model claims to recognise where nobody speaks.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def bench_conditions(
         model: name or folder.
         corpora: folder of the corpora.
         sets: ``corpus/split`` or ``corpus/all`` each.
-        conditions: of ``noise``, ``room``, ``8khz``, ``telephone``, ``gsm``, ``opus`` and ``mp3``; clean
-            is always measured.
+        conditions: of ``noise``, ``room``, ``8khz``, ``telephone``, ``gsm``, ``opus`` and ``mp3``;
+            clean is always measured.
         noise: folder with recordings of noise; None for ``noise`` beside the corpora.
         limit: utterances of a set, evenly spread over it; 0 for all.
         precision: of the encoder's matrix products.

@@ -86,8 +86,8 @@ class ConditionsBench:
         recognizer: the model; a recording goes through it in one piece.
         corpora: folder of the corpora.
         sets: ``corpus/split`` or ``corpus/all`` each.
-        conditions: of ``noise``, ``room``, ``8khz``, ``telephone``, ``gsm``, ``opus`` and ``mp3``; clean
-            comes by itself.
+        conditions: of ``noise``, ``room``, ``8khz``, ``telephone``, ``gsm``, ``opus`` and ``mp3``;
+            clean comes by itself.
         noises: recorded noises; None without the condition ``noise``.
         limit: utterances of a set, evenly spread over it; 0 for all.
 

@@ -1,12 +1,12 @@
 """Linear layers for inference in whole numbers of 8 bits, with sums in 32 bits.
 
-Processors with VNNI multiply such numbers nearly twice as fast as bfloat16, and those with AVX2 alone
-twice as fast as float32, with weights of 7 bits. Each input
-of a layer has a fixed step, chosen so that its *range*, the largest magnitude it had in training
-speech, is the largest whole number; beyond it, numbers are clipped. Each row of weights has a step
-too (Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient inference"). Because
-each input has its own step, it costs nothing that one channel is a hundred times as loud as
-another; the weights compensate (Xiao et al. 2023, "SmoothQuant").
+Processors with VNNI multiply such numbers nearly twice as fast as bfloat16. Those with AVX2 alone
+multiply them twice as fast as float32, if weights have 7 bits. Each input of a layer has a fixed
+step, chosen so that its *range*, the largest magnitude it had in training speech, is the largest
+whole number; beyond it, numbers are clipped. Each row of weights has a step too (Krishnamoorthi
+2018, "Quantizing deep convolutional networks for efficient inference"). Because each input has its
+own step, it costs nothing that one channel is a hundred times as loud as another; the weights
+compensate (Xiao et al. 2023, "SmoothQuant").
 
 Results of a row do not depend on other rows: steps are fixed, and sums of whole numbers are exact.
 """
@@ -137,9 +137,13 @@ def whole_numbers(x: Tensor, per_step: Tensor, gelu: bool = False) -> Tensor:
 
 
 def _by_rows(weight: Tensor, largest: int = MAX_INT8) -> tuple[Tensor, Tensor]:
-    """Return whole numbers from -largest to largest, int8, and the step of each row."""
-    step = (weight.abs().amax(1) / largest).clamp_min(torch.finfo(torch.float32).tiny)
-    return (weight / step[:, None]).round().to(torch.int8), step
+    """Return whole numbers from -largest to largest, int8, and the step of each row.
+
+    The weights are changed in place: copies of large matrices take longer than their numbers.
+    """
+    step = torch.linalg.vector_norm(weight, torch.inf, 1) / largest
+    step.clamp_min_(torch.finfo(torch.float32).tiny)
+    return weight.div_(step[:, None]).round_().to(torch.int8), step
 
 
 def whole_weights(classifier: nn.Module, ranges: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,6 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,11 @@ from speechattn.inference.model_files import (
     CONFIG,
     FORMAT,
     damage_named,
+    give_values,
     read_card,
     read_model_config,
     read_weights,
     weights_file,
-    with_values,
     without_values,
     write_model,
 )
@@ -135,8 +134,9 @@ class Checkpoint:
             front_end = build(FrontEndConfig, config["front_end"], "front_end.")
             phones = PhoneSet.from_dict(config["phones"])
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
-            make = functools.partial(PhoneClassifier, front_end.dim, len(phones), encoder)
-            classifier = without_values(make)
+            classifier = without_values(
+                lambda: PhoneClassifier(front_end.dim, len(phones), encoder)
+            )
             phone_model = PhoneModel.from_dict(config["phone_model"])
             decoding = DecoderOptions.from_dict(config["decoding"])
         if phone_model.num_phones != len(phones):
@@ -157,7 +157,7 @@ class Checkpoint:
             restore_weights(weights, steps, ranges)
         except (ModelError, TypeError) as error:  # NumPy lacks some types that a file may hold
             raise ModelError(f"{file}: {one_line(str(error))}") from None
-        classifier = with_values(classifier, weights, make)
+        give_values(classifier, weights)
         classifier.eval().requires_grad_(False).to(device)
         return cls(
             name=config.get("name", folder.name),

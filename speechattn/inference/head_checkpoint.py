@@ -22,10 +22,11 @@ from speechattn.inference.model_files import (
     HEAD_FORMAT,
     WEIGHTS,
     damage_named,
-    load_shapes,
+    give_values,
     read_card,
     read_model_config,
     read_weights,
+    without_values,
     write_model,
 )
 from speechattn.schema import build
@@ -108,10 +109,8 @@ class HeadCheckpoint:
             encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
             head = build(AnyHead, config["head"], "head.")
             search = build(SearchOptions, config.get("search", {}), "search.")
-            shapes = load_shapes(lambda: head_model(front_end.dim, len(labels), encoder, head))
-        weights = read_weights(folder / WEIGHTS, shapes)
-        model = head_model(front_end.dim, len(labels), encoder, head)
-        model.load_state_dict(weights)
+            model = without_values(lambda: head_model(front_end.dim, len(labels), encoder, head))
+        give_values(model, read_weights(folder / WEIGHTS, model.state_dict()))
         model.eval().requires_grad_(False).to(device)
         name, training = config.get("name", folder.name), config.get("training", {})
         return cls(name, model, front_end, labels, training, search, read_card(folder / CARD))

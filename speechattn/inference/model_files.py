@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -211,43 +212,30 @@ def read_card(path: Path) -> str | None:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
-def load_shapes(build: Callable[[], torch.nn.Module]) -> dict[str, torch.Tensor]:
-    """Return the names and shapes of a model's weights without memory for their values.
+def without_values(build: Callable[[], Module]) -> Module:
+    """Return a model that knows the shapes of its weights and has no memory for their values.
 
     A damaged size in a configuration would otherwise take all memory there is.
 
     Args:
         build: makes the model.
-
-    Returns:
-        Tensors without values, by name; see :func:`read_weights`.
     """
-    return without_values(build).state_dict()
-
-
-def without_values(build: Callable[[], Module]) -> Module:
-    """Return a model that knows the shapes of its weights and has no memory for their values."""
     import torch
 
     with torch.device("meta"):
         return build()
 
 
-def with_values(
-    model: Module, weights: dict[str, torch.Tensor], build: Callable[[], Module]
-) -> Module:
-    """Return a model with weights of a file, as float32; no values are drawn first.
+def give_values(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Give a model of :func:`without_values` the weights of a file, as float32.
+
+    No values are drawn first, and no memory is needed twice.
 
     Args:
-        model: from :func:`without_values`; used up.
+        model: has no values yet.
         weights: all of its state.
-        build: makes the model.
     """
     model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
-    if any(buffer.is_meta for buffer in model.buffers()):  # some are computed, not saved
-        model = build()
-        model.load_state_dict(weights)
-    return model
 
 
 def read_weights(
@@ -257,13 +245,12 @@ def read_weights(
 
     Args:
         path: of the file.
-        shapes: from :func:`load_shapes`.
+        shapes: state of a model from :func:`without_values`.
         beside: beginnings of the names of further tensors, which may have any shape.
 
     Raises:
         ModelError: if a shape differs, a value is not finite, or the file cannot be read.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -286,9 +273,16 @@ def read_weights(
                 f"{wanted.get(name)}; the two files do not belong together"
             )
     for name, value in weights.items():
-        if not torch.isfinite(value).all():
+        if not _all_finite(value):
             raise ModelError(f"{path}: {name} holds NaN or Inf; export the model again")
     return weights
+
+
+def _all_finite(values: torch.Tensor) -> bool:
+    """Whether there is no NaN and no Inf, in one pass and without a copy."""
+    if not values.is_floating_point() or not values.numel():
+        return True
+    return all(math.isfinite(extreme) for extreme in values.aminmax())
 
 
 def may_replace(folder: Path) -> bool:

@@ -19,9 +19,7 @@ SMOOTHING = 0.1
 CLIP = 1.0  # greatest norm of a gradient
 
 
-def train_network(
-    entries: Sequence[Entry], epochs: int = EPOCHS, seed: int = 0
-) -> SpellingNetwork:
+def train_network(entries: Sequence[Entry], epochs: int = EPOCHS, seed: int = 0) -> SpellingNetwork:
     """Train a network.
 
     Args:
