@@ -13,7 +13,7 @@ from speechattn.alignment.g2p.pronouncer import Pronouncer
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.files import resource
 
-MODEL = "english_g2p.npz"  # in data/
+MODEL, NETWORK = "english_g2p.npz", "english_g2p_network.safetensors"  # in data/
 MOST_GUESSES = 3  # pronunciations of a word
 LEAST_PROBABILITY = 0.1  # of a guess beside the first
 FORMED, SPELLED, GUESSED = "formed", "spelled", "guessed"
@@ -64,9 +64,12 @@ class WordGuesser:
     @cached_property
     def model(self) -> Pronouncer:
         """The model that comes with the package, read when it is first needed."""
+        from speechattn.alignment.g2p.network import SpellingNetwork
         from speechattn.alignment.g2p.storage import load_model
 
-        return load_model(resource("data", MODEL))
+        model = load_model(resource("data", MODEL))
+        model.network = SpellingNetwork.load(resource("data", NETWORK))
+        return model
 
     def guess(self, word: str) -> Guess | None:
         """How a word is said; None if that cannot be told, as of other scripts than the Latin.

@@ -3,8 +3,9 @@
 Some words of the dictionary are left out with all their pronunciations, a model is made of the
 rest, and its first guess for each of them is compared with the nearest of its pronunciations, as
 is the rule for this dictionary. It guesses as in alignment, from the letters and from the words of
-the rest that are like them, and from the letters alone. The same command makes the model that comes
-with the package, of all words.
+the rest that are like them, and from the letters alone; with the network, and without it. The same
+command makes the model that comes with the package: n-grams and rules of all words, and a network
+that has not learned the words that are left out here. With others left out, it is not used.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ import numpy as np
 
 from speechattn.alignment.g2p.analogy import Lookup
 from speechattn.alignment.g2p.graphones import Entry
+from speechattn.alignment.g2p.network import LeftOut, SpellingNetwork
 from speechattn.alignment.g2p.pronouncer import Pronouncer
 from speechattn.alignment.g2p.storage import load_model, save_model
 from speechattn.alignment.g2p.train import ORDER, train
+from speechattn.alignment.g2p.train_network import train_network
+from speechattn.alignment.guesses import NETWORK
 from speechattn.decoder.lm.lexicon import ENGLISH, Lexicon
 from speechattn.errors import UsageError
+from speechattn.files import resource
 from speechattn.phones import arpabet
 from speechattn.text import table
 
@@ -62,6 +67,8 @@ def bench_g2p(
     order: int = ORDER,
     seed: int = 0,
     output: Path | None = None,
+    network: str | Path | None = ENGLISH,
+    epochs: int = 0,
 ) -> str:
     """Measure errors on words left out; return a report in Markdown.
 
@@ -72,10 +79,13 @@ def bench_g2p(
         order: graphones of the longest n-grams.
         seed: draws the words.
         output: file for the model of the other words; with ``share`` 0, of all words.
+        network: file of a network, ``english`` for the one of the package, or None.
+        epochs: passes over the words in which a new network is trained and written to its file; 0
+            reads it.
 
     Raises:
-        ConfigError: if the dictionary cannot be read.
-        UsageError: if nothing is left out and no file is named.
+        ConfigError: if the dictionary or the network cannot be read.
+        UsageError: if nothing is left out and no file is named, or none for a new network.
     """
     if not share and output is None:
         raise UsageError("--share 0: leaves out no words; give a share, or a file for --output")
@@ -83,6 +93,11 @@ def bench_g2p(
     held_out = draw(sorted(ways), share, seed)
     left = {word: found for word, found in ways.items() if word not in held_out}
     entries: list[Entry] = [(word, way) for word, found in left.items() for way in found]
+    left_out = LeftOut(len(ways), share, seed)
+    if epochs:
+        if network in (None, ENGLISH):
+            raise UsageError("--epochs: give --network a file for the network")
+        train_network(entries, epochs, seed, left_out).save(Path(network))
     model = train(entries, order)
     size = sum(len(each) for each in model.graphones.orders)
     rows = [
@@ -97,9 +112,33 @@ def bench_g2p(
         drawn = draw(sorted(held_out), most / len(held_out), seed)
         guessed = {word: ways[word] for word in sorted(drawn)}
         rows.append(("words left out", f"{len(guessed):,}"))
-        rows += report_rows(score(model, guessed, lambda word: left.get(word, ())))
-        rows += report_rows(score(model, guessed), ", by letters alone")
+
+        def lookup(word: str) -> Sequence[tuple[str, ...]]:
+            return left.get(word, ())
+
+        found, said = _network(network, left_out)
+        rows.append(("network", said))
+        if found is not None:
+            model.network = found
+            rows += report_rows(score(model, guessed, lookup))
+            rows += report_rows(score(model, guessed), ", by letters alone")
+            model.network = None
+        without = ", without the network" if found else ""
+        rows += report_rows(score(model, guessed, lookup), without)
+        rows += report_rows(score(model, guessed), f", by letters alone{without}")
     return table(("pronunciations guessed", ""), rows) + "\n"
+
+
+def _network(network: str | Path | None, left_out: LeftOut) -> tuple[SpellingNetwork | None, str]:
+    """The network, if it has not learned what is left out, and what is said of it."""
+    if network is None:
+        return None, "none"
+    path = resource("data", NETWORK) if network == ENGLISH else Path(network)
+    found = SpellingNetwork.load(path)
+    if found.left_out != left_out:
+        return None, "not used, because it has learned some of the words left out"
+    size = path.stat().st_size / 1e6
+    return found, f"{found.model.num_weights:,} weights, {size:.2f} MB"
 
 
 def report_rows(scores: G2PScores, how: str = "") -> list[tuple[str, str]]:

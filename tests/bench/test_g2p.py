@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from speechattn.alignment.g2p.model import Pronunciation
+from speechattn.alignment.g2p.network import LeftOut, SpellingNetwork
 from speechattn.alignment.g2p.storage import load_model
 from speechattn.bench.g2p import draw, nearest, score
 from speechattn.cli.main import main
@@ -62,6 +63,35 @@ def test_the_command(tmp_path, capsys):
         assert main([*options, *wrong]) == 2
     assert main(["bench", "g2p", "--share", "0"]) == 2
     assert "--output" in capsys.readouterr().err
+
+
+def test_the_network_of_the_command(tmp_path, capsys):
+    path, network = tmp_path / "words.dict", tmp_path / "network.safetensors"
+    path.write_text(WORDS.replace("|", "\n") + "\n")
+    options = ["bench", "g2p", "--dictionary", str(path), "--share", "0.25"]
+
+    def said(*more: str) -> str:
+        assert main([*options, *more]) == 0
+        return capsys.readouterr().out
+
+    # That of the package has learned words of its own dictionary.
+    assert "| network | not used, because it has learned" in said()
+    assert "| network | none |" in said("--network", "none")
+    trained = said("--network", str(network), "--epochs", "2")
+    rows = [line for line in trained.splitlines() if line.startswith("| phone errors")]
+    assert "| network | 9" in trained and len(rows) == 4
+    assert [", without the network" in row for row in rows] == [False, False, True, True]
+    assert SpellingNetwork.load(network).left_out == LeftOut(16, 0.25, 0)
+    again = said("--network", str(network))
+    assert [line for line in again.splitlines() if line.startswith("| phone errors")] == rows
+    assert "| network | not used" in said("--network", str(network), "--seed", "1")
+    for wrong, message in (
+        (["--epochs", "-1"], "--epochs"),
+        (["--epochs", "1"], "--network"),
+        (["--network", str(path)], "words.dict: is no network"),
+    ):
+        assert main([*options, *wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from speechattn.alignment.g2p.graphones import Entry
-from speechattn.alignment.g2p.network import SpellingNetwork
+from speechattn.alignment.g2p.network import LeftOut, SpellingNetwork
 from speechattn.progress import Progress
 
 EPOCHS = 15
@@ -19,13 +19,19 @@ SMOOTHING = 0.1
 CLIP = 1.0  # greatest norm of a gradient
 
 
-def train_network(entries: Sequence[Entry], epochs: int = EPOCHS, seed: int = 0) -> SpellingNetwork:
+def train_network(
+    entries: Sequence[Entry],
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    left_out: LeftOut | None = None,
+) -> SpellingNetwork:
     """Train a network.
 
     Args:
         entries: words in lower case, and their phones.
         epochs: passes over the words.
         seed: of the weights and of the order of the words.
+        left_out: words that are not among the entries, which the network says of itself.
     """
     letters = "".join(sorted({letter for word, _ in entries for letter in word}))
     phones = sorted({phone for _, way in entries for phone in way})
@@ -33,7 +39,7 @@ def train_network(entries: Sequence[Entry], epochs: int = EPOCHS, seed: int = 0)
     steps = epochs * -(-len(entries) // BATCH)
     with torch.random.fork_rng(devices=[]), Progress("network", steps, unit="update") as progress:
         torch.manual_seed(seed)
-        network = SpellingNetwork(letters, phones)
+        network = SpellingNetwork(letters, phones, left_out=left_out)
         model = network.model.train()
         optimizer = torch.optim.AdamW(
             model.parameters(), LEARNING_RATE, (0.9, 0.98), weight_decay=WEIGHT_DECAY

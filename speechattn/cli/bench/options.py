@@ -326,3 +326,18 @@ def add_g2p_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, metavar="N", help="draws the words (default: 0)")
     add("--output", metavar="FILE", help="write the model to this file, *.npz")
+    add(
+        "--network",
+        default="english",
+        metavar="FILE",
+        help="network that scores pronunciations beside the model, or none (default: english, "
+        "which comes with the package)",
+    )
+    add(
+        "--epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="train the network in so many passes, write it to the file of --network, and use it "
+        "(default: 0, as it is)",
+    )

@@ -235,6 +235,7 @@ def run_g2p(arguments: argparse.Namespace) -> int:
     """Run ``speechattn bench g2p``."""
     check_number("words", arguments.words, 1, MOST_UTTERANCES)
     check_number("seed", arguments.seed, 0, MOST_UTTERANCES)
+    check_number("epochs", arguments.epochs, 0, MOST_UTTERANCES)
     if not 0 <= arguments.share <= MOST_SHARE:
         raise UsageError(f"--share {arguments.share}: give a number from 0 to {MOST_SHARE}")
 
@@ -248,6 +249,8 @@ def run_g2p(arguments: argparse.Namespace) -> int:
             most=arguments.words,
             seed=arguments.seed,
             output=output,
+            network=None if arguments.network == "none" else arguments.network,
+            epochs=arguments.epochs,
         )
     )
     return OK

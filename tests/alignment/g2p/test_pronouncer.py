@@ -82,5 +82,46 @@ def test_several_known_words_count_by_how_far_they_are_trusted():
     assert pronouncer._mean_log_prob(("A",), []) == 0.0
 
 
+class Network:
+    """Gives every pronunciation the log probability that it is told, or -9."""
+
+    def __init__(self, letters: str, **log_probs: float) -> None:
+        self.letters = letters
+        self.told = {tuple(way.split("_")): value for way, value in log_probs.items()}
+
+    def knows(self, word: str, ways: list[tuple[str, ...]]) -> bool:
+        return set(word) <= set(self.letters)
+
+    def log_probs(self, word: str, ways: list[tuple[str, ...]]) -> list[float]:
+        return [self.told.get(way, -9.0) for way in ways]
+
+
+def test_a_network_has_its_say():
+    graphones = Graphones(R_EH_D=0.7, R_IY_D=0.3)
+    with_network = model(graphones)
+    with_network.network = Network("read", R_EH_D=-3.0, R_IY_D=-0.1)
+    for lookup_ in (None, lookup):  # no known word is like it
+        found = with_network.pronounce("read", 2, lookup_)
+        assert [guess.phones for guess in found] == [("R", "IY", "D"), ("R", "EH", "D")]
+        own, _, _, by_network = pronouncer.WITH_NETWORK
+        odds = math.log(found[0].probability / found[1].probability)
+        assert odds == pytest.approx(own * math.log(0.3 / 0.7) + by_network * 2.9)
+    # Letters that it does not know are the others' business.
+    assert [g.probability for g in with_network.pronounce("redo", 2)] == [0.7, 0.3]
+    assert with_network.pronounce("тон") == []
+
+
+def test_a_network_and_known_words_together():
+    graphones = Graphones(R_EH_P_L_EY_N_D=1.0)
+    both = model(graphones, ED)
+    both.network = Network("replaned", R_IY_P_L_AE_N_D=-1.0, R_EH_P_L_EY_N_D=-2.0)
+    found = both.pronounce("replaned", 2, lookup)
+    letters, ends, _, by_network = pronouncer.WITH_NETWORK
+    by_end = math.log(0.9) - math.log(max(pronouncer.LEAST_PROBABILITY, 0.3 * (1 - 0.95)))
+    odds = letters * pronouncer.LEAST_LOG_PROB + ends * by_end + by_network
+    assert found[0].phones == ("R", "IY", "P", "L", "AE", "N", "D")
+    assert math.log(found[0].probability / found[1].probability) == pytest.approx(odds)
+
+
 def test_other_letters_have_no_pronunciation():
     assert model(Graphones(T_AH_N=1.0)).pronounce("тон", 3, lookup) == []
