@@ -24,16 +24,9 @@ from torch import Tensor, nn
 from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
 from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.int8_matrix import int8_matrix
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.onednn import (
-    MAX_INT8,
-    MAX_UINT8,
-    ROWS,
-    Int8Matrix,
-    int8_matrix,
-    largest_weight,
-)
-from speechattn.encoder.packed_linear import whole_tiles
+from speechattn.encoder.onednn import MAX_INT8, MAX_UINT8, Int8Matrix, largest_weight
 from speechattn.errors import ModelError
 
 ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
@@ -61,7 +54,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out_features) for x of shape (..., in_features), without gradients."""
-        whole = whole_numbers(x, self._per_step)
+        whole = whole_numbers(x, self._per_step, self._matrix.rows_for(x.shape[-2]))
         return self._matrix.product(whole, ZERO, self._bias)[..., : x.shape[-2], :]
 
 
@@ -94,12 +87,12 @@ class Int8FeedForward(nn.Module):
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         """Return the same shape, (..., frames, width), without gradients."""
-        whole = whole_numbers(x, self._per_step)
+        whole = whole_numbers(x, self._per_step, self._expand.rows_for(x.shape[-2]))
         if self._relu:
             inner = self._expand.product(whole, ZERO, self._inner_bias, to_bytes=True)
             return self._contract.product(inner, 0, self._bias)[..., : x.shape[-2], :]
         inner = self._expand.product(whole, ZERO, self._inner_bias)
-        inner = whole_numbers(inner, self._per_inner_step, gelu=True)
+        inner = whole_numbers(inner, self._per_inner_step, inner.shape[-2], gelu=True)
         return self._contract.product(inner, ZERO, self._bias)[..., : x.shape[-2], :]
 
     forward_chunk = forward_varlen = forward  # each frame is processed alone
@@ -110,16 +103,17 @@ def _matrix(weight: Tensor) -> Int8Matrix:
     return int8_matrix(*_by_rows(weight, largest_weight()))
 
 
-def whole_numbers(x: Tensor, per_step: Tensor, gelu: bool = False) -> Tensor:
+def whole_numbers(x: Tensor, per_step: Tensor, all_rows: int, gelu: bool = False) -> Tensor:
     """Return the nearest whole numbers to ``x * per_step + ZERO``, from 0 to 255.
 
     Args:
         x: float32, shape (..., rows, numbers).
         per_step: inverse step of each number, shape (numbers,).
+        all_rows: rows of the result, as many as x has or more; those beyond are arbitrary.
         gelu: whether the GELU of x takes its place.
 
     Returns:
-        uint8, with rows up to a multiple of ``ROWS``; the additional ones are arbitrary.
+        uint8, shape (..., all_rows, numbers).
 
     Raises:
         ValueError: if x has another width than the steps.
@@ -127,11 +121,11 @@ def whole_numbers(x: Tensor, per_step: Tensor, gelu: bool = False) -> Tensor:
     *before, rows, count = x.shape
     if count != len(per_step):
         raise ValueError(f"x: shape {tuple(x.shape)}; steps are known of {len(per_step)} numbers")
-    all_rows = rows + -rows % ROWS
     plain = x.dtype == torch.float32 and is_plain_cpu_tensor(x, per_step)
     if count < kernels.llvm.LANES or before not in ([], [1]) or not plain:
         x = F.gelu(x) if gelu else x
-        near = (whole_tiles(x, x.dtype) * per_step).add_(ZERO + 0.5).clamp_(0, MAX_UINT8)
+        x = F.pad(x, (0, 0, 0, all_rows - rows))
+        near = (x * per_step).add_(ZERO + 0.5).clamp_(0, MAX_UINT8)
         return near.to(torch.int16).to(torch.uint8)  # in one step, PyTorch takes five times as long
     return kernels.rows.round_to_bytes(x, per_step, ZERO, all_rows, gelu)
 

@@ -105,6 +105,10 @@ def bf16_operator_works() -> bool:
 class Int8Matrix(Protocol):
     """A matrix of whole numbers of 8 bits with a step for each row."""
 
+    def rows_for(self, rows: int) -> int:
+        """Return how many rows to multiply, of which these are the first."""
+        ...
+
     def product(self, x: Tensor, zero: int, bias: Tensor | None, to_bytes: bool = False) -> Tensor:
         """Return the product of whole numbers with the matrix, without gradients.
 
@@ -126,21 +130,22 @@ class PackedInt8Matrix:
     """An :class:`Int8Matrix` laid out for oneDNN.
 
     Args:
-        whole: int8, shape (outputs, inputs). They are halved and rounded anew if there are larger
-            ones than :func:`largest_weight`, as in a matrix that comes from another processor.
+        whole: int8, shape (outputs, inputs); see :func:`fitting`.
         step: what 1 stands for in each row, float32, shape (outputs,).
     """
 
     def __init__(self, whole: Tensor, step: Tensor) -> None:
-        self._whole, self._step = whole, step
+        self._whole, self._step = fitting(whole, step)
         self._lay_out()
 
     def _lay_out(self) -> None:
-        if self._whole.numel() and int(self._whole.abs().max()) > largest_weight():
-            self._whole, self._step = _halved(self._whole), 2 * self._step
         shape = [1, ROWS, self._whole.shape[1]]
         self._packed = torch.ops.onednn.qlinear_prepack(self._whole, shape)
         self._zeros = torch.zeros(len(self._whole), dtype=torch.int32)
+
+    def rows_for(self, rows: int) -> int:
+        """See :class:`Int8Matrix`; with other numbers, oneDNN takes longer."""
+        return rows + -rows % ROWS
 
     def product(self, x: Tensor, zero: int, bias: Tensor | None, to_bytes: bool = False) -> Tensor:
         """See :class:`Int8Matrix`."""
@@ -159,14 +164,8 @@ class PackedInt8Matrix:
         return {"_step": self._step, "_whole": self._whole}
 
     def __setstate__(self, state: dict[str, Tensor]) -> None:
-        self._step, self._whole = state["_step"], state["_whole"]
+        self._whole, self._step = fitting(state["_whole"], state["_step"])
         self._lay_out()
-
-
-def _halved(whole: Tensor) -> Tensor:
-    """Whole numbers of half the size, at most ``MAX_INT8 // 2``."""
-    half = MAX_INT8 // 2
-    return (whole.float() / 2).round().clamp(-half, half).to(torch.int8)
 
 
 class PlainInt8Matrix:
@@ -180,6 +179,10 @@ class PlainInt8Matrix:
     def __init__(self, whole: Tensor, step: Tensor) -> None:
         self._whole, self._step = whole, step
 
+    def rows_for(self, rows: int) -> int:
+        """See :class:`Int8Matrix`."""
+        return rows
+
     def product(self, x: Tensor, zero: int, bias: Tensor | None, to_bytes: bool = False) -> Tensor:
         """See :class:`Int8Matrix`."""
         # Whole numbers of this size are exact in float64.
@@ -188,16 +191,6 @@ class PlainInt8Matrix:
         if bias is not None:
             y = y + bias
         return y.round().clamp(0, MAX_UINT8).to(torch.uint8) if to_bytes else y
-
-
-def int8_matrix(whole: Tensor, step: Tensor) -> Int8Matrix:
-    """Return a matrix of 8 bits, laid out for oneDNN if PyTorch's private operator works.
-
-    Args:
-        whole: int8, shape (outputs, inputs).
-        step: what 1 stands for in each row, float32, shape (outputs,).
-    """
-    return (PackedInt8Matrix if int8_operator_works() else PlainInt8Matrix)(whole, step)
 
 
 @functools.cache
@@ -221,22 +214,35 @@ def int8_operator_works() -> bool:
 
 
 @functools.cache
-def fast_int8() -> bool:
-    """Return whether this processor multiplies 8-bit numbers fast, and PyTorch uses that.
-
-    Those with VNNI do, and those with AVX2: about twice as fast as 32-bit numbers.
-    """
-    return (_has("avx512_vnni", "avx_vnni") or _has("avx2")) and int8_operator_works()
-
-
-@functools.cache
 def largest_weight() -> int:
     """Return the largest whole number that a matrix of 8 bits may hold on this processor.
 
     Without VNNI, x86 processors add two products in 16 bits, which saturate: 255 * 127 * 2 is too
     much for them, and 255 * 63 * 2 is not.
     """
-    return MAX_INT8 if _has("avx512_vnni", "avx_vnni") or not _has("avx2") else MAX_INT8 // 2
+    return MAX_INT8 if has_vnni() or not has_avx2() else MAX_INT8 // 2
+
+
+def fitting(whole: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whole numbers that suit this processor, and their steps.
+
+    They are halved and rounded anew if there are larger ones than :func:`largest_weight`, as in a
+    matrix that comes from another processor.
+    """
+    if not whole.numel() or int(whole.abs().max()) <= largest_weight():
+        return whole, step
+    half = MAX_INT8 // 2
+    return (whole.float() / 2).round().clamp(-half, half).to(torch.int8), 2 * step
+
+
+def has_vnni() -> bool:
+    """Whether the processor has instructions that sum products of bytes in 32 bits."""
+    return _has("avx512_vnni", "avx_vnni")
+
+
+def has_avx2() -> bool:
+    """Whether the processor has those that sum two products of bytes in 16 bits."""
+    return _has("avx2")
 
 
 def _has(*names: str) -> bool:

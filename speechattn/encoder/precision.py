@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from speechattn.attention.kernels.runtime import DTYPES
 from speechattn.encoder.int8 import WHOLE_ACTIVATIONS, WITHIN, Int8FeedForward, Int8Linear
+from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.onednn import fast_bfloat16, fast_int8
+from speechattn.encoder.onednn import fast_bfloat16
 from speechattn.encoder.packed_linear import PackedFeedForward, PackedLinear
 from speechattn.errors import ConfigError
 from speechattn.options import PRECISIONS
@@ -63,7 +64,8 @@ def with_packed_linears(
     possible = all(
         (m.weight.device.type, m.weight.dtype) == ("cpu", torch.float32) for m in linears.values()
     )
-    is_fast = {"bf16": fast_bfloat16, INT8: fast_int8}.get(precision)
+    checks: dict[str, Callable[[], bool]] = {"bf16": fast_bfloat16, INT8: fast_int8}
+    is_fast = checks.get(precision)
     if is_fast is not None and not (possible and is_fast()):
         raise ConfigError(
             f"precision: {precision}; this processor or device has no such products here; use fp32"

@@ -21,7 +21,7 @@ from support.recordings import needs_posix
 from support.spoken import RATE, speech
 
 import speechattn.cli.main
-from speechattn.encoder.onednn import fast_int8
+from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.inference.recognizer import load_model
 
 IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parents[2])

@@ -20,8 +20,9 @@ from speechattn.encoder.int8 import (
     input_ranges,
     whole_numbers,
 )
+from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.onednn import fast_int8, largest_weight
+from speechattn.encoder.onednn import largest_weight
 from speechattn.errors import ModelError
 
 needs_int8 = pytest.mark.skipif(
@@ -111,7 +112,7 @@ def test_a_row_is_the_same_beside_any_others(activation):
 def test_whole_numbers_of_a_gelu(shape):
     x = torch.cat([torch.linspace(-9, 9, 2001), torch.tensor([-1e9, -50.0, 50.0, 1e9])])
     per_step = torch.full((len(x),), 20.0)
-    found = whole_numbers(x.expand(*shape, -1), per_step, gelu=True)[..., 0, :]
+    found = whole_numbers(x.expand(*shape, -1), per_step, 1, gelu=True)[..., 0, :]
     exact = (F.gelu(x.double()) * 20 + 128).clamp(0, 255)
     assert (found - exact).abs().max() < 0.5 + 20 * 0.00014
 
@@ -120,7 +121,7 @@ def test_whole_numbers_of_a_gelu(shape):
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (2, 1)])
 def test_whole_numbers_are_the_nearest_and_cut_off(times, shape):
     x = torch.tensor([-1e9, -1.0, -0.26, -0.24, 0.0, 0.24, 0.26, 1.0, 63.4, 63.6, 1e9] * times)
-    found = whole_numbers(x.expand(*shape, -1), torch.full((11 * times,), 2.0))
+    found = whole_numbers(x.expand(*shape, -1), torch.full((11 * times,), 2.0), 16)
     assert found.dtype == torch.uint8 and found.shape == (*shape[:-1], 16, 11 * times)
     expected = [0, 126, 127, 128, 128, 128, 129, 130, 255, 255, 255] * times
     assert (found[..., 0, :] == torch.tensor(expected)).all()
@@ -128,7 +129,7 @@ def test_whole_numbers_are_the_nearest_and_cut_off(times, shape):
 
 def test_rows_of_another_width_than_the_steps_are_named():
     with pytest.raises(ValueError, match=r"x: shape \(3, 40\)"):
-        whole_numbers(torch.zeros(3, 40), torch.ones(20))
+        whole_numbers(torch.zeros(3, 40), torch.ones(20), 3)
 
 
 def classifier() -> PhoneClassifier:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from speechattn.encoder import onednn
+from speechattn.encoder import int8_matrix, onednn
 from speechattn.encoder.int8 import Int8FeedForward, Int8Linear
 from speechattn.encoder.layers import FeedForward
 from speechattn.encoder.onednn import (
@@ -18,8 +18,6 @@ from speechattn.encoder.onednn import (
     PackedInt8Matrix,
     PlainInt8Matrix,
     bf16_operator_works,
-    fast_int8,
-    int8_matrix,
     int8_operator_works,
     largest_weight,
 )
@@ -34,7 +32,8 @@ COPIES = [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 def without_operators(monkeypatch):
     """As in a version of PyTorch whose private operators are gone."""
     monkeypatch.setattr(onednn, "bf16_operator_works", lambda: False)
-    monkeypatch.setattr(onednn, "int8_operator_works", lambda: False)
+    monkeypatch.setattr(int8_matrix, "int8_operator_works", lambda: False)
+    monkeypatch.setattr(int8_matrix, "own_products_work", lambda: False)
 
 
 @needs_bf16
@@ -125,7 +124,10 @@ def test_copies(copied, plain, monkeypatch):
     torch.manual_seed(0)
     half, x = Bf16Matrix(torch.randn(32, 16), torch.randn(32)), torch.randn(16, 16).bfloat16()
     whole = torch.randint(-LARGEST, LARGEST + 1, (32, 16)).to(torch.int8)
-    eight, y = int8_matrix(whole, torch.rand(32)), torch.randint(0, 256, (16, 16)).to(torch.uint8)
+    eight, y = (
+        int8_matrix.int8_matrix(whole, torch.rand(32)),
+        torch.randint(0, 256, (16, 16)).to(torch.uint8),
+    )
     with torch.inference_mode():
         assert torch.equal(copied(half).product(x), half.product(x))
         assert torch.equal(copied(eight).product(y, 128, None), eight.product(y, 128, None))
@@ -135,16 +137,14 @@ def gone(*_):
     raise RuntimeError("no such operator")
 
 
-@pytest.mark.parametrize("missing", ["instructions", "onednn", "the operator"])
+@pytest.mark.parametrize("missing", ["onednn", "the operator"])
 def test_where_there_are_no_products_of_eight_bits(missing, monkeypatch):
     int8_operator_works.cache_clear()
-    if missing == "instructions":
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False})
-    elif missing == "onednn":
+    if missing == "onednn":
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     else:
         monkeypatch.setattr(PackedInt8Matrix, "product", gone)
-    assert not fast_int8.__wrapped__()
+    assert not int8_operator_works()
     int8_operator_works.cache_clear()
 
 

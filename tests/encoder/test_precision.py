@@ -13,7 +13,8 @@ from speechattn.encoder import precision as precision_module
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import Int8FeedForward, Int8Linear, input_ranges
-from speechattn.encoder.onednn import fast_bfloat16, fast_int8
+from speechattn.encoder.int8_matrix import fast_int8
+from speechattn.encoder.onednn import fast_bfloat16
 from speechattn.encoder.packed_linear import PackedLinear
 from speechattn.encoder.precision import fastest_precision, with_packed_linears
 from speechattn.encoder.varlen import can_concatenate, forward_varlen

@@ -21,7 +21,7 @@ from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.encoder import int8
-from speechattn.encoder.onednn import fast_int8
+from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.encoder.precision import with_packed_linears
 from speechattn.encoder.six_bits import six_bit_weights, unpack
 from speechattn.errors import ConfigError, ModelError

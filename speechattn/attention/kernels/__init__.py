@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from speechattn.attention.kernels import autograd as autograd
+    from speechattn.attention.kernels import byte_matrix as byte_matrix
     from speechattn.attention.kernels import matmul as matmul
     from speechattn.attention.kernels import rows as rows
 
-_COMPILED = ("autograd", "llvm", "matmul", "primitives", "rows", "window")
+_COMPILED = ("autograd", "byte_matrix", "llvm", "matmul", "primitives", "rows", "window")
 
 
 def __getattr__(name: str) -> ModuleType:

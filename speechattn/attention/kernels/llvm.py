@@ -20,7 +20,7 @@ F32, BF16 = ir.FloatType(), ir.IntType(16)
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _has(feature: str) -> bool:
+def has(feature: str) -> bool:
     """Return whether code is compiled for a processor with a feature, by LLVM's name of it."""
     features = numba.config.CPU_FEATURES  # set by the user, in place of those of the processor
     if features is not None:
@@ -28,9 +28,9 @@ def _has(feature: str) -> bool:
     return numba.config.CPU_NAME is None and bool(get_host_cpu_features().get(feature))
 
 
-WIDE = _has("avx512f")  # registers of 512 bits
+WIDE = has("avx512f")  # registers of 512 bits
 # Whether the processor multiplies bfloat16 itself; older LLVM describes the instruction otherwise.
-DOT_BF16 = WIDE and _has("avx512bw") and _has("avx512bf16") and llvm_version_info >= (16,)
+DOT_BF16 = WIDE and has("avx512bw") and has("avx512bf16") and llvm_version_info >= (16,)
 LANES = 16 if WIDE else 8  # numbers in a vector; where registers are shorter, LLVM takes several
 FLOAT_BYTES = 4  # of a float32
 BF16_BYTES = 2  # of a bfloat16

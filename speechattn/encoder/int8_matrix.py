@@ -1,0 +1,120 @@
+"""Which way matrices of 8 bits are multiplied on this processor; all give the same numbers.
+
+With AVX2 alone, :mod:`speechattn.attention.kernels.byte_matrix` is as fast as oneDNN with thousands
+of rows, and several times as fast with a tenth of a second of speech. With VNNI it serves the few
+rows, and oneDNN the many. Where neither works, PyTorch's public operators do.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from speechattn.attention import kernels
+from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
+from speechattn.encoder.onednn import (
+    MAX_UINT8,
+    Int8Matrix,
+    PackedInt8Matrix,
+    PlainInt8Matrix,
+    fitting,
+    has_avx2,
+    has_vnni,
+    int8_operator_works,
+    largest_weight,
+)
+
+FEW_ROWS = 16  # that oneDNN takes longer for, also with VNNI
+
+
+class OwnInt8Matrix:
+    """An :class:`~speechattn.encoder.onednn.Int8Matrix` multiplied by this package's own code.
+
+    Args:
+        whole: int8, shape (outputs, inputs), inputs a multiple of four.
+        step: what 1 stands for in each row, float32, shape (outputs,).
+        many: the same matrix for more than ``FEW_ROWS`` rows; None if there is nothing faster.
+    """
+
+    def __init__(self, whole: Tensor, step: Tensor, many: PackedInt8Matrix | None = None) -> None:
+        self._whole, self._step = fitting(whole, step)
+        self._many = many
+
+    @functools.cached_property
+    def _panels(self) -> kernels.byte_matrix.BytePanels:
+        """Laid out when it is first needed: batches seldom have few rows."""
+        return kernels.byte_matrix.BytePanels(self._whole, self._step)
+
+    def rows_for(self, rows: int) -> int:
+        """See :class:`~speechattn.encoder.onednn.Int8Matrix`."""
+        if self._many is None or rows <= FEW_ROWS:
+            return rows
+        return self._many.rows_for(rows)
+
+    def product(self, x: Tensor, zero: int, bias: Tensor | None, to_bytes: bool = False) -> Tensor:
+        """See :class:`~speechattn.encoder.onednn.Int8Matrix`."""
+        rows = x.flatten(0, -2)
+        if self._many is not None and len(rows) > FEW_ROWS:
+            return self._many.product(x, zero, bias, to_bytes)
+        if not is_plain_cpu_tensor(x, bias):
+            return PlainInt8Matrix(self._whole, self._step).product(x, zero, bias, to_bytes)
+        y = self._panels.product(rows.contiguous(), zero, bias)
+        if to_bytes:
+            y = y.round_().clamp_(0, MAX_UINT8).to(torch.uint8)
+        return y.view(*x.shape[:-1], len(self._step))
+
+    def __getstate__(self) -> dict[str, Tensor | PackedInt8Matrix | None]:
+        """Return the plain matrix, for copies and other processes."""
+        return {"_whole": self._whole, "_step": self._step, "_many": self._many}
+
+    def __setstate__(self, state: dict) -> None:
+        self._whole, self._step = fitting(state["_whole"], state["_step"])
+        self._many = state["_many"]
+
+
+def int8_matrix(whole: Tensor, step: Tensor) -> Int8Matrix:
+    """Return a matrix of 8 bits, laid out for the fastest way that works.
+
+    Args:
+        whole: int8, shape (outputs, inputs).
+        step: what 1 stands for in each row, float32, shape (outputs,).
+    """
+    own = own_products_work() and whole.shape[1] % kernels.byte_matrix.FOUR == 0
+    if own and not has_vnni():
+        return OwnInt8Matrix(whole, step)
+    if not int8_operator_works():
+        return PlainInt8Matrix(whole, step)
+    many = PackedInt8Matrix(whole, step)
+    return OwnInt8Matrix(whole, step, many) if own else many
+
+
+def fast_int8() -> bool:
+    """Return whether this processor multiplies 8-bit numbers fast: with VNNI, or with AVX2."""
+    return (has_vnni() and int8_operator_works()) or (has_avx2() and own_products_work())
+
+
+@functools.cache
+def own_products_work() -> bool:
+    """Return whether the package's own products give what the plain way gives.
+
+    They are tried with numbers of all sizes. What LLVM compiles for may be less than what the
+    processor has, as with ``NUMBA_CPU_NAME``.
+    """
+    code = kernels.byte_matrix
+    if not code.OFFERED or largest_weight() > code.MOST_WEIGHT:
+        return False
+    columns = torch.arange(64)
+    x = ((columns * 37 + torch.arange(7)[:, None] * 91) % 256).to(torch.uint8)
+    x[0] = MAX_UINT8
+    whole = ((columns * 29 + torch.arange(48)[:, None] * 53) % 255 - 127).clamp(
+        -largest_weight(), largest_weight()
+    )
+    whole[0] = largest_weight()
+    whole, step = whole.to(torch.int8), torch.full((48,), 0.25)
+    try:
+        y = code.BytePanels(whole, step).product(x, 128, None)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return False
+    return torch.equal(y, PlainInt8Matrix(whole, step).product(x, 128, None))
