@@ -27,10 +27,12 @@ from speechattn.heads.config import AnyHead, DecoderHead
 from speechattn.heads.models import StringModel
 from speechattn.inference.model_files import give_values, without_values
 from speechattn.schema import build
+from speechattn.text import one_line
 
 ENCODER = EncoderConfig(
     width=128, heads=4, feedforward=384, blocks=3, window=(None, None), activation="gelu"
 )
+MOST_SAID = 100  # characters of PyTorch's errors, which name all weights
 FACTS = "speechattn"  # in the metadata of the file
 HEAD = DecoderHead(width=192, attention=64, kernel=5, channels=8, dropout=0.2, ctc_weight=0.0)
 
@@ -147,6 +149,7 @@ class SpellingNetwork:
             left_out = facts["left_out"] and LeftOut(**facts["left_out"])
         except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path}: is no network of pronunciations ({error}); install the package again"
+                f"{path}: is no network of pronunciations ({one_line(str(error))[:MOST_SAID]}); "
+                "install the package again"
             ) from None
         return cls(letters, phones, model.eval().requires_grad_(False), left_out)
