@@ -16,6 +16,7 @@ from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
 from speechattn.encoder.onednn import (
     MAX_UINT8,
+    ROWS,
     Int8Matrix,
     PackedInt8Matrix,
     PlainInt8Matrix,
@@ -87,7 +88,7 @@ def int8_matrix(whole: Tensor, step: Tensor) -> Int8Matrix:
     if not int8_operator_works():
         return PlainInt8Matrix(whole, step)
     many = PackedInt8Matrix(whole, step)
-    return OwnInt8Matrix(whole, step, many) if own else many
+    return OwnInt8Matrix(whole, step, many) if own and has_bits_of_onednn() else many
 
 
 def fast_int8() -> bool:
@@ -105,16 +106,36 @@ def own_products_work() -> bool:
     code = kernels.byte_matrix
     if not code.OFFERED or largest_weight() > code.MOST_WEIGHT:
         return False
-    columns = torch.arange(64)
-    x = ((columns * 37 + torch.arange(7)[:, None] * 91) % 256).to(torch.uint8)
-    x[0] = MAX_UINT8
-    whole = ((columns * 29 + torch.arange(48)[:, None] * 53) % 255 - 127).clamp(
-        -largest_weight(), largest_weight()
-    )
-    whole[0] = largest_weight()
-    whole, step = whole.to(torch.int8), torch.full((48,), 0.25)
+    x, whole = _numbers()
+    step = torch.full((len(whole),), 0.25)
     try:
         y = code.BytePanels(whole, step).product(x, 128, None)
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         return False
     return torch.equal(y, PlainInt8Matrix(whole, step).product(x, 128, None))
+
+
+@functools.cache
+def has_bits_of_onednn() -> bool:
+    """Return whether the package's own products round as oneDNN's, which may fuse two operations.
+
+    Otherwise a recording would not give the same in a stream and as a whole.
+    """
+    x, whole = _numbers()
+    step, bias = torch.linspace(0.001, 0.0017, len(whole)), torch.linspace(-3, 2.9, len(whole))
+    many = PackedInt8Matrix(whole, step)
+    own = OwnInt8Matrix(whole, step)
+    return all(
+        torch.equal(own.product(x, 128, add, to_bytes), many.product(x, 128, add, to_bytes))
+        for add in (None, bias)
+        for to_bytes in (False, True)
+    )
+
+
+def _numbers() -> tuple[Tensor, Tensor]:
+    """Rows and a matrix of all sizes, the largest included."""
+    columns, largest = torch.arange(64), largest_weight()
+    x = (columns * 37 + torch.arange(ROWS)[:, None] * 91) % (MAX_UINT8 + 1)
+    whole = ((columns * 29 + torch.arange(48)[:, None] * 53) % 255 - 127).clamp(-largest, largest)
+    x[0], whole[0] = MAX_UINT8, largest
+    return x.to(torch.uint8), whole.to(torch.int8)

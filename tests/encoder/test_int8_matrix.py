@@ -54,6 +54,16 @@ def test_own_products_have_the_bits_of_onednn(shape, zero):
 
 
 @needs_both
+def test_other_bits_are_found_out(monkeypatch):
+    assert ways.has_bits_of_onednn.__wrapped__()
+    product = byte_matrix.BytePanels.product
+    monkeypatch.setattr(  # the last bit of one number
+        byte_matrix.BytePanels, "product", lambda *given: product(*given).mul_(1 + 2**-23)
+    )
+    assert not ways.has_bits_of_onednn.__wrapped__()
+
+
+@needs_both
 def test_many_rows_go_another_way(monkeypatch):
     whole, step, bias = matrix(32, 16)
     mixed = OwnInt8Matrix(whole, step, PackedInt8Matrix(whole, step))
@@ -110,6 +120,7 @@ def test_tensors_that_compiled_code_cannot_see():
     [
         (True, True, True, True, True, OwnInt8Matrix),
         (True, True, True, False, True, PackedInt8Matrix),
+        (True, True, True, "other bits", True, PackedInt8Matrix),
         (True, True, False, True, True, PlainInt8Matrix),
         (False, True, True, True, True, OwnInt8Matrix),
         (False, True, False, True, True, OwnInt8Matrix),
@@ -124,7 +135,8 @@ def test_which_way_is_taken(vnni, avx2, operator, own, fast, kind, monkeypatch):
         ("has_vnni", vnni),
         ("has_avx2", avx2),
         ("int8_operator_works", operator),
-        ("own_products_work", own),
+        ("own_products_work", bool(own)),
+        ("has_bits_of_onednn", own != "other bits"),
     ):
         monkeypatch.setattr(ways, name, lambda value=value: value)
     assert fast_int8() == fast
@@ -148,5 +160,5 @@ def test_own_products_are_tried_first(fault, monkeypatch):
 
         monkeypatch.setattr(byte_matrix.BytePanels, "product", fail)
     else:
-        monkeypatch.setattr(byte_matrix.BytePanels, "product", lambda *_: torch.zeros(7, 48))
+        monkeypatch.setattr(byte_matrix.BytePanels, "product", lambda *_: torch.zeros(16, 48))
     assert not ways.own_products_work.__wrapped__()

@@ -1,8 +1,8 @@
 """Pronunciations of words that no dictionary has, from their letters and from words like them.
 
-The n-grams of graphones propose pronunciations, and so do known words by analogy and a network.
-Each proposal is scored by all of them, in logarithms with weights that were fitted to words left
-out of a dictionary.
+The n-grams of graphones propose pronunciations, and so do known words by analogy. Each proposal is
+scored by both, and by a network, in logarithms with weights that were fitted to words left out of a
+dictionary.
 """
 
 from __future__ import annotations
