@@ -1,7 +1,7 @@
 """Speech as codecs leave it: written to a file in memory by libsndfile, and read again.
 
-Bit rates are low, as of voice messages and telephones. At 64 kbit/s and more, hardly anything is
-lost. No codec moves anything in time, and the recording keeps its length.
+Bit rates are low, as of voice messages and telephones. No codec moves anything in time, and the
+recording keeps its length.
 """
 
 from __future__ import annotations

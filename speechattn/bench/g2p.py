@@ -85,18 +85,22 @@ def bench_g2p(
 
     Raises:
         ConfigError: if the dictionary or the network cannot be read.
-        UsageError: if nothing is left out and no file is named, or none for a new network.
+        UsageError: if nothing is left out and no file is named, or none for a new network, or its
+            folder does not exist.
     """
     if not share and output is None:
         raise UsageError("--share 0: leaves out no words; give a share, or a file for --output")
+    if epochs and (network is None or network == ENGLISH):
+        raise UsageError("--epochs: give --network a file for the network")
+    for option, file in (("--output", output), ("--network", network if epochs else None)):
+        if file is not None and not Path(file).parent.is_dir():  # before minutes are spent
+            raise UsageError(f"{option} {file}: there is no such folder; make it first")
     ways = dictionary_ways(Lexicon([dictionary], arpabet()))
     held_out = draw(sorted(ways), share, seed)
     left = {word: found for word, found in ways.items() if word not in held_out}
     entries: list[Entry] = [(word, way) for word, found in left.items() for way in found]
     left_out = LeftOut(len(ways), share, seed)
-    if epochs:
-        if network in (None, ENGLISH):
-            raise UsageError("--epochs: give --network a file for the network")
+    if epochs and network is not None:
         train_network(entries, epochs, seed, left_out).save(Path(network))
     model = train(entries, order)
     size = sum(len(each) for each in model.graphones.orders)

@@ -88,6 +88,8 @@ def test_the_network_of_the_command(tmp_path, capsys):
     for wrong, message in (
         (["--epochs", "-1"], "--epochs"),
         (["--epochs", "1"], "--network"),
+        (["--epochs", "1", "--network", str(tmp_path / "no" / "n.st")], "no such folder"),
+        (["--output", str(tmp_path / "no" / "m.npz")], "no such folder"),
         (["--network", str(path)], "words.dict: is no network"),
     ):
         assert main([*options, *wrong]) == 2
