@@ -23,6 +23,9 @@ LEAST_LOG_PROB = -8.0  # by the n-grams, of what they did not propose
 GRAPHONE_WEIGHT, END_WEIGHT, FRONT_WEIGHT = 0.5, 0.92, 0.63
 _WITHOUT = (GRAPHONE_WEIGHT, END_WEIGHT, FRONT_WEIGHT, 0.0)
 WITH_NETWORK = (0.46, 1.27, 0.67, 0.66)  # the same beside a network, and its own
+# Nats that the network may count one worse than its best: a known word of a user's may be said as
+# no other is.
+MOST_BY_NETWORK = 4.0
 SHARPNESS = 8  # how much more analogies count that hold more often
 REST_SHARE = 0.3  # of the probability that an analogy leaves, for each pronunciation it lacks
 LEAST_PROBABILITY = 0.02  # by an analogy
@@ -73,6 +76,8 @@ class Pronouncer:
         network = self.network
         if network is not None and network.knows(word, list(scores)):
             weights, by_network = WITH_NETWORK, network.log_probs(word, list(scores))
+            least = max(by_network) - MOST_BY_NETWORK
+            by_network = [max(least, log_prob) for log_prob in by_network]
         elif ends or fronts:
             weights, by_network = _WITHOUT, [0.0] * len(scores)
         else:

@@ -106,6 +106,12 @@ def test_a_network_has_its_say():
         own, _, _, by_network = pronouncer.WITH_NETWORK
         odds = math.log(found[0].probability / found[1].probability)
         assert odds == pytest.approx(own * math.log(0.3 / 0.7) + by_network * 2.9)
+    # It cannot overrule everything.
+    with_network.network = Network("read", R_IY_D=-0.1)
+    found = with_network.pronounce("read", 2)
+    odds = math.log(found[0].probability / found[1].probability)
+    most = pronouncer.MOST_BY_NETWORK
+    assert odds == pytest.approx(own * math.log(0.3 / 0.7) + by_network * most)
     # Letters that it does not know are the others' business.
     assert [g.probability for g in with_network.pronounce("redo", 2)] == [0.7, 0.3]
     assert with_network.pronounce("тон") == []
