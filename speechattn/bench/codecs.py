@@ -10,12 +10,10 @@ import io
 
 import numpy as np
 import soundfile
-import soxr
 
-from speechattn.audio.load import array_blocks
+from speechattn.bench.sounds import LOW_RATE, sampled_down, sampled_up
 from speechattn.segments import SAMPLE_RATE
 
-GSM_RATE = 8_000  # Hz
 # Of libsndfile: 0 is the best quality and 1 the fewest bits.
 OPUS_LEVEL, MP3_LEVEL = 0.97, 0.8
 DESCRIPTIONS = {
@@ -27,8 +25,7 @@ DESCRIPTIONS = {
 
 def gsm(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
     """Pass an utterance through the codec of GSM telephones, at 8 kHz."""
-    low = soxr.resample(samples, SAMPLE_RATE, GSM_RATE, quality="HQ")
-    return _coded(low, len(samples), "WAV", "GSM610", rate=GSM_RATE)
+    return _coded(sampled_down(samples), len(samples), "WAV", "GSM610", rate=LOW_RATE)
 
 
 def opus(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
@@ -63,5 +60,4 @@ def _coded(
     soundfile.write(file, np.clip(samples, -1, 1), rate, **settings)
     file.seek(0)
     heard, heard_rate = soundfile.read(file, dtype="float32")
-    heard = np.concatenate(list(array_blocks(heard, heard_rate)))[:length]
-    return np.pad(heard, (0, length - len(heard)))
+    return sampled_up(heard, length, heard_rate)

@@ -102,6 +102,9 @@ def bench_g2p(
     left_out = LeftOut(len(ways), share, seed)
     if epochs and network is not None:
         train_network(entries, epochs, seed, left_out).save(Path(network))
+    found, said = _network(
+        network, left_out
+    )  # an unreadable file is named before minutes are spent
     model = train(entries, order)
     size = sum(len(each) for each in model.graphones.orders)
     rows = [
@@ -120,7 +123,6 @@ def bench_g2p(
         def lookup(word: str) -> Sequence[tuple[str, ...]]:
             return left.get(word, ())
 
-        found, said = _network(network, left_out)
         rows.append(("network", said))
         if found is not None:
             model.network = found

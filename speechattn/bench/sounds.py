@@ -140,27 +140,28 @@ def in_room(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def band_limited(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
     """Resample an utterance to 8 kHz and back to 16 kHz."""
-    return _sampled_up(_sampled_down(samples), len(samples))
+    return sampled_up(sampled_down(samples), len(samples))
 
 
 def telephone(samples: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
     """Pass an utterance through a telephone: 300 to 3400 Hz, 8 kHz, 8-bit mu-law; without delay."""
-    low = _sampled_down(samples)
+    low = sampled_down(samples)
     band = butter(4, TELEPHONE_HZ, "bandpass", fs=LOW_RATE, output="sos")
     low = np.clip(sosfiltfilt(band, low, padlen=min(len(low) - 1, LOW_RATE // 10)), -1, 1)
     # Whole numbers from -127 to 127 are transmitted.
     code = np.rint(127 * np.sign(low) * np.log1p(MU * np.abs(low)) / np.log1p(MU)) / 127
     expanded = np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU
-    return _sampled_up(expanded, len(samples))
+    return sampled_up(expanded, len(samples))
 
 
-def _sampled_down(samples: np.ndarray) -> np.ndarray:
+def sampled_down(samples: np.ndarray) -> np.ndarray:
+    """Resample from 16 kHz to ``LOW_RATE``."""
     return soxr.resample(samples, SAMPLE_RATE, LOW_RATE, quality="HQ")
 
 
-def _sampled_up(low: np.ndarray, length: int) -> np.ndarray:
-    """Resample to 16 kHz as a recording at 8 kHz is when it is read."""
-    samples = np.concatenate(list(array_blocks(low, LOW_RATE)))[:length]
+def sampled_up(low: np.ndarray, length: int, rate: int = LOW_RATE) -> np.ndarray:
+    """Resample to 16 kHz, and to a length, as a recording is when it is read."""
+    samples = np.concatenate(list(array_blocks(low, rate)))[:length]
     return np.pad(samples, (0, length - len(samples)))
 
 

@@ -23,8 +23,8 @@ LEAST_LOG_PROB = -8.0  # by the n-grams, of what they did not propose
 GRAPHONE_WEIGHT, END_WEIGHT, FRONT_WEIGHT = 0.5, 0.92, 0.63
 _WITHOUT = (GRAPHONE_WEIGHT, END_WEIGHT, FRONT_WEIGHT, 0.0)
 WITH_NETWORK = (0.46, 1.27, 0.67, 0.66)  # the same beside a network, and its own
-# Nats that the network may count one worse than its best: a known word of a user's may be said as
-# no other is.
+# Nats by which the network may prefer one pronunciation to another. With more, it would overrule
+# a user's lexicon, whose words may be said as no others are.
 MOST_BY_NETWORK = 4.0
 SHARPNESS = 8  # how much more analogies count that hold more often
 REST_SHARE = 0.3  # of the probability that an analogy leaves, for each pronunciation it lacks
@@ -73,16 +73,16 @@ class Pronouncer:
         if lookup is not None:
             ends, fronts = (side.evidence(word, lookup) for side in (self.ends, self.fronts))
         scores = _proposals(proposed, ends, fronts)
-        network = self.network
-        if network is not None and network.knows(word, list(scores)):
-            weights, by_network = WITH_NETWORK, network.log_probs(word, list(scores))
+        network, ways = self.network, list(scores)
+        if network is not None and network.knows(word, ways):
+            weights, by_network = WITH_NETWORK, network.log_probs(word, ways)
             least = max(by_network) - MOST_BY_NETWORK
             by_network = [max(least, log_prob) for log_prob in by_network]
         elif ends or fronts:
-            weights, by_network = _WITHOUT, [0.0] * len(scores)
+            weights, by_network = _WITHOUT, [0.0] * len(ways)
         else:
             return proposed[:most]
-        for way, log_prob in zip(scores, by_network):
+        for way, log_prob in zip(ways, by_network):
             by_each = scores[way], _mean_log_prob(way, ends), _mean_log_prob(way, fronts), log_prob
             scores[way] = sum(w * each for w, each in zip(weights, by_each))
         return _ranked(scores)[:most]
