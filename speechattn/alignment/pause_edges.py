@@ -57,19 +57,13 @@ class LevelMeter:
 
     def passing(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the blocks of samples, float32, shape (n,) each, and measure them."""
-        from torch import from_numpy
-
         from speechattn.audio.features import FrontEnd
-        from speechattn.inference.host import plain_settings
 
-        with plain_settings():
-            stream = FrontEnd(self._front_end).stream()
+        stream = FrontEnd(self._front_end).stream()
         for block in blocks:
-            with plain_settings():
-                self._parts.append(levels(stream.push(from_numpy(block)).numpy()))
+            self._parts.append(levels(stream.push(block)))
             yield block
-        with plain_settings():
-            self._parts.append(levels(stream.finish().numpy()))
+        self._parts.append(levels(stream.finish()))
 
     def levels(self) -> np.ndarray:
         """Decibels of each frame, shape (frames,), once all blocks have passed."""

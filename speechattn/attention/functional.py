@@ -32,11 +32,10 @@ from torch import Tensor
 from speechattn.attention import flex, kernels
 from speechattn.attention.blockwise import by_blocks
 from speechattn.attention.masks import AttentionMask, WindowMask, valid_frames, without_padding
+from speechattn.attention.names import SCORES as SCORES
+from speechattn.attention.names import WEIGHTS as WEIGHTS
 from speechattn.attention.positions import DistanceBias
 from speechattn.checks import as_int, check_choice, check_finite, check_lengths, check_vectors
-
-SCORES = ("dot", "additive")
-WEIGHTS = ("softmax", "relu")
 
 
 def attend(

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechattn.attention.kernels.runtime import cached_tensors
+from speechattn.attention.names import POSITIONS as POSITIONS
 
-POSITIONS = ("none", "sinusoidal", "learned", "rotary", "distance")
 SINUSOID_BASE = 10_000.0  # Vaswani et al., 2017
 ROTARY_BASE = 10_000.0  # of the slowest rotation; Su et al., 2021
 CACHED_POSITIONS = 1024  # positions of a table of rotations

@@ -8,26 +8,35 @@ Kaldi, so that the energies of quiet recordings stay above the floor.
 
 from __future__ import annotations
 
+import functools
 import math
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
+import numpy as np
 
 from speechattn.errors import ConfigError
+from speechattn.process import may_compile
 from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, WINDOW_SAMPLES, num_frames
+
+if TYPE_CHECKING:
+    import torch
 
 FFT_SIZE = 512  # samples, the next power of two above the window
 FULL_SCALE = 32768.0  # what a sample of 1.0 becomes
-ENERGY_FLOOR = torch.finfo(torch.float32).eps  # Kaldi's floor under a logarithm
+ENERGY_FLOOR = float(np.finfo(np.float32).eps)  # Kaldi's floor under a logarithm
 LEAD = (WINDOW_SAMPLES - SHIFT_SAMPLES) // 2  # 120 samples of frame 0 lie before the recording
-CHUNK_FRAMES = 512  # frames computed at a time; they fit the cache
 
-_WINDOWS = {
-    "povey": lambda n: torch.hann_window(n, periodic=False, dtype=torch.float64) ** 0.85,
-    "hanning": lambda n: torch.hann_window(n, periodic=False, dtype=torch.float64),
-    "hamming": lambda n: torch.hamming_window(n, periodic=False, dtype=torch.float64),
-    "rectangular": lambda n: torch.ones(n, dtype=torch.float64),
+_WINDOWS: dict[str, Callable[[int], np.ndarray]] = {
+    "povey": lambda n: np.hanning(n) ** 0.85,
+    "hanning": np.hanning,
+    "hamming": np.hamming,
+    "rectangular": np.ones,
 }
+
+Samples = TypeVar("Samples", "np.ndarray", "torch.Tensor")
 
 
 @dataclass(frozen=True)
@@ -108,78 +117,104 @@ class FrontEndConfig:
 class FrontEnd:
     """Computes frames of a whole recording or of a stream; both give the same numbers.
 
+    Arrays give arrays, and tensors give tensors.
+
     Args:
         config: options; the default ones if None.
-        device: where frames are computed.
+        device: where tensors of frames are put; they are computed on the CPU.
 
     Example:
-        >>> FrontEnd()(torch.zeros(16_000)).shape
-        torch.Size([100, 80])
+        >>> FrontEnd()(np.zeros(16_000, np.float32)).shape
+        (100, 80)
     """
 
     def __init__(
         self, config: FrontEndConfig | None = None, device: str | torch.device = "cpu"
     ) -> None:
         self.config = config or FrontEndConfig()
-        self.device = torch.device(device)
-        self._window = _WINDOWS[self.config.window_type](WINDOW_SAMPLES).float().to(self.device)
-        self._mel = mel_filters(self.config).T.contiguous().to(self.device)
-        if self.config.kind == "mfcc":
-            self._dct = cepstral_transform(self.config).to(self.device)
+        self.device = device
+        self._window = _WINDOWS[self.config.window_type](WINDOW_SAMPLES) * FULL_SCALE
 
-    def __call__(self, samples: torch.Tensor) -> torch.Tensor:
+    def __call__(self, samples: Samples) -> Samples:
         """Return the frames of a whole recording.
 
         Args:
-            samples: shape (n,), 16 kHz, floats in [-1, 1]. NaN gives NaN frames; ``load.py``
-                refuses such recordings.
+            samples: array or tensor of shape (n,), 16 kHz, floats in [-1, 1]. NaN gives NaN frames;
+                ``load.py`` refuses such recordings.
 
         Returns:
-            Shape ((n + 80) // 160, dim).
+            float32, shape ((n + 80) // 160, dim).
         """
         stream = self.stream()
-        return torch.cat([stream.push(samples), stream.finish()])
+        frames = np.concatenate([stream.push(_array(samples)), stream.finish()])
+        return self.like(samples, frames)
 
     def stream(self) -> FrontEndStream:
         """Return a stream that takes samples in blocks of any size."""
         return FrontEndStream(self)
 
-    def frames_of(self, buffer: torch.Tensor, count: int) -> torch.Tensor:
+    def like(self, samples: Any, frames: np.ndarray) -> Any:
+        """Return frames as a tensor if the samples are one."""
+        if not _is_tensor(samples):
+            return frames
+        import torch
+
+        return torch.from_numpy(frames).to(self.device)
+
+    def frames_of(self, buffer: np.ndarray, count: int) -> np.ndarray:
         """Return frames of consecutive samples, without mirroring.
 
         Args:
-            buffer: samples from the beginning of the first frame's window on, shape (n,) with n at
-                least (count - 1) * 160 + 400.
+            buffer: samples from the beginning of the first frame's window on, float32, shape (n,)
+                with n at least (count - 1) * 160 + 400.
             count: number of frames.
 
         Returns:
-            Shape (count, dim).
+            float32, shape (count, dim).
         """
-        windows = buffer.as_strided((count, WINDOW_SAMPLES), (SHIFT_SAMPLES, 1))
-        chunks = [
-            self._vectors(windows[start : start + CHUNK_FRAMES])
-            for start in range(0, count, CHUNK_FRAMES)
-        ]
-        return torch.cat(chunks) if chunks else buffer.new_zeros(0, self.config.dim)
-
-    def _vectors(self, windows: torch.Tensor) -> torch.Tensor:
-        x = windows * FULL_SCALE
-        if self.config.remove_dc_offset:
-            x = x - x.mean(1, keepdim=True)
-        energy = (x * x).sum(1).clamp_min(ENERGY_FLOOR).log() if self.config.use_energy else None
-        if self.config.preemphasis:
-            previous = torch.cat([x[:, :1], x[:, :-1]], 1)
-            x = x - self.config.preemphasis * previous
-        spectrum = torch.view_as_real(torch.fft.rfft(x * self._window, n=FFT_SIZE)).square()
-        power = spectrum[..., 0] + spectrum[..., 1]  # faster than a sum over so short an axis
-        # No filter covers the Nyquist bin, as in Kaldi.
-        log_mel = (power[:, :-1] @ self._mel).clamp_min(ENERGY_FLOOR).log()
+        if not count:
+            return np.empty((0, self.config.dim), np.float32)
+        log_mel = np.log(np.maximum(self._energies(buffer, count), ENERGY_FLOOR))
         if self.config.kind == "fbank":
             return log_mel
-        cepstra = log_mel @ self._dct
-        if energy is not None:
-            cepstra[:, 0] = energy
+        cepstra = np.ascontiguousarray((log_mel[:, :, None] * self._dct).sum(1))
+        if self.config.use_energy:
+            x = self._windows_of(buffer, count) * np.float32(FULL_SCALE)
+            cepstra[:, 0] = np.log(np.maximum(np.square(x).sum(1), ENERGY_FLOOR))
         return cepstra
+
+    def _energies(self, buffer: np.ndarray, count: int) -> np.ndarray:
+        """Return the mel energies of frames, float32, shape (count, num_mel_bins)."""
+        if may_compile():
+            return self._kernel(buffer, count)
+        x = self._windows_of(buffer, count)
+        x = x - np.float32(self.config.preemphasis) * x[:, [0, *range(WINDOW_SAMPLES - 1)]]
+        spectrum = np.fft.rfft(x * self._window, FFT_SIZE)
+        # No filter covers the Nyquist bin, as in Kaldi.
+        return (np.square(np.abs(spectrum[:, :-1])) @ self._filters.T).astype(np.float32)
+
+    def _windows_of(self, buffer: np.ndarray, count: int) -> np.ndarray:
+        """Return the samples of each frame, perhaps without their mean, shape (count, 400)."""
+        windows = np.lib.stride_tricks.sliding_window_view(buffer, WINDOW_SAMPLES)
+        windows = windows[: count * SHIFT_SAMPLES : SHIFT_SAMPLES]
+        if self.config.remove_dc_offset:
+            windows = windows - windows.mean(1, keepdims=True)
+        return windows
+
+    @functools.cached_property
+    def _filters(self) -> np.ndarray:
+        return mel_filters(self.config)
+
+    @functools.cached_property
+    def _dct(self) -> np.ndarray:
+        return cepstral_transform(self.config)
+
+    @functools.cached_property
+    def _kernel(self) -> Any:
+        from speechattn.audio.mel_kernel import MelKernel
+
+        config = self.config
+        return MelKernel(self._window, self._filters, config.remove_dc_offset, config.preemphasis)
 
 
 class FrontEndStream:
@@ -187,13 +222,14 @@ class FrontEndStream:
 
     def __init__(self, front_end: FrontEnd) -> None:
         self._front_end = front_end
-        self._buffer = torch.zeros(0, device=front_end.device)
+        self._buffer = np.empty(0, np.float32)
         self._received = 0  # samples pushed so far
         self._started = False  # whether the mirrored lead stands at the head of the buffer
         self._emitted = 0  # frames returned so far
         self._finished = False
+        self._newest: Any = self._buffer  # samples, for their type
 
-    def push(self, samples: torch.Tensor) -> torch.Tensor:
+    def push(self, samples: Samples) -> Samples:
         """Add samples, shape (n,), and return the frames that are complete, shape (m, dim).
 
         Raises:
@@ -201,23 +237,23 @@ class FrontEndStream:
         """
         if self._finished:
             raise ValueError("samples: this stream has been finished; make another one")
-        samples = torch.as_tensor(samples)
-        if samples.ndim != 1:
-            raise ValueError(f"samples: shape {tuple(samples.shape)}; one channel, shape (n,)")
-        if not samples.is_floating_point():
-            raise ValueError(f"samples: {samples.dtype}; floats in [-1, 1] (divide int16 by 32768)")
-        samples = samples.to(self._front_end.device, torch.float32)
-        self._buffer = torch.cat([self._buffer, samples])
-        self._received += len(samples)
-        if not self._started:
-            if self._received < LEAD:
-                return self._emit(0)
-            self._buffer = torch.cat([self._buffer[:LEAD].flip(0), self._buffer])
+        values = _array(samples)
+        if values.ndim != 1:
+            raise ValueError(f"samples: shape {values.shape}; one channel, shape (n,)")
+        if values.dtype.kind != "f":
+            raise ValueError(f"samples: {values.dtype}; floats in [-1, 1] (divide int16 by 32768)")
+        self._newest = samples
+        self._buffer = np.concatenate([self._buffer, values.astype(np.float32, copy=False)])
+        self._received += len(values)
+        complete = 0
+        if not self._started and self._received >= LEAD:
+            self._buffer = np.concatenate([self._buffer[:LEAD][::-1], self._buffer])
             self._started = True
-        complete = (len(self._buffer) - WINDOW_SAMPLES) // SHIFT_SAMPLES + 1
+        if self._started:
+            complete = (len(self._buffer) - WINDOW_SAMPLES) // SHIFT_SAMPLES + 1
         return self._emit(max(0, complete))
 
-    def finish(self) -> torch.Tensor:
+    def finish(self) -> Any:
         """Return the frames that reach past the end of the recording, shape (m, dim)."""
         self._finished = True
         remaining = num_frames(self._received) - self._emitted
@@ -225,55 +261,61 @@ class FrontEndStream:
         if remaining > 0 and self._emitted == 0:
             # Too short for a single frame: mirrored at both ends, perhaps more than once.
             samples = self._buffer[LEAD:] if self._started else self._buffer
-            positions = torch.arange(-LEAD, needed - LEAD, device=samples.device)
-            self._buffer = samples[mirrored(positions, self._received)]
+            self._buffer = samples[mirrored(np.arange(-LEAD, needed - LEAD), self._received)]
         elif remaining > 0 and len(self._buffer) < needed:
-            tail = self._buffer.flip(0)[: needed - len(self._buffer)]
-            self._buffer = torch.cat([self._buffer, tail])
+            tail = self._buffer[::-1][: needed - len(self._buffer)]
+            self._buffer = np.concatenate([self._buffer, tail])
         return self._emit(max(0, remaining))
 
-    def _emit(self, count: int) -> torch.Tensor:
+    def _emit(self, count: int) -> Any:
         frames = self._front_end.frames_of(self._buffer, count)
         self._buffer = self._buffer[count * SHIFT_SAMPLES :]
         self._emitted += count
-        return frames
+        return self._front_end.like(self._newest, frames)
 
 
-def mirrored(positions: torch.Tensor, length: int) -> torch.Tensor:
+def _is_tensor(samples: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(samples, torch.Tensor)
+
+
+def _array(samples: Any) -> np.ndarray:
+    """Return samples, which may be a tensor, as an array; anything else as NumPy takes it."""
+    return samples.detach().cpu().numpy() if _is_tensor(samples) else np.asarray(samples)
+
+
+def mirrored(positions: np.ndarray, length: int) -> np.ndarray:
     """Mirror positions outside of 0 to ``length`` at the ends, as often as needed."""
     positions = positions % (2 * length)
-    return torch.where(positions < length, positions, 2 * length - 1 - positions)
+    return np.where(positions < length, positions, 2 * length - 1 - positions)
 
 
-def mel_filters(config: FrontEndConfig) -> torch.Tensor:
+def mel_filters(config: FrontEndConfig) -> np.ndarray:
     """Return triangular filters, equally wide in mel = 1127 ln(1 + f / 700).
 
     Returns:
-        Shape (num_mel_bins, 256), weights over the bins of the power spectrum below Nyquist.
+        float32, shape (num_mel_bins, 256), weights over the bins of the power spectrum below
+        Nyquist.
     """
 
-    def mel(hertz: torch.Tensor) -> torch.Tensor:
-        return 1127.0 * torch.log1p(hertz / 700.0)
+    def mel(hertz: np.ndarray) -> np.ndarray:
+        return 1127.0 * np.log1p(hertz / 700.0)
 
-    edges = mel(torch.tensor([config.low_freq, config.upper_edge], dtype=torch.float64))
-    points = torch.linspace(
-        float(edges[0]), float(edges[1]), config.num_mel_bins + 2, dtype=torch.float64
-    )
+    lowest, highest = mel(np.array([config.low_freq, config.upper_edge]))
+    points = np.linspace(lowest, highest, config.num_mel_bins + 2)
     left, centre, right = (points[i : i + config.num_mel_bins, None] for i in range(3))
-    bins = mel(torch.arange(FFT_SIZE // 2, dtype=torch.float64) * SAMPLE_RATE / FFT_SIZE)
+    bins = mel(np.arange(FFT_SIZE // 2) * SAMPLE_RATE / FFT_SIZE)
     rising = (bins - left) / (centre - left)
     falling = (right - bins) / (right - centre)
-    return torch.minimum(rising, falling).clamp_min(0).float()
+    return np.minimum(rising, falling).clip(0).astype(np.float32)
 
 
-def cepstral_transform(config: FrontEndConfig) -> torch.Tensor:
-    """Return orthonormal DCT-II and liftering in one matrix, shape (num_mel_bins, num_ceps)."""
-    n = config.num_mel_bins
-    k = torch.arange(config.num_ceps, dtype=torch.float64)
-    i = torch.arange(n, dtype=torch.float64)[:, None]
-    dct = torch.cos(math.pi / n * (i + 0.5) * k) * math.sqrt(2 / n)
+def cepstral_transform(config: FrontEndConfig) -> np.ndarray:
+    """Return orthonormal DCT-II and liftering in one matrix, float32, (num_mel_bins, num_ceps)."""
+    n, k = config.num_mel_bins, np.arange(config.num_ceps)
+    dct = np.cos(math.pi / n * (np.arange(n)[:, None] + 0.5) * k) * math.sqrt(2 / n)
     dct[:, 0] = math.sqrt(1 / n)
     if config.cepstral_lifter:
         lifter = config.cepstral_lifter
-        dct = dct * (1 + 0.5 * lifter * torch.sin(math.pi * k / lifter))
-    return dct.float()
+        dct = dct * (1 + 0.5 * lifter * np.sin(math.pi * k / lifter))
+    return dct.astype(np.float32)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from speechattn.alignment.aligner import AlignedRecording, Aligner
 from speechattn.alignment.loading import make_aligner
@@ -42,7 +41,7 @@ class Heard:
     """
 
     utterance: Utterance
-    frames: torch.Tensor
+    frames: np.ndarray
     log_posteriors: np.ndarray
 
 
@@ -158,7 +157,7 @@ def _hear(recognizer: Recognizer, utterances: Sequence[Utterance]) -> Iterator[H
             frames, posteriors = prepared.frames, recognizer.encode_short(prepared)
             if frames is None or posteriors is None:
                 blocks = list(prepared.blocks)
-                frames = front_end(torch.from_numpy(np.concatenate(blocks)))
+                frames = front_end(np.concatenate(blocks))
                 posteriors = np.concatenate([*recognizer.log_posteriors(iter(blocks))])
         finally:
             prepared.close()

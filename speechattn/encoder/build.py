@@ -10,17 +10,14 @@ from torch import nn
 from speechattn.attention.masks import WindowMask
 from speechattn.attention.multihead import MultiHeadAttention
 from speechattn.encoder.baselines import (
-    AnyEncoderConfig,
-    CnnConfig,
     Delayed,
     FeedForwardBlock,
-    FramesConfig,
     FrameWindow,
     Recurrent,
-    RnnConfig,
     TimeConvolution,
 )
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
 from speechattn.encoder.layers import Convolution, FeedForward, Residual, Subsampling
 
 

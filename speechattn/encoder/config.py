@@ -1,13 +1,12 @@
 """The configuration of the encoder of self-attention; others are in
-:mod:`speechattn.encoder.baselines`.
+:mod:`speechattn.encoder.kinds`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechattn.attention.functional import SCORES, WEIGHTS
-from speechattn.attention.positions import POSITIONS
+from speechattn.attention.names import POSITIONS, SCORES, WEIGHTS
 from speechattn.checks import is_int, tuples
 from speechattn.encoder.shape import EncoderShape
 from speechattn.errors import ConfigError

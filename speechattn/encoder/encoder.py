@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from speechattn.attention.masks import StreamState, valid_frames
 from speechattn.attention.multihead import MultiHeadAttention
 from speechattn.checks import check_lengths, first_nonfinite
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.build import encoder_layers, encoder_windows
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.encoder.layers import StreamingLayer
 from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.segments import SHIFT_MS

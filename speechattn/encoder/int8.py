@@ -23,14 +23,13 @@ from torch import Tensor, nn
 
 from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
+from speechattn.encoder.array_weights import MAX_INT8, MAX_UINT8, ZERO, by_rows, input_steps
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8_matrix import int8_matrix
 from speechattn.encoder.layers import FeedForward
-from speechattn.encoder.onednn import MAX_INT8, MAX_UINT8, Int8Matrix, largest_weight
+from speechattn.encoder.onednn import Int8Matrix, largest_weight
 from speechattn.errors import ModelError
 
-ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
-MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
 WHOLE_ACTIVATIONS = (F.relu, F.gelu)  # activations of layers that are in 8 bits as a whole
 STEPS = "steps."  # prefix of the names of steps in a file
 WITHIN = "layers."  # prefix of the layers that may be in 8 bits: not the first and the last
@@ -131,13 +130,9 @@ def whole_numbers(x: Tensor, per_step: Tensor, all_rows: int, gelu: bool = False
 
 
 def _by_rows(weight: Tensor, largest: int = MAX_INT8) -> tuple[Tensor, Tensor]:
-    """Return whole numbers from -largest to largest, int8, and the step of each row.
-
-    The weights are changed in place: copies of large matrices take longer than their numbers.
-    """
-    step = torch.linalg.vector_norm(weight, torch.inf, 1) / largest
-    step.clamp_min_(torch.finfo(torch.float32).tiny)
-    return weight.div_(step[:, None]).round_().to(torch.int8), step
+    """Return whole numbers from -largest to largest, int8, and the step of each row."""
+    whole, step = by_rows(weight.numpy(), largest)
+    return torch.from_numpy(whole), torch.from_numpy(step)
 
 
 def whole_weights(classifier: nn.Module, ranges: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -190,9 +185,7 @@ def restore_weights(
 
 def _steps(ranges: Tensor, largest: int) -> Tensor:
     """Return the step of each input, for whole numbers up to ``largest``."""
-    ranges = ranges.float()
-    least = (MIN_RANGE * ranges.mean()).clamp_min(torch.finfo(torch.float16).tiny)
-    return ranges.maximum(least) / largest
+    return torch.from_numpy(input_steps(ranges.cpu().numpy(), largest))
 
 
 def input_ranges(

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
+from speechattn.encoder.array_weights import MAX_UINT8
 from speechattn.encoder.onednn import (
-    MAX_UINT8,
     ROWS,
     Int8Matrix,
     PackedInt8Matrix,
@@ -46,7 +46,7 @@ class OwnInt8Matrix:
     @functools.cached_property
     def _panels(self) -> kernels.byte_matrix.BytePanels:
         """Laid out when it is first needed: batches seldom have few rows."""
-        return kernels.byte_matrix.BytePanels(self._whole, self._step)
+        return kernels.byte_matrix.BytePanels.of(self._whole.numpy(), self._step.numpy())
 
     def rows_for(self, rows: int) -> int:
         """See :class:`~speechattn.encoder.onednn.Int8Matrix`."""
@@ -61,7 +61,8 @@ class OwnInt8Matrix:
             return self._many.product(x, zero, bias, to_bytes)
         if not is_plain_cpu_tensor(x, bias):
             return PlainInt8Matrix(self._whole, self._step).product(x, zero, bias, to_bytes)
-        y = self._panels.product(rows.contiguous(), zero, bias)
+        added = None if bias is None else bias.detach().numpy()
+        y = torch.from_numpy(self._panels.product(rows.contiguous().numpy(), zero, added))
         if to_bytes:
             y = y.round_().clamp_(0, MAX_UINT8).to(torch.uint8)
         return y.view(*x.shape[:-1], len(self._step))
@@ -98,21 +99,9 @@ def fast_int8() -> bool:
 
 @functools.cache
 def own_products_work() -> bool:
-    """Return whether the package's own products give what the plain way gives.
-
-    They are tried with numbers of all sizes. What LLVM compiles for may be less than what the
-    processor has, as with ``NUMBA_CPU_NAME``.
-    """
+    """Return whether the package's own products give what the plain way gives."""
     code = kernels.byte_matrix
-    if not code.OFFERED or largest_weight() > code.MOST_WEIGHT:
-        return False
-    x, whole = _numbers()
-    step = torch.full((len(whole),), 0.25)
-    try:
-        y = code.BytePanels(whole, step).product(x, 128, None)
-    except (RuntimeError, TypeError, ValueError, NotImplementedError):
-        return False
-    return torch.equal(y, PlainInt8Matrix(whole, step).product(x, 128, None))
+    return code.OFFERED and largest_weight() <= code.MOST_WEIGHT and code.works()
 
 
 @functools.cache

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from speechattn.encoder.array_weights import MAX_INT8, MAX_UINT8
+
 ROWS = 16  # that layouts are chosen for: a few hundred milliseconds of speech
-MAX_UINT8 = 255
-MAX_INT8 = 127
 
 # What a version of PyTorch may raise for a private operator that it lacks or has changed.
 _UNUSABLE = (AttributeError, RuntimeError, TypeError, NotImplementedError, ValueError)

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechattn.encoder import array_weights
+from speechattn.encoder.array_weights import BYTES, NUMBERS, OFFSET
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import STEPS, WITHIN, watch_inputs
 from speechattn.errors import ModelError
 
 LARGEST = 31  # of the whole numbers
-OFFSET = 32  # what stands for 0 in a file
-NUMBERS, BYTES = 4, 3  # that lie together
 DAMPINGS = (0.01, 1.0)  # of the mean square of an input, added to each; the first that will do
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the largest weight of a row, tried as its limit
 COLUMNS = 64  # rounded before the others make up for them
@@ -124,26 +124,15 @@ def pack(whole: Tensor) -> Tensor:
     Returns:
         uint8, shape (rows, columns * 3/4).
     """
-    a, b, c, d = _groups(whole.to(torch.int16) + OFFSET, NUMBERS)
+    columns = whole.to(torch.int16) + OFFSET
+    a, b, c, d = columns.unflatten(1, (columns.shape[1] // NUMBERS, NUMBERS)).unbind(2)
     packed = torch.stack([a | (b & 3) << 6, b >> 2 | (c & 15) << 4, c >> 4 | d << 2], 2)
     return packed.flatten(1).to(torch.uint8)
 
 
 def unpack(packed: Tensor) -> Tensor:
     """Return the whole numbers that :func:`pack` packed, int8."""
-    x, y, z = _groups(packed, BYTES)
-    whole = torch.empty(*x.shape, NUMBERS, dtype=torch.uint8)
-    a, b, c, d = whole.unbind(2)
-    torch.bitwise_and(x, 63, out=a)
-    torch.bitwise_or(x >> 6, (y & 15) << 2, out=b)
-    torch.bitwise_or(y >> 4, (z & 3) << 4, out=c)
-    torch.bitwise_right_shift(z, 2, out=d)
-    return whole.flatten(1).view(torch.int8).sub_(OFFSET)
-
-
-def _groups(columns: Tensor, count: int) -> tuple[Tensor, ...]:
-    """Return the first of every ``count`` columns, the second, and so on."""
-    return columns.unflatten(1, (columns.shape[1] // count, count)).unbind(2)
+    return torch.from_numpy(array_weights.unpack(packed.numpy()))
 
 
 def restore_six_bits(weights: dict[str, Tensor]) -> None:

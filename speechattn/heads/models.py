@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.encoder import Encoder, log_posteriors
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.heads.attention_decoder import (
     AttentionDecoder,
     AttentionPooling,

@@ -14,21 +14,19 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.decoder.lm.ngrams import PhoneNgrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.decoder.options import DecoderOptions
-from speechattn.encoder.baselines import AnyEncoderConfig
-from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.encoder.int8 import STEPS, check_ranges, restore_weights, whole_weights
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.model_files import (
     CARD,
@@ -45,11 +43,20 @@ from speechattn.inference.model_files import (
 )
 from speechattn.options import parse_device
 from speechattn.phones import PhoneSet
+from speechattn.process import may_have_cuda
 from speechattn.schema import build
 from speechattn.text import one_line
 
+if TYPE_CHECKING:
+    import torch
+
+    from speechattn.encoder.encoder import PhoneClassifier
+
 # Beginnings of the names of tensors beside the weights.
-NGRAMS, WORDS, RANGES = "grammar.", "words.", "ranges."
+NGRAMS, WORDS, RANGES, STEPS = "grammar.", "words.", "ranges.", "steps."
+
+
+Values = TypeVar("Values")
 
 
 @dataclass
@@ -79,6 +86,19 @@ class Checkpoint:
     card: str | None = None
     ranges: dict[str, torch.Tensor] = field(default_factory=dict)
 
+    @property
+    def encoder(self) -> AnyEncoderConfig:
+        """Shape of the encoder, with the windows that it uses."""
+        return self.classifier.config
+
+    def set_window(self, window: tuple) -> None:
+        """Let all blocks use a window; see :meth:`speechattn.encoder.encoder.Encoder.set_window`.
+
+        Raises:
+            ConfigError: if the encoder was not trained for this window.
+        """
+        self.classifier.set_window(window)
+
     def save(
         self,
         folder: str | Path,
@@ -100,6 +120,10 @@ class Checkpoint:
         Raises:
             ModelError: if the name is taken by something that is no model folder.
         """
+        import torch
+
+        from speechattn.encoder.int8 import whole_weights
+
         config = {
             "name": self.name,
             "front_end": self.front_end.to_dict(),
@@ -128,58 +152,108 @@ class Checkpoint:
         Raises:
             ModelError: if something is missing, damaged, or written by a newer program.
         """
+        from speechattn.encoder.encoder import PhoneClassifier
+        from speechattn.encoder.int8 import check_ranges, restore_weights
+
         folder = Path(folder)
-        config = read_model_config(folder, FORMAT)
+        encoder, parts = read_parts(folder)
+        front_end, phones, phone_model = (
+            parts[name] for name in ("front_end", "phones", "phone_model")
+        )
         with damage_named(folder, "export the model again"):
-            front_end = build(FrontEndConfig, config["front_end"], "front_end.")
-            phones = PhoneSet.from_dict(config["phones"])
-            encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
             classifier = without_values(
                 lambda: PhoneClassifier(front_end.dim, len(phones), encoder)
-            )
-            phone_model = PhoneModel.from_dict(config["phone_model"])
-            decoding = DecoderOptions.from_dict(config["decoding"])
-        if phone_model.num_phones != len(phones):
-            raise ModelError(
-                f"{folder / CONFIG}: {len(phones)} phones, but a phone model of "
-                f"{phone_model.num_phones}; export the model again"
             )
         shapes = classifier.state_dict()
         file = weights_file(folder)
         weights = read_weights(file, shapes, (NGRAMS, WORDS, RANGES, STEPS))
-        ranges, steps = _pop_prefixed(weights, RANGES), _pop_prefixed(weights, STEPS)
+        ranges, steps = pop_prefixed(weights, RANGES), pop_prefixed(weights, STEPS)
         try:
             check_ranges(ranges, classifier)
-            if arrays := _pop_arrays(weights, NGRAMS):
-                phone_model = replace(phone_model, ngrams=PhoneNgrams.from_tensors(arrays))
-            if arrays := _pop_arrays(weights, WORDS):
-                phone_model = replace(phone_model, words=WordNgrams.from_tensors(arrays))
+            language = {name: weights.pop(name).numpy() for name in of_language(weights)}
+            phone_model = with_language(phone_model, language)
             restore_weights(weights, steps, ranges)
         except (ModelError, TypeError) as error:  # NumPy lacks some types that a file may hold
             raise ModelError(f"{file}: {one_line(str(error))}") from None
         give_values(classifier, weights)
         classifier.eval().requires_grad_(False).to(device)
         return cls(
-            name=config.get("name", folder.name),
             classifier=classifier,
-            front_end=front_end,
-            phones=phones,
-            phone_model=phone_model,
-            decoding=decoding,
-            training=config.get("training", {}),
-            card=read_card(folder / CARD),
             ranges=ranges,
+            card=read_card(folder / CARD),
+            **{**parts, "phone_model": phone_model},
         )
 
 
-def _pop_prefixed(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Take out the tensors whose names begin with a prefix; by the rest of their names."""
+def read_parts(folder: Path) -> tuple[AnyEncoderConfig, dict[str, Any]]:
+    """Read the configuration of a model.
+
+    Returns:
+        The shape of its encoder, and fields of :class:`Checkpoint`.
+
+    Raises:
+        ModelError: if it is missing, damaged, or written by a newer program.
+    """
+    config = read_model_config(folder, FORMAT)
+    with damage_named(folder, "export the model again"):
+        parts = {
+            "name": config.get("name", folder.name),
+            "front_end": build(FrontEndConfig, config["front_end"], "front_end."),
+            "phones": PhoneSet.from_dict(config["phones"]),
+            "phone_model": PhoneModel.from_dict(config["phone_model"]),
+            "decoding": DecoderOptions.from_dict(config["decoding"]),
+            "training": config.get("training", {}),
+        }
+        encoder = build(AnyEncoderConfig, config["encoder"], "encoder.")
+    phones, of_model = len(parts["phones"]), parts["phone_model"].num_phones
+    if of_model != phones:
+        raise ModelError(
+            f"{folder / CONFIG}: {phones} phones, but a phone model of {of_model}; "
+            "export the model again"
+        )
+    return encoder, parts
+
+
+def of_language(names: Iterable[str]) -> list[str]:
+    """Return the names that belong to n-grams of phones or to words."""
+    return [name for name in names if name.startswith((NGRAMS, WORDS))]
+
+
+def with_language(phone_model: PhoneModel, arrays: Mapping[str, np.ndarray]) -> PhoneModel:
+    """Return a phone model with its n-grams and words, if there are any.
+
+    Args:
+        phone_model: as the configuration has it.
+        arrays: of the file, those of :func:`of_language`.
+
+    Raises:
+        ModelError: if they are damaged.
+    """
+    if ngrams := pop_prefixed(dict(arrays), NGRAMS):
+        phone_model = replace(phone_model, ngrams=PhoneNgrams.from_tensors(ngrams))
+    if words := pop_prefixed(dict(arrays), WORDS):
+        phone_model = replace(phone_model, words=WordNgrams.from_tensors(words))
+    return phone_model
+
+
+def pop_prefixed(weights: dict[str, Values], prefix: str) -> dict[str, Values]:
+    """Take out what has a name that begins with a prefix; by the rest of their names."""
     names = [name for name in weights if name.startswith(prefix)]
     return {name.removeprefix(prefix): weights.pop(name) for name in names}
 
 
-def _pop_arrays(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, np.ndarray]:
-    return {name: values.numpy() for name, values in _pop_prefixed(weights, prefix).items()}
+def device_name(device: str | torch.device = "auto") -> str:
+    """Return the name of a device: ``"auto"`` is CUDA where there is one, else the CPU.
+
+    PyTorch is asked only where there may be another device than the CPU.
+
+    Raises:
+        ConfigError: for a name of no device, and for a device that is not there.
+    """
+    name = parse_device(str(device))
+    if name == "cpu" or (name == "auto" and not may_have_cuda()):
+        return "cpu"
+    return str(pick_device(device))
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
@@ -188,6 +262,8 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     Raises:
         ConfigError: for a name of no device, and for a device that is not there.
     """
+    import torch
+
     name = parse_device(str(device))
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -202,6 +278,8 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 
 def _devices() -> list[str]:
     """Return the names of the devices of this machine."""
+    import torch
+
     found = ["cpu"]
     if torch.cuda.is_available():
         found += [f"cuda:{number}" for number in range(torch.cuda.device_count())]

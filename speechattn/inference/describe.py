@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from speechattn.audio.features import FrontEndConfig
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.streaming import look_ahead_ms
 from speechattn.segments import FRAMES_PER_SECOND, SHIFT_MS
@@ -107,9 +107,9 @@ def describe_costs(config: AnyEncoderConfig, input_dim: int, num_phones: int) ->
     raise AssertionError("the costs of a recording of known length are known")
 
 
-def model_summary(checkpoint: Checkpoint, device: torch.device) -> dict[str, Any]:
+def model_summary(checkpoint: Checkpoint, device: str | torch.device) -> dict[str, Any]:
     """Return shape, window, look-ahead, phones, training and card of a model, as JSON values."""
-    encoder = checkpoint.classifier.config
+    encoder = checkpoint.encoder
     ngrams = checkpoint.phone_model.ngrams
     order = 2 if ngrams is None else ngrams.order
     words = checkpoint.phone_model.words

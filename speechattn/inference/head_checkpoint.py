@@ -14,7 +14,7 @@ import torch
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.checks import check, is_int
-from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.heads.config import AnyHead
 from speechattn.heads.models import HeadModel, head_model
 from speechattn.inference.model_files import (

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import torch
-
+from speechattn.attention.kernels import threads
 from speechattn.errors import ConfigError
 from speechattn.process import may_compile
+
+if TYPE_CHECKING:
+    import torch
 
 
 def check_numba() -> None:
@@ -34,17 +38,19 @@ def use_one_thread_after_fork() -> None:
     is what servers do that load a model before they fork.
     """
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
+        os.register_at_fork(after_in_child=functools.partial(threads.set_num_threads, 1))
 
 
 def compute_on(cores: int) -> None:
     """Set the number of cores that PyTorch uses in this thread, whatever others set later.
 
     A thread that has not asked for the number takes the one that was set last by any thread, at its
-    first operation, even after it has set its own.
+    first operation, even after it has set its own. Without PyTorch, all threads have one number.
     """
-    torch.get_num_threads()
-    torch.set_num_threads(cores)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.get_num_threads()
+        torch.set_num_threads(cores)
 
 
 class _ProcessSettings:
@@ -52,9 +58,11 @@ class _ProcessSettings:
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
-        self._before = (torch.float32, "highest")
+        self._before: tuple[torch.dtype, str] | None = None
 
     def __enter__(self) -> None:
+        import torch
+
         with self._lock:
             if not self._users:
                 self._before = torch.get_default_dtype(), torch.get_float32_matmul_precision()
@@ -64,11 +72,13 @@ class _ProcessSettings:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._users -= 1
-            if not self._users:
+            if not self._users and self._before is not None:
                 self._set(*self._before)
 
     @staticmethod
     def _set(dtype: torch.dtype, precision: str) -> None:
+        import torch
+
         if torch.get_default_dtype() != dtype:
             torch.set_default_dtype(dtype)
         if torch.get_float32_matmul_precision() != precision:
@@ -85,6 +95,8 @@ def plain_settings() -> Iterator[None]:
     Default type and device, autocast and the precision of products change what a model computes, or
     stop it. They are put back afterwards.
     """
+    import torch
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(_process_settings)
         for device in ("cpu", "cuda"):

@@ -12,8 +12,7 @@ import threading
 from collections.abc import Generator
 from typing import TypeVar
 
-import torch
-
+from speechattn.attention.kernels.threads import num_threads
 from speechattn.inference.host import compute_on
 
 ROOM = 2  # items that a stage may be ahead of the next one: blocks of 20 s
@@ -43,7 +42,7 @@ def ahead(items: Generator[Item], room: int = ROOM) -> Generator[Item]:
     results: queue.SimpleQueue[Item | _End] = queue.SimpleQueue()
     places = threading.Semaphore(room)
     stopping = threading.Event()
-    cores = torch.get_num_threads()  # OpenMP gives a new thread all of them
+    cores = num_threads()  # OpenMP gives a new thread all of them
 
     def work() -> None:
         error: BaseException | None = None

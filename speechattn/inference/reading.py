@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
-import torch
 
 from speechattn.audio.load import AudioFile, array_blocks, num_channels
 from speechattn.audio.quality import QualityMonitor
@@ -27,6 +26,8 @@ from speechattn.inference.transcription import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from speechattn.audio.features import FrontEnd
     from speechattn.audio.sndfile import AudioInfo
     from speechattn.inference.recognizer import Recognizer
@@ -147,7 +148,7 @@ def with_frames(prepared: Prepared, front_end: FrontEnd) -> Prepared:
     try:
         first = list(itertools.islice(prepared.blocks, 2))
         if len(first) == 1:
-            prepared.frames = front_end(torch.from_numpy(first[0]))
+            prepared.frames = front_end(first[0])
             prepared.close()
         else:
             prepared.blocks = itertools.chain(first, prepared.blocks)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
-import torch
 
-from speechattn.audio.features import FrontEnd
 from speechattn.audio.source import LocalSource
 from speechattn.decoder.words import names_of_words
-from speechattn.encoder.encoder import log_posteriors
-from speechattn.encoder.precision import fastest_precision, with_packed_linears
-from speechattn.encoder.varlen import can_concatenate, forward_varlen
-from speechattn.inference.checkpoint import Checkpoint, pick_device
+from speechattn.inference.checkpoint import Checkpoint, device_name
 from speechattn.inference.collector import SegmentCollector
-from speechattn.inference.describe import model_summary
+from speechattn.inference.engine import make_engine
 from speechattn.inference.host import check_numba, plain_settings, use_one_thread_after_fork
 from speechattn.inference.model_files import HEAD_FORMAT, find_model, model_format
 from speechattn.inference.reading import (
@@ -36,7 +29,11 @@ from speechattn.inference.streaming import PosteriorStream, RecognizerStream, lo
 from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
 from speechattn.options import DEFAULT_MODEL
 from speechattn.phones import PhoneSet
+from speechattn.process import import_torch
 from speechattn.segments import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Recognizer:
@@ -49,29 +46,24 @@ class Recognizer:
 
     Attributes:
         checkpoint: the model as it was loaded.
-        device: where its encoder computes.
+        device: name of the device where its encoder computes.
+        engine: front end and encoder, ready for use.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, precision: str = "fp32"
+        self, checkpoint: Checkpoint, device: str | torch.device, precision: str = "fp32"
     ) -> None:
         self.checkpoint = checkpoint
-        self.device = device
-        if precision == "auto":
-            precision = fastest_precision(device, checkpoint.ranges)
-        self.precision = precision
-        self._front_end = FrontEnd(checkpoint.front_end)
-        # A copy for use: self.checkpoint keeps its weights as they were saved.
-        ready = with_packed_linears(checkpoint.classifier, precision, checkpoint.ranges)
-        self._ready = replace(checkpoint, classifier=ready)
+        self.engine = make_engine(checkpoint, device, precision)
+        self.device, self.precision = self.engine.device, self.engine.precision
 
     def free_loaded_weights(self) -> None:
         """Free the weights as they were loaded; those in use, in :attr:`precision`, stay.
 
         For processes that only transcribe. ``checkpoint.classifier`` is then the one in use.
         """
-        self.checkpoint = self._ready
+        self.checkpoint = self.engine.checkpoint()
 
     @property
     def phones(self) -> PhoneSet:
@@ -141,7 +133,6 @@ class Recognizer:
         )
         return found if options.every_channel else found[0]
 
-    @plain_settings()
     def prepare(
         self,
         audio: Audio | LocalSource,
@@ -167,7 +158,7 @@ class Recognizer:
         self.check(options)
         names = self.phones.labels(options.labels)
         prepared = open_recording(audio, options, names, sample_rate, on_samples)
-        return with_frames(prepared, self._front_end)
+        return with_frames(prepared, self.engine.front_end)
 
     def check(self, options: TranscribeOptions, *, posteriors: bool = False) -> None:
         """Check that the model can do what is asked.
@@ -253,13 +244,12 @@ class Recognizer:
                 of the recording; if the model has no IPA, or its decoder knows no words.
         """
         options = TranscribeOptions(channel, labels=labels, words=words, forms=forms)
-        model = self._ready, self._front_end, self.device
-        return RecognizerStream(*model, sample_rate, options)
+        return RecognizerStream(self.checkpoint, self.engine, sample_rate, options)
 
     @property
     def look_ahead_ms(self) -> float | None:
         """Audio after the end of a frame that its posteriors depend on; None for no limit."""
-        return look_ahead_ms(self.checkpoint.classifier.config)
+        return look_ahead_ms(self.checkpoint.encoder)
 
     def log_posteriors(self, blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
         """Compute the log probability of every phone and frame, block by block.
@@ -274,39 +264,29 @@ class Recognizer:
             Shape (frames, phones), float32. The first block has fewer frames than its samples, by
             the look-ahead of the encoder, and the last one has more.
         """
-        return PosteriorStream(self._ready, self._front_end, self.device).run(blocks)
+        return PosteriorStream(self.engine).run(blocks)
 
-    @plain_settings()
-    def encode(self, recordings: Sequence[torch.Tensor]) -> list[np.ndarray]:
+    def encode(self, recordings: Sequence[np.ndarray | torch.Tensor]) -> list[np.ndarray]:
         """Compute the log posteriors of whole recordings; the second step of :meth:`transcribe`.
 
         Several together take less time than one by one. The result of each does not depend on the
         others, to the last bit.
 
         Args:
-            recordings: frames of each, shape (frames, dimension of the front end).
+            recordings: frames of each, float32, shape (frames, dimension of the front end).
 
         Returns:
             Log posteriors of each, shape (frames, phones), float32.
         """
-        recordings = [frames.to(self.device) for frames in recordings]
-        classifier = self._ready.classifier
-        if len(recordings) > 1 and self._can_concatenate:
-            scores = forward_varlen(classifier, recordings)
-        else:
-            scores = [classifier.stream().push(frames, last=True) for frames in recordings]
-        return [log_posteriors(each).cpu().numpy() for each in scores]
-
-    @functools.cached_property
-    def _can_concatenate(self) -> bool:
-        return can_concatenate(self._ready.classifier)
+        return self.engine.log_posteriors([np.asarray(frames) for frames in recordings])
 
     def describe(self) -> dict[str, Any]:
         """Describe the model for people: shape, window, look-ahead, phones, training, card."""
+        from speechattn.inference.describe import model_summary
+
         return model_summary(self.checkpoint, self.device)
 
 
-@plain_settings()
 def load_model(
     name_or_dir: str | Path = DEFAULT_MODEL,
     device: str = "auto",
@@ -342,16 +322,26 @@ def load_model(
     """
     check_numba()
     use_one_thread_after_fork()
-    picked = pick_device(device)
+    picked = device_name(device)
     folder = find_model(name_or_dir)
     if model_format(folder) == HEAD_FORMAT:
+        import_torch()
         from speechattn.inference.sequence import load_sequence
 
-        sequence = load_sequence(folder, picked, precision, window, lm_scale, reading)
+        with plain_settings():
+            sequence = load_sequence(folder, picked, precision, window, lm_scale, reading)
         return cast(Recognizer, sequence)  # which has the same methods
-    checkpoint = Checkpoint.load(folder, picked)
+    checkpoint: Checkpoint | None = None
+    if picked == "cpu" and precision in ("auto", "int8"):
+        from speechattn.inference.stored import StoredCheckpoint
+
+        checkpoint = StoredCheckpoint.open(folder)
+    if checkpoint is None:
+        import_torch()
+        with plain_settings():
+            checkpoint = Checkpoint.load(folder, picked)
     if window is not None:
-        checkpoint.classifier.config.check_window(window)
-        checkpoint.classifier.set_window(window)
-    decoding = checkpoint.decoding.for_reading(reading, lm_scale)
-    return Recognizer(replace(checkpoint, decoding=decoding), picked, precision)
+        checkpoint.encoder.check_window(window)
+        checkpoint.set_window(window)
+    checkpoint.decoding = checkpoint.decoding.for_reading(reading, lm_scale)
+    return Recognizer(checkpoint, picked, precision)

@@ -205,7 +205,7 @@ class SequenceRecognizer:
         return None if prepared.frames is None else self.encode([prepared.frames])[0]
 
     @torch.inference_mode()
-    def encode(self, recordings: Sequence[torch.Tensor]) -> list[np.ndarray]:
+    def encode(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Compute what :meth:`finish` takes, of whole recordings.
 
         Args:
@@ -218,7 +218,7 @@ class SequenceRecognizer:
         model = self.sequence.model
         encoded = []
         for frames in recordings:
-            batch = frames[None].to(self.device)
+            batch = torch.as_tensor(frames)[None].to(self.device)
             if isinstance(model, LabelModel):
                 encoded.append(model(batch)[0].float().log_softmax(-1).cpu().numpy())
             else:
@@ -263,10 +263,10 @@ class SequenceRecognizer:
             channel=prepared.options.one_channel,
         )
 
-    def _frames_of(self, prepared: Prepared) -> torch.Tensor:
+    def _frames_of(self, prepared: Prepared) -> np.ndarray:
         stream = self._front_end.stream()
-        pieces = [stream.push(torch.from_numpy(block)) for block in prepared.blocks]
-        return torch.cat([*pieces, stream.finish()])
+        pieces = [stream.push(block) for block in prepared.blocks]
+        return np.concatenate([*pieces, stream.finish()])
 
     def _found(self, encoded: np.ndarray, names: tuple[str, ...]) -> list[tuple[str, float]]:
         """Return labels or strings, the most probable first, and how probable they are."""
@@ -308,7 +308,7 @@ class SequenceRecognizer:
 
 def load_sequence(
     folder: Path,
-    device: torch.device,
+    device: str | torch.device,
     precision: str = "fp32",
     window: tuple[int, int] | None = None,
     lm_scale: float | None = None,
@@ -331,4 +331,4 @@ def load_sequence(
     if window is not None:
         checkpoint.model.config.check_window(window)
         checkpoint.model.set_window(window)
-    return SequenceRecognizer(checkpoint, device)
+    return SequenceRecognizer(checkpoint, torch.device(device))

@@ -10,21 +10,20 @@ import contextlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from speechattn.audio.features import LEAD, FrontEnd
+from speechattn.audio.features import LEAD
 from speechattn.audio.quality import beyond_full_scale
 from speechattn.audio.stream import AudioStream
 from speechattn.decoder.decoder import Decoder
 from speechattn.decoder.word_forms import with_dictionary_forms
 from speechattn.decoder.words import FrameWord, WordReader, names_of_words, word_segments
-from speechattn.encoder.encoder import log_posteriors
 from speechattn.encoder.shape import EncoderShape
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.host import plain_settings
+from speechattn.inference.engine import Engine
 from speechattn.inference.pipeline import ahead
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.machine import num_usable_cores
@@ -37,6 +36,9 @@ from speechattn.segments import (
     Segment,
     frame_to_seconds,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 NO_END = -1  # where the last frame is not known yet
 # Part of a frame's 25 ms window that lies after the frame.
@@ -84,17 +86,11 @@ class PosteriorStream:
     """Front end and encoder of one recording: 16 kHz samples in, log posteriors out.
 
     Args:
-        checkpoint: the model.
-        front_end: its front end.
-        device: where its encoder computes.
+        engine: computes both.
     """
 
-    @plain_settings()
-    def __init__(self, checkpoint: Checkpoint, front_end: FrontEnd, device: torch.device) -> None:
-        self._front_end = front_end.stream()
-        self._classifier = checkpoint.classifier.stream()
-        self._device = device
-        self._nothing = np.empty((0, len(checkpoint.phones)), np.float32)
+    def __init__(self, engine: Engine) -> None:
+        self._front_end, self._encoder = engine.front_end.stream(), engine.stream()
 
     def push(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray:
         """Add samples and return the posteriors of the frames that are complete.
@@ -108,20 +104,15 @@ class PosteriorStream:
         """
         return self.encode(self.frames(samples, last=last), last=last)
 
-    @plain_settings()
-    def frames(self, samples: np.ndarray, *, last: bool = False) -> torch.Tensor:
+    def frames(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray:
         """Add samples and return the complete frames, the first half of :meth:`push`."""
-        frames = self._front_end.push(torch.from_numpy(samples))
+        frames = self._front_end.push(samples)
         # The end of the recording is part of its last block: one pass instead of two.
-        return torch.cat([frames, self._front_end.finish()]) if last else frames
+        return np.concatenate([frames, self._front_end.finish()]) if last else frames
 
-    @plain_settings()
-    def encode(self, frames: torch.Tensor, *, last: bool = False) -> np.ndarray:
+    def encode(self, frames: np.ndarray, *, last: bool = False) -> np.ndarray:
         """Add frames and return the complete posteriors, the second half of :meth:`push`."""
-        if not len(frames) and not last:
-            return self._nothing
-        scores = self._classifier.push(frames.to(self._device), last=last)
-        return log_posteriors(scores).cpu().numpy()
+        return self._encoder.push(frames, last)
 
     def run(self, blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
         """Push a whole recording; see :meth:`Recognizer.log_posteriors`.
@@ -135,7 +126,7 @@ class PosteriorStream:
         encoded = self._encoded(ahead(framed) if side_by_side else framed)
         return ahead(encoded) if side_by_side else encoded
 
-    def _framed(self, blocks: Iterator[np.ndarray]) -> Generator[tuple[torch.Tensor, bool]]:
+    def _framed(self, blocks: Iterator[np.ndarray]) -> Generator[tuple[np.ndarray, bool]]:
         """Yield the frames of each block, and whether it is the last."""
         previous: np.ndarray | None = None
         for block in blocks:
@@ -145,7 +136,7 @@ class PosteriorStream:
         if previous is not None:
             yield self.frames(previous, last=True), True
 
-    def _encoded(self, framed: Generator[tuple[torch.Tensor, bool]]) -> Generator[np.ndarray]:
+    def _encoded(self, framed: Generator[tuple[np.ndarray, bool]]) -> Generator[np.ndarray]:
         with contextlib.closing(framed):
             for frames, last in framed:
                 yield self.encode(frames, last=last)
@@ -165,8 +156,7 @@ class RecognizerStream:
 
     Args:
         checkpoint: the model.
-        front_end: its front end.
-        device: where its encoder computes.
+        engine: computes its posteriors.
         sample_rate: Hz, of the samples that will be pushed.
         options: which channel, and what is given. A word is decided once all readings of the phones
             agree on it; that takes until after the next word or two, or a pause. Phones in the form
@@ -182,20 +172,19 @@ class RecognizerStream:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        front_end: FrontEnd,
-        device: torch.device,
+        engine: Engine,
         sample_rate: int,
         options: TranscribeOptions,
     ) -> None:
-        ahead = look_ahead_ms(checkpoint.classifier.config)
+        ahead = look_ahead_ms(checkpoint.encoder)
         if ahead is None:
             raise ConfigError(
-                f"{checkpoint.classifier.config.endless}, so the model answers only at the end of "
+                f"{checkpoint.encoder.endless}, so the model answers only at the end of "
                 "a recording; use transcribe, or train a model with a limited look-ahead"
             )
         self.look_ahead_ms = ahead
         self._audio = AudioStream(sample_rate, channel=options.one_channel)
-        self._posteriors = PosteriorStream(checkpoint, front_end, device)
+        self._posteriors = PosteriorStream(engine)
         model = checkpoint.phone_model, checkpoint.decoding
         self._decoder = Decoder(*model)
         self._reader: WordReader | None = None

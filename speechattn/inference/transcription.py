@@ -17,7 +17,6 @@ from speechattn.phones import LABELS
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
     from speechattn.audio.load import AudioFile
     from speechattn.segments import Segment
@@ -108,7 +107,7 @@ class Prepared:
     names: tuple[str, ...]
     duration: float
     sample_rate: int
-    frames: torch.Tensor | None
+    frames: np.ndarray | None
     blocks: Iterator[np.ndarray]
     file: AudioFile | None = None
 

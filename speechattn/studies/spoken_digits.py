@@ -17,8 +17,8 @@ from speechattn.checks import check
 from speechattn.corpora.corpus import Corpus, read_entry
 from speechattn.corpora.prepared import PreparedSet, PreparedUtterance, chosen, prepare_set
 from speechattn.decoder.lm.lexicon import named
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.errors import ConfigError, CorpusError
 from speechattn.evaluation.metrics import bootstrap
 from speechattn.files import atomic_write_text

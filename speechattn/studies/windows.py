@@ -15,8 +15,8 @@ import torch
 
 from speechattn.bench.output import write_files
 from speechattn.bench.process import machine_facts
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.inference.describe import costs
 from speechattn.machine import num_usable_cores
 from speechattn.studies.windows_costs import (

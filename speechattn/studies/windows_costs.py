@@ -21,8 +21,8 @@ import torch
 
 from speechattn import __version__
 from speechattn.bench.process import own_peak, peak_of_module
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.files import atomic_write_text
 from speechattn.inference.describe import costs
 from speechattn.inference.streaming import look_ahead_ms

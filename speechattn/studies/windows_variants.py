@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.inference.describe import costs
 from speechattn.schema import build

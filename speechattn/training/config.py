@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from speechattn.audio.features import FrontEndConfig
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.options import DEVICES, is_device
 from speechattn.schema import at_least, between, check_fields, not_empty, rule

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from speechattn.inference.warmup import compiled
-from speechattn.process import environment, import_torch
+from speechattn.process import environment
 
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
@@ -47,11 +47,10 @@ class ModelSpec:
         if "numpy" not in sys.modules:  # NumPy reads the variables when it is imported
             os.environ.update(environment(self.threads))
         with compiled():
-            import_torch()
             if self.threads:
-                import torch
+                from speechattn.attention.kernels.threads import set_num_threads
 
-                torch.set_num_threads(self.threads)
+                set_num_threads(self.threads)
             from speechattn.inference.recognizer import load_model
 
             recognizer = load_model(

@@ -35,7 +35,6 @@ from speechattn.transcription.workers.grouping import Grouping
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
     from speechattn.inference.reading import OnPosteriors
     from speechattn.inference.recognizer import Recognizer
@@ -135,7 +134,7 @@ class Transcriber:
         """
         return self.recognizer.finish(prepared, log_posteriors, on_posteriors)
 
-    def _encode(self, frames: list[torch.Tensor]) -> Sequence[np.ndarray | Exception]:
+    def _encode(self, frames: list[np.ndarray]) -> Sequence[np.ndarray | Exception]:
         """Return the log posteriors of each recording, or the error that the encoder gave."""
         if len(frames) > 1:
             try:
@@ -144,7 +143,7 @@ class Transcriber:
                 pass  # because of one of them, or of all for lack of memory: try each alone
         return [self._encode_one(each) for each in frames]
 
-    def _encode_one(self, frames: torch.Tensor) -> np.ndarray | Exception:
+    def _encode_one(self, frames: np.ndarray) -> np.ndarray | Exception:
         try:
             return self.recognizer.encode([frames])[0]
         except RECORDING_ERRORS as error:
@@ -178,7 +177,7 @@ class _Task:
         self._report = functools.partial(report, index)
         self._waiting: list[Prepared] = []
         self.line: dict[str, Any] = {}
-        self.frames: list[torch.Tensor] = []
+        self.frames: list[np.ndarray] = []
 
     def prepare(self) -> None:
         """Read a short recording, which then waits for the encoder; transcribe a long one."""

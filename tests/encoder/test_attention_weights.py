@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from speechattn.encoder.attention_weights import attention_weights
-from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import Encoder
+from speechattn.encoder.kinds import CnnConfig
 from speechattn.errors import UsageError
 
 CONFIG = EncoderConfig(

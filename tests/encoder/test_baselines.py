@@ -9,7 +9,7 @@ import pytest
 from support.recipes import make_corpora, write_recipe
 
 from speechattn.cli.recipe import main
-from speechattn.encoder.baselines import KINDS, AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
+from speechattn.encoder.kinds import KINDS, AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
 from speechattn.errors import ConfigError
 from speechattn.inference.recognizer import load_model
 from speechattn.schema import build

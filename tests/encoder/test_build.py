@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from support.models import save_tiny_model
 
 from speechattn.encoder import baselines
-from speechattn.encoder.baselines import AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
 from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.kinds import AnyEncoderConfig, CnnConfig, FramesConfig, RnnConfig
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.recognizer import load_model

@@ -15,9 +15,9 @@ from support.commands import message_of
 
 import speechattn
 from speechattn.cli.main import main
-from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import CLAMP, PhoneClassifier
+from speechattn.encoder.kinds import CnnConfig
 from speechattn.errors import ConfigError
 from speechattn.training.updates.window_draws import draw_window
 

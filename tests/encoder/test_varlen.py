@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.encoder import varlen
-from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.kinds import CnnConfig
 from speechattn.encoder.precision import with_packed_linears
 from speechattn.encoder.varlen import can_concatenate, forward_varlen
 

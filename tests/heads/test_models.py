@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechattn.audio.features import FrontEndConfig
-from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.errors import ConfigError, ModelError
 from speechattn.heads.attention_decoder import AttentionDecoder, DecoderSession
 from speechattn.heads.config import AnyHead, CtcHead, DecoderHead, LabelHead

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from speechattn.encoder.baselines import CnnConfig, FramesConfig, RnnConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.kinds import CnnConfig, FramesConfig, RnnConfig
 from speechattn.inference.describe import costs, describe_costs
 
 DIM, PHONES, FRAMES = 10, 7, 60

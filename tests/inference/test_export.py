@@ -11,10 +11,10 @@ import torch
 from support.models import save_tiny_model
 
 from speechattn.cli.main import main
-from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.export import ExportableClassifier
+from speechattn.encoder.kinds import CnnConfig
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.export import export_onnx, export_program

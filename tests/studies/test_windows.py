@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from support.recipes import make_corpora, write_recipe
 
 from speechattn.cli.main import main
-from speechattn.encoder.baselines import CnnConfig, FramesConfig, RnnConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import CnnConfig, FramesConfig, RnnConfig
 from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.describe import costs

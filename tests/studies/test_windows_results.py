@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import CnnConfig
 from speechattn.studies.windows_costs import Measured
 from speechattn.studies.windows_results import USEFUL, Draws, Outcome, counterpart, ladder
 from speechattn.studies.windows_variants import Variant

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from support.commands import message_of
 
 from speechattn.audio.features import FrontEndConfig
-from speechattn.encoder.baselines import CnnConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import CnnConfig
 from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.phones import PhoneSet, arpabet

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.errors import ConfigError
 from speechattn.files import atomic_path
 from speechattn.heads.config import AnyHead, DecoderHead
@@ -30,11 +30,11 @@ from speechattn.schema import build
 from speechattn.text import one_line
 
 ENCODER = EncoderConfig(
-    width=128, heads=4, feedforward=384, blocks=3, window=(None, None), activation="gelu"
+    width=192, heads=4, feedforward=576, blocks=3, window=(None, None), activation="gelu"
 )
 MOST_SAID = 100  # characters of PyTorch's errors, which name all weights
 FACTS = "speechattn"  # in the metadata of the file
-HEAD = DecoderHead(width=192, attention=64, kernel=5, channels=8, dropout=0.2, ctc_weight=0.0)
+HEAD = DecoderHead(width=256, attention=64, kernel=5, channels=8, dropout=0.2, ctc_weight=0.0)
 
 
 class LeftOut(NamedTuple):

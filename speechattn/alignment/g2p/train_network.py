@@ -11,7 +11,7 @@ from speechattn.alignment.g2p.graphones import Entry
 from speechattn.alignment.g2p.network import LeftOut, SpellingNetwork
 from speechattn.progress import Progress
 
-EPOCHS = 15
+EPOCHS = 26
 BATCH = 256  # words
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.02

@@ -21,7 +21,8 @@ from torch.autograd.function import once_differentiable
 
 from speechattn.attention.kernels.llvm import DOT_BF16, FLOAT_BYTES, LANES
 from speechattn.attention.kernels.rows import sequence_table
-from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
+from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
+from speechattn.attention.kernels.threads import parallel_for
 from speechattn.attention.kernels.window import STRETCH, WindowJob, forward, forward_bf16
 
 SUPPORTED_DTYPES = (torch.float32, torch.bfloat16)

@@ -14,12 +14,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 from llvmlite import ir
 from llvmlite.ir import IRBuilder, Value
 from numba.extending import intrinsic
-from torch import Tensor
 
 from speechattn.attention.kernels import llvm
 from speechattn.attention.kernels.llvm import (
@@ -36,16 +34,18 @@ from speechattn.attention.kernels.llvm import (
     i64,
     load,
     loop,
+    prefetch,
     store,
 )
 from speechattn.attention.kernels.primitives import void_intrinsic
-from speechattn.attention.kernels.runtime import parallel_for
+from speechattn.attention.kernels.threads import address, parallel_for
 from speechattn.jit import jit, jit_inline
 
 FOUR = 4  # bytes of a lane
 VECTORS = 2  # of sums for each row of a tile
 PANEL = VECTORS * LANES  # outputs
 TILE = 6  # rows whose sums stay in registers
+AHEAD = 2048  # bytes of weights after those that are multiplied, which the cache fetches
 STRIP = 96  # rows that stay in the cache while all panels are read
 BYTE_VECTOR = ir.VectorType(ir.IntType(8), FOUR * LANES)
 SHORT_VECTOR = ir.VectorType(ir.IntType(16), 2 * LANES)
@@ -72,19 +72,20 @@ def _tile(rows: int) -> Callable:
     """Make the function for so many rows and one panel."""
 
     @intrinsic
-    def tile(context, x, x_row, weight, count, zeros, step, bias, out, out_row):
+    def tile(context, x, x_row, weight, count, ahead, zeros, step, bias, out, out_row):
         """Compute one panel of outputs.
 
         Args:
             x, x_row: bytes of the rows.
             weight: the panel.
             count: inputs / 4.
+            ahead: bytes from the weights that are multiplied to those that the cache fetches.
             zeros: what to add to the sums for the zero of x, int32, PANEL of them.
             step, bias: of the outputs, float32, PANEL each.
             out, out_row: float32.
         """
 
-        def code(b: IRBuilder, x, x_row, weight, count, zeros, step, bias, out, out_row):
+        def code(b: IRBuilder, x, x_row, weight, count, ahead, zeros, step, bias, out, out_row):
             begins = [element(b, x, r, x_row) for r in range(rows)]
             start = [
                 load(b, b.add(zeros, i64(v * VECTOR_BYTES)), I32_VECTOR) for v in range(VECTORS)
@@ -92,6 +93,9 @@ def _tile(rows: int) -> Callable:
 
             def inputs(number, sums):
                 at = element(b, weight, number, VECTORS * VECTOR_BYTES)
+                for v in range(VECTORS):
+                    later = b.add(at, i64(v * VECTOR_BYTES))
+                    prefetch(b, b.add(later, ahead), write=False)
                 panel = [
                     load(b, b.add(at, i64(v * VECTOR_BYTES)), I32_VECTOR) for v in range(VECTORS)
                 ]
@@ -114,7 +118,7 @@ def _tile(rows: int) -> Callable:
                     y = b.fadd(y, load(b, b.add(bias, shift)))
                     store(b, y, b.add(to, shift))
 
-        return void_intrinsic(9, code)
+        return void_intrinsic(10, code)
 
     return tile
 
@@ -123,20 +127,20 @@ _one, _two, _three, _four, _five, _six = (_tile(rows) for rows in range(1, TILE 
 
 
 @jit_inline
-def _some_rows(rows, x, x_row, weight, count, zeros, step, bias, out, out_row):
+def _some_rows(rows, x, x_row, weight, count, ahead, zeros, step, bias, out, out_row):
     """Compute one panel of outputs of 1 to TILE rows."""
     if rows == 6:
-        _six(x, x_row, weight, count, zeros, step, bias, out, out_row)
+        _six(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
     elif rows == 5:
-        _five(x, x_row, weight, count, zeros, step, bias, out, out_row)
+        _five(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
     elif rows == 4:
-        _four(x, x_row, weight, count, zeros, step, bias, out, out_row)
+        _four(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
     elif rows == 3:
-        _three(x, x_row, weight, count, zeros, step, bias, out, out_row)
+        _three(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
     elif rows == 2:
-        _two(x, x_row, weight, count, zeros, step, bias, out, out_row)
+        _two(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
     else:
-        _one(x, x_row, weight, count, zeros, step, bias, out, out_row)
+        _one(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
 
 
 @jit("void", *["int64"] * 10)
@@ -149,7 +153,8 @@ def byte_rows(x, inputs, weight, zeros, step, bias, out, panels, begin, end):
             for first in range(strip, min(strip + STRIP, end), TILE):
                 _some_rows(
                     min(TILE, strip + STRIP - first, end - first), x + first * inputs, inputs,
-                    weight + panel * PANEL * inputs, inputs // FOUR, zeros + of_panel,
+                    weight + panel * PANEL * inputs, inputs // FOUR,
+                    AHEAD if first == strip else 0, zeros + of_panel,
                     step + of_panel, bias + of_panel, out + first * out_row + of_panel, out_row,
                 )  # fmt: skip
 
@@ -158,28 +163,33 @@ class BytePanels:
     """A matrix of bytes, laid out.
 
     Args:
-        whole: int8, shape (outputs, inputs), none larger than :data:`MOST_WEIGHT`; inputs are a
-            multiple of ``FOUR``.
+        weight: from :func:`laid_out`.
+        sums: of the weights of each output, int32, padded to whole panels.
         step: what 1 stands for in each row, float32, shape (outputs,).
     """
 
-    def __init__(self, whole: Tensor, step: Tensor) -> None:
-        self.outputs, self.inputs = whole.shape
-        self._extra = -self.outputs % PANEL
-        self._panels = (self.outputs + self._extra) // PANEL
-        self._weight = (
-            F.pad(whole, (0, 0, 0, self._extra))
-            .view(self._panels, VECTORS * LANES, self.inputs // FOUR, FOUR)
-            .transpose(1, 2)
-            .contiguous()
-        )
-        self._sums = F.pad(whole.sum(1, dtype=torch.int32), (0, self._extra))
+    def __init__(self, weight: np.ndarray, sums: np.ndarray, step: np.ndarray) -> None:
+        self.outputs, self.inputs = len(step), weight.shape[1] * FOUR
+        self._panels, self._extra = len(weight), len(sums) - len(step)
+        self._weight, self._sums = np.ascontiguousarray(weight), sums
         self._step = self._padded(step)
-        self._no_bias = torch.zeros_like(self._step)
-        self._zeros: dict[int, Tensor] = {}  # what each zero of x adds to the sums
+        self._no_bias = np.zeros_like(self._step)
+        self._zeros: dict[int, np.ndarray] = {}  # what each zero of x adds to the sums
+        self._addresses = address(self._weight), address(self._step)
 
-    def product(self, x: Tensor, zero: int, bias: Tensor | None) -> Tensor:
-        """Return ``step * sum over inputs of (x - zero) * whole + bias``, without gradients.
+    @classmethod
+    def of(cls, whole: np.ndarray, step: np.ndarray) -> BytePanels:
+        """Lay out a matrix.
+
+        Args:
+            whole: int8, shape (outputs, inputs), none larger than :data:`MOST_WEIGHT`; inputs are a
+                multiple of ``FOUR``.
+            step: what 1 stands for in each row, float32, shape (outputs,).
+        """
+        return cls(*laid_out(whole), step)
+
+    def product(self, x: np.ndarray, zero: int, bias: np.ndarray | None) -> np.ndarray:
+        """Return ``step * sum over inputs of (x - zero) * whole + bias``.
 
         Args:
             x: uint8, shape (rows, inputs), contiguous.
@@ -190,18 +200,58 @@ class BytePanels:
             float32, shape (rows, outputs).
         """
         rows = len(x)
-        if zero not in self._zeros:
-            self._zeros[zero] = self._sums * -zero
-        zeros = self._zeros[zero]
+        zeros = self._zeros.get(zero)
+        if zeros is None:
+            zeros = self._zeros[zero] = self._sums * np.int32(-zero)
         bias = self._no_bias if bias is None else self._padded(bias)
-        out = torch.empty(rows, self._panels * PANEL, dtype=torch.float32, device="cpu")
-        arguments = x.data_ptr(), self.inputs, self._weight.data_ptr(), zeros.data_ptr()
-        arguments += self._step.data_ptr(), bias.data_ptr(), out.data_ptr(), self._panels
-        run = functools.partial(byte_rows, *arguments)
+        out = np.empty((rows, self._panels * PANEL), np.float32)
+        weight, step = self._addresses
+        run = functools.partial(
+            byte_rows, address(x), self.inputs, weight, address(zeros), step, address(bias),
+            address(out), self._panels,
+        )  # fmt: skip
         # Several of these products take a thread as long as one of float32.
         work = rows * self.outputs * self.inputs // FOUR
         parallel_for(run, rows, work, (x, out, bias, zeros, self))
-        return out if not self._extra else out[:, : self.outputs].contiguous()
+        return out if not self._extra else np.ascontiguousarray(out[:, : self.outputs])
 
-    def _padded(self, values: Tensor) -> Tensor:
-        return F.pad(values, (0, self._extra)) if self._extra else values.contiguous()
+    def _padded(self, values: np.ndarray) -> np.ndarray:
+        if self._extra:
+            return np.pad(values, (0, self._extra))
+        return np.ascontiguousarray(values)
+
+
+def laid_out(whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights and the sums that :class:`BytePanels` takes.
+
+    Args:
+        whole: int8, shape (outputs, inputs), inputs a multiple of ``FOUR``.
+
+    Returns:
+        int8, shape (panels, inputs / FOUR, PANEL, FOUR), and int32, shape (panels * PANEL,).
+    """
+    outputs, inputs = whole.shape
+    extra = -outputs % PANEL
+    whole = np.pad(whole, ((0, extra), (0, 0))) if extra else whole
+    panels = whole.reshape(-1, PANEL, inputs // FOUR, FOUR).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(panels), whole.sum(1, dtype=np.int32)
+
+
+def works() -> bool:
+    """Return whether these products are exact on this processor, tried with numbers of all sizes.
+
+    What LLVM compiles for may be less than what the processor has, as with ``NUMBA_CPU_NAME``.
+    """
+    if not OFFERED:
+        return False
+    columns = np.arange(64)
+    x = (columns * 37 + np.arange(TILE + 2)[:, None] * 91) % 256
+    whole = (columns * 29 + np.arange(PANEL + 16)[:, None] * 53) % 255 - 127
+    whole = whole.clip(-MOST_WEIGHT, MOST_WEIGHT)
+    x[0], whole[0] = 255, MOST_WEIGHT
+    step = np.full(len(whole), 0.25, np.float32)
+    try:
+        y = BytePanels.of(whole.astype(np.int8), step).product(x.astype(np.uint8), 128, None)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return False
+    return np.array_equal(y, ((x - 128) @ whole.T) / 4)

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from speechattn.attention.kernels import primitives
-from speechattn.attention.kernels.llvm import (
-    FLOAT_BYTES,
-    LANES,
-)
-from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
+from speechattn.attention.kernels.llvm import FLOAT_BYTES, LANES
+from speechattn.attention.kernels.threads import address, parallel_for
 from speechattn.attention.kernels.tiles import WIDE_TILE, matmul
 from speechattn.jit import jit, jit_inline
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STRIP = 96  # rows that stay in the cache, with their results, while all panels are read
 PANEL = WIDE_TILE * LANES  # numbers in a row of a panel
@@ -66,7 +64,7 @@ def _two_layers(
     room[0] = 0  # otherwise Numba frees it after its last use by name
 
 
-class Panels:
+class ArrayPanels:
     """The matrix and the bias of a linear layer, laid out for products with few or many rows.
 
     Args:
@@ -74,15 +72,64 @@ class Panels:
         bias: shape (outputs,), or None; copied.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None):
+    def __init__(self, weight: np.ndarray, bias: np.ndarray | None) -> None:
         self.outputs, self.inputs = weight.shape
         extra = -self.outputs % PANEL
         self.width = self.outputs + extra
-        weight = weight.detach().float()
-        panels = F.pad(weight, (0, 0, 0, extra)).unflatten(0, (-1, PANEL))
-        self._panels = panels.mT.clone(memory_format=torch.contiguous_format)
-        bias = weight.new_zeros(self.outputs) if bias is None else bias.detach().float()
-        self._bias = F.pad(bias, (0, extra)).clone()
+        padded = np.pad(weight, ((0, extra), (0, 0)))
+        panels = padded.reshape(-1, PANEL, self.inputs).transpose(0, 2, 1)
+        self._panels = np.ascontiguousarray(panels, np.float32)
+        bias = np.zeros(self.outputs) if bias is None else bias
+        self._bias = np.pad(bias, (0, extra)).astype(np.float32)
+        self._addresses = address(self._panels), address(self._bias), self.inputs
+
+    def product(self, x: np.ndarray) -> np.ndarray:
+        """Return x Wᵀ + bias.
+
+        Args:
+            x: float32, shape (rows, inputs).
+
+        Returns:
+            float32, shape (rows, outputs).
+        """
+        return self._run(_layer, x, self._addresses, self.inputs, self)
+
+    def after_relu(self, x: np.ndarray, first: ArrayPanels) -> np.ndarray:
+        """Return the product with ``relu(first.product(x))``."""
+        addresses = *first._addresses, first.width, *self._addresses
+        return self._run(_two_layers, x, addresses, first.inputs + self.inputs, (first, self))
+
+    def plain(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight and bias as they were given."""
+        weight = self._panels.transpose(0, 2, 1).reshape(-1, self.inputs)
+        return weight[: self.outputs], self._bias[: self.outputs]
+
+    def _run(
+        self, code: Callable, x: np.ndarray, addresses: tuple, work: int, keep_alive: object
+    ) -> np.ndarray:
+        """Run compiled code on the rows of x; ``work`` is the multiplications for each output."""
+        if x.strides[1] != FLOAT_BYTES:
+            x = np.ascontiguousarray(x)
+        count = len(x)
+        out = np.empty((count, self.width), np.float32)
+        arguments = address(x), x.strides[0], address(out), FLOAT_BYTES * self.width, *addresses
+        run = functools.partial(code, *arguments)
+        parallel_for(run, count, count * self.width * work, (x, out, keep_alive))
+        return out if self.width == self.outputs else np.ascontiguousarray(out[:, : self.outputs])
+
+
+class Panels:
+    """The same for tensors.
+
+    Args:
+        weight: shape (outputs, inputs), float32; copied.
+        bias: shape (outputs,), or None; copied.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        arrays = (None if given is None else given.detach().float() for given in (weight, bias))
+        self._arrays = ArrayPanels(*(None if each is None else each.numpy() for each in arrays))
+        self.outputs, self.inputs = weight.shape
 
     def product(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + bias, without gradients.
@@ -96,52 +143,47 @@ class Panels:
         Raises:
             ValueError: for another shape or type.
         """
+        import torch.nn.functional as F
+
         self._check(x)
-        if not is_plain_cpu_tensor(x):
+        if not _is_plain(x):
             return F.linear(x, *self._plain())
-        return self._run(_layer, x, self._addresses, self.inputs, self)
+        return self._shaped(x, self._arrays.product(self._rows(x)))
 
     def after_relu(self, x: Tensor, first: Panels) -> Tensor:
         """Return the product with ``relu(first.product(x))``; see :meth:`product`."""
+        import torch.nn.functional as F
+
         first._check(x)
-        if not is_plain_cpu_tensor(x):
+        if not _is_plain(x):
             return F.linear(F.linear(x, *first._plain()).relu(), *self._plain())
-        addresses = *first._addresses, first.width, *self._addresses
-        return self._run(_two_layers, x, addresses, first.inputs + self.inputs, (first, self))
+        return self._shaped(x, self._arrays.after_relu(first._rows(x), first._arrays))
 
     def _check(self, x: Tensor) -> None:
+        import torch
+
         if x.shape[-1] != self.inputs or x.dtype != torch.float32:
             raise ValueError(
                 f"x: {x.dtype} of shape {tuple(x.shape)}; float32 of shape (..., {self.inputs})"
             )
 
+    def _rows(self, x: Tensor) -> np.ndarray:
+        return x.detach().reshape(-1, self.inputs).numpy()
+
+    def _shaped(self, x: Tensor, out: np.ndarray) -> Tensor:
+        import torch
+
+        return torch.from_numpy(out).view(*x.shape[:-1], self.outputs)
+
     def _plain(self) -> tuple[Tensor, Tensor]:
         """Return weight and bias as they were given."""
-        return self._panels.mT.flatten(0, 1)[: self.outputs], self._bias[: self.outputs]
+        import torch
 
-    @property
-    def _addresses(self) -> tuple[int, int, int]:
-        return self._panels.data_ptr(), self._bias.data_ptr(), self.inputs
+        weight, bias = self._arrays.plain()
+        return torch.from_numpy(weight), torch.from_numpy(bias)
 
-    def _run(
-        self, code: Callable, x: Tensor, addresses: tuple, work: int, keep_alive: object
-    ) -> Tensor:
-        """Run compiled code on the rows of x; ``work`` is the multiplications for each output."""
-        *before, inputs = x.shape
-        rows = x.reshape(-1, inputs)
-        if rows.stride(1) != 1:
-            rows = rows.contiguous()
-        count = rows.shape[0]
-        out = torch.empty(count, self.width, dtype=torch.float32, device="cpu")
-        arguments = (
-            rows.data_ptr(),
-            FLOAT_BYTES * rows.stride(0),
-            out.data_ptr(),
-            FLOAT_BYTES * self.width,
-            *addresses,
-        )
-        run = functools.partial(code, *arguments)
-        parallel_for(run, count, count * self.width * work, (rows, out, keep_alive))
-        if self.width != self.outputs:
-            out = out[:, : self.outputs].contiguous()
-        return out.view(*before, self.outputs)
+
+def _is_plain(x: Tensor) -> bool:
+    from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
+
+    return is_plain_cpu_tensor(x)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from llvmlite import ir
 from llvmlite.ir import IRBuilder
 from numba.extending import intrinsic
-from torch import Tensor
 
 from speechattn.attention.kernels import llvm
 from speechattn.attention.kernels.llvm import (
@@ -33,8 +32,11 @@ from speechattn.attention.kernels.llvm import (
     store,
 )
 from speechattn.attention.kernels.primitives import void_intrinsic
-from speechattn.attention.kernels.runtime import is_plain_cpu_tensor, parallel_for
+from speechattn.attention.kernels.threads import parallel_for
 from speechattn.jit import I64_ARRAY, I64_MATRIX, jit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BYTE_VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
@@ -100,7 +102,7 @@ def _between(b: IRBuilder, x, low: float, high: float):
     return b.select(b.fcmp_ordered("<", x, f32(high)), x, f32(high))
 
 
-def _gelu(b: IRBuilder, x):
+def gelu_of(b: IRBuilder, x):
     """Return the GELU of a vector, to 0.00013."""
     x = b.select(b.fcmp_ordered(">", x, f32(-GELU_END)), x, f32(-GELU_END))
     u = b.select(b.fcmp_ordered("<", x, f32(GELU_END)), x, f32(GELU_END))
@@ -141,7 +143,7 @@ def round_row(context, out, x, per_step, count, zero):
 @intrinsic
 def round_gelu_row(context, out, x, per_step, count, zero):
     """Round gelu(x) * per_step + zero as :func:`round_row` does; the GELU is right to 0.00013."""
-    return void_intrinsic(5, _rounding(_gelu))
+    return void_intrinsic(5, _rounding(gelu_of))
 
 
 @intrinsic
@@ -224,6 +226,10 @@ def sequence_table(lengths: Sequence[int]) -> np.ndarray:
 
 def is_offered(x: Tensor, *others: Tensor) -> bool:
     """Return whether this module computes rows like x, shape (..., numbers), with other tensors."""
+    import torch
+
+    from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
+
     if torch.is_grad_enabled() or x.shape[-1] < LANES:
         return False
     return all(y.dtype == torch.float32 for y in (x, *others)) and is_plain_cpu_tensor(x, *others)
@@ -242,6 +248,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, lengths: Sequence[int]) -> Tenso
         cos, sin: shape (rows of the longest sequence or more, 1, d).
         lengths: rows of each sequence.
     """
+    import torch
+
     heads, d = x.shape[2:]
     if x.stride()[2:] != (d, 1):
         x = x.clone(memory_format=torch.contiguous_format)
@@ -273,6 +281,8 @@ def convolve_silu(
     Raises:
         ValueError: if the width of the rows is not that of the weights.
     """
+    import torch
+
     taps, channels = weight.shape
     if x.shape[-1] != channels:
         raise ValueError(f"x: shape {tuple(x.shape)}; {channels} channels have weights")
@@ -301,6 +311,8 @@ def round_to_bytes(
     Returns:
         uint8, shape ([1,] all_rows, numbers).
     """
+    import torch
+
     *before, rows, count = x.shape
     x = x.contiguous()
     out = torch.empty(*before, all_rows, count, dtype=torch.uint8, device="cpu")

@@ -1,74 +1,24 @@
-"""What compiled code needs to know of tensors and cores, and a cache of small tensors.
+"""What compiled code needs to know of tensors, and a cache of small tensors.
 
 - :func:`is_plain_cpu_tensor`: compiled code takes the addresses of tensors and sees nothing else,
-so
-  they must be ordinary ones.
-- :func:`parallel_for`: compiled code does not hold Python's lock, so threads share the work, as
-many
-  as PyTorch may use.
+  so they must be ordinary ones.
 - :func:`cached_tensors`: small tensors that take longer to make than to use.
+
+:mod:`speechattn.attention.kernels.threads` shares work among cores.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-WORTHWHILE = 1 << 22  # multiplications for which a thread pays, some 0.1 ms of one core
-
 PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-# --- several cores --------------------------------------------------------------------------------
-
-
-def parallel_for(
-    run: Callable[[int, int], None], count: int, work: int, keep_alive: object = None
-) -> None:
-    """Call ``run(begin, end)`` for parts of ``range(count)``, in parallel where that is worthwhile.
-
-    Args:
-        run: processes the items from ``begin`` to ``end``.
-        count: number of items.
-        work: multiplications for all of them, roughly.
-        keep_alive: what must live until all parts are done, even if this call is interrupted: the
-            tensors whose addresses ``run`` has.
-    """
-    cores = min(count, 1 + work // WORTHWHILE)
-    cores = min(cores, torch.get_num_threads()) if cores > 1 else 1
-    if cores == 1:
-        run(0, count)
-        return
-    ends = [count * part // cores for part in range(cores + 1)]
-    pool = _pool(os.getpid(), torch.get_num_threads())
-    others = []
-    for part in itertools.pairwise(ends[1:]):
-        try:
-            others.append(pool.submit(_run, run, *part, keep_alive))
-        except RuntimeError:  # Python is shutting down and starts no more threads
-            run(*part)
-    run(*ends[:2])
-    for other in others:
-        other.result()
-
-
-def _run(run: Callable[[int, int], None], begin: int, end: int, keep_alive: object) -> None:
-    run(begin, end)
-
-
-@functools.lru_cache(1)
-def _pool(process: int, cores: int) -> ThreadPoolExecutor:
-    """Return the threads of this process; a fork has none of those of its parent."""
-    return ThreadPoolExecutor(max(1, cores - 1), "attention")
 
 
 # --- a cache of tensors ---------------------------------------------------------------------------

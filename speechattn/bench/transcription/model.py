@@ -25,7 +25,7 @@ from speechattn.bench.process import pinned
 from speechattn.errors import SpeechattnError
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
 
     from speechattn.inference.recognizer import Recognizer
 
@@ -133,14 +133,14 @@ class ModelAlone:
 
 def make_frames(
     recognizer: Recognizer, paths: Sequence[str]
-) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
     """Make the frames of recordings, in the pieces in which a recognizer encodes them.
 
     Returns:
         The frames of every short recording, and the pieces of every long one, shape
         (frames, numbers of the front end) each.
     """
-    import torch
+    import numpy as np
 
     from speechattn.audio.features import FrontEnd
     from speechattn.inference.transcription import TranscribeOptions
@@ -153,8 +153,8 @@ def make_frames(
             short.append(prepared.frames)
             continue
         stream = front_end.stream()
-        pieces = [stream.push(torch.from_numpy(block)) for block in prepared.blocks]
-        pieces[-1] = torch.cat([pieces[-1], stream.finish()])
+        pieces = [stream.push(block) for block in prepared.blocks]
+        pieces[-1] = np.concatenate([pieces[-1], stream.finish()])
         long.append(pieces)
         prepared.close()
     return short, long
@@ -162,25 +162,19 @@ def make_frames(
 
 def main(config: dict[str, Any]) -> None:
     """Make the frames, then serve standard input."""
-    import torch
-
-    from speechattn.encoder.precision import with_packed_linears
+    from speechattn.attention.kernels.threads import set_num_threads
     from speechattn.inference.recognizer import load_model
     from speechattn.transcription.transcriber import AT_A_TIME
 
-    torch.set_num_threads(1)
+    set_num_threads(1)
     recognizer = load_model(config["model"], "cpu", precision="auto")
     short, long = make_frames(recognizer, config["paths"])
-    checkpoint = recognizer.checkpoint
-    classifier = with_packed_linears(
-        checkpoint.classifier, recognizer.precision, checkpoint.ranges
-    )  # as the recognizer uses it
     print("ready", flush=True)
     for _ in sys.stdin:
         for first in range(0, len(short), AT_A_TIME):
             recognizer.encode(short[first : first + AT_A_TIME])
         for pieces in long:
-            stream = classifier.stream()
+            stream = recognizer.engine.stream()
             for number, frames in enumerate(pieces, 1):
                 stream.push(frames, last=number == len(pieces))
         print("done", flush=True)

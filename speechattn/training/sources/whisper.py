@@ -24,9 +24,9 @@ from torch import Tensor
 from speechattn.attention.multihead import MultiHeadAttention
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.corpora.prepared import PreparedSet
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.encoder.layers import FeedForward, Residual, Subsampling
 from speechattn.errors import ConfigError, ModelError
 from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES

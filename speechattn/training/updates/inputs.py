@@ -8,7 +8,7 @@ import numpy as np
 
 from speechattn.audio.features import FrontEndConfig
 from speechattn.corpora.prepared import PreparedUtterance
-from speechattn.encoder.baselines import AnyEncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from speechattn.encoder.baselines import AnyEncoderConfig
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.kinds import AnyEncoderConfig
 
 OWN_SHARE = 0.5  # share of training windows that are the encoder's own
 OWN_SHARE_OF_SECOND_VIEWS = 0.25  # the first views all have it

@@ -16,7 +16,7 @@ from support.references.attention import brute_force, check_gradients, gradients
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from speechattn.attention.functional import truncated_attention
-from speechattn.attention.kernels import autograd, runtime
+from speechattn.attention.kernels import autograd, threads
 from speechattn.attention.kernels.llvm import LANES
 from speechattn.attention.kernels.window import KEYS, STRETCH
 
@@ -148,7 +148,7 @@ def test_a_constant_bias_changes_nothing_but_a_bias_does():
 
 @pytest.mark.parametrize("dtype", BOTH, ids=str)
 def test_any_number_of_cores_gives_the_same_bits(dtype, monkeypatch):
-    monkeypatch.setattr(runtime, "WORTHWHILE", 1)
+    monkeypatch.setattr(threads, "WORTHWHILE", 1)
     inputs = tensors(1, 700, dtype=dtype), tensors(5, 350, dtype=dtype)
     lengths = torch.tensor([350, 170, 0, 1, 300])
 

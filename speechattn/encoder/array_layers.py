@@ -1,0 +1,205 @@
+"""Layers of an encoder of attention on NumPy arrays, in 8 bits, for inference without PyTorch.
+
+They compute what :mod:`speechattn.encoder.int8` and :mod:`speechattn.encoder.layers` do. All take
+and give float32 of shape (rows, width), the vectors of one recording or of several, one after the
+other. Each row gives the same numbers, to the last bit, whatever rows are beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from speechattn.attention.kernels.byte_matrix import BytePanels
+from speechattn.attention.kernels.matmul import ArrayPanels
+from speechattn.attention.kernels.norms import Norm, gelu, rows_as_bytes
+from speechattn.attention.kernels.window_rows import RowAttention
+from speechattn.encoder.array_weights import MAX_UINT8, PER_STEP, STEP, SUMS, ZERO
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def byte_panels(arrays: Arrays, name: str) -> BytePanels:
+    """Return the matrix of a layer."""
+    return BytePanels(arrays[f"{name}.weight"], *(arrays[name + end] for end in (SUMS, STEP)))
+
+
+def norm_of(arrays: Arrays, name: str) -> Norm:
+    """Return a normalisation by the name of its layer."""
+    return Norm(arrays[f"{name}.weight"], arrays[f"{name}.bias"])
+
+
+def linear_of(arrays: Arrays, name: str) -> ArrayPanels:
+    """Return a linear layer in float32."""
+    return ArrayPanels(arrays[f"{name}.weight"], arrays[f"{name}.bias"])
+
+
+class ArrayFeedForward:
+    """Normalisation, two products and an activation between them, added to the input.
+
+    Args:
+        arrays: of :func:`speechattn.encoder.array_weights.ready_arrays`.
+        name: of the layer.
+        activation: ``"gelu"`` or ``"relu"``.
+    """
+
+    def __init__(self, arrays: Arrays, name: str, activation: str) -> None:
+        inside = f"{name}.layer"
+        self._norm = norm_of(arrays, f"{name}.norm")
+        self._expand = byte_panels(arrays, f"{inside}.expand")
+        self._contract = byte_panels(arrays, f"{inside}.contract")
+        self._inner_bias, self._bias = (
+            arrays[f"{inside}.{part}.bias"] for part in ("expand", "contract")
+        )
+        self._per_step = arrays[f"{inside}.expand{PER_STEP}"]
+        self._per_inner_step = arrays[f"{inside}.contract{PER_STEP}"]
+        self._relu = activation == "relu"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the rows with what the layer adds to them."""
+        whole = self._norm.rows_as_bytes(x, self._per_step, ZERO)
+        inner = self._expand.product(whole, ZERO, self._inner_bias)
+        if self._relu:  # the product gives multiples of the inner steps
+            inner = np.rint(inner, out=inner).clip(0, MAX_UINT8).astype(np.uint8)
+            y = self._contract.product(inner, 0, self._bias)
+        else:
+            inner = rows_as_bytes(inner, self._per_inner_step, ZERO, gelu=True)
+            y = self._contract.product(inner, ZERO, self._bias)
+        return np.add(x, y, out=y)
+
+
+class ArrayAttention:
+    """Normalisation and multi-head attention in a window, added to the input.
+
+    Args:
+        arrays: of :func:`speechattn.encoder.array_weights.ready_arrays`.
+        name: of the layer.
+        heads: number of heads.
+        window: left and right, in rows; None for no limit.
+    """
+
+    def __init__(
+        self, arrays: Arrays, name: str, heads: int, window: tuple[int | None, int | None]
+    ) -> None:
+        inside = f"{name}.layer"
+        self._norm = norm_of(arrays, f"{name}.norm")
+        self._project, self._join = (
+            byte_panels(arrays, f"{inside}.{part}") for part in ("project", "join")
+        )
+        self._project_bias, self._join_bias = (
+            arrays[f"{inside}.{part}.bias"] for part in ("project", "join")
+        )
+        self._per_step = arrays[f"{inside}.project{PER_STEP}"]
+        self._per_join_step = arrays[f"{inside}.join{PER_STEP}"]
+        self._table = arrays.get(f"{inside}.bias.table")
+        self._heads, self.window = heads, window
+        self._ready: tuple[tuple[int, int], RowAttention] | None = None
+
+    def __call__(self, x: np.ndarray, sequences: np.ndarray) -> np.ndarray:
+        """Return the rows of whole recordings with what the layer adds to them.
+
+        Args:
+            x: rows of all recordings.
+            sequences: of each, first row and rows, twice; int64, shape (recordings, 4).
+        """
+        q, k, v = self._parts(self.projected(x))
+        y = self._joined(self._attention(int(sequences[:, 1].max()))(q, k, v, 0, sequences))
+        return np.add(x, y, out=y)
+
+    def projected(self, x: np.ndarray) -> np.ndarray:
+        """Return queries, keys and values of rows, side by side."""
+        whole = self._norm.rows_as_bytes(x, self._per_step, ZERO)
+        return self._project.product(whole, ZERO, self._project_bias)
+
+    def some(self, projected: np.ndarray, first: int, count: int) -> np.ndarray:
+        """Return what the layer adds to some of consecutive rows.
+
+        Args:
+            projected: from :meth:`projected`, of these rows and of those that they see.
+            first: number of the first row in question.
+            count: how many.
+        """
+        q, k, v = self._parts(projected)
+        attention = self._attention(len(k))
+        sequences = np.array([[0, count, 0, len(k)]], np.int64)
+        return self._joined(attention(q[first : first + count], k, v, first, sequences))
+
+    def _parts(self, projected: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        width = projected.shape[1] // 3
+        return projected[:, :width], projected[:, width : 2 * width], projected[:, 2 * width :]
+
+    def _joined(self, out: np.ndarray) -> np.ndarray:
+        return self._join.product(
+            rows_as_bytes(out, self._per_join_step, ZERO), ZERO, self._join_bias
+        )
+
+    def _attention(self, keys: int) -> RowAttention:
+        """Return the attention for so many keys, which limit a window without limits."""
+        left, right = (keys if side is None else side for side in self.window)
+        if self._ready is None or self._ready[0] != (left, right):
+            bias = None
+            if self._table is not None:
+                bias = distance_biases(self._table, left, right)
+            width = self._join.inputs
+            self._ready = (left, right), RowAttention(self._heads, width, left, right, bias)
+        return self._ready[1]
+
+
+def distance_biases(table: np.ndarray, left: int, right: int) -> np.ndarray:
+    """Return the biases of a window, as :class:`speechattn.attention.positions.DistanceBias` does.
+
+    Args:
+        table: trained numbers, shape (heads, 2 * reach + 1).
+        left, right: keys before and after the query.
+
+    Returns:
+        float32, shape (heads, left + 1 + right).
+    """
+    heads, reach = len(table), table.shape[1] // 2
+    distance = np.arange(-left, right + 1)
+    near = distance.clip(-reach, reach)
+    slopes = (2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)).astype(np.float32)
+    beyond = np.abs(distance - near).astype(np.float32)
+    return table[:, near + reach] - slopes[:, None] * beyond
+
+
+class ArraySubsampling:
+    """Two convolutions that turn stacked frames into vectors; see ``Subsampling`` of the layers.
+
+    Args:
+        arrays: of :func:`speechattn.encoder.array_weights.ready_arrays`.
+        name: of the layer.
+        stack: frames of a vector.
+        activation: after each convolution.
+    """
+
+    around = 1  # stacked frames before and after those of a vector that it sees
+
+    def __init__(self, arrays: Arrays, name: str, stack: int, activation: str) -> None:
+        self._first, self._second = (
+            linear_of(arrays, f"{name}.{part}") for part in ("first", "second")
+        )
+        self._offset = arrays[f"{name}.offset"]
+        self._stack, self._taps = stack, 2 * stack - 1
+        self._activate = gelu if activation == "gelu" else _relu
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return vectors, two fewer than rows: the first and the last are only seen.
+
+        Args:
+            x: stacked frames, float32, shape (rows, stack * numbers of a frame), three rows or
+                more.
+        """
+        count, stack = len(x) - 2, self._stack
+        frames = np.ascontiguousarray(x).reshape(len(x) * stack, -1)
+        rows = count * stack + stack - 1  # of the first convolution
+        near = np.concatenate([frames[tap : tap + rows] for tap in range(3)], 1)
+        h = self._activate(self._first.product(near))
+        taps = [h[tap : tap + count * stack : stack] for tap in range(self._taps)]
+        y = self._activate(self._second.product(np.concatenate(taps, 1)))
+        return np.add(y, self._offset, out=y)
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0, out=x)

@@ -1,0 +1,210 @@
+"""Weights of an encoder as :mod:`speechattn.encoder.array_encoder` multiplies with them.
+
+Matrices within the encoder become whole numbers of 8 bits, laid out for the processor, as
+:mod:`speechattn.encoder.int8` describes. They are kept in the cache (:mod:`speechattn.cache`), from
+where processes map them: none of them computes or copies anything, and all share the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from speechattn import cache
+from speechattn.attention.kernels import byte_matrix, llvm
+from speechattn.encoder.config import EncoderConfig
+
+Arrays = Mapping[str, np.ndarray]
+
+ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
+MAX_INT8, MAX_UINT8 = 127, 255  # largest whole numbers
+MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
+# Ends of the names of what belongs to a matrix: sums and steps of its rows, inverse steps of its
+# inputs.
+SUMS, STEP, PER_STEP = ".sums", ".step", ".per_step"
+OFFSET = 32  # what stands for 0 in numbers of 6 bits
+NUMBERS, BYTES = 4, 3  # of them that lie together
+
+
+def is_supported(config: object) -> bool:
+    """Return whether an encoder of this shape can be computed on arrays."""
+    if not isinstance(config, EncoderConfig) or not byte_matrix.OFFERED:
+        return False
+    return (
+        (config.scores, config.weights, config.conv_kernel) == ("dot", "softmax", 0)
+        and config.positions in ("none", "distance")
+        and config.width % llvm.LANES == 0
+        and config.width // config.heads % llvm.LANES == 0
+        and config.feedforward % llvm.LANES == 0
+    )
+
+
+def shapes(config: EncoderConfig, input_dim: int, num_phones: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights of a classifier, by their names in a file.
+
+    Args:
+        config: for which :func:`is_supported` holds.
+        input_dim: numbers of a frame.
+        num_phones: number of classes.
+    """
+    width, stack = config.width, config.stack
+    found: dict[str, tuple[int, ...]] = {"mean": (input_dim,), "std": (input_dim,)}
+
+    def linear(name: str, outputs: int, inputs: int) -> None:
+        found[f"{name}.weight"], found[f"{name}.bias"] = (outputs, inputs), (outputs,)
+
+    def norm(name: str) -> None:
+        found[f"{name}.weight"] = found[f"{name}.bias"] = (width,)
+
+    first = 0
+    if config.subsampling == "convolution":
+        linear("layers.0.first", width, 3 * input_dim)
+        linear("layers.0.second", width, (2 * stack - 1) * width)
+        found["layers.0.offset"] = (width,)
+        first = 1
+    else:
+        linear("enter", width, input_dim * stack)
+    for block, reach in enumerate(config.reaches):
+        attention, feedforward = (f"layers.{first + 2 * block + part}" for part in (0, 1))
+        norm(f"{attention}.norm")
+        norm(f"{feedforward}.norm")
+        linear(f"{attention}.layer.project", 3 * width, width)
+        linear(f"{attention}.layer.join", width, width)
+        if reach is not None:
+            found[f"{attention}.layer.bias.table"] = config.heads, 2 * (reach // stack) + 1
+        linear(f"{feedforward}.layer.expand", config.feedforward, width)
+        linear(f"{feedforward}.layer.contract", width, config.feedforward)
+    norm("norm")
+    linear("classify", num_phones * stack, width)
+    return found
+
+
+def ready_arrays(
+    weights: Arrays, steps: Arrays, ranges: Arrays, config: EncoderConfig, wanted: Mapping
+) -> dict[str, np.ndarray] | None:
+    """Return the weights of a file as the layers on arrays take them.
+
+    Args:
+        weights: of the file: floats, or whole numbers of 8 or 6 bits.
+        steps: of these whole numbers, by the name of the layer.
+        ranges: of the inputs of each linear layer, as
+            :func:`speechattn.encoder.int8.input_ranges` gives them.
+        config: of the encoder.
+        wanted: shapes that the weights must have, from :func:`shapes`.
+
+    Returns:
+        None if anything is missing or damaged.
+    """
+    sources = [__file__, byte_matrix.__file__]
+    kind = f"encoder-{llvm.LANES}-{byte_matrix.MOST_WEIGHT}-{config.activation}"
+    everything = {**weights}
+    everything |= {f"steps.{k}": v for k, v in steps.items()}
+    everything |= {f"ranges.{k}": v for k, v in ranges.items()}
+    try:
+        return cache.arrays(
+            cache.digest(kind, everything, sources),
+            lambda: dict(_made(weights, steps, ranges, config.activation == "relu", wanted)),
+        )
+    except ValueError:
+        return None
+
+
+def _made(
+    weights: Arrays, steps_of: Arrays, ranges: Arrays, relu: bool, wanted: Mapping
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays of :func:`ready_arrays` and their names.
+
+    Raises:
+        ValueError: if anything is missing or damaged.
+    """
+    if weights.keys() != wanted.keys():
+        raise ValueError("weights are missing, or there are too many")
+
+    def plain(name: str) -> np.ndarray:
+        values = _plain(weights[name], steps_of.get(name.removesuffix(".weight")))
+        if values.shape != wanted[name] or not np.isfinite(values).all():
+            raise ValueError(f"{name}: of another shape, or not finite")
+        return values
+
+    for name in wanted:
+        layer = name.removesuffix(".weight")
+        if not (name.startswith("layers.") and ".layer." in name and name != layer):
+            if not name.endswith((".expand.bias", ".contract.bias")) or not relu:
+                yield name, plain(name)
+            continue
+        if layer not in ranges or ranges[layer].shape != wanted[name][1:]:
+            raise ValueError(f"{layer}: its ranges are not known")
+        if not (np.isfinite(ranges[layer]).all() and (ranges[layer] >= 0).all()):
+            raise ValueError(f"{layer}: its ranges are impossible")
+        inner = relu and layer.endswith(".contract")
+        step = input_steps(ranges[layer], MAX_UINT8 if inner else MAX_INT8)
+        weight = plain(name) * step
+        if relu and layer.endswith((".expand", ".contract")):
+            bias = plain(f"{layer}.bias")
+            if layer.endswith(".expand"):
+                # Its product gives multiples of the inner steps, which need only be rounded.
+                of_inner = layer.removesuffix("expand") + "contract"
+                inner_step = input_steps(ranges[of_inner], MAX_UINT8)
+                weight, bias = weight / inner_step[:, None], bias / inner_step
+            yield f"{layer}.bias", bias
+        whole, of_rows = by_rows(weight, byte_matrix.MOST_WEIGHT)
+        panels, sums = byte_matrix.laid_out(whole)
+        yield name, panels
+        yield layer + SUMS, sums
+        yield layer + STEP, of_rows
+        yield layer + PER_STEP, 1 / step
+
+
+def _plain(values: np.ndarray, step: np.ndarray | None) -> np.ndarray:
+    """Return weights of a file as float32."""
+    if values.dtype == np.uint8:
+        values = unpack(values)
+    elif step is not None or values.dtype.kind != "f":
+        raise ValueError("whole numbers of another size, or steps of what is not whole")
+    if step is None:
+        return np.ascontiguousarray(values, np.float32)
+    return values * step[:, None].astype(np.float32)
+
+
+def by_rows(weight: np.ndarray, largest: int = MAX_INT8) -> tuple[np.ndarray, np.ndarray]:
+    """Return whole numbers from -largest to largest, int8, and the step of each row, float32.
+
+    Args:
+        weight: float32, shape (outputs, inputs).
+        largest: of the whole numbers.
+    """
+    step = np.abs(weight).max(1) / np.float32(largest)
+    step = np.maximum(step, np.finfo(np.float32).tiny)
+    return np.rint(weight / step[:, None]).astype(np.int8), step
+
+
+def input_steps(ranges: np.ndarray, largest: int) -> np.ndarray:
+    """Return the step of each input, float32, for whole numbers up to ``largest``.
+
+    Args:
+        ranges: largest magnitude of each input, shape (inputs,).
+        largest: of the whole numbers.
+    """
+    ranges = ranges.astype(np.float32)
+    least = max(np.float32(MIN_RANGE) * ranges.mean(), np.finfo(np.float16).tiny)
+    return np.maximum(ranges, np.float32(least)) / np.float32(largest)
+
+
+def unpack(packed: np.ndarray) -> np.ndarray:
+    """Return the whole numbers that :func:`speechattn.encoder.six_bits.pack` packed.
+
+    Args:
+        packed: uint8, shape (rows, columns * 3/4).
+
+    Returns:
+        int8, shape (rows, columns).
+    """
+    rows, columns = packed.shape
+    x, y, z = (packed[:, part::BYTES] for part in range(BYTES))
+    whole = np.empty((rows, columns // BYTES, NUMBERS), np.uint8)
+    whole[..., 0] = x & 63
+    whole[..., 1] = x >> 6 | (y & 15) << 2
+    whole[..., 2] = y >> 4 | (z & 3) << 4
+    whole[..., 3] = z >> 2
+    return whole.reshape(rows, columns // BYTES * NUMBERS).view(np.int8) - np.int8(OFFSET)

@@ -1,0 +1,150 @@
+"""Work on several cores, with PyTorch and without it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+import weakref
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechattn.attention.kernels import threads
+from speechattn.attention.kernels.threads import (
+    WORTHWHILE,
+    num_threads,
+    parallel_for,
+    set_num_threads,
+)
+
+
+@given(cores=st.integers(1, 9), count=st.integers(0, 40))
+def test_every_part_once(cores, count):
+    done, lock = [], threading.Lock()
+
+    def run(begin, end):
+        with lock:
+            done.extend(range(begin, end))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: cores)
+        parallel_for(run, count, 1 << 60)
+    assert sorted(done) == list(range(count))
+
+
+def test_little_work_is_not_shared(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    parts = []
+    parallel_for(lambda *part: parts.append(part), 100, WORTHWHILE - 1)
+    assert parts == [(0, 100)]
+    parallel_for(lambda *part: parts.append(part), 100, WORTHWHILE)
+    assert sorted(parts[1:]) == [(0, 50), (50, 100)]
+
+
+def test_what_one_core_cannot_do_is_told(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    done = []
+
+    def run(begin, end):
+        if begin:
+            raise MemoryError("no room")
+        done.append((begin, end))
+
+    with pytest.raises(MemoryError, match="no room"):
+        parallel_for(run, 10, 1 << 40)
+    assert done == [(0, 5)]
+
+
+def test_a_forked_process_has_threads_of_its_own(monkeypatch):
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    done = []
+    parallel_for(
+        lambda *part: done.append(part), 2, 1 << 60
+    )  # the threads of this process exist now
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks where there are threads
+        child = os.fork()
+    if child == 0:
+        try:
+            parallel_for(lambda *part: done.append(part), 2, 1 << 60)
+            os._exit(0 if len(done) == 4 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_is_held_lives_as_long_as_any_part(monkeypatch):
+    class Held:
+        pass
+
+    held, begun, ended = Held(), threading.Event(), threading.Event()
+    watched = weakref.ref(held)
+    alive = []
+
+    def run(begin, end):
+        if begin == 0:
+            begun.wait(10)
+            raise KeyboardInterrupt
+        begun.set()
+        ended.wait(10)
+        alive.append(watched() is not None)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(KeyboardInterrupt):
+        parallel_for(run, 2, 1 << 60, held)
+    del held
+    ended.set()
+    parallel_for(lambda *part: None, 2, 1 << 60)  # behind it
+    assert alive == [True]
+
+
+def test_at_the_end_of_python_one_core_does_it_all(monkeypatch):
+    class Ending:
+        def submit(self, *arguments):
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(threads, "_pool", lambda *arguments: Ending())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    done = []
+    parallel_for(lambda *part: done.append(part), 9, 1 << 60)
+    assert sorted(done) == [(0, 3), (3, 6), (6, 9)]
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(threads, "_chosen", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("3", 3), ("", 7), ("0", 7), ("many", 7), ("-2", 7), (None, 7)]
+)
+def test_without_torch_the_environment_says_how_many(without_torch, monkeypatch, given, expected):
+    monkeypatch.setattr(threads, "num_usable_cores", lambda: 7)
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert num_threads() == expected
+    set_num_threads(5)
+    assert num_threads() == 5
+
+
+def test_torch_gets_the_number_when_it_comes(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(threads, "_chosen", None)
+    try:
+        set_num_threads(3)
+        assert torch.get_num_threads() == num_threads() == 3
+        torch.set_num_threads(2)
+        assert num_threads() == 2
+        threads.hand_on_to_torch()
+        assert num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
