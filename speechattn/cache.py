@@ -73,7 +73,7 @@ def digest(kind: str, arrays: Mapping[str, np.ndarray], sources: Sequence[str]) 
             found.update(Path(source).read_bytes())
     for name, values in sorted(arrays.items()):
         found.update(f"{name} {values.dtype.str} {values.shape} ".encode())
-        found.update(values.tobytes())
+        found.update(np.ascontiguousarray(values).reshape(-1).data)
     return f"{kind}-{found.hexdigest()[:32]}"
 
 

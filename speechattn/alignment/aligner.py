@@ -161,7 +161,7 @@ class Aligner:
                 log_posteriors, level = self._encode_long(prepared)
             else:
                 frames = prepared.frames if self._log_mel else None
-                level = None if frames is None else levels(frames)
+                level = None if frames is None else levels(np.asarray(frames))
         finally:
             prepared.close()
         if on_posteriors is not None:

@@ -146,7 +146,7 @@ class FrontEnd:
             float32, shape ((n + 80) // 160, dim).
         """
         stream = self.stream()
-        frames = np.concatenate([stream.push(_array(samples)), stream.finish()])
+        frames = np.concatenate([stream.push(as_array(samples)), stream.finish()])
         return self.like(samples, frames)
 
     def stream(self) -> FrontEndStream:
@@ -237,7 +237,7 @@ class FrontEndStream:
         """
         if self._finished:
             raise ValueError("samples: this stream has been finished; make another one")
-        values = _array(samples)
+        values = as_array(samples)
         if values.ndim != 1:
             raise ValueError(f"samples: shape {values.shape}; one channel, shape (n,)")
         if values.dtype.kind != "f":
@@ -279,9 +279,12 @@ def _is_tensor(samples: object) -> bool:
     return torch is not None and isinstance(samples, torch.Tensor)
 
 
-def _array(samples: Any) -> np.ndarray:
-    """Return samples, which may be a tensor, as an array; anything else as NumPy takes it."""
-    return samples.detach().cpu().numpy() if _is_tensor(samples) else np.asarray(samples)
+def as_array(values: Any) -> np.ndarray:
+    """Return a tensor of any kind as an array, float32 if it is of floats; others as NumPy does."""
+    if not _is_tensor(values):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return (values.float() if values.is_floating_point() else values).numpy()
 
 
 def mirrored(positions: np.ndarray, length: int) -> np.ndarray:

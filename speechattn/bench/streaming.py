@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechattn.audio.features import FrontEnd, FrontEndConfig
+from speechattn.audio.features import FrontEndConfig
 from speechattn.bench.output import prepare_folder, write_files
 from speechattn.bench.process import machine_facts, torch_threads
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.options import DecoderOptions
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
-from speechattn.encoder.precision import with_packed_linears
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.recognizer import Recognizer, load_model
 from speechattn.phones import arpabet
@@ -41,8 +40,8 @@ COLUMNS = (
 )
 NOTE = """\
 Medians; every round times each line once, in turn, in one process. *x whole*: time relative to the
-same recording taken as a whole. *difference*: largest absolute difference from it, of scores
-(encoder) or posteriors (audio to phones)."""
+same recording taken as a whole. *difference*: largest absolute difference from it, of log
+posteriors (encoder) or posteriors (audio to phones)."""
 
 ENCODER, ALL = "encoder", "audio to phones"  # parts
 
@@ -260,19 +259,17 @@ def measure(
 def _encoder_ways(
     recognizer: Recognizer, samples: np.ndarray, chunks: Sequence[int | None]
 ) -> list[tuple[int | None, Call]]:
-    """Calls that give scores and no phones."""
-    loaded = recognizer.checkpoint
-    classifier = with_packed_linears(loaded.classifier, recognizer.precision, loaded.ranges)
-    frames = FrontEnd(recognizer.checkpoint.front_end)(torch.from_numpy(samples))
+    """Calls that give log posteriors and no phones."""
+    engine = recognizer.engine
+    frames = engine.front_end(samples)
 
     def call(chunk: int | None) -> tuple[Numbers, Phones | None]:
         if chunk is None:
-            with torch.inference_mode():
-                return classifier(frames[None])[0].numpy(), None
-        stream, size = classifier.stream(), chunk // int(SHIFT_MS)
+            return engine.log_posteriors([frames])[0], None
+        stream, size = engine.stream(), chunk // int(SHIFT_MS)
         starts = range(0, len(frames), size)
         parts = [stream.push(frames[i : i + size], last=i + size >= len(frames)) for i in starts]
-        return torch.cat(parts).numpy(), None
+        return np.concatenate(parts), None
 
     return [(chunk, functools.partial(call, chunk)) for chunk in chunks]
 

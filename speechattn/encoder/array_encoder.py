@@ -111,7 +111,10 @@ class ArrayEncoder:
         """
         if frames.ndim != 2 or frames.shape[1] != len(self.mean):
             raise ValueError(f"frames: shape {frames.shape}; (frames, {len(self.mean)})")
-        if not np.isfinite(frames.sum(dtype=np.float32)):
+        frames = np.asarray(frames, np.float32)
+        with np.errstate(all="ignore"):
+            total = frames.sum(dtype=np.float32)
+        if not np.isfinite(total):
             wrong = np.argwhere(~np.isfinite(frames))
             if len(wrong):
                 frame, number = wrong[0]
@@ -119,7 +122,8 @@ class ArrayEncoder:
                     f"frames: {frames[frame, number]} at number {number} of frame "
                     f"{first + frame}; the input must be finite numbers"
                 )
-        x = (frames - self.mean) / self._std
+        with np.errstate(over="ignore"):
+            x = (frames - self.mean) / self._std
         return x.clip(-CLAMP, CLAMP, out=x)
 
     def _stacked(self, x: np.ndarray, rows: int) -> np.ndarray:

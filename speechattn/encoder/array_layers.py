@@ -137,13 +137,15 @@ class ArrayAttention:
     def _attention(self, keys: int) -> RowAttention:
         """Return the attention for so many keys, which limit a window without limits."""
         left, right = (keys if side is None else side for side in self.window)
-        if self._ready is None or self._ready[0] != (left, right):
+        ready = self._ready
+        if ready is None or ready[0] != (left, right):
             bias = None
             if self._table is not None:
                 bias = distance_biases(self._table, left, right)
             width = self._join.inputs
-            self._ready = (left, right), RowAttention(self._heads, width, left, right, bias)
-        return self._ready[1]
+            ready = (left, right), RowAttention(self._heads, width, left, right, bias)
+            self._ready = ready  # other threads may replace it
+        return ready[1]
 
 
 def distance_biases(table: np.ndarray, left: int, right: int) -> np.ndarray:

@@ -96,6 +96,8 @@ def ready_arrays(
     Returns:
         None if anything is missing or damaged.
     """
+    if not _fits(weights, steps, ranges, wanted):
+        return None
     sources = [__file__, byte_matrix.__file__]
     kind = f"encoder-{llvm.LANES}-{byte_matrix.MOST_WEIGHT}-{config.activation}"
     everything = {**weights}
@@ -104,50 +106,72 @@ def ready_arrays(
     try:
         return cache.arrays(
             cache.digest(kind, everything, sources),
-            lambda: dict(_made(weights, steps, ranges, config.activation == "relu", wanted)),
+            lambda: dict(_made(weights, steps, ranges, config.activation == "relu")),
         )
     except ValueError:
         return None
 
 
+def _fits(weights: Arrays, steps: Arrays, ranges: Arrays, wanted: Mapping) -> bool:
+    """Return whether all is there and has the right shape, whatever the numbers are."""
+    if weights.keys() != wanted.keys():
+        return False
+    for name, values in weights.items():
+        layer, shape = name.removesuffix(".weight"), values.shape
+        if values.dtype.kind != "f":
+            step, bits = steps.get(layer), values.dtype
+            if step is None or step.dtype.kind != "f" or step.shape != shape[:1]:
+                return False
+            if bits == np.uint8 and len(shape) == 2 and shape[1] % BYTES == 0:
+                shape = shape[0], shape[1] // BYTES * NUMBERS
+            elif bits != np.int8:
+                return False
+        elif layer in steps:
+            return False
+        if shape != wanted[name] or (layer != name and ".layer." in name and layer not in ranges):
+            return False
+    if any(f"{layer}.weight" not in weights for layer in steps):
+        return False
+    for layer, values in ranges.items():
+        of = wanted.get(f"{layer}.weight", ())
+        if len(of) != 2 or values.shape != of[1:] or values.dtype.kind != "f":
+            return False
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            return False
+    return True
+
+
 def _made(
-    weights: Arrays, steps_of: Arrays, ranges: Arrays, relu: bool, wanted: Mapping
+    weights: Arrays, steps: Arrays, ranges: Arrays, relu: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays of :func:`ready_arrays` and their names.
 
     Raises:
-        ValueError: if anything is missing or damaged.
+        ValueError: for a number that is not finite.
     """
-    if weights.keys() != wanted.keys():
-        raise ValueError("weights are missing, or there are too many")
 
     def plain(name: str) -> np.ndarray:
-        values = _plain(weights[name], steps_of.get(name.removesuffix(".weight")))
-        if values.shape != wanted[name] or not np.isfinite(values).all():
-            raise ValueError(f"{name}: of another shape, or not finite")
+        layer = name.removesuffix(".weight")
+        values = _plain(weights[name], steps.get(layer), ranges.get(layer))
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: not finite")
         return values
 
-    for name in wanted:
+    for name in weights:
         layer = name.removesuffix(".weight")
-        if not (name.startswith("layers.") and ".layer." in name and name != layer):
-            if not name.endswith((".expand.bias", ".contract.bias")) or not relu:
+        if ".layer." not in name or layer == name:
+            if not (relu and name.endswith(".expand.bias")):
                 yield name, plain(name)
             continue
-        if layer not in ranges or ranges[layer].shape != wanted[name][1:]:
-            raise ValueError(f"{layer}: its ranges are not known")
-        if not (np.isfinite(ranges[layer]).all() and (ranges[layer] >= 0).all()):
-            raise ValueError(f"{layer}: its ranges are impossible")
         inner = relu and layer.endswith(".contract")
         step = input_steps(ranges[layer], MAX_UINT8 if inner else MAX_INT8)
         weight = plain(name) * step
-        if relu and layer.endswith((".expand", ".contract")):
-            bias = plain(f"{layer}.bias")
-            if layer.endswith(".expand"):
-                # Its product gives multiples of the inner steps, which need only be rounded.
-                of_inner = layer.removesuffix("expand") + "contract"
-                inner_step = input_steps(ranges[of_inner], MAX_UINT8)
-                weight, bias = weight / inner_step[:, None], bias / inner_step
-            yield f"{layer}.bias", bias
+        if relu and layer.endswith(".expand"):
+            # Its product gives multiples of the inner steps, which need only be rounded.
+            of_inner = layer.removesuffix("expand") + "contract"
+            inner_step = input_steps(ranges[of_inner], MAX_UINT8)
+            weight = weight / inner_step[:, None]
+            yield f"{layer}.bias", plain(f"{layer}.bias") / inner_step
         whole, of_rows = by_rows(weight, byte_matrix.MOST_WEIGHT)
         panels, sums = byte_matrix.laid_out(whole)
         yield name, panels
@@ -156,15 +180,16 @@ def _made(
         yield layer + PER_STEP, 1 / step
 
 
-def _plain(values: np.ndarray, step: np.ndarray | None) -> np.ndarray:
+def _plain(values: np.ndarray, step: np.ndarray | None, ranges: np.ndarray | None) -> np.ndarray:
     """Return weights of a file as float32."""
-    if values.dtype == np.uint8:
-        values = unpack(values)
-    elif step is not None or values.dtype.kind != "f":
-        raise ValueError("whole numbers of another size, or steps of what is not whole")
     if step is None:
         return np.ascontiguousarray(values, np.float32)
-    return values * step[:, None].astype(np.float32)
+    rows = step[:, None].astype(np.float32)
+    if values.dtype == np.uint8:
+        return unpack(values) * rows
+    if ranges is None:
+        raise ValueError("8 bits without ranges")
+    return values * rows / input_steps(ranges, MAX_INT8)
 
 
 def by_rows(weight: np.ndarray, largest: int = MAX_INT8) -> tuple[np.ndarray, np.ndarray]:

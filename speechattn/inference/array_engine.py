@@ -7,26 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechattn.attention.kernels import byte_matrix, llvm
 from speechattn.audio.features import FrontEnd
 from speechattn.encoder.array_encoder import ArrayEncoder, ArrayStream
-from speechattn.inference.stored import StoredCheckpoint
 
 if TYPE_CHECKING:
     from speechattn.inference.checkpoint import Checkpoint
-
-
-def array_engine(checkpoint: Checkpoint) -> ArrayEngine | None:
-    """Return the engine of a model; None if it needs PyTorch, or PyTorch is much faster.
-
-    The model must lie in a folder. oneDNN's products use AMX, which this package's own do not.
-    """
-    if not isinstance(checkpoint, StoredCheckpoint) or llvm.has("amx-int8"):
-        return None
-    if not byte_matrix.works():
-        return None
-    arrays = checkpoint.ready_arrays()
-    return None if arrays is None else ArrayEngine(checkpoint, arrays)
+    from speechattn.inference.stored import StoredCheckpoint
 
 
 class ArrayEngine:
@@ -34,15 +20,14 @@ class ArrayEngine:
 
     Args:
         checkpoint: the model.
-        arrays: its weights, as ``ready_arrays`` of the checkpoint gives them.
     """
 
     device, precision = "cpu", "int8"
 
-    def __init__(self, checkpoint: StoredCheckpoint, arrays: dict[str, np.ndarray]) -> None:
+    def __init__(self, checkpoint: StoredCheckpoint) -> None:
         self.front_end = FrontEnd(checkpoint.front_end)
         self._checkpoint = checkpoint
-        self._encoder = ArrayEncoder(arrays, checkpoint.attention)
+        self._encoder = ArrayEncoder(checkpoint.arrays, checkpoint.attention)
 
     def log_posteriors(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See :class:`~speechattn.inference.engine.Engine`."""

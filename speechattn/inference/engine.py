@@ -84,11 +84,12 @@ def make_engine(checkpoint: Checkpoint, device: str | torch.device, precision: s
         ConfigError: if the precision is unknown, or not available for this model or device.
     """
     if str(device) == "cpu" and precision in ("auto", "int8"):
-        from speechattn.inference.array_engine import array_engine
+        from speechattn.inference.stored import StoredCheckpoint
 
-        engine = array_engine(checkpoint)
-        if engine is not None:
-            return engine
+        if isinstance(checkpoint, StoredCheckpoint):
+            from speechattn.inference.array_engine import ArrayEngine
+
+            return ArrayEngine(checkpoint)
     import_torch()
     threads.hand_on_to_torch()
     from speechattn.inference.tensor_engine import TensorEngine

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 
+from speechattn.audio.features import as_array
 from speechattn.audio.source import LocalSource
 from speechattn.decoder.words import names_of_words
 from speechattn.inference.checkpoint import Checkpoint, device_name
@@ -278,7 +279,7 @@ class Recognizer:
         Returns:
             Log posteriors of each, shape (frames, phones), float32.
         """
-        return self.engine.log_posteriors([np.asarray(frames) for frames in recordings])
+        return self.engine.log_posteriors([as_array(frames) for frames in recordings])
 
     def describe(self) -> dict[str, Any]:
         """Describe the model for people: shape, window, look-ahead, phones, training, card."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
+from speechattn.attention.kernels import byte_matrix, llvm
 from speechattn.encoder import array_weights
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ModelError
@@ -20,6 +22,7 @@ from speechattn.inference.checkpoint import (
     read_parts,
     with_language,
 )
+from speechattn.inference.model_arrays import read_arrays
 from speechattn.inference.model_files import CARD, read_card, weights_file
 
 if TYPE_CHECKING:
@@ -29,45 +32,54 @@ if TYPE_CHECKING:
 
 
 class StoredCheckpoint(Checkpoint):
-    """A model whose encoder can be computed on arrays; see :meth:`open`.
+    """A model whose encoder is computed on arrays; see :meth:`open`.
 
     Attributes:
         folder: where it lies.
         attention: shape of its encoder, with the windows that it uses.
+        arrays: its weights, from :func:`speechattn.encoder.array_weights.ready_arrays`.
     """
 
     folder: Path
     attention: EncoderConfig
-    _arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]
     _loaded: Checkpoint | None = None
+
+    def __new__(cls, *arguments: Any, **fields: Any) -> Any:
+        """Return a plain checkpoint: what :func:`dataclasses.replace` makes of a stored one."""
+        return Checkpoint(*arguments, **fields)
+
+    def __reduce__(self) -> Any:
+        """For copies and pickles."""
+        return object.__new__, (type(self),), dict(vars(self))
 
     @classmethod
     def open(cls, folder: Path) -> StoredCheckpoint | None:
         """Open a model folder.
 
         Returns:
-            None if its encoder cannot be computed on arrays, or anything is wrong with the folder;
-            :meth:`Checkpoint.load` says what.
+            None if the encoder cannot be computed on arrays here, if PyTorch is much faster, which
+            uses AMX, or if anything is wrong with the folder; :meth:`Checkpoint.load` says what.
         """
+        if not byte_matrix.works() or llvm.has("amx-int8"):
+            return None
         try:
             encoder, parts = read_parts(folder)
             if not isinstance(encoder, EncoderConfig) or not array_weights.is_supported(encoder):
                 return None
-            from safetensors import SafetensorError
-
-            from speechattn.inference.model_arrays import read_arrays
-
-            try:
-                arrays = read_arrays(weights_file(folder))
-            except SafetensorError:
-                return None
-            language = {name: arrays.pop(name) for name in of_language(arrays)}
+            weights = read_arrays(weights_file(folder))
+            language = {name: weights.pop(name) for name in of_language(weights)}
             parts["phone_model"] = with_language(parts["phone_model"], language)
             parts["card"] = read_card(folder / CARD)
-        except (ModelError, OSError, ValueError, TypeError):
+        except (ModelError, SafetensorError, OSError, ValueError, TypeError):
             return None
-        found = cls.__new__(cls)
-        found.folder, found.attention, found._arrays = folder, encoder, arrays
+        ranges, steps = pop_prefixed(weights, RANGES), pop_prefixed(weights, STEPS)
+        wanted = array_weights.shapes(encoder, parts["front_end"].dim, len(parts["phones"]))
+        arrays = array_weights.ready_arrays(weights, steps, ranges, encoder, wanted)
+        if arrays is None:
+            return None
+        found = object.__new__(cls)
+        found.folder, found.attention, found.arrays = folder, encoder, arrays
         for name, value in parts.items():
             setattr(found, name, value)
         return found
@@ -81,14 +93,6 @@ class StoredCheckpoint(Checkpoint):
         self.attention = dataclasses.replace(self.attention, window=window)
         if self._loaded is not None:
             self._loaded.classifier.set_window(window)
-
-    def ready_arrays(self) -> dict[str, np.ndarray] | None:
-        """Return the weights for an encoder of arrays; None if they are damaged or incomplete."""
-        weights = dict(self._arrays)
-        ranges, steps = pop_prefixed(weights, RANGES), pop_prefixed(weights, STEPS)
-        config = self.attention
-        wanted = array_weights.shapes(config, self.front_end.dim, len(self.phones))
-        return array_weights.ready_arrays(weights, steps, ranges, config, wanted)
 
     @property
     def encoder(self) -> EncoderConfig:
@@ -114,6 +118,3 @@ class StoredCheckpoint(Checkpoint):
             self._loaded = Checkpoint.load(self.folder)
             self._loaded.classifier.set_window(self.attention.window)
         return self._loaded
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a stored checkpoint is not pickled; load the model in each process")

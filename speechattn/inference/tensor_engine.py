@@ -49,7 +49,7 @@ class TensorEngine:
     @plain_settings()
     def log_posteriors(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See :class:`~speechattn.inference.engine.Engine`."""
-        tensors = [torch.as_tensor(frames).to(self._device) for frames in recordings]
+        tensors = [_tensor(frames, self._device) for frames in recordings]
         classifier = self._ready.classifier
         if len(tensors) > 1 and self._can_concatenate:
             scores = forward_varlen(classifier, tensors)
@@ -77,7 +77,11 @@ class _Stream:
 
     @plain_settings()
     def push(self, frames: np.ndarray, last: bool = False) -> np.ndarray:
-        return _array(self._stream.push(torch.as_tensor(frames).to(self._device), last=last))
+        return _array(self._stream.push(_tensor(frames, self._device), last=last))
+
+
+def _tensor(frames: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.require(frames, np.float32, "W")).to(device)
 
 
 def _array(scores: torch.Tensor) -> np.ndarray:

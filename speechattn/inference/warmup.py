@@ -24,10 +24,13 @@ from speechattn.process import be_quiet, is_own_process, may_compile, start_own_
 # that uses others has them compiled when they are first called.
 KERNELS = (
     ("speechattn.attention.kernels.window", "forward", 0),
+    ("speechattn.audio.mel_kernel", "mel_groups", 0),
     ("speechattn.attention.kernels.matmul", "_layer", 0),
-    ("speechattn.attention.kernels.rows", "convolve_rows", 0),
-    ("speechattn.attention.kernels.rows", "rotate_rows", 0),
+    ("speechattn.attention.kernels.byte_matrix", "byte_rows", 0),
+    ("speechattn.attention.kernels.norms", "norm_byte_rows", 0),
+    ("speechattn.attention.kernels.norms", "norm_rows", 0),
     ("speechattn.attention.kernels.rows", "round_rows", 0),
+    ("speechattn.attention.kernels.norms", "gelu_rows", 0),
 )
 DECODER = (
     ("speechattn.decoder.viterbi", "advance", 1),
@@ -46,7 +49,7 @@ Functions = Iterable[tuple[str, str, int]]
 
 @contextlib.contextmanager
 def compiled() -> Iterator[None]:
-    """Have everything compiled when the block ends; the block may import PyTorch meanwhile.
+    """Have everything compiled when the block ends, which may load the model meanwhile.
 
     This is for processes of our own, and does nothing where it has been done before, where there is
     no cache, or where Numba may not compile.
@@ -108,7 +111,7 @@ def _mark() -> Path | None:
     if folder is None or numba is None or numba.origin is None:
         return None
     package = Path(speechattn.__file__).parent
-    parts = (package / "attention" / "kernels", package / "decoder")
+    parts = (package / "attention" / "kernels", package / "audio", package / "decoder")
     sources = sorted(str(path) for part in parts for path in part.rglob("*.py"))
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
