@@ -56,6 +56,18 @@ def run(frames):
     return model([frames[None]])[0][0]
 """,
 }
+RUNTIMES["arrays and our kernels, int8"] = """
+from speechattn.process import start_own_process
+start_own_process()
+from pathlib import Path
+from speechattn.inference.array_engine import ArrayEngine
+from speechattn.inference.stored import StoredCheckpoint
+from speechattn.machine import set_num_threads
+set_num_threads(1)
+engine = ArrayEngine(StoredCheckpoint.open(Path(MODEL_FOLDER)))
+def run(frames):
+    return engine.log_posteriors([frames])[0]
+"""
 RUNTIMES["PyTorch and our kernels, fp32"] = RUNTIMES["PyTorch and our kernels, int8"]
 RUNTIMES["ONNX Runtime, int8"] = RUNTIMES["ONNX Runtime, fp32"].replace("fp32.onnx", "int8.onnx")
 PACKAGES = {"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}

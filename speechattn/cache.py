@@ -35,8 +35,10 @@ VARIABLE = "SPEECHATTN_CACHE"
 MOST_ENTRIES = 16  # in the folder; the oldest go first
 _SUFFIX = ".safetensors"
 _LENGTH_BYTES = 8  # of the length of the header, at the beginning of a file
-_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U16": "<u2",
-          "I8": "i1", "U8": "u1"}  # fmt: skip
+_TYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"},
+    **{"I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
+}
 
 # What may go wrong with a file of someone else's making.
 _UNUSABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
@@ -91,13 +93,13 @@ def arrays(name: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str,
         return dict(make())
     path = where / (name + _SUFFIX)
     with contextlib.suppress(*_UNUSABLE):
-        return _mapped(path)
+        return mapped_arrays(path)
     made = dict(make())
     with contextlib.suppress(OSError):
         _write(path, made)
         _remove_oldest(where)
         with contextlib.suppress(*_UNUSABLE):
-            return _mapped(path)  # shared from now on
+            return mapped_arrays(path)  # shared from now on
     return made
 
 
@@ -126,8 +128,8 @@ def lock(name: str, *, wait: bool = True) -> Iterator[bool]:
         yield free
 
 
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file, mapped.
+def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a safetensors file, mapped; bfloat16 as float32, which is a copy.
 
     Raises:
         OSError: if there is no such file, or it cannot be read.
@@ -139,11 +141,15 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
     begin = _LENGTH_BYTES + length
     header = json.loads(memory[_LENGTH_BYTES:begin])
     found = {}
+    header.pop("__metadata__", None)
     for name, entry in header.items():
         dtype, shape = np.dtype(_TYPES[entry["dtype"]]), entry["shape"]
         start, end = entry["data_offsets"]
         count = (end - start) // dtype.itemsize
-        found[name] = np.frombuffer(memory, dtype, count, begin + start).reshape(shape)
+        values = np.frombuffer(memory, dtype, count, begin + start).reshape(shape)
+        if entry["dtype"] == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        found[name] = np.require(values, requirements="A")
     size = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if begin + size != len(memory):
         raise ValueError(f"{path}: {len(memory)} bytes, not those of its arrays")

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory, within the limits of a container.
+"""What this process may use of the machine: cores, threads and memory, within a container's limits.
 
 Linux keeps the limits of containers, and of services and batch jobs, in control groups: a tree of
 folders, of which version 1 has one for each resource and version 2 one for all. What holds is the
@@ -8,14 +8,20 @@ least limit of the group that the process belongs to and of those above it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")  # lines of number:resources:path; version 2 names none
 MEMORY = Path("/proc/meminfo")
 _UNREADABLE = (OSError, ValueError, ZeroDivisionError, KeyError)
+_THREADS = "OMP_NUM_THREADS"  # PyTorch goes by it as well
+
+_chosen: int | None = None  # threads that were set while PyTorch was not there
 
 
 def num_usable_cores() -> int:
@@ -32,6 +38,47 @@ def num_usable_cores() -> int:
             most, each = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
             cores = min(cores, -(-most // each)) if most > 0 else cores
     return max(1, cores)
+
+
+def num_threads() -> int:
+    """Number of threads that compiled code may compute with: PyTorch's, if it is imported."""
+    torch = _torch()
+    if torch is not None:
+        hand_on_threads()
+        return torch.get_num_threads()
+    return _chosen or _default_threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Set the number of threads of this package and of PyTorch, also if that comes later.
+
+    Args:
+        count: 1 or more.
+    """
+    global _chosen
+    _chosen = count
+    hand_on_threads()
+
+
+def hand_on_threads() -> None:
+    """Give PyTorch, once it is imported, the number that was set before; later it has its own."""
+    global _chosen
+    torch = _torch()
+    if torch is not None and _chosen is not None:
+        torch.set_num_threads(_chosen)
+        _chosen = None
+
+
+def _torch() -> Any:
+    """PyTorch, if it has been imported to its end."""
+    torch = sys.modules.get("torch")
+    return torch if hasattr(torch, "set_num_threads") else None
+
+
+@functools.cache
+def _default_threads() -> int:
+    given = os.environ.get(_THREADS, "").partition(",")[0].strip()
+    return int(given) if given.isdecimal() and int(given) else num_usable_cores()
 
 
 def available_memory() -> int | None:

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 from speechattn.lazy import defer
+from speechattn.machine import hand_on_threads
 
 NO_OUTPUT, NO_READER = 2, 141  # exit status: output cannot be written; its reader has left
 GC_THRESHOLD = 500_000  # new objects before Python looks for cycles: imports leave 200,000
@@ -156,15 +157,18 @@ def import_torch() -> None:
     without their values, for PyTorch's compilers. Where CUDA may be, FlexAttention needs them.
     Other parts are loaded if something uses them.
     """
-    if not _own_process or may_have_cuda() or "torch" in sys.modules:
-        importlib.import_module("torch")
+    if "torch" in sys.modules:
         return
-    defer(_FOR_OTHERS)
-    sys.modules[_FOR_COMPILERS] = ModuleType(_FOR_COMPILERS)
-    try:
+    if not _own_process or may_have_cuda():
         importlib.import_module("torch")
-    finally:
-        del sys.modules[_FOR_COMPILERS]  # whoever needs it may still import it
+    else:
+        defer(_FOR_OTHERS)
+        sys.modules[_FOR_COMPILERS] = ModuleType(_FOR_COMPILERS)
+        try:
+            importlib.import_module("torch")
+        finally:
+            del sys.modules[_FOR_COMPILERS]  # whoever needs it may still import it
+    hand_on_threads()
 
 
 def may_have_cuda() -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from speechattn import machine
 from speechattn.machine import available_memory, num_usable_cores
@@ -99,3 +101,44 @@ def test_this_machine():
     assert 1 <= num_usable_cores() <= (os.cpu_count() or 1)
     memory = available_memory()
     assert memory is None or memory > 0
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(machine, "_chosen", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("3", 3), ("", 7), ("0", 7), ("many", 7), ("-2", 7), ("4,2", 4), (None, 7)],
+)
+def test_without_torch_the_environment_says_how_many(without_torch, monkeypatch, given, expected):
+    monkeypatch.setattr(machine, "num_usable_cores", lambda: 7)
+    machine._default_threads.cache_clear()
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert machine.num_threads() == expected
+    machine.set_num_threads(5)
+    assert machine.num_threads() == 5
+
+
+def test_torch_gets_the_number_when_it_comes_and_keeps_its_own(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        with monkeypatch.context() as away:
+            away.delitem(sys.modules, "torch")
+            away.setattr(machine, "_chosen", None)
+            machine.set_num_threads(3)
+            chosen = machine._chosen
+        monkeypatch.setattr(machine, "_chosen", chosen)
+        assert machine.num_threads() == torch.get_num_threads() == 3
+        torch.set_num_threads(2)
+        machine.hand_on_threads()
+        assert machine.num_threads() == 2
+        machine.set_num_threads(1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FFT_SIZE = 512  # samples, the next power of two above the window
 FULL_SCALE = 32768.0  # what a sample of 1.0 becomes
 ENERGY_FLOOR = float(np.finfo(np.float32).eps)  # Kaldi's floor under a logarithm
+CHUNK_FRAMES = 2048  # computed at a time, so that memory stays small
 LEAD = (WINDOW_SAMPLES - SHIFT_SAMPLES) // 2  # 120 samples of frame 0 lie before the recording
 
 _WINDOWS: dict[str, Callable[[int], np.ndarray]] = {
@@ -147,15 +148,15 @@ class FrontEnd:
         """
         stream = self.stream()
         frames = np.concatenate([stream.push(as_array(samples)), stream.finish()])
-        return self.like(samples, frames)
+        return self.as_given(frames, is_tensor(samples))
 
     def stream(self) -> FrontEndStream:
         """Return a stream that takes samples in blocks of any size."""
         return FrontEndStream(self)
 
-    def like(self, samples: Any, frames: np.ndarray) -> Any:
-        """Return frames as a tensor if the samples are one."""
-        if not _is_tensor(samples):
+    def as_given(self, frames: np.ndarray, tensors: bool) -> Any:
+        """Return frames, as a tensor on the device if the samples were one."""
+        if not tensors:
             return frames
         import torch
 
@@ -171,9 +172,22 @@ class FrontEnd:
 
         Returns:
             float32, shape (count, dim).
+
+        Raises:
+            ValueError: if there are fewer samples.
         """
-        if not count:
-            return np.empty((0, self.config.dim), np.float32)
+        buffer = np.ascontiguousarray(buffer, np.float32)
+        if count and len(buffer) < (count - 1) * SHIFT_SAMPLES + WINDOW_SAMPLES:
+            raise ValueError(f"buffer: {len(buffer)} samples; too few for {count} frames")
+        parts = [
+            self._frames(buffer[start * SHIFT_SAMPLES :], min(CHUNK_FRAMES, count - start))
+            for start in range(0, count, CHUNK_FRAMES)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.empty((0, self.config.dim), np.float32), *parts])
+
+    def _frames(self, buffer: np.ndarray, count: int) -> np.ndarray:
         log_mel = np.log(np.maximum(self._energies(buffer, count), ENERGY_FLOOR))
         if self.config.kind == "fbank":
             return log_mel
@@ -227,7 +241,7 @@ class FrontEndStream:
         self._started = False  # whether the mirrored lead stands at the head of the buffer
         self._emitted = 0  # frames returned so far
         self._finished = False
-        self._newest: Any = self._buffer  # samples, for their type
+        self._gives_tensors = False
 
     def push(self, samples: Samples) -> Samples:
         """Add samples, shape (n,), and return the frames that are complete, shape (m, dim).
@@ -242,7 +256,7 @@ class FrontEndStream:
             raise ValueError(f"samples: shape {values.shape}; one channel, shape (n,)")
         if values.dtype.kind != "f":
             raise ValueError(f"samples: {values.dtype}; floats in [-1, 1] (divide int16 by 32768)")
-        self._newest = samples
+        self._gives_tensors = is_tensor(samples)
         self._buffer = np.concatenate([self._buffer, values.astype(np.float32, copy=False)])
         self._received += len(values)
         complete = 0
@@ -271,17 +285,18 @@ class FrontEndStream:
         frames = self._front_end.frames_of(self._buffer, count)
         self._buffer = self._buffer[count * SHIFT_SAMPLES :]
         self._emitted += count
-        return self._front_end.like(self._newest, frames)
+        return self._front_end.as_given(frames, self._gives_tensors)
 
 
-def _is_tensor(samples: object) -> bool:
+def is_tensor(samples: object) -> bool:
+    """Whether samples are a tensor of PyTorch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(samples, torch.Tensor)
 
 
 def as_array(values: Any) -> np.ndarray:
     """Return a tensor of any kind as an array, float32 if it is of floats; others as NumPy does."""
-    if not _is_tensor(values):
+    if not is_tensor(values):
         return np.asarray(values)
     values = values.detach().cpu()
     return (values.float() if values.is_floating_point() else values).numpy()

@@ -15,7 +15,7 @@ from speechattn.inference.transcription import phones_within
 from speechattn.options import FORMS, STREAMING_MODEL
 from speechattn.phones import LABELS
 
-# PyTorch is imported when the command runs, so that help comes at once.
+# The model is loaded when the command runs, so that help comes at once.
 if TYPE_CHECKING:
     from speechattn.inference.recognizer import Recognizer
     from speechattn.inference.streaming import StreamResult

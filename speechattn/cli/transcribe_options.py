@@ -189,7 +189,7 @@ def add_work(transcribe: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="threads of each worker; more than one helps where there are fewer recordings than "
-        "cores. The last digits of results may depend on it (default: 1; 0 leaves it to PyTorch)",
+        "cores; 0 for one for each core. The last digits of results may depend on it (default: 1)",
     )
     add_precision(
         transcribe,

@@ -235,7 +235,7 @@ class _AttentionStream:
         if not count:
             return x[:0]
         rows = self._projected[self._start : self._end]
-        y = self._layer.some(rows, self._done, count)
+        y = self._layer.of_rows(rows, self._done, count)
         done = self._done + count
         self._done = done if left is None else min(done, left)
         self._start += done - self._done

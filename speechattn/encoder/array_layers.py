@@ -15,7 +15,8 @@ from speechattn.attention.kernels.byte_matrix import BytePanels
 from speechattn.attention.kernels.matmul import ArrayPanels
 from speechattn.attention.kernels.norms import Norm, gelu, rows_as_bytes
 from speechattn.attention.kernels.window_rows import RowAttention
-from speechattn.encoder.array_weights import MAX_UINT8, PER_STEP, STEP, SUMS, ZERO
+from speechattn.encoder.array_weights import PER_STEP, STEP, SUMS
+from speechattn.encoder.whole_numbers import MAX_UINT8, ZERO
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -112,7 +113,7 @@ class ArrayAttention:
         whole = self._norm.rows_as_bytes(x, self._per_step, ZERO)
         return self._project.product(whole, ZERO, self._project_bias)
 
-    def some(self, projected: np.ndarray, first: int, count: int) -> np.ndarray:
+    def of_rows(self, projected: np.ndarray, first: int, count: int) -> np.ndarray:
         """Return what the layer adds to some of consecutive rows.
 
         Args:

@@ -14,17 +14,21 @@ import numpy as np
 from speechattn import cache
 from speechattn.attention.kernels import byte_matrix, llvm
 from speechattn.encoder.config import EncoderConfig
+from speechattn.encoder.whole_numbers import (
+    BYTES,
+    MAX_INT8,
+    MAX_UINT8,
+    NUMBERS,
+    by_rows,
+    input_steps,
+    unpack,
+)
 
 Arrays = Mapping[str, np.ndarray]
 
-ZERO = 128  # what stands for 0 in an input with negative numbers (others use 0 to MAX_UINT8)
-MAX_INT8, MAX_UINT8 = 127, 255  # largest whole numbers
-MIN_RANGE = 0.01  # least range relative to the mean one: an input may not stay as quiet as it was
 # Ends of the names of what belongs to a matrix: sums and steps of its rows, inverse steps of its
 # inputs.
 SUMS, STEP, PER_STEP = ".sums", ".step", ".per_step"
-OFFSET = 32  # what stands for 0 in numbers of 6 bits
-NUMBERS, BYTES = 4, 3  # of them that lie together
 
 
 def is_supported(config: object) -> bool:
@@ -183,53 +187,10 @@ def _made(
 def _plain(values: np.ndarray, step: np.ndarray | None, ranges: np.ndarray | None) -> np.ndarray:
     """Return weights of a file as float32."""
     if step is None:
-        return np.ascontiguousarray(values, np.float32)
+        return np.array(values, np.float32)  # not a part of the mapped file
     rows = step[:, None].astype(np.float32)
     if values.dtype == np.uint8:
         return unpack(values) * rows
     if ranges is None:
         raise ValueError("8 bits without ranges")
     return values * rows / input_steps(ranges, MAX_INT8)
-
-
-def by_rows(weight: np.ndarray, largest: int = MAX_INT8) -> tuple[np.ndarray, np.ndarray]:
-    """Return whole numbers from -largest to largest, int8, and the step of each row, float32.
-
-    Args:
-        weight: float32, shape (outputs, inputs).
-        largest: of the whole numbers.
-    """
-    step = np.abs(weight).max(1) / np.float32(largest)
-    step = np.maximum(step, np.finfo(np.float32).tiny)
-    return np.rint(weight / step[:, None]).astype(np.int8), step
-
-
-def input_steps(ranges: np.ndarray, largest: int) -> np.ndarray:
-    """Return the step of each input, float32, for whole numbers up to ``largest``.
-
-    Args:
-        ranges: largest magnitude of each input, shape (inputs,).
-        largest: of the whole numbers.
-    """
-    ranges = ranges.astype(np.float32)
-    least = max(np.float32(MIN_RANGE) * ranges.mean(), np.finfo(np.float16).tiny)
-    return np.maximum(ranges, np.float32(least)) / np.float32(largest)
-
-
-def unpack(packed: np.ndarray) -> np.ndarray:
-    """Return the whole numbers that :func:`speechattn.encoder.six_bits.pack` packed.
-
-    Args:
-        packed: uint8, shape (rows, columns * 3/4).
-
-    Returns:
-        int8, shape (rows, columns).
-    """
-    rows, columns = packed.shape
-    x, y, z = (packed[:, part::BYTES] for part in range(BYTES))
-    whole = np.empty((rows, columns // BYTES, NUMBERS), np.uint8)
-    whole[..., 0] = x & 63
-    whole[..., 1] = x >> 6 | (y & 15) << 2
-    whole[..., 2] = y >> 4 | (z & 3) << 4
-    whole[..., 3] = z >> 2
-    return whole.reshape(rows, columns // BYTES * NUMBERS).view(np.int8) - np.int8(OFFSET)

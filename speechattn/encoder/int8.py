@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
-from speechattn.encoder.array_weights import MAX_INT8, MAX_UINT8, ZERO, by_rows, input_steps
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8_matrix import int8_matrix
 from speechattn.encoder.layers import FeedForward
 from speechattn.encoder.onednn import Int8Matrix, largest_weight
+from speechattn.encoder.whole_numbers import MAX_INT8, MAX_UINT8, ZERO, by_rows, input_steps
 from speechattn.errors import ModelError
 
 WHOLE_ACTIVATIONS = (F.relu, F.gelu)  # activations of layers that are in 8 bits as a whole
@@ -185,7 +185,7 @@ def restore_weights(
 
 def _steps(ranges: Tensor, largest: int) -> Tensor:
     """Return the step of each input, for whole numbers up to ``largest``."""
-    return torch.from_numpy(input_steps(ranges.cpu().numpy(), largest))
+    return torch.from_numpy(input_steps(ranges.float().cpu().numpy(), largest))
 
 
 def input_ranges(

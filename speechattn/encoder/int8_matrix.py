@@ -14,7 +14,6 @@ from torch import Tensor
 
 from speechattn.attention import kernels
 from speechattn.attention.kernels.runtime import is_plain_cpu_tensor
-from speechattn.encoder.array_weights import MAX_UINT8
 from speechattn.encoder.onednn import (
     ROWS,
     Int8Matrix,
@@ -26,6 +25,7 @@ from speechattn.encoder.onednn import (
     int8_operator_works,
     largest_weight,
 )
+from speechattn.encoder.whole_numbers import MAX_UINT8
 
 FEW_ROWS = 16  # that oneDNN takes longer for, also with VNNI
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speechattn.encoder.array_weights import MAX_INT8, MAX_UINT8
+from speechattn.encoder.whole_numbers import MAX_INT8, MAX_UINT8
 
 ROWS = 16  # that layouts are chosen for: a few hundred milliseconds of speech
 

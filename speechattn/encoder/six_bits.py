@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechattn.encoder import array_weights
-from speechattn.encoder.array_weights import BYTES, NUMBERS, OFFSET
+from speechattn.encoder import whole_numbers
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import STEPS, WITHIN, watch_inputs
+from speechattn.encoder.whole_numbers import BYTES, NUMBERS, OFFSET
 from speechattn.errors import ModelError
 
 LARGEST = 31  # of the whole numbers
@@ -132,7 +132,7 @@ def pack(whole: Tensor) -> Tensor:
 
 def unpack(packed: Tensor) -> Tensor:
     """Return the whole numbers that :func:`pack` packed, int8."""
-    return torch.from_numpy(array_weights.unpack(packed.numpy()))
+    return torch.from_numpy(whole_numbers.unpack(packed.numpy()))
 
 
 def restore_six_bits(weights: dict[str, Tensor]) -> None:

@@ -39,6 +39,7 @@ class ArrayEngine:
 
     def checkpoint(self) -> Checkpoint:
         """See :class:`~speechattn.inference.engine.Engine`."""
+        self._checkpoint.free()
         return self._checkpoint
 
 

@@ -120,7 +120,7 @@ def model_summary(checkpoint: Checkpoint, device: str | torch.device) -> dict[st
         grammar["word_names"] = words.names is not None
     return {
         "name": checkpoint.name,
-        "weights": checkpoint.classifier.num_weights,
+        "weights": costs(encoder, checkpoint.front_end.dim, len(checkpoint.phones), 1).weights,
         "phones": " ".join(checkpoint.phones.names),
         **encoder_summary(encoder, checkpoint.front_end),
         "look_ahead_ms": look_ahead_ms(encoder),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from speechattn.attention.kernels import threads
 from speechattn.audio.features import FrontEnd
 from speechattn.process import import_torch
 
@@ -91,7 +90,6 @@ def make_engine(checkpoint: Checkpoint, device: str | torch.device, precision: s
 
             return ArrayEngine(checkpoint)
     import_torch()
-    threads.hand_on_to_torch()
     from speechattn.inference.tensor_engine import TensorEngine
 
     return TensorEngine(checkpoint, device, precision)

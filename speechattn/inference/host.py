@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from speechattn.attention.kernels import threads
 from speechattn.errors import ConfigError
+from speechattn.machine import set_num_threads
 from speechattn.process import may_compile
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def use_one_thread_after_fork() -> None:
     is what servers do that load a model before they fork.
     """
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=functools.partial(threads.set_num_threads, 1))
+        os.register_at_fork(after_in_child=functools.partial(set_num_threads, 1))
 
 
 def compute_on(cores: int) -> None:

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Generator
 from typing import TypeVar
 
-from speechattn.attention.kernels.threads import num_threads
 from speechattn.inference.host import compute_on
+from speechattn.machine import num_threads
 
 ROOM = 2  # items that a stage may be ahead of the next one: blocks of 20 s
 

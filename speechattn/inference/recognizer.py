@@ -62,7 +62,8 @@ class Recognizer:
     def free_loaded_weights(self) -> None:
         """Free the weights as they were loaded; those in use, in :attr:`precision`, stay.
 
-        For processes that only transcribe. ``checkpoint.classifier`` is then the one in use.
+        For processes that only transcribe. With PyTorch, ``checkpoint.classifier`` is then the one
+        in use; without it, none is there until one is asked for.
         """
         self.checkpoint = self.engine.checkpoint()
 

@@ -79,12 +79,12 @@ class SequenceRecognizer:
 
     Attributes:
         sequence: the model.
-        device: where it computes.
+        device: name of the device where it computes.
         precision: ``"fp32"``.
     """
 
-    def __init__(self, sequence: HeadCheckpoint, device: torch.device) -> None:
-        self.sequence, self.device, self.precision = sequence, device, "fp32"
+    def __init__(self, sequence: HeadCheckpoint, device: str | torch.device) -> None:
+        self.sequence, self.device, self.precision = sequence, str(device), "fp32"
         self._front_end = FrontEnd(sequence.front_end)
         self.phones = LabelSet(sequence.labels)
 
@@ -331,4 +331,4 @@ def load_sequence(
     if window is not None:
         checkpoint.model.config.check_window(window)
         checkpoint.model.set_window(window)
-    return SequenceRecognizer(checkpoint, torch.device(device))
+    return SequenceRecognizer(checkpoint, device)

@@ -22,8 +22,10 @@ from speechattn.inference.checkpoint import (
     read_parts,
     with_language,
 )
+from speechattn.inference.host import plain_settings
 from speechattn.inference.model_arrays import read_arrays
-from speechattn.inference.model_files import CARD, read_card, weights_file
+from speechattn.inference.model_files import CARD, CONFIG, read_card, weights_file
+from speechattn.process import import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 
 class StoredCheckpoint(Checkpoint):
-    """A model whose encoder is computed on arrays; see :meth:`open`.
+    """A model whose encoder is computed on arrays; made by :meth:`open` alone.
+
+    What needs PyTorch, ``classifier`` and ``ranges``, is loaded from the folder when it is asked
+    for. The folder must be as it was then.
 
     Attributes:
         folder: where it lies.
@@ -43,6 +48,7 @@ class StoredCheckpoint(Checkpoint):
     folder: Path
     attention: EncoderConfig
     arrays: dict[str, np.ndarray]
+    _state: tuple
     _loaded: Checkpoint | None = None
 
     def __new__(cls, *arguments: Any, **fields: Any) -> Any:
@@ -68,7 +74,7 @@ class StoredCheckpoint(Checkpoint):
             if not isinstance(encoder, EncoderConfig) or not array_weights.is_supported(encoder):
                 return None
             weights = read_arrays(weights_file(folder))
-            language = {name: weights.pop(name) for name in of_language(weights)}
+            language = {name: np.array(weights.pop(name)) for name in of_language(weights)}
             parts["phone_model"] = with_language(parts["phone_model"], language)
             parts["card"] = read_card(folder / CARD)
         except (ModelError, SafetensorError, OSError, ValueError, TypeError):
@@ -79,7 +85,8 @@ class StoredCheckpoint(Checkpoint):
         if arrays is None:
             return None
         found = object.__new__(cls)
-        found.folder, found.attention, found.arrays = folder, encoder, arrays
+        found.folder, found.attention, found.arrays = folder.resolve(), encoder, arrays
+        found._state = _state_of(found.folder)
         for name, value in parts.items():
             setattr(found, name, value)
         return found
@@ -104,7 +111,7 @@ class StoredCheckpoint(Checkpoint):
         """The encoder of PyTorch, loaded when it is first asked for.
 
         Raises:
-            ModelError: if its weights are damaged.
+            ModelError: if its weights are damaged, or the folder has changed.
         """
         return self._load().classifier
 
@@ -113,8 +120,26 @@ class StoredCheckpoint(Checkpoint):
         """Ranges of the inputs of the layers, as tensors."""
         return self._load().ranges
 
+    def free(self) -> None:
+        """Free what has been loaded for PyTorch."""
+        self._loaded = None
+
     def _load(self) -> Checkpoint:
         if self._loaded is None:
-            self._loaded = Checkpoint.load(self.folder)
-            self._loaded.classifier.set_window(self.attention.window)
+            if _state_of(self.folder) != self._state:
+                raise ModelError(f"{self.folder}: has changed since it was loaded; load it again")
+            import_torch()
+            with plain_settings():
+                loaded = Checkpoint.load(self.folder)
+                loaded.classifier.set_window(self.attention.window)
+            self._loaded = loaded
         return self._loaded
+
+
+def _state_of(folder: Path) -> tuple:
+    """Return what changes when a model does: sizes and times of its files."""
+    try:
+        facts = [path.stat() for path in (folder / CONFIG, weights_file(folder))]
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read ({error.strerror}); load it again") from None
+    return tuple((fact.st_size, fact.st_mtime_ns) for fact in facts)

@@ -81,7 +81,7 @@ class _Stream:
 
 
 def _tensor(frames: np.ndarray, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.require(frames, np.float32, "W")).to(device)
+    return torch.from_numpy(np.require(frames, np.float32, ["C", "W"])).to(device)
 
 
 def _array(scores: torch.Tensor) -> np.ndarray:

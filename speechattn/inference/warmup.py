@@ -26,6 +26,8 @@ KERNELS = (
     ("speechattn.attention.kernels.window", "forward", 0),
     ("speechattn.audio.mel_kernel", "mel_groups", 0),
     ("speechattn.attention.kernels.matmul", "_layer", 0),
+)
+ARRAYS = (  # where there are products of bytes
     ("speechattn.attention.kernels.byte_matrix", "byte_rows", 0),
     ("speechattn.attention.kernels.norms", "norm_byte_rows", 0),
     ("speechattn.attention.kernels.norms", "norm_rows", 0),
@@ -62,7 +64,9 @@ def compiled() -> Iterator[None]:
         helpers = _start(min(MOST_HELPERS, num_usable_cores() - 1)) if first else []
         try:
             yield
-            compile_all((*KERNELS, *DECODER))
+            from speechattn.attention.kernels import byte_matrix
+
+            compile_all((*KERNELS, *(ARRAYS if byte_matrix.OFFERED else ()), *DECODER))
         finally:
             for helper in helpers:
                 helper.wait()

@@ -79,7 +79,8 @@ def transcribe_folder(
         model: name or folder.
         device: as for :func:`speechattn.load_model`.
         workers: number of processes; with 1 it is this one. The results are the same.
-        threads: number that each process computes with on a CPU; 0 leaves it to PyTorch. The last
+        threads: number that each process computes with on a CPU; 0 for as many as there are
+            cores. The last
             digits of the results may depend on it. With one worker it is set for this process.
         channel: which channel to take, from 0; None for the mean of all; ``"all"`` for each by
             itself.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from speechattn.inference.warmup import compiled
+from speechattn.machine import set_num_threads
 from speechattn.process import environment
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ class ModelSpec:
     Attributes:
         name: name or folder.
         device: as for :func:`speechattn.load_model`.
-        threads: number that the encoder computes with on a CPU; 0 leaves it to PyTorch. The last
-            bits of the results may depend on it.
+        threads: number that the encoder computes with on a CPU; 0 for as many as there are cores.
+            The last bits of the results may depend on it.
         precision: as for :func:`speechattn.load_model`.
         window: as for :func:`speechattn.load_model`.
         lm_scale: as for :func:`speechattn.load_model`.
@@ -48,8 +49,6 @@ class ModelSpec:
             os.environ.update(environment(self.threads))
         with compiled():
             if self.threads:
-                from speechattn.attention.kernels.threads import set_num_threads
-
                 set_num_threads(self.threads)
             from speechattn.inference.recognizer import load_model
 

@@ -120,7 +120,7 @@ assert "torch" in sys.modules and len(model.transcribe(sys.argv[2]).phones)
 def test_pytorch_that_is_imported_later_gets_as_many_threads(folder):
     code = """
 import sys
-from speechattn.attention.kernels import threads
+from speechattn import machine as threads
 threads.set_num_threads(3)
 assert "torch" not in sys.modules and threads.num_threads() == 3
 import speechattn

@@ -12,7 +12,7 @@ from speechattn import cache
 from speechattn.inference import warmup
 
 
-@pytest.mark.parametrize("module, name, number", [*warmup.KERNELS, *warmup.DECODER])
+@pytest.mark.parametrize("module, name, number", [*warmup.KERNELS, *warmup.ARRAYS, *warmup.DECODER])
 def test_the_functions_exist(module, name, number):
     function = getattr(importlib.import_module(module), name)
     assert 0 <= number < len(function._signatures)

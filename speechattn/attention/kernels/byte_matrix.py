@@ -175,7 +175,6 @@ class BytePanels:
         self._step = self._padded(step)
         self._no_bias = np.zeros_like(self._step)
         self._zeros: dict[int, np.ndarray] = {}  # what each zero of x adds to the sums
-        self._addresses = address(self._weight), address(self._step)
 
     @classmethod
     def of(cls, whole: np.ndarray, step: np.ndarray) -> BytePanels:
@@ -205,7 +204,7 @@ class BytePanels:
             zeros = self._zeros[zero] = self._sums * np.int32(-zero)
         bias = self._no_bias if bias is None else self._padded(bias)
         out = np.empty((rows, self._panels * PANEL), np.float32)
-        weight, step = self._addresses
+        weight, step = address(self._weight), address(self._step)
         run = functools.partial(
             byte_rows, address(x), self.inputs, weight, address(zeros), step, address(bias),
             address(out), self._panels,
@@ -237,6 +236,7 @@ def laid_out(whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(panels), whole.sum(1, dtype=np.int32)
 
 
+@functools.cache
 def works() -> bool:
     """Return whether these products are exact on this processor, tried with numbers of all sizes.
 

@@ -1,6 +1,7 @@
 """Products of rows with a matrix, in float32, for the processor of this machine.
 
-:func:`matmul` computes products of any size from tiles. :class:`Panels` holds the matrix of a layer
+:func:`matmul` computes products of any size from tiles. :class:`ArrayPanels` (for arrays) and
+:class:`Panels` (for tensors) hold the matrix of a layer
 in *panels* as wide as a tile, which are read from end to end. Ten rows, a tenth of a second of
 speech, take less than half the time of oneDNN, which pads them to sixteen. A row gives the same
 result, to the last bit, whatever rows are computed with it.
@@ -81,7 +82,10 @@ class ArrayPanels:
         self._panels = np.ascontiguousarray(panels, np.float32)
         bias = np.zeros(self.outputs) if bias is None else bias
         self._bias = np.pad(bias, (0, extra)).astype(np.float32)
-        self._addresses = address(self._panels), address(self._bias), self.inputs
+
+    @property
+    def _addresses(self) -> tuple[int, int, int]:  # of a copy, they are others
+        return address(self._panels), address(self._bias), self.inputs
 
     def product(self, x: np.ndarray) -> np.ndarray:
         """Return x Wᵀ + bias.

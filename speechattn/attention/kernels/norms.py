@@ -132,7 +132,10 @@ class Norm:
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray) -> None:
         self._weight, self._bias = map(np.ascontiguousarray, (weight, bias))
-        self._addresses = address(self._weight), address(self._bias), len(weight)
+
+    @property
+    def _addresses(self) -> tuple[int, int, int]:  # of a copy, they are others
+        return address(self._weight), address(self._bias), len(self._weight)
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         """Return normalised rows.

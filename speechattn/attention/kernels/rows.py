@@ -1,7 +1,8 @@
 """Operations on rows other than products: convolution, rotation, GELU, rounding to bytes.
 
-For inference in float32 on CPUs. First come functions for code that Numba compiles, as in
-:mod:`speechattn.attention.kernels.primitives`, then that code, then its faces for tensors. Each row
+For inference on CPUs. First come functions for code that Numba compiles, as in
+:mod:`speechattn.attention.kernels.primitives`, then that code, then its faces for tensors
+(:mod:`speechattn.attention.kernels.norms` has some for arrays). Each row
 gives the same result, to the last bit, whatever rows are computed with it.
 """
 

@@ -32,7 +32,6 @@ class RowAttention:
         if bias is not None:
             padded = np.pad(bias / np.float32(self._scale), ((0, 0), (LANES, LANES)))
             self._table = np.ascontiguousarray(padded[:, ::-1], np.float32)
-        self._table_address = 0 if self._table is None else address(self._table)
 
     def __call__(
         self, q: np.ndarray, k: np.ndarray, v: np.ndarray, offset: int, sequences: np.ndarray
@@ -68,7 +67,7 @@ class RowAttention:
             row_max=0,
             row_max_width=0,
             inverse_sum_shift=0,
-            bias=self._table_address,
+            bias=0 if self._table is None else address(self._table),
             grad_out=0,
             grad_out_stride=0,
             grad_q=0,

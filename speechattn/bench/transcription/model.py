@@ -162,8 +162,8 @@ def make_frames(
 
 def main(config: dict[str, Any]) -> None:
     """Make the frames, then serve standard input."""
-    from speechattn.attention.kernels.threads import set_num_threads
     from speechattn.inference.recognizer import load_model
+    from speechattn.machine import set_num_threads
     from speechattn.transcription.transcriber import AT_A_TIME
 
     set_num_threads(1)

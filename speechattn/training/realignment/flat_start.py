@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from speechattn.alignment.pronunciations import PronouncingDictionary
 from speechattn.audio.features import FrontEnd, FrontEndConfig
@@ -120,7 +119,7 @@ class FlatStart:
             read = self.dictionary.read(utterance.text or "")
             if not read.words:
                 raise CorpusError("has no text; write its words, or leave it out")
-            log_mel = self._front_end(torch.from_numpy(utterance_audio(utterance))).numpy()
+            log_mel = self._front_end(utterance_audio(utterance))
         except (SpeechattnError, OSError) as error:
             return error
         known = self.dictionary.lexicon.variants

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from speechattn.alignment.reductions import Reductions
 from speechattn.alignment.text_aligner import (
@@ -191,8 +190,8 @@ class TextRealigner:
                 samples = np.concatenate(list(audio.blocks()))
         except (SpeechattnError, OSError) as error:
             return error
-        frames = self._front_end(torch.from_numpy(samples))
-        return _Heard(frames.numpy(), self.model.encode([frames])[0])
+        frames = self._front_end(samples)
+        return _Heard(frames, self.model.encode([frames])[0])
 
     def _ways(
         self, utterance: Utterance, times: dict[str, list[tuple[float, float, str]]]

@@ -137,7 +137,7 @@ class ProcessPool:
             if self._share:
                 first = self._start(0, siblings=self._count - 1)
                 self._processes[1:] = first.siblings
-            else:  # all at once: each takes seconds to import PyTorch
+            else:  # all at once: with PyTorch, each takes seconds to start
                 first, *_ = [self._start(index) for index in range(self._count)]
             self.facts = first.ready()
         except BaseException:

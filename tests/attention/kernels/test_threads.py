@@ -1,9 +1,8 @@
-"""Work on several cores, with PyTorch and without it."""
+"""Work on several cores."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import warnings
 import weakref
@@ -16,9 +15,7 @@ from hypothesis import strategies as st
 from speechattn.attention.kernels import threads
 from speechattn.attention.kernels.threads import (
     WORTHWHILE,
-    num_threads,
     parallel_for,
-    set_num_threads,
 )
 
 
@@ -114,37 +111,3 @@ def test_at_the_end_of_python_one_core_does_it_all(monkeypatch):
     done = []
     parallel_for(lambda *part: done.append(part), 9, 1 << 60)
     assert sorted(done) == [(0, 3), (3, 6), (6, 9)]
-
-
-@pytest.fixture
-def without_torch(monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch")
-    monkeypatch.setattr(threads, "_chosen", None)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"), [("3", 3), ("", 7), ("0", 7), ("many", 7), ("-2", 7), (None, 7)]
-)
-def test_without_torch_the_environment_says_how_many(without_torch, monkeypatch, given, expected):
-    monkeypatch.setattr(threads, "num_usable_cores", lambda: 7)
-    if given is None:
-        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    else:
-        monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert num_threads() == expected
-    set_num_threads(5)
-    assert num_threads() == 5
-
-
-def test_torch_gets_the_number_when_it_comes(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "_chosen", None)
-    try:
-        set_num_threads(3)
-        assert torch.get_num_threads() == num_threads() == 3
-        torch.set_num_threads(2)
-        assert num_threads() == 2
-        threads.hand_on_to_torch()
-        assert num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
