@@ -35,7 +35,7 @@ from speechattn.attention.kernels.llvm import (
 )
 from speechattn.attention.kernels.norms import across
 from speechattn.attention.kernels.primitives import transpose_rows, void_intrinsic
-from speechattn.attention.kernels.threads import address, parallel_for
+from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.jit import I64_MATRIX, jit
 from speechattn.segments import SHIFT_SAMPLES, WINDOW_SAMPLES
 
@@ -252,7 +252,7 @@ class MelKernel:
     def __init__(
         self, window: np.ndarray, filters: np.ndarray, subtract: bool, preemphasis: float
     ) -> None:
-        self._window = window.astype(np.float32)
+        self._window = Fixed(window.astype(np.float32))
         self._subtract, self._preemphasis = int(subtract), np.float32(preemphasis)
         table, weights = [], []
         for row in filters:
@@ -261,9 +261,9 @@ class MelKernel:
             table.append((lowest, count, sum(map(len, weights))))
             weights.append(row[lowest : lowest + count])
         self._filters = np.array(table, np.int64).reshape(-1, 3)
-        self._weights = (np.concatenate(weights) / 4).astype(np.float32)  # of four powers
-        self._twiddles = np.concatenate([_twiddles(HALF >> 2 * n) for n in range(4)])
-        self._turns = _parts(np.exp(-2j * np.pi * np.arange(HALF) / FFT_SIZE))
+        self._weights = Fixed((np.concatenate(weights) / 4).astype(np.float32))  # of four powers
+        self._twiddles = Fixed(np.concatenate([_twiddles(HALF >> 2 * n) for n in range(4)]))
+        self._turns = Fixed(_parts(np.exp(-2j * np.pi * np.arange(HALF) / FFT_SIZE)))
 
     def __call__(self, samples: np.ndarray, count: int) -> np.ndarray:
         """Return the energies of consecutive frames.
@@ -277,9 +277,9 @@ class MelKernel:
         """
         groups, size = -(-count // LANES), len(self._filters)
         out = np.empty((groups, size, LANES), np.float32)
-        tables = (address(each) for each in (self._twiddles, self._turns, self._weights))
+        tables = (each.address for each in (self._twiddles, self._turns, self._weights))
         run = functools.partial(
-            mel_groups, address(samples), address(self._window), count, self._subtract,
+            mel_groups, address(samples), self._window.address, count, self._subtract,
             self._preemphasis, *tables, self._filters, address(out),
         )  # fmt: skip
         parallel_for(run, groups, count * WORK, (samples, out, self))

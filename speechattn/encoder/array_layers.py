@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from speechattn.attention.kernels.byte_matrix import BytePanels
+from speechattn.attention.kernels.byte_matrix import ByteLayer, BytePanels
 from speechattn.attention.kernels.matmul import ArrayPanels
 from speechattn.attention.kernels.norms import Norm, gelu, rows_as_bytes
+from speechattn.attention.kernels.threads import Fixed
 from speechattn.attention.kernels.window_rows import RowAttention
 from speechattn.encoder.array_weights import PER_STEP, STEP, SUMS
 from speechattn.encoder.whole_numbers import MAX_UINT8, ZERO
@@ -21,9 +22,10 @@ from speechattn.encoder.whole_numbers import MAX_UINT8, ZERO
 Arrays = Mapping[str, np.ndarray]
 
 
-def byte_panels(arrays: Arrays, name: str) -> BytePanels:
-    """Return the matrix of a layer."""
-    return BytePanels(arrays[f"{name}.weight"], *(arrays[name + end] for end in (SUMS, STEP)))
+def byte_layer(arrays: Arrays, name: str, zero: int = ZERO) -> ByteLayer:
+    """Return a linear layer in 8 bits, of inputs whose 0 is ``zero``."""
+    panels = BytePanels(arrays[f"{name}.weight"], *(arrays[name + end] for end in (SUMS, STEP)))
+    return panels.layer(zero, arrays[f"{name}.bias"])
 
 
 def norm_of(arrays: Arrays, name: str) -> Norm:
@@ -46,27 +48,22 @@ class ArrayFeedForward:
     """
 
     def __init__(self, arrays: Arrays, name: str, activation: str) -> None:
-        inside = f"{name}.layer"
+        inside, self._relu = f"{name}.layer", activation == "relu"
         self._norm = norm_of(arrays, f"{name}.norm")
-        self._expand = byte_panels(arrays, f"{inside}.expand")
-        self._contract = byte_panels(arrays, f"{inside}.contract")
-        self._inner_bias, self._bias = (
-            arrays[f"{inside}.{part}.bias"] for part in ("expand", "contract")
+        self._expand = byte_layer(arrays, f"{inside}.expand")
+        self._contract = byte_layer(arrays, f"{inside}.contract", 0 if self._relu else ZERO)
+        self._per_step, self._per_inner_step = (
+            Fixed(arrays[f"{inside}.{part}{PER_STEP}"]) for part in ("expand", "contract")
         )
-        self._per_step = arrays[f"{inside}.expand{PER_STEP}"]
-        self._per_inner_step = arrays[f"{inside}.contract{PER_STEP}"]
-        self._relu = activation == "relu"
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the rows with what the layer adds to them."""
-        whole = self._norm.rows_as_bytes(x, self._per_step, ZERO)
-        inner = self._expand.product(whole, ZERO, self._inner_bias)
+        inner = self._expand(self._norm.rows_as_bytes(x, self._per_step, ZERO))
         if self._relu:  # the product gives multiples of the inner steps
             inner = np.rint(inner, out=inner).clip(0, MAX_UINT8).astype(np.uint8)
-            y = self._contract.product(inner, 0, self._bias)
         else:
             inner = rows_as_bytes(inner, self._per_inner_step, ZERO, gelu=True)
-            y = self._contract.product(inner, ZERO, self._bias)
+        y = self._contract(inner)
         return np.add(x, y, out=y)
 
 
@@ -86,13 +83,11 @@ class ArrayAttention:
         inside = f"{name}.layer"
         self._norm = norm_of(arrays, f"{name}.norm")
         self._project, self._join = (
-            byte_panels(arrays, f"{inside}.{part}") for part in ("project", "join")
+            byte_layer(arrays, f"{inside}.{part}") for part in ("project", "join")
         )
-        self._project_bias, self._join_bias = (
-            arrays[f"{inside}.{part}.bias"] for part in ("project", "join")
+        self._per_step, self._per_join_step = (
+            Fixed(arrays[f"{inside}.{part}{PER_STEP}"]) for part in ("project", "join")
         )
-        self._per_step = arrays[f"{inside}.project{PER_STEP}"]
-        self._per_join_step = arrays[f"{inside}.join{PER_STEP}"]
         self._table = arrays.get(f"{inside}.bias.table")
         self._heads, self.window = heads, window
         self._ready: tuple[tuple[int, int], RowAttention] | None = None
@@ -110,8 +105,7 @@ class ArrayAttention:
 
     def projected(self, x: np.ndarray) -> np.ndarray:
         """Return queries, keys and values of rows, side by side."""
-        whole = self._norm.rows_as_bytes(x, self._per_step, ZERO)
-        return self._project.product(whole, ZERO, self._project_bias)
+        return self._project(self._norm.rows_as_bytes(x, self._per_step, ZERO))
 
     def of_rows(self, projected: np.ndarray, first: int, count: int) -> np.ndarray:
         """Return what the layer adds to some of consecutive rows.
@@ -131,9 +125,7 @@ class ArrayAttention:
         return projected[:, :width], projected[:, width : 2 * width], projected[:, 2 * width :]
 
     def _joined(self, out: np.ndarray) -> np.ndarray:
-        return self._join.product(
-            rows_as_bytes(out, self._per_join_step, ZERO), ZERO, self._join_bias
-        )
+        return self._join(rows_as_bytes(out, self._per_join_step, ZERO))
 
     def _attention(self, keys: int) -> RowAttention:
         """Return the attention for so many keys, which limit a window without limits."""
@@ -143,7 +135,7 @@ class ArrayAttention:
             bias = None
             if self._table is not None:
                 bias = distance_biases(self._table, left, right)
-            width = self._join.inputs
+            width = self._join.panels.inputs
             ready = (left, right), RowAttention(self._heads, width, left, right, bias)
             self._ready = ready  # other threads may replace it
         return ready[1]

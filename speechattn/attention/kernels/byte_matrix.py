@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -38,7 +39,7 @@ from speechattn.attention.kernels.llvm import (
     store,
 )
 from speechattn.attention.kernels.primitives import void_intrinsic
-from speechattn.attention.kernels.threads import address, parallel_for
+from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.jit import jit, jit_inline
 
 FOUR = 4  # bytes of a lane
@@ -171,10 +172,7 @@ class BytePanels:
     def __init__(self, weight: np.ndarray, sums: np.ndarray, step: np.ndarray) -> None:
         self.outputs, self.inputs = len(step), weight.shape[1] * FOUR
         self._panels, self._extra = len(weight), len(sums) - len(step)
-        self._weight, self._sums = np.ascontiguousarray(weight), sums
-        self._step = self._padded(step)
-        self._no_bias = np.zeros_like(self._step)
-        self._zeros: dict[int, np.ndarray] = {}  # what each zero of x adds to the sums
+        self._weight, self._sums, self._step = Fixed(weight), sums, Fixed(self._padded(step))
 
     @classmethod
     def of(cls, whole: np.ndarray, step: np.ndarray) -> BytePanels:
@@ -198,16 +196,21 @@ class BytePanels:
         Returns:
             float32, shape (rows, outputs).
         """
+        return self.layer(zero, bias)(x)
+
+    def layer(self, zero: int, bias: np.ndarray | None) -> ByteLayer:
+        """Return a function from x to the product, for always the same zero and bias."""
+        zeros = self._sums * np.int32(-zero)  # what the zero of x adds to the sums
+        bias = np.zeros(self.outputs, np.float32) if bias is None else bias
+        return ByteLayer(self, Fixed(zeros), Fixed(self._padded(bias)))
+
+    def multiplied(self, x: np.ndarray, zeros: Fixed, bias: Fixed) -> np.ndarray:
+        """Return the product; see :class:`ByteLayer`."""
         rows = len(x)
-        zeros = self._zeros.get(zero)
-        if zeros is None:
-            zeros = self._zeros[zero] = self._sums * np.int32(-zero)
-        bias = self._no_bias if bias is None else self._padded(bias)
         out = np.empty((rows, self._panels * PANEL), np.float32)
-        weight, step = address(self._weight), address(self._step)
         run = functools.partial(
-            byte_rows, address(x), self.inputs, weight, address(zeros), step, address(bias),
-            address(out), self._panels,
+            byte_rows, address(x), self.inputs, self._weight.address, zeros.address,
+            self._step.address, bias.address, address(out), self._panels,
         )  # fmt: skip
         # Several of these products take a thread as long as one of float32.
         work = rows * self.outputs * self.inputs // FOUR
@@ -215,9 +218,25 @@ class BytePanels:
         return out if not self._extra else np.ascontiguousarray(out[:, : self.outputs])
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
-        if self._extra:
-            return np.pad(values, (0, self._extra))
-        return np.ascontiguousarray(values)
+        return np.pad(values, (0, self._extra)) if self._extra else values
+
+
+class ByteLayer(NamedTuple):
+    """A matrix, what the zero of its inputs adds to the sums, and a bias.
+
+    Attributes:
+        panels: the matrix.
+        zeros: int32, one for each output, padded to whole panels.
+        bias: float32, likewise.
+    """
+
+    panels: BytePanels
+    zeros: Fixed
+    bias: Fixed
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the product with x: uint8, shape (rows, inputs), in one piece."""
+        return self.panels.multiplied(x, self.zeros, self.bias)
 
 
 def laid_out(whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from speechattn.attention.kernels import primitives
 from speechattn.attention.kernels.llvm import FLOAT_BYTES, LANES
-from speechattn.attention.kernels.threads import address, parallel_for
+from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.attention.kernels.tiles import WIDE_TILE, matmul
 from speechattn.jit import jit, jit_inline
 
@@ -79,13 +79,13 @@ class ArrayPanels:
         self.width = self.outputs + extra
         padded = np.pad(weight, ((0, extra), (0, 0)))
         panels = padded.reshape(-1, PANEL, self.inputs).transpose(0, 2, 1)
-        self._panels = np.ascontiguousarray(panels, np.float32)
+        self._panels = Fixed(panels.astype(np.float32))
         bias = np.zeros(self.outputs) if bias is None else bias
-        self._bias = np.pad(bias, (0, extra)).astype(np.float32)
+        self._bias = Fixed(np.pad(bias, (0, extra)).astype(np.float32))
 
     @property
-    def _addresses(self) -> tuple[int, int, int]:  # of a copy, they are others
-        return address(self._panels), address(self._bias), self.inputs
+    def _addresses(self) -> tuple[int, int, int]:
+        return self._panels.address, self._bias.address, self.inputs
 
     def product(self, x: np.ndarray) -> np.ndarray:
         """Return x Wᵀ + bias.
@@ -105,8 +105,8 @@ class ArrayPanels:
 
     def plain(self) -> tuple[np.ndarray, np.ndarray]:
         """Return weight and bias as they were given."""
-        weight = self._panels.transpose(0, 2, 1).reshape(-1, self.inputs)
-        return weight[: self.outputs], self._bias[: self.outputs]
+        weight = self._panels.array.transpose(0, 2, 1).reshape(-1, self.inputs)
+        return weight[: self.outputs], self._bias.array[: self.outputs]
 
     def _run(
         self, code: Callable, x: np.ndarray, addresses: tuple, work: int, keep_alive: object

@@ -31,7 +31,7 @@ from speechattn.attention.kernels.llvm import (
 )
 from speechattn.attention.kernels.primitives import void_intrinsic
 from speechattn.attention.kernels.rows import gelu_of, round_row, round_rows
-from speechattn.attention.kernels.threads import address, parallel_for
+from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.jit import jit
 
 EPSILON = 1e-5  # added to the variance, as torch.nn.LayerNorm does
@@ -131,11 +131,11 @@ class Norm:
     """
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray) -> None:
-        self._weight, self._bias = map(np.ascontiguousarray, (weight, bias))
+        self._weight, self._bias, self._count = Fixed(weight), Fixed(bias), len(weight)
 
     @property
-    def _addresses(self) -> tuple[int, int, int]:  # of a copy, they are others
-        return address(self._weight), address(self._bias), len(self._weight)
+    def _addresses(self) -> tuple[int, int, int]:
+        return self._weight.address, self._bias.address, self._count
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         """Return normalised rows.
@@ -148,27 +148,27 @@ class Norm:
         parallel_for(run, len(x), 4 * x.size, (x, out, self))
         return out
 
-    def rows_as_bytes(self, x: np.ndarray, per_step: np.ndarray, zero: int) -> np.ndarray:
+    def rows_as_bytes(self, x: np.ndarray, per_step: Fixed, zero: int) -> np.ndarray:
         """Return the nearest whole numbers to ``rows(x) * per_step + zero``, from 0 to 255.
 
         Args:
             x: float32, shape (rows, numbers), contiguous.
-            per_step: float32, shape (numbers,), contiguous.
+            per_step: float32, shape (numbers,).
             zero: whole number that stands for 0.
         """
         out = np.empty(x.shape, np.uint8)
-        arguments = address(x), *self._addresses, address(per_step), zero, address(out)
+        arguments = address(x), *self._addresses, per_step.address, zero, address(out)
         run = functools.partial(norm_byte_rows, *arguments)
         parallel_for(run, len(x), 5 * x.size, (x, per_step, out, self))
         return out
 
 
-def rows_as_bytes(x: np.ndarray, per_step: np.ndarray, zero: int, gelu: bool = False) -> np.ndarray:
+def rows_as_bytes(x: np.ndarray, per_step: Fixed, zero: int, gelu: bool = False) -> np.ndarray:
     """Return the nearest whole numbers to ``x * per_step + zero``, from 0 to 255.
 
     Args:
         x: float32, shape (rows, numbers), contiguous, LANES numbers or more.
-        per_step: float32, shape (numbers,), contiguous.
+        per_step: float32, shape (numbers,).
         zero: whole number that stands for 0.
         gelu: whether the GELU of x (to 0.00013) takes its place.
     """
@@ -176,7 +176,7 @@ def rows_as_bytes(x: np.ndarray, per_step: np.ndarray, zero: int, gelu: bool = F
     out = np.empty((rows, count), np.uint8)
     row_bytes = FLOAT_BYTES * count
     round_rows(
-        address(x), row_bytes, rows, address(per_step), count, zero, address(out), rows, int(gelu)
+        address(x), row_bytes, rows, per_step.address, count, zero, address(out), rows, int(gelu)
     )
     return out
 

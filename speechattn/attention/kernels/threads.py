@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from speechattn.machine import num_threads
-
-if TYPE_CHECKING:
-    import numpy as np
 
 WORTHWHILE = 1 << 22  # multiplications for which a thread pays, some 0.1 ms of one core
 
 
 def address(values: np.ndarray) -> int:
     """Return where an array begins in memory, for compiled code."""
-    return values.__array_interface__["data"][0]  # a third of the time of values.ctypes.data
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(values))
+    except (TypeError, ValueError, BufferError):  # read-only, empty, or not in one piece
+        return values.ctypes.data  # takes twice as long
+
+
+class Fixed:
+    """An array that stays where it is, and its address; a copy has an address of its own.
+
+    Args:
+        array: any; it is copied only if it does not lie in one piece.
+    """
+
+    __slots__ = ("address", "array")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = np.ascontiguousarray(array)
+        self.address = address(self.array)
+
+    def __reduce__(self) -> tuple:
+        return Fixed, (self.array,)
 
 
 def parallel_for(

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.attention.kernels.threads import address, parallel_for
+from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.attention.kernels.window import STRETCH, WindowJob, forward
 
 
@@ -28,10 +28,10 @@ class RowAttention:
     ) -> None:
         self._heads, self._dim, self._left, self._right = heads, width // heads, left, right
         self._scale = 1 / math.sqrt(self._dim)
-        self._table: np.ndarray | None = None
+        self._table: Fixed | None = None
         if bias is not None:
             padded = np.pad(bias / np.float32(self._scale), ((0, 0), (LANES, LANES)))
-            self._table = np.ascontiguousarray(padded[:, ::-1], np.float32)
+            self._table = Fixed(padded[:, ::-1].astype(np.float32))
 
     def __call__(
         self, q: np.ndarray, k: np.ndarray, v: np.ndarray, offset: int, sequences: np.ndarray
@@ -67,7 +67,7 @@ class RowAttention:
             row_max=0,
             row_max_width=0,
             inverse_sum_shift=0,
-            bias=0 if self._table is None else address(self._table),
+            bias=0 if self._table is None else self._table.address,
             grad_out=0,
             grad_out_stride=0,
             grad_q=0,

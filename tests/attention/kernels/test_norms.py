@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from speechattn.attention.kernels import threads
 from speechattn.attention.kernels.llvm import LANES
 from speechattn.attention.kernels.norms import EPSILON, Norm, gelu, rows_as_bytes
+from speechattn.attention.kernels.threads import Fixed
 
 GELU_ERROR = 0.00014
 WIDTHS = st.integers(1, 9).map(lambda vectors: vectors * LANES)
@@ -80,9 +81,9 @@ def test_nan_stays_in_its_row():
 )
 def test_normalised_rows_are_rounded_to_the_nearest_bytes(rows, count, zero, seed):
     x, per_step = numbers(rows, count, seed=seed), 40 * np.abs(numbers(count, seed=9))
-    found = made_norm(count, seed).rows_as_bytes(x, per_step, zero)
+    found = made_norm(count, seed).rows_as_bytes(x, Fixed(per_step), zero)
     assert_nearest(found, exact(x, count, seed) * per_step, zero)
-    rounded = rows_as_bytes(made_norm(count, seed).rows(x), per_step, zero)
+    rounded = rows_as_bytes(made_norm(count, seed).rows(x), Fixed(per_step), zero)
     np.testing.assert_array_equal(found, rounded)  # the same in one step and in two
 
 
@@ -94,19 +95,19 @@ def test_normalised_rows_are_rounded_to_the_nearest_bytes(rows, count, zero, see
 )
 def test_rows_are_rounded_to_the_nearest_bytes(rows, count, zero, seed):
     x, per_step = numbers(rows, count, seed=seed), 60 * np.abs(numbers(count, seed=9))
-    assert_nearest(rows_as_bytes(x, per_step, zero), x.astype(float) * per_step, zero)
+    assert_nearest(rows_as_bytes(x, Fixed(per_step), zero), x.astype(float) * per_step, zero)
 
 
 def test_what_lies_between_two_bytes_becomes_one_of_them():
     x = (np.arange(-8 * LANES, 8 * LANES, dtype=np.float32) / 2)[None]
-    found = rows_as_bytes(x, np.ones(x.shape[1], np.float32), 128).astype(float)
+    found = rows_as_bytes(x, Fixed(np.ones(x.shape[1], np.float32)), 128).astype(float)
     assert np.abs(found - x - 128).max() == 0.5
     np.testing.assert_array_equal(found[0, ::2], x[0, ::2] + 128)
 
 
 def test_what_is_beyond_bytes_is_clipped():
     x = np.repeat(np.array([-np.inf, -1e30, -129, 128, 1e30, np.inf], np.float32), LANES)
-    found = rows_as_bytes(x[None], np.ones_like(x), 128)
+    found = rows_as_bytes(x[None], Fixed(np.ones_like(x)), 128)
     assert found.reshape(6, LANES).tolist() == [[0] * LANES] * 3 + [[255] * LANES] * 3
 
 
@@ -114,7 +115,7 @@ def test_what_is_beyond_bytes_is_clipped():
 def test_a_gelu_before_rounding(rows, count, zero):
     x, per_step = numbers(rows, count, scale=3), np.full(count, 50, np.float32)
     exactly = F.gelu(torch.from_numpy(x).double()).numpy()
-    found = rows_as_bytes(x, per_step, zero, gelu=True)
+    found = rows_as_bytes(x, Fixed(per_step), zero, gelu=True)
     apart = np.abs(found.astype(float) - (exactly * 50 + zero).clip(0, 255))
     assert apart.max(initial=0) <= 0.5 + 50 * GELU_ERROR
 
@@ -135,9 +136,9 @@ def test_a_row_is_the_same_beside_any_others(count, first, rows, seed):
     norm, some = made_norm(count), slice(first, first + rows)
     for function in (
         norm.rows,
-        lambda rows: norm.rows_as_bytes(rows, per_step, 128),
-        lambda rows: rows_as_bytes(rows, per_step, 128),
-        lambda rows: rows_as_bytes(rows, per_step, 128, gelu=True),
+        lambda rows: norm.rows_as_bytes(rows, Fixed(per_step), 128),
+        lambda rows: rows_as_bytes(rows, Fixed(per_step), 128),
+        lambda rows: rows_as_bytes(rows, Fixed(per_step), 128, gelu=True),
         gelu,
     ):
         np.testing.assert_array_equal(function(x[some].copy()), function(x)[some])
@@ -147,8 +148,8 @@ def test_a_row_is_the_same_beside_any_others(count, first, rows, seed):
 def test_any_number_of_cores_gives_the_same_bits(monkeypatch, cores):
     x, per_step = numbers(101, 4 * LANES), np.full(4 * LANES, 30, np.float32)
     norm = made_norm(4 * LANES)
-    alone = norm.rows(x), norm.rows_as_bytes(x, per_step, 128)
+    alone = norm.rows(x), norm.rows_as_bytes(x, Fixed(per_step), 128)
     monkeypatch.setattr(threads, "WORTHWHILE", 1)
     monkeypatch.setattr(threads, "num_threads", lambda: cores)
     np.testing.assert_array_equal(norm.rows(x), alone[0])
-    np.testing.assert_array_equal(norm.rows_as_bytes(x, per_step, 128), alone[1])
+    np.testing.assert_array_equal(norm.rows_as_bytes(x, Fixed(per_step), 128), alone[1])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import os
+import pickle
 import threading
 import warnings
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -111,3 +115,40 @@ def test_at_the_end_of_python_one_core_does_it_all(monkeypatch):
     done = []
     parallel_for(lambda *part: done.append(part), 9, 1 << 60)
     assert sorted(done) == [(0, 3), (3, 6), (6, 9)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(12.0).reshape(3, 4),
+        np.arange(12.0).reshape(3, 4)[:, 1:3],
+        np.empty((0, 4), np.float32),
+        np.frombuffer(bytes(range(16)), np.uint8),
+    ],
+    ids=["plain", "part", "empty", "read-only"],
+)
+def test_addresses_are_where_arrays_begin(values):
+    assert address(values) == values.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_of_a_fixed_array_has_an_address_of_its_own(again):
+    fixed = Fixed(np.arange(5.0))
+    other = again(fixed)
+    assert other.address == address(other.array) != fixed.address
+    np.testing.assert_array_equal(other.array, fixed.array)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_layers_outlive_what_they_were_copied_from(again):
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((40, 64)).astype(np.float32)
+    x = random.standard_normal((7, 64)).astype(np.float32)
+    layers = [ArrayPanels(weight, None), Norm(*random.standard_normal((2, 64)).astype(np.float32))]
+    expected = [layers[0].product(x), layers[1].rows(x)]
+    copies = again(layers)
+    del layers
+    gc.collect()
+    found = [copies[0].product(x), copies[1].rows(x)]
+    for one, two in zip(found, expected):
+        np.testing.assert_array_equal(one, two)
