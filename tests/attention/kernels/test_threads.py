@@ -17,10 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechattn.attention.kernels import threads
-from speechattn.attention.kernels.threads import (
-    WORTHWHILE,
-    parallel_for,
-)
+from speechattn.attention.kernels.matmul import ArrayPanels
+from speechattn.attention.kernels.norms import Norm
+from speechattn.attention.kernels.threads import WORTHWHILE, Fixed, address, parallel_for
 
 
 @given(cores=st.integers(1, 9), count=st.integers(0, 40))
