@@ -31,8 +31,6 @@ class Fixed:
         array: any; it is copied only if it does not lie in one piece.
     """
 
-    __slots__ = ("address", "array")
-
     def __init__(self, array: np.ndarray) -> None:
         self.array = np.ascontiguousarray(array)
         self.address = address(self.array)

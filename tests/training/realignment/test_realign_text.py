@@ -57,7 +57,7 @@ class Ear:
     def encode(self, recordings):
         found = []
         for frames in recordings:
-            distance = torch.cdist(frames, self.looks) ** 2 / frames.shape[1]
+            distance = torch.cdist(torch.as_tensor(frames), self.looks) ** 2 / frames.shape[1]
             logs = torch.full((len(frames), len(PHONES)), -20.0)
             logs[:, [PHONES.index[name] for name in self.names]] = (-distance).log_softmax(1)
             found.append(logs.numpy())
