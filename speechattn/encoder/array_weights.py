@@ -13,6 +13,7 @@ import numpy as np
 
 from speechattn import cache
 from speechattn.attention.kernels import byte_matrix, llvm
+from speechattn.encoder import whole_numbers
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.whole_numbers import (
     BYTES,
@@ -102,7 +103,7 @@ def ready_arrays(
     """
     if not _fits(weights, steps, ranges, wanted):
         return None
-    sources = [__file__, byte_matrix.__file__]
+    sources = [__file__, byte_matrix.__file__, whole_numbers.__file__]
     kind = f"encoder-{llvm.LANES}-{byte_matrix.MOST_WEIGHT}-{config.activation}"
     everything = {**weights}
     everything |= {f"steps.{k}": v for k, v in steps.items()}
