@@ -114,13 +114,12 @@ def install(watch: Stopwatch) -> None:
 def main(config: dict[str, Any]) -> dict[str, float]:
     """Transcribe everything and return seconds by part, in the order of :data:`NAMES`."""
     watch = Stopwatch()
-    import torch
-
     from speechattn.inference.recognizer import load_model
+    from speechattn.machine import set_num_threads
     from speechattn.transcription.batch import transcribe_files
     from speechattn.transcription.inputs import collect
 
-    torch.set_num_threads(1)
+    set_num_threads(1)
     install(watch)
     jobs = collect(config["inputs"], config["out"], ["textgrid"])
     recognizer = load_model(config["model"], "cpu", precision="auto")
