@@ -154,11 +154,12 @@ def test_a_stored_model_in_float32_is_computed_by_pytorch(folder):
     np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_streams_and_recordings_give_the_same(folder, precision):
-    if precision == "int8" and not byte_matrix.OFFERED:
-        pytest.skip("no products of bytes here")
-    engine = make_engine(StoredCheckpoint.open(folder), "cpu", precision)
+@pytest.mark.parametrize(
+    ("load", "precision"),
+    [(Checkpoint.load, "fp32"), pytest.param(StoredCheckpoint.open, "int8", marks=needs_arrays)],
+)
+def test_streams_and_recordings_give_the_same(folder, load, precision):
+    engine = make_engine(load(folder), "cpu", precision)
     frames = 8 + np.random.default_rng(0).standard_normal((31, 20)).astype(np.float32)
     stream = engine.stream()
     found = [stream.push(frames[:7]), stream.push(frames[7:7]), stream.push(frames[7:], last=True)]
