@@ -20,9 +20,7 @@ from speechattn.encoder.array_layers import (
     norm_of,
 )
 from speechattn.encoder.config import EncoderConfig
-
-CLAMP = 6.0  # standard deviations; digital silence lies far below all training speech
-MAX_ROWS = 1024  # at once; with more, the data between two products leaves the cache
+from speechattn.encoder.shape import CLAMP, together
 
 
 class ArrayEncoder:
@@ -69,13 +67,8 @@ class ArrayEncoder:
         """
         stack, found = self.config.stack, []
         rows = [-(-len(frames) // stack) for frames in recordings]
-        begin = 0
-        while begin < len(rows):
-            end = begin + 1
-            while end < len(rows) and sum(rows[begin : end + 1]) <= MAX_ROWS:
-                end += 1
-            found += self._together(recordings[begin:end], rows[begin:end])
-            begin = end
+        for part in together(rows):
+            found += self._together(recordings[part], rows[part])
         return found
 
     def _together(self, recordings: Sequence[np.ndarray], rows: Sequence[int]) -> list[np.ndarray]:

@@ -23,6 +23,7 @@ from speechattn.encoder.build import encoder_layers, encoder_windows
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.encoder.layers import StreamingLayer
+from speechattn.encoder.shape import CLAMP as CLAMP
 from speechattn.errors import ConfigError, SpeechattnError
 from speechattn.segments import SHIFT_MS
 
@@ -30,8 +31,6 @@ __all__ = [
     "ClassifierStream", "Encoder", "EncoderConfig", "EncoderStream", "InputTooLong",
     "PhoneClassifier", "log_posteriors",
 ]  # fmt: skip
-
-CLAMP = 6.0  # standard deviations; digital silence lies far below all training speech
 
 
 class InputTooLong(SpeechattnError, ValueError):  # noqa: N818 - public name

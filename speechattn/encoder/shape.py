@@ -5,7 +5,7 @@ Configurations compute how far an encoder sees and whether it can stream.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +16,8 @@ from speechattn.segments import SHIFT_MS
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+CLAMP = 6.0  # standard deviations; digital silence lies far below all training speech
+MAX_ROWS = 1024  # at once; with more, the data between two products leaves the cache
 MAX_LAYERS = 1000  # more than anybody trains, few enough to be made
 
 
@@ -110,3 +112,18 @@ class EncoderShape:
     @property
     def _stacked(self) -> str:
         return f" and a multiple of stack ({self.stack})" if self.stack > 1 else ""
+
+
+def together(rows: Sequence[int]) -> Iterator[slice]:
+    """Yield which recordings in a row go through an encoder together: up to ``MAX_ROWS`` rows.
+
+    Args:
+        rows: of each recording; a longer one goes alone.
+    """
+    begin = 0
+    while begin < len(rows):
+        end = begin + 1
+        while end < len(rows) and sum(rows[begin : end + 1]) <= MAX_ROWS:
+            end += 1
+        yield slice(begin, end)
+        begin = end

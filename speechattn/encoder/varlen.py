@@ -26,8 +26,8 @@ from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.layers import StreamingLayer
 from speechattn.encoder.onednn import ROWS
 from speechattn.encoder.packed_linear import PackedLinear
+from speechattn.encoder.shape import MAX_ROWS, together
 
-MAX_ROWS = 1024  # at once; with more, the data between two products leaves the cache
 # To a multiple of which many rows are padded: oneDNN compiles a program for every number of them.
 COARSE_ROWS = 64
 WIDTH_MULTIPLE = 16  # numbers; with other widths, the ends of rows are computed differently
@@ -79,13 +79,8 @@ def forward_varlen(model: PhoneClassifier, recordings: Sequence[Tensor]) -> list
     stack = model.config.stack
     rows = [-(-len(frames) // stack) for frames in recordings]
     scores: list[Tensor] = []
-    begin = 0
-    while begin < len(rows):
-        end = begin + 1
-        while end < len(rows) and sum(rows[begin : end + 1]) <= MAX_ROWS:
-            end += 1
-        scores += _concatenated(model, recordings[begin:end], rows[begin:end])
-        begin = end
+    for part in together(rows):
+        scores += _concatenated(model, recordings[part], rows[part])
     return scores
 
 

@@ -24,7 +24,7 @@ from support.array_models import (
 from speechattn import cache
 from speechattn.attention.kernels import byte_matrix
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.encoder import array_encoder as module
+from speechattn.encoder import shape
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.encoder.onednn import largest_weight
@@ -126,7 +126,7 @@ def test_many_recordings_are_computed_in_parts(encoder, monkeypatch):
     recordings = [random_frames(count, count) for count in (30, 0, 7, 50, 1, 0, 12)]
     together = encoder.scores(recordings)
     for most in (1, 16, 40):
-        monkeypatch.setattr(module, "MAX_ROWS", most)
+        monkeypatch.setattr(shape, "MAX_ROWS", most)
         for one, other in zip(encoder.scores(recordings), together, strict=True):
             np.testing.assert_array_equal(one, other)
 

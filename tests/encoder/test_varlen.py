@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechattn.encoder import varlen
+from speechattn.encoder import shape, varlen
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.kinds import CnnConfig
@@ -89,6 +89,7 @@ def test_no_neighbours_change_a_bit(before, own, after, seed, most):
     model, (frames,) = classifier(), recordings([own])
     near, far = recordings(before, seed + 1), recordings(after, seed + 2)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shape, "MAX_ROWS", most)
         patch.setattr(varlen, "MAX_ROWS", most)
         scores = forward_varlen(model, [*near, frames, *far])
     assert torch.equal(scores[len(before)], alone(model, frames))

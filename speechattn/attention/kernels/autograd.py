@@ -195,12 +195,6 @@ def _job(
         row_max_width=0 if stats is None else stats.shape[-1],
         inverse_sum_shift=0 if stats is None else FLOAT_BYTES * stats[0].numel(),
         bias=_address(table),
-        grad_out=0,
-        grad_out_stride=0,
-        grad_q=0,
-        grad_k=0,
-        grad_v=0,
-        grad_bias=0,
     )
 
 

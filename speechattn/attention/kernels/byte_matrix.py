@@ -173,6 +173,7 @@ class BytePanels:
         self.outputs, self.inputs = len(step), weight.shape[1] * FOUR
         self._panels, self._extra = len(weight), len(sums) - len(step)
         self._weight, self._sums, self._step = Fixed(weight), sums, Fixed(self._padded(step))
+        self._zeros: dict[int, Fixed] = {}  # what each zero of x adds to the sums
 
     @classmethod
     def of(cls, whole: np.ndarray, step: np.ndarray) -> BytePanels:
@@ -200,9 +201,11 @@ class BytePanels:
 
     def layer(self, zero: int, bias: np.ndarray | None) -> ByteLayer:
         """Return a function from x to the product, for always the same zero and bias."""
-        zeros = self._sums * np.int32(-zero)  # what the zero of x adds to the sums
+        zeros = self._zeros.get(zero)
+        if zeros is None:
+            zeros = self._zeros[zero] = Fixed(self._sums * np.int32(-zero))
         bias = np.zeros(self.outputs, np.float32) if bias is None else bias
-        return ByteLayer(self, Fixed(zeros), Fixed(self._padded(bias)))
+        return ByteLayer(self, zeros, Fixed(self._padded(bias)))
 
     def multiplied(self, x: np.ndarray, zeros: Fixed, bias: Fixed) -> np.ndarray:
         """Return the product; see :class:`ByteLayer`."""

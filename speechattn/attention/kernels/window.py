@@ -76,16 +76,16 @@ class WindowJob(NamedTuple):
     left: int
     right: int
     offset: int
-    row_max: int
-    row_max_width: int
-    inverse_sum_shift: int
-    bias: int
-    grad_out: int
-    grad_out_stride: int
-    grad_q: int
-    grad_k: int
-    grad_v: int
-    grad_bias: int
+    row_max: int = 0
+    row_max_width: int = 0
+    inverse_sum_shift: int = 0
+    bias: int = 0
+    grad_out: int = 0
+    grad_out_stride: int = 0
+    grad_q: int = 0
+    grad_k: int = 0
+    grad_v: int = 0
+    grad_bias: int = 0
 
 
 WINDOW_JOB = types.NamedUniTuple(types.int64, len(WindowJob._fields), WindowJob)

@@ -64,16 +64,7 @@ class RowAttention:
             left=self._left,
             right=self._right,
             offset=offset,
-            row_max=0,
-            row_max_width=0,
-            inverse_sum_shift=0,
             bias=0 if self._table is None else self._table.address,
-            grad_out=0,
-            grad_out_stride=0,
-            grad_q=0,
-            grad_k=0,
-            grad_v=0,
-            grad_bias=0,
         )
         run = functools.partial(forward, job, self._scale, sequences)
         stretches = int((-(-sequences[:, 1] // STRETCH)).sum())
