@@ -13,6 +13,7 @@ import numpy as np
 
 from speechattn import cache
 from speechattn.attention.kernels import byte_matrix, llvm
+from speechattn.deflated import Deflated
 from speechattn.encoder import whole_numbers
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.whole_numbers import (
@@ -22,10 +23,11 @@ from speechattn.encoder.whole_numbers import (
     NUMBERS,
     by_rows,
     input_steps,
-    unpack,
+    whole_of,
 )
 
 Arrays = Mapping[str, np.ndarray]
+StoredArrays = Mapping[str, np.ndarray | Deflated]
 
 # Ends of the names of what belongs to a matrix: sums and steps of its rows, inverse steps of its
 # inputs.
@@ -86,7 +88,7 @@ def shapes(config: EncoderConfig, input_dim: int, num_phones: int) -> dict[str, 
 
 
 def ready_arrays(
-    weights: Arrays, steps: Arrays, ranges: Arrays, config: EncoderConfig, wanted: Mapping
+    weights: StoredArrays, steps: Arrays, ranges: Arrays, config: EncoderConfig, wanted: Mapping
 ) -> dict[str, np.ndarray] | None:
     """Return the weights of a file as the layers on arrays take them.
 
@@ -105,19 +107,22 @@ def ready_arrays(
         return None
     sources = [__file__, byte_matrix.__file__, whole_numbers.__file__]
     kind = f"encoder-{llvm.LANES}-{byte_matrix.MOST_WEIGHT}-{config.activation}"
-    everything = {**weights}
+    everything = {
+        f"{k} {v.dtype} {v.shape}": v.packed if isinstance(v, Deflated) else v
+        for k, v in weights.items()
+    }
     everything |= {f"steps.{k}": v for k, v in steps.items()}
     everything |= {f"ranges.{k}": v for k, v in ranges.items()}
     try:
         return cache.arrays(
             cache.digest(kind, everything, sources),
-            lambda: dict(_made(weights, steps, ranges, config.activation == "relu")),
+            lambda: dict(_made(weights, steps, ranges, wanted, config.activation == "relu")),
         )
     except ValueError:
         return None
 
 
-def _fits(weights: Arrays, steps: Arrays, ranges: Arrays, wanted: Mapping) -> bool:
+def _fits(weights: StoredArrays, steps: Arrays, ranges: Arrays, wanted: Mapping) -> bool:
     """Return whether all is there and has the right shape, whatever the numbers are."""
     if weights.keys() != wanted.keys():
         return False
@@ -127,8 +132,9 @@ def _fits(weights: Arrays, steps: Arrays, ranges: Arrays, wanted: Mapping) -> bo
             step, bits = steps.get(layer), values.dtype
             if step is None or step.dtype.kind != "f" or step.shape != shape[:1]:
                 return False
-            if bits == np.uint8 and len(shape) == 2 and shape[1] % BYTES == 0:
-                shape = shape[0], shape[1] // BYTES * NUMBERS
+            if bits == np.uint8 and len(shape) == 2:
+                if shape != wanted[name] and shape[1] % BYTES == 0:  # up to format 10
+                    shape = shape[0], shape[1] // BYTES * NUMBERS
             elif bits != np.int8:
                 return False
         elif layer in steps:
@@ -147,7 +153,7 @@ def _fits(weights: Arrays, steps: Arrays, ranges: Arrays, wanted: Mapping) -> bo
 
 
 def _made(
-    weights: Arrays, steps: Arrays, ranges: Arrays, relu: bool
+    weights: StoredArrays, steps: Arrays, ranges: Arrays, wanted: Mapping, relu: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays of :func:`ready_arrays` and their names.
 
@@ -157,7 +163,9 @@ def _made(
 
     def plain(name: str) -> np.ndarray:
         layer = name.removesuffix(".weight")
-        values = _plain(weights[name], steps.get(layer), ranges.get(layer))
+        stored = weights[name]
+        values = stored.inflate() if isinstance(stored, Deflated) else stored
+        values = _plain(values, steps.get(layer), ranges.get(layer), wanted[name])
         if not np.isfinite(values).all():
             raise ValueError(f"{name}: not finite")
         return values
@@ -185,13 +193,15 @@ def _made(
         yield layer + PER_STEP, 1 / step
 
 
-def _plain(values: np.ndarray, step: np.ndarray | None, ranges: np.ndarray | None) -> np.ndarray:
-    """Return weights of a file as float32."""
+def _plain(
+    values: np.ndarray, step: np.ndarray | None, ranges: np.ndarray | None, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Return weights of a file as float32; ``shape`` is theirs."""
     if step is None:
         return np.array(values, np.float32)  # not a part of the mapped file
     rows = step[:, None].astype(np.float32)
     if values.dtype == np.uint8:
-        return unpack(values) * rows
+        return whole_of(values, shape[1]) * rows
     if ranges is None:
         raise ValueError("8 bits without ranges")
     return values * rows / input_steps(ranges, MAX_INT8)

@@ -6,21 +6,21 @@ one column after the other, and the columns that follow make up for the error, a
 of the layer are alike in training speech (Frantar et al. 2023, "GPTQ"). That leaves about what 8
 bits have.
 
-Four numbers lie in three bytes. Loaded weights are float32.
+In a file, each number has a byte, and the file is deflated (:mod:`speechattn.deflated`): it then
+takes 5.1 bits. Up to format 10, four numbers lay in three bytes. Loaded weights are float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechattn.encoder import whole_numbers
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import STEPS, WITHIN, watch_inputs
-from speechattn.encoder.whole_numbers import BYTES, NUMBERS, OFFSET
+from speechattn.encoder.whole_numbers import BYTES, NUMBERS, OFFSET, whole_of
 from speechattn.errors import ModelError
 
 LARGEST = 31  # of the whole numbers
@@ -40,17 +40,18 @@ def six_bit_weights(
             give decide which errors matter.
 
     Returns:
-        For each such layer whose inputs are a multiple of 4: ``NAME.weight``, uint8, shape (rows,
-        columns * 3/4), and ``steps.NAME``, the step of each row, float32. Layers that were not used
-        are absent.
+        For each such layer ``NAME.weight``, the numbers plus ``OFFSET``, uint8, shape (rows,
+        columns), and ``steps.NAME``, the step of each row, float32. Layers that were not used are
+        absent.
     """
     found = {}
     products = _input_products(classifier, recordings)
     for name, layer in classifier.named_modules():
-        if name in products and layer.in_features % NUMBERS == 0:
+        if name in products:
             weight = layer.weight.detach().double().cpu()
             whole, step = _rounded(weight, products[name].double())
-            found[f"{name}.weight"], found[f"{STEPS}{name}"] = pack(whole), step.float()
+            stored = (whole + OFFSET).to(torch.uint8)
+            found[f"{name}.weight"], found[f"{STEPS}{name}"] = stored, step.float()
     return found
 
 
@@ -115,40 +116,27 @@ def _best_steps(weight: Tensor, importance: Tensor) -> Tensor:
     return steps[errors.argmin(0), torch.arange(len(weight))][:, 0].float().double()
 
 
-def pack(whole: Tensor) -> Tensor:
-    """Put whole numbers from -31 to 31 into 6 bits each.
-
-    Args:
-        whole: int8, shape (rows, columns), columns a multiple of 4.
-
-    Returns:
-        uint8, shape (rows, columns * 3/4).
-    """
-    columns = whole.to(torch.int16) + OFFSET
-    a, b, c, d = columns.unflatten(1, (columns.shape[1] // NUMBERS, NUMBERS)).unbind(2)
-    packed = torch.stack([a | (b & 3) << 6, b >> 2 | (c & 15) << 4, c >> 4 | d << 2], 2)
-    return packed.flatten(1).to(torch.uint8)
-
-
-def unpack(packed: Tensor) -> Tensor:
-    """Return the whole numbers that :func:`pack` packed, int8."""
-    return torch.from_numpy(whole_numbers.unpack(packed.numpy()))
-
-
-def restore_six_bits(weights: dict[str, Tensor]) -> None:
+def restore_six_bits(
+    weights: dict[str, Tensor], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> None:
     """Replace weights of 6 bits in what a file holds by float32, and take out their steps.
 
     Args:
         weights: of a file, by name; changed in place.
+        shapes: that they should have.
 
     Raises:
         ModelError: if one has no steps, or others than it has rows.
     """
-    packed = [n for n, v in weights.items() if n.startswith(WITHIN) and v.dtype == torch.uint8]
-    for name in packed:
+    names = [n for n, v in weights.items() if n.startswith(WITHIN) and v.dtype == torch.uint8]
+    for name in names:
         values = weights[name]
         step = weights.pop(STEPS + name.removesuffix(".weight"), None)
-        rows = len(values) if values.ndim == 2 and values.shape[1] % BYTES == 0 else None
+        rows, columns = values.shape if values.ndim == 2 else (None, 0)
+        wanted = shapes.get(name, ()) if shapes is not None else ()
+        if len(wanted) == 2 and columns * NUMBERS == wanted[1] * BYTES:
+            columns = wanted[1]
         if step is None or not step.is_floating_point() or step.shape != (rows,):
             raise ModelError(f"{name}: 6 bits without steps that fit; export the model again")
-        weights[name] = unpack(values) * step[:, None].float()
+        whole = torch.from_numpy(whole_of(values.numpy(), columns))
+        weights[name] = whole * step[:, None].float()

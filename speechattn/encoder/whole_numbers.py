@@ -35,8 +35,24 @@ def input_steps(ranges: np.ndarray, largest: int) -> np.ndarray:
     return np.maximum(ranges, np.float32(least)) / np.float32(largest)
 
 
+def whole_of(values: np.ndarray, columns: int) -> np.ndarray:
+    """Return the whole numbers of 6 bits that a file holds.
+
+    Args:
+        values: uint8: each number plus ``OFFSET`` in a byte, shape (rows, columns), or, up to
+            format 10, four numbers in three bytes, shape (rows, columns * 3/4).
+        columns: of the numbers.
+
+    Returns:
+        int8, shape (rows, columns).
+    """
+    if values.shape[1] != columns:
+        return unpack(values)
+    return (values - np.uint8(OFFSET)).view(np.int8)
+
+
 def unpack(packed: np.ndarray) -> np.ndarray:
-    """Return the whole numbers that :func:`speechattn.encoder.six_bits.pack` packed.
+    """Return whole numbers of 6 bits of which four lie in three bytes, from the lowest bit on.
 
     Args:
         packed: uint8, shape (rows, columns * 3/4).

@@ -115,7 +115,8 @@ class Checkpoint:
                 precision ``int8`` multiplies with, and the others are bfloat16. Statistics of the
                 frames stay in float32. All weights are loaded as float32.
             six_bits: what :func:`speechattn.encoder.six_bits.six_bit_weights` made of the
-                classifier, which is written in the place of these weights.
+                classifier, which is written in the place of these weights; the file is then
+                deflated.
 
         Raises:
             ModelError: if the name is taken by something that is no model folder.
@@ -143,7 +144,8 @@ class Checkpoint:
             dtype = torch.bfloat16
             beside |= whole_weights(self.classifier, self.ranges)
         beside |= six_bits or {}
-        write_model(folder, FORMAT, config, self.classifier, dtype, beside)
+        small = six_bits is not None
+        write_model(folder, FORMAT, config, self.classifier, dtype, beside, small)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Checkpoint:

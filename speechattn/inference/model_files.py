@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import speechattn
+from speechattn.deflated import Deflated, deflate, stored_arrays
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.files import atomic_folder
 from speechattn.text import one_line
@@ -28,7 +29,7 @@ MODELS = Path(__file__).parents[1] / "pretrained"  # models that come with the p
 RUNS = Path("data/runs")  # of recipes, below the current folder
 FORMAT = "speechattn-model"  # of models of phones
 HEAD_FORMAT = "speechattn-head-model"  # of models of one label, or a string of labels
-FORMAT_VERSION = 10  # raised when an older program could not run what a newer one writes
+FORMAT_VERSION = 11  # raised when an older program could not run what a newer one writes
 
 
 def find_model(name_or_dir: str | Path) -> Path:
@@ -128,6 +129,7 @@ def write_model(
     model: torch.nn.Module,
     dtype: torch.dtype | None = None,
     beside: dict[str, torch.Tensor] | None = None,
+    small: bool = False,
 ) -> None:
     """Write a model folder, whole or not at all; a model that is there is replaced.
 
@@ -138,12 +140,11 @@ def write_model(
         model: its weights are written.
         dtype: of its parameters in the file; None for their own.
         beside: further tensors for the same file, unchanged; they replace weights of their name.
+        small: deflate what becomes smaller by it (:mod:`speechattn.deflated`).
 
     Raises:
         ModelError: if the name is taken by something that is no model folder.
     """
-    from safetensors.torch import save
-
     folder = Path(folder).resolve()  # a link to a model stays one
     if folder.exists() and not may_replace(folder):
         raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
@@ -157,7 +158,46 @@ def write_model(
             for k, v in model.state_dict().items()
         }
         # Not save_file: it makes a file that other users may not read.
-        (partial / WEIGHTS).write_bytes(save({**plain, **(beside or {})}))
+        (partial / WEIGHTS).write_bytes(packed_tensors({**plain, **(beside or {})}, small))
+
+
+def packed_tensors(tensors: dict[str, torch.Tensor], small: bool) -> bytes:
+    """Return the content of a file of tensors; ``small`` as in :func:`write_model`."""
+    import torch
+    from safetensors.torch import save
+
+    metadata: dict[str, str] = {}
+    if small:
+        arrays = {n: v.numpy() for n, v in tensors.items() if v.dtype != torch.bfloat16}
+        stored, metadata = deflate(arrays)
+        changed = [name for name, values in stored.items() if values is not arrays[name]]
+        tensors = tensors | {name: torch.from_numpy(stored[name]) for name in changed}
+    return save(tensors, metadata or None)
+
+
+def unpacked_tensors(path: Path) -> tuple[dict[str, torch.Tensor], bool]:
+    """Read a file of tensors.
+
+    Returns:
+        The tensors by name, and whether some of them were deflated.
+
+    Raises:
+        OSError: if it cannot be read.
+        SafetensorError, ValueError: if it is damaged.
+    """
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    octets = {n: v.numpy() for n, v in tensors.items() if v.dtype == torch.uint8}
+    small = False
+    for name, values in stored_arrays(octets, metadata).items():
+        if isinstance(values, Deflated):
+            tensors[name], small = torch.from_numpy(values.inflate()), True
+    return tensors, small
 
 
 def read_model_config(folder: Path, kind: str) -> dict[str, Any]:
@@ -252,19 +292,18 @@ def read_weights(
         ModelError: if a shape differs, a value is not finite, or the file cannot be read.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     from speechattn.encoder.six_bits import restore_six_bits
 
     try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+        weights, _ = unpacked_tensors(path)
+    except (OSError, SafetensorError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    wanted = {k: tuple(v.shape) for k, v in shapes.items()}
     try:
-        restore_six_bits(weights)
+        restore_six_bits(weights, wanted)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    wanted = {k: tuple(v.shape) for k, v in shapes.items()}
     found = {k: tuple(v.shape) for k, v in weights.items() if not k.startswith(beside)}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):

@@ -23,7 +23,7 @@ from speechattn.inference.checkpoint import (
     with_language,
 )
 from speechattn.inference.host import plain_settings
-from speechattn.inference.model_arrays import read_arrays
+from speechattn.inference.model_arrays import inflated, read_arrays
 from speechattn.inference.model_files import CARD, CONFIG, read_card, weights_file
 from speechattn.process import import_torch
 
@@ -74,12 +74,12 @@ class StoredCheckpoint(Checkpoint):
             if not isinstance(encoder, EncoderConfig) or not array_weights.is_supported(encoder):
                 return None
             weights = read_arrays(weights_file(folder))
-            language = {name: np.array(weights.pop(name)) for name in of_language(weights)}
-            parts["phone_model"] = with_language(parts["phone_model"], language)
+            language = {name: weights.pop(name) for name in of_language(weights)}
+            parts["phone_model"] = with_language(parts["phone_model"], inflated(language))
+            ranges, steps = (inflated(pop_prefixed(weights, part)) for part in (RANGES, STEPS))
             parts["card"] = read_card(folder / CARD)
         except (ModelError, SafetensorError, OSError, ValueError, TypeError):
             return None
-        ranges, steps = pop_prefixed(weights, RANGES), pop_prefixed(weights, STEPS)
         wanted = array_weights.shapes(encoder, parts["front_end"].dim, len(parts["phones"]))
         arrays = array_weights.ready_arrays(weights, steps, ranges, encoder, wanted)
         if arrays is None:

@@ -25,7 +25,7 @@ from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE
 from speechattn.text import table
 from speechattn.training.batches import PADDING, TrainingBatches
 from speechattn.training.config import RecipeConfig
-from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
+from speechattn.training.losses import Loss, PhoneLoss, frame_loss, frame_transitions
 from speechattn.training.optim import Optimizers
 from speechattn.training.updates.window_draws import draw_window
 
@@ -129,7 +129,7 @@ def _profile(config: RecipeConfig, updates: int) -> UpdateProfile:
     loss: Loss = frame_loss
     if settings.sequence_weight:
         labels = (data.labels(entry) for entry in data.entries)
-        loss = SequenceLoss(frame_transitions(labels, PHONES))
+        loss = PhoneLoss(frame_transitions(labels, PHONES))
     frames = 0
     for update in range(WARM_UP + updates):
         if update == WARM_UP:

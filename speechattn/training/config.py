@@ -62,6 +62,10 @@ class RecipeConfig:
             ``model.bin`` of CTranslate2, or an installed package that does; packages that hold its
             parts have a ``+`` between them; null for none. See
             :mod:`speechattn.training.sources.whisper`.
+        teacher: model that a smaller one is made from, a folder or a name; null for none. Its
+            posteriors for what is trained on are learned beside the labels, see
+            ``training.teacher_weight``, and it realigns where there is no ``start_from``. It must
+            have the same frames and phones.
         init: model to fine-tune, a folder or a name; null for none. Unlike ``start_from``, front
             end, phones and the shape of the encoder are its own where the recipe says nothing else,
             and its decoder stays (see ``decoding.keep``). With another phone set in ``phones`` its
@@ -72,8 +76,8 @@ class RecipeConfig:
         lexicon: pronouncing dictionaries for ``align``, in the form of CMU or MFA; a word is taken
             from the first that lists it, and behind them is that of US English if the phones are
             ARPAbet.
-        realign: parts of ``train`` whose phones the model of ``start_from`` places anew, see
-            :mod:`speechattn.training.realignment.realign`.
+        realign: parts of ``train`` whose phones the model of ``start_from``, else of ``teacher``,
+            places anew, see :mod:`speechattn.training.realignment.realign`.
         grammar: JSGF grammar of what may have been said, a file or the name of one in the package.
             It is used for realigned corpora that have an ``intents.json`` and no alignments; null
             to use their ``phones.machine``.
@@ -112,6 +116,7 @@ class RecipeConfig:
     first_pass_changes: tuple = ()
     start_from: str | None = field(default=None, metadata=not_empty())
     whisper: str | None = field(default=None, metadata=not_empty())
+    teacher: str | None = field(default=None, metadata=not_empty())
     init: str | None = field(default=None, metadata=not_empty())
     align: str | None = field(default=None, metadata=not_empty())
     lexicon: tuple = ()
@@ -191,11 +196,24 @@ class RecipeConfig:
         share = self.training.start_share
         if self.whisper and self.start_from:
             raise ConfigError("whisper: there is start_from or init as well; leave one of them out")
-        if self.realign and not self.start_from:
-            raise ConfigError("realign: needs the model that aligns; name it in start_from or init")
+        if self.realign and not self.aligner:
+            raise ConfigError(
+                "realign: needs the model that aligns; name it in start_from, init or teacher"
+            )
+        weight = self.training.teacher_weight
+        if bool(weight) != (self.teacher is not None):
+            raise ConfigError(
+                f"training.teacher_weight: {weight:g}, and teacher: {self.teacher}; a teacher "
+                "needs a weight, and a weight a teacher"
+            )
         if share and not self.start_from:
             missing = "needs the model that training begins with; name it in start_from or init"
             raise ConfigError(f"training.start_share: {share}; {missing}")
+
+    @property
+    def aligner(self) -> str | None:
+        """Model that places the phones of ``realign`` anew; None if there is none."""
+        return self.start_from or self.teacher
 
     def _check_windows(self) -> None:
         """Check that the encoder may have the windows of ``training.windows``."""

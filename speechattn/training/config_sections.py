@@ -66,6 +66,7 @@ class TrainingConfig:
             0 for one version. With two, each utterance takes twice the room in a batch. In a model
             for any window (``any_window``), the first version has its own window and the second a
             drawn one, and only the second learns from the other.
+        teacher_weight: weight of the distance from the posteriors of ``teacher``; 0 for none.
         speaker_balance: how much more often speakers come of whom a corpus has little: 0 for every
             utterance once an epoch, 1 for as much of every speaker as limits allow; values between
             are powers. Every corpus keeps its share of the frames.
@@ -103,6 +104,7 @@ class TrainingConfig:
     label_smoothing: float = field(default=0.05, metadata=between(0, 1, below=True))
     sequence_weight: float = field(default=0.0, metadata=at_least(0))
     consistency_weight: float = field(default=0.0, metadata=at_least(0))
+    teacher_weight: float = field(default=0.0, metadata=at_least(0))
     speaker_balance: float = field(default=0.0, metadata=between(0, 1))
     average_decay: float = field(default=0.995, metadata=between(0, 1, below=True))
     start_share: float = field(default=0.0, metadata=between(0, 1, below=True))

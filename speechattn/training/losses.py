@@ -1,4 +1,4 @@
-"""Training losses: cross-entropy, maximum mutual information over paths, consistency.
+"""Training losses: cross-entropy, maximum mutual information over paths, consistency, a teacher.
 
 Cross-entropy judges every frame alone, but the decoder judges whole paths. :func:`path_loss` scores
 a path by the sum of its frames' log probabilities and of its label transitions' log probabilities,
@@ -38,34 +38,51 @@ LEAST = 1e-30  # sums of weights are raised to this before something is divided 
 Loss = Callable[[Any, Batch, TrainingConfig], Tensor]
 
 
-class SequenceLoss:
-    """Cross-entropy and the loss over whole paths, added up over a batch's frames.
+class PhoneLoss:
+    """The loss of a phone classifier, added up over a batch's frames.
+
+    It is the cross-entropy and, as the settings weigh them, the loss over whole paths, the
+    disagreement of two views, and the distance from a teacher.
 
     Args:
-        transitions: as :func:`frame_transitions` gives them, on the device of the model.
+        transitions: as :func:`frame_transitions` gives them, on the device of the model; None for
+            no loss over whole paths.
+        teacher: model on the device of the classifier, in evaluation mode, whose posteriors for the
+            same frames are learned (Hinton et al. 2015; for the same augmented input: Beyer et al.
+            2022); None for no teacher.
     """
 
-    def __init__(self, transitions: Tensor) -> None:
-        self.transitions = transitions
+    def __init__(
+        self, transitions: Tensor | None = None, teacher: torch.nn.Module | None = None
+    ) -> None:
+        self.transitions, self.teacher = transitions, teacher
 
     def __call__(
         self, model: Callable[[Tensor, Tensor], Tensor], batch: Batch, settings: TrainingConfig
     ) -> Tensor:
-        """Return the loss of a phone classifier; ``settings`` has the weight of the paths."""
+        """Return the loss of a classifier; ``settings`` has the weights of its parts."""
         with autocast_for(batch, settings):
             scores = model(batch.frames, batch.lengths)
-        log_probs = scores.float().log_softmax(2)
-        paths = path_loss(log_probs, batch.labels, batch.lengths, self.transitions)
-        return loss_of_frames(scores, batch, settings) + settings.sequence_weight * paths
+        loss = loss_of_frames(scores, batch, settings)
+        if self.transitions is not None:
+            log_probs = scores.float().log_softmax(2)
+            paths = path_loss(log_probs, batch.labels, batch.lengths, self.transitions)
+            loss = loss + settings.sequence_weight * paths
+        if self.teacher is not None:
+            loss = loss + settings.teacher_weight * self._distance(scores, batch, settings)
+        return loss
+
+    def _distance(self, scores: Tensor, batch: Batch, settings: TrainingConfig) -> Tensor:
+        """Divergence from the posteriors of the teacher, added up over frames, in nats."""
+        assert self.teacher is not None
+        with torch.no_grad(), autocast_for(batch, settings):
+            taught = self.teacher(batch.frames, batch.lengths)
+        counted = batch.labels != PADDING
+        own, taught = (each[counted].float().log_softmax(1) for each in (scores, taught))
+        return F.kl_div(own, taught, reduction="sum", log_target=True)
 
 
-def frame_loss(
-    model: Callable[[Tensor, Tensor], Tensor], batch: Batch, settings: TrainingConfig
-) -> Tensor:
-    """Return the loss of a phone classifier that judges every frame alone, added up over frames."""
-    with autocast_for(batch, settings):
-        scores = model(batch.frames, batch.lengths)
-    return loss_of_frames(scores, batch, settings)
+frame_loss = PhoneLoss()  # cross-entropy, and the disagreement of two views
 
 
 def loss_of_frames(scores: Tensor, batch: Batch, settings: TrainingConfig) -> Tensor:

@@ -32,7 +32,9 @@ from speechattn.inference.model_files import (
     FORMAT_VERSION,
     WEIGHTS,
     may_replace,
+    packed_tensors,
     readable_json,
+    unpacked_tensors,
     weights_file,
 )
 from speechattn.training.config_sections import DecodingConfig
@@ -136,12 +138,9 @@ def write_with_decoder(
         phone_model: order and duration of phones, with n-grams and words.
         changes: of the configuration.
     """
-    from safetensors.torch import load_file, save
-
+    stored, small = unpacked_tensors(weights_file(model))
     tensors = {
-        name: values
-        for name, values in load_file(weights_file(model)).items()
-        if not name.startswith((NGRAMS, WORDS))
+        name: values for name, values in stored.items() if not name.startswith((NGRAMS, WORDS))
     }
     for begin, part in ((NGRAMS, phone_model.ngrams), (WORDS, phone_model.words)):
         if part is not None:
@@ -149,7 +148,8 @@ def write_with_decoder(
             tensors |= {f"{begin}{name}": torch.tensor(values) for name, values in found}
     config = _changed(model, changes)
     config.pop("weights_of", None)
-    _write(model, folder, {CONFIG: readable_json(config).encode(), WEIGHTS: save(tensors)})
+    files = {CONFIG: readable_json(config).encode(), WEIGHTS: packed_tensors(tensors, small)}
+    _write(model, folder, files)
 
 
 def _write_sharing(model: Path, folder: Path, changes: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ from speechattn.training.sources.corpus_reader import FLAT, CorpusReader
 from speechattn.training.sources.shorthand import model_config
 from speechattn.training.sources.whisper_file import find_weights
 from speechattn.training.stages import content_fingerprint, files_fingerprint
-from speechattn.training.warm_start import load_initial_model, weights_digest
+from speechattn.training.warm_start import load_aligner, weights_digest
 
 SHARES = "reductions.json"  # how often each rule was heard
 # Recipe keys that the prepared sets depend on; their files have a fingerprint.
@@ -80,7 +80,8 @@ class RecipeData:
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         aligner = []
         if config.realign:
-            aligner += [config.realign, config.keep_times_ms, *self.start_digest]
+            digest = weights_digest(config.aligner or "")
+            aligner += [config.realign, config.keep_times_ms, digest]
         if config.grammar:
             # Not its time of change: a checkout writes the file anew.
             aligner.append(content_fingerprint(self._grammar))
@@ -93,10 +94,16 @@ class RecipeData:
 
     @cached_property
     def start_digest(self) -> list:
-        """Digests of the files that training begins with; none if it begins at random."""
-        if self.config.whisper:
-            return [content_fingerprint(file) for file in find_weights(self.config.whisper)]
-        return [weights_digest(self.config.start_from)] if self.config.start_from else []
+        """Digests of the models that training begins with and learns from."""
+        config = self.config
+        digests: list[str | None]
+        if config.whisper:
+            digests = [content_fingerprint(file) for file in find_weights(config.whisper)]
+        else:
+            digests = [] if not config.start_from else [weights_digest(config.start_from)]
+        if config.teacher:
+            digests.append(weights_digest(config.teacher))
+        return digests
 
     def prepared(self, name: str) -> PreparedSet:
         """Open a set that :meth:`prepare` wrote."""
@@ -239,7 +246,7 @@ class RecipeData:
     def _aligner(self) -> Recognizer:
         device = pick_device(self.config.device)
         precision = "auto" if self.config.reductions else "fp32"
-        return Recognizer(load_initial_model(self.config, self.phones, device), device, precision)
+        return Recognizer(load_aligner(self.config, self.phones, device), device, precision)
 
     def _without_test_sentences(self, train: list[Corpus], test: list[Corpus]) -> list[Corpus]:
         """Remove the training utterances whose sentence is in a test set too.

@@ -28,7 +28,12 @@ from speechattn.training.trainer import Trainer
 from speechattn.training.trainer_state import WITHOUT_EFFECT
 from speechattn.training.updates.event_log import EventLog
 from speechattn.training.updates.process_group import ProcessGroup
-from speechattn.training.warm_start import InitialModel, initial_model, interpolate_weights
+from speechattn.training.warm_start import (
+    InitialModel,
+    initial_model,
+    interpolate_weights,
+    load_teacher,
+)
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
 RANGE_BATCHES = 16  # batches that the ranges of 8-bit layers are measured on
@@ -66,6 +71,7 @@ def make_trainer(
     group: ProcessGroup | None = None,
 ) -> Trainer:
     """Make the trainer of a recipe; see :func:`train_model`."""
+    teacher = load_teacher(config, data.phones, device).classifier if config.teacher else None
     return Trainer(
         config,
         data.prepared("train"),
@@ -76,6 +82,7 @@ def make_trainer(
         device=device,
         noises=data.noises(),
         start=start.classifier if start else None,
+        teacher=teacher.to(device) if teacher else None,
         group=group,
         log=event_log(config, checkpoint.parent, group),
     )

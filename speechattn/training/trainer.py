@@ -19,7 +19,7 @@ from speechattn.errors import ModelError, SpeechattnError
 from speechattn.progress import Progress
 from speechattn.training.batch_source import BatchSource
 from speechattn.training.batches import PADDING, TrainingBatches, dev_batches
-from speechattn.training.losses import Loss, SequenceLoss, frame_loss, frame_transitions
+from speechattn.training.losses import Loss, PhoneLoss, frame_transitions
 from speechattn.training.optim import Optimizers, schedule
 from speechattn.training.replicas import Replicas
 from speechattn.training.trainer_state import (
@@ -64,6 +64,8 @@ class Trainer:
         device: where to compute.
         noises: recorded noises, see :class:`speechattn.training.augmentation.Augmenter`.
         start: model whose weights training begins with; None for random ones.
+        teacher: model whose posteriors are learned beside the labels, on the same device; None for
+            labels alone.
         group: processes that share the batches of an update; None for this one alone.
         log: takes the loss of every update and the results on dev; None for no log.
 
@@ -91,11 +93,13 @@ class Trainer:
         device: torch.device,
         noises: Sequence[np.ndarray] = (),
         start: PhoneClassifier | None = None,
+        teacher: PhoneClassifier | None = None,
         group: ProcessGroup | None = None,
         log: EventLog | None = None,
     ) -> None:
         self.config, self.dev, self.checkpoint, self.device = config, dev, checkpoint, device
         self.group, self._log = group or ProcessGroup(), log
+        self._teacher = None if teacher is None else teacher.eval().requires_grad_(False)
         self.group.check(config.training.accumulate)
         self._names, self._num_labels = train.phones, num_phones
         self.batches = self.make_batches(train, silence, noises)
@@ -129,10 +133,11 @@ class Trainer:
 
     def make_loss(self, train: LabelledSet) -> Loss:
         """Return the loss to minimise."""
-        if not self.config.training.sequence_weight:
-            return frame_loss
-        labels = (train.labels(entry) for entry in train.entries)
-        return SequenceLoss(frame_transitions(labels, self._num_labels).to(self.device))
+        transitions = None
+        if self.config.training.sequence_weight:
+            labels = (train.labels(entry) for entry in train.entries)
+            transitions = frame_transitions(labels, self._num_labels).to(self.device)
+        return PhoneLoss(transitions, self._teacher)
 
     def make_model(self) -> Encoder:
         """Make the model, with random weights."""

@@ -1,4 +1,6 @@
-"""The model of ``start_from``, whose weights a training begins with."""
+"""The models that a training is given: ``start_from``, whose weights it begins with, and
+``teacher``.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ from speechattn.inference.model_files import find_model, weights_file
 from speechattn.phones import PhoneSet
 from speechattn.training.config import RecipeConfig
 
+START_WAY_OUT = "make them agree, or name another model in start_from (null begins at random)"
+
 
 def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> Checkpoint:
     """Load the model of ``start_from`` and check that it fits the recipe.
@@ -30,19 +34,13 @@ def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.dev
     """
     name = config.start_from
     assert name is not None
-    model = _load(config, device)
-    way_out = "make them agree, or name another model in start_from (null begins at random)"
-    for key, same in (
-        ("front_end", model.front_end == config.front_end),
-        ("phones", (model.phones.names, model.phones.silence) == (phones.names, phones.silence)),
-    ):
-        if not same:
-            raise ConfigError(f"start_from: {name}: its {key} are not the recipe's; {way_out}")
+    model = _load(config, name, device)
+    _check_frames_and_phones(model, config, phones, f"start_from: {name}", START_WAY_OUT)
     kinds = model.classifier.config.kind, config.encoder.kind
     if kinds[0] != kinds[1]:
         raise ConfigError(
             f"start_from: {name}: its encoder is of kind {kinds[0]!r}, the recipe's of kind "
-            f"{kinds[1]!r}; {way_out}"
+            f"{kinds[1]!r}; {START_WAY_OUT}"
         )
     wanted = PhoneClassifier(config.front_end.dim, len(phones), config.encoder).state_dict()
     found = model.classifier.state_dict()
@@ -51,14 +49,55 @@ def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.dev
         if shapes[0] != shapes[1]:
             raise ConfigError(
                 f"start_from: {name}: its {key} has shape {shapes[0]}, where the recipe's encoder "
-                f"has {shapes[1]}; {way_out}"
+                f"has {shapes[1]}; {START_WAY_OUT}"
             )
     return model
 
 
-def _load(config: RecipeConfig, device: torch.device) -> Checkpoint:
+def load_teacher(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> Checkpoint:
+    """Load the model of ``teacher`` and check that its frames and phones are the recipe's.
+
+    Args:
+        config: recipe with ``teacher``.
+        phones: phones of the recipe.
+        device: where the model will compute.
+
+    Raises:
+        ModelError: if there is no such model, or it is damaged.
+        ConfigError: if its frames or its phones are not the recipe's.
+    """
+    name = config.teacher
+    assert name is not None
     try:
-        return Checkpoint.load(find_model(config.start_from or ""), device)
+        model = Checkpoint.load(find_model(name), device)
+    except ModelError as error:
+        raise ModelError(f"teacher: {error}") from None
+    way_out = "make them agree, or name another model in teacher (null learns from labels alone)"
+    _check_frames_and_phones(model, config, phones, f"teacher: {name}", way_out)
+    return model
+
+
+def load_aligner(config: RecipeConfig, phones: PhoneSet, device: torch.device) -> Checkpoint:
+    """Load the model that places the phones of ``realign`` anew, and check that it fits."""
+    if config.start_from:
+        return load_initial_model(config, phones, device)
+    return load_teacher(config, phones, device)
+
+
+def _check_frames_and_phones(
+    model: Checkpoint, config: RecipeConfig, phones: PhoneSet, name: str, way_out: str
+) -> None:
+    for key, same in (
+        ("front_end", model.front_end == config.front_end),
+        ("phones", (model.phones.names, model.phones.silence) == (phones.names, phones.silence)),
+    ):
+        if not same:
+            raise ConfigError(f"{name}: its {key} are not the recipe's; {way_out}")
+
+
+def _load(config: RecipeConfig, name: str, device: torch.device) -> Checkpoint:
+    try:
+        return Checkpoint.load(find_model(name), device)
     except ModelError as error:
         raise ModelError(f"{'init' if config.init else 'start_from'}: {error}") from None
 
@@ -98,7 +137,8 @@ def initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) 
             f"{name}: its weights are taken; {lost} are not (init={name} keeps them)",
         )
         return InitialModel(model.classifier, None, notes)
-    model = _load(config, device)
+    assert name is not None
+    model = _load(config, name, device)
     if (model.phones.names, model.phones.silence) == (phones.names, phones.silence):
         model = load_initial_model(config, phones, device)
         if config.decoding.keep:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hypothesis.extra.numpy as npst
+import zlib
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.array_models import (
     CONFIG,
     DIM,
@@ -20,10 +20,12 @@ from support.array_models import (
     ranges_of,
     shapes_of,
 )
+from support.six_bits import pack
 
 from speechattn import cache
 from speechattn.attention.kernels import byte_matrix
 from speechattn.attention.kernels.llvm import LANES
+from speechattn.deflated import Deflated
 from speechattn.encoder import array_weights, int8, six_bits
 from speechattn.encoder.array_weights import (
     PER_STEP,
@@ -32,11 +34,11 @@ from speechattn.encoder.array_weights import (
     is_supported,
     ready_arrays,
     shapes,
-    unpack,
 )
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.kinds import CnnConfig, FramesConfig, RnnConfig
+from speechattn.encoder.whole_numbers import whole_of
 
 pytestmark = pytest.mark.skipif(not byte_matrix.OFFERED, reason="no products of bytes here")
 PROJECT, CONTRACT = "layers.1.layer.project", "layers.2.layer.contract"
@@ -106,26 +108,6 @@ def test_what_arrays_cannot_compute(config):
 def test_nothing_is_computed_without_products_of_bytes(monkeypatch):
     monkeypatch.setattr(byte_matrix, "OFFERED", False)
     assert not is_supported(CONFIG)
-
-
-@given(
-    npst.arrays(
-        np.int8,
-        st.tuples(st.integers(0, 5), st.integers(0, 9).map(lambda groups: 4 * groups)),
-        elements=st.integers(-six_bits.LARGEST, six_bits.LARGEST),
-    )
-)
-def test_packed_numbers_come_back_the_same(whole):
-    packed = six_bits.pack(torch.from_numpy(whole))
-    found = unpack(packed.numpy())
-    assert found.dtype == np.int8
-    np.testing.assert_array_equal(found, whole)
-
-
-def test_every_byte_is_unpacked_as_pytorch_does():
-    packed = np.arange(256, dtype=np.uint8)[[*range(256), 0, 1]].reshape(2, -1)
-    wanted = six_bits.unpack(torch.from_numpy(packed))
-    np.testing.assert_array_equal(unpack(packed), wanted.numpy())
 
 
 def in_layers(monkeypatch, model, ranges):
@@ -205,24 +187,38 @@ def test_floats_of_any_size(parts, dtype):
     assert_same(ready((cut, steps, ranges)), ready((again, steps, ranges)))
 
 
-def test_weights_in_six_bits(model, parts):
+@pytest.mark.parametrize("kind", ["a byte each", "deflated", "four in three bytes"])
+def test_weights_in_six_bits(model, parts, kind):
     weights, steps, _ = parts
     packed = as_arrays(six_bits.six_bit_weights(model, [random_frames(100)]))
     loose = dict(weights)
     for name in [name for name in packed if name.endswith(".weight")]:
         step = packed.pop(f"steps.{name.removesuffix('.weight')}")
         steps[name.removesuffix(".weight")] = step
-        loose[name] = unpack(packed[name]) * step[:, None]
+        whole = whole_of(packed[name], weights[name].shape[1])
+        loose[name] = whole * step[:, None]
+        if kind == "deflated":
+            data = np.frombuffer(zlib.compress(packed[name].tobytes()), np.uint8)
+            packed[name] = Deflated(data, packed[name].dtype, packed[name].shape)
+        elif kind == "four in three bytes" and whole.shape[1] % 4 == 0:
+            packed[name] = pack(whole)
     assert len(steps) == 10  # with those of the subsampling
     weights.update(packed)
     assert_same(ready(parts), ready((loose, {}, parts[2])))
+
+
+def deflated(weights, change):
+    """Deflate a layer of 6 bits, and change its bytes."""
+    values = weights[f"{PROJECT}.weight"]
+    data = np.frombuffer(change(zlib.compress(values.tobytes())), np.uint8)
+    return {f"{PROJECT}.weight": Deflated(data, values.dtype, values.shape)}
 
 
 def to_six_bits(parts, step=None):
     """Make a layer one of 6 bits whose steps are those given, or right."""
     weights, steps, _ = parts
     rows, columns = weights[f"{PROJECT}.weight"].shape
-    weights[f"{PROJECT}.weight"] = np.full((rows, columns * 3 // 4), 77, np.uint8)
+    weights[f"{PROJECT}.weight"] = np.full((rows, columns), 37, np.uint8)
     steps[PROJECT] = np.full(rows, 0.01, np.float32) if step is None else step(rows)
 
 
@@ -252,6 +248,11 @@ def to_six_bits(parts, step=None):
         lambda w, s, r: r.update({PROJECT: r[PROJECT][None]}),
         lambda w, s, r: to_six_bits((w, s, r), lambda rows: np.full(rows, np.nan, np.float32)),
         lambda w, s, r: to_six_bits((w, s, r), lambda rows: np.ones(rows + 1, np.float32)),
+        lambda w, s, r: (to_six_bits((w, s, r)), w.update(deflated(w, lambda data: data[:-9]))),
+        lambda w, s, r: (
+            to_six_bits((w, s, r)),
+            w.update(deflated(w, lambda data: bytes(len(data)))),
+        ),
     ],
 )
 def test_damage_gives_nothing(parts, damage):

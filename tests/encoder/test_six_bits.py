@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.six_bits import pack
 
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
@@ -15,11 +16,10 @@ from speechattn.encoder.six_bits import (
     LARGEST,
     _best_steps,
     _rounded,
-    pack,
     restore_six_bits,
     six_bit_weights,
-    unpack,
 )
+from speechattn.encoder.whole_numbers import OFFSET, whole_of
 from speechattn.errors import ModelError
 
 WHOLE = npst.arrays(
@@ -31,19 +31,12 @@ CONFIG = EncoderConfig(width=32, heads=2, feedforward=72, blocks=2, window=(8, 4
 
 
 @given(WHOLE)
-def test_packed_numbers_come_back_the_same(whole):
-    packed = pack(torch.from_numpy(whole))
-    assert packed.dtype == torch.uint8 and packed.is_contiguous()
+def test_numbers_come_back_the_same_from_old_files_and_new_ones(whole):
+    packed = pack(whole)
     assert packed.shape == (whole.shape[0], whole.shape[1] * 3 // 4)
-    found = unpack(packed)
-    assert found.dtype == torch.int8 and np.array_equal(found.numpy(), whole)
-
-
-def test_four_numbers_lie_in_three_bytes_from_the_lowest_bit_on():
-    whole = [-31, 31, 0, 5]
-    (packed,) = pack(torch.tensor([whole], dtype=torch.int8)).tolist()
-    bits = int.from_bytes(bytes(packed), "little")
-    assert [(bits >> 6 * i & 63) - 32 for i in range(4)] == whole
+    for stored in (packed, (whole + OFFSET).astype(np.uint8)):
+        found = whole_of(stored, whole.shape[1])
+        assert found.dtype == np.int8 and np.array_equal(found, whole)
 
 
 def random_layer(rows=24, columns=80, frames=300):
@@ -162,7 +155,9 @@ def test_the_layers_within_an_encoder_are_rounded_for_their_inputs():
     for name, layer in layers.items():
         step, x = found[f"steps.{name}"], torch.cat(inputs[name])
         assert step.dtype == torch.float32 and step.shape == (layer.out_features,)
-        weight = unpack(found[f"{name}.weight"]) * step[:, None]
+        stored = found[f"{name}.weight"]
+        assert stored.dtype == torch.uint8 and stored.shape == layer.weight.shape
+        weight = (stored.float() - OFFSET) * step[:, None]
         nearest = layer.weight.detach().abs().amax(1, keepdim=True) / LARGEST
         nearest = (layer.weight / nearest).round() * nearest
         error, of_nearest = ((x @ (w - layer.weight).T).norm() for w in (weight, nearest))
@@ -178,15 +173,6 @@ def test_frames_may_be_arrays_and_the_random_state_plays_no_part():
     assert all(torch.equal(first[name], value) for name, value in second.items())
 
 
-def test_layers_of_a_width_that_is_no_multiple_of_four_are_left_out():
-    model, recordings = random_classifier(feedforward=70)
-    found = six_bit_weights(model, recordings)
-    odd = {name for name, layer in layers_within(model).items() if layer.in_features % 4}
-    assert odd and all("contract" in name for name in odd)
-    assert not odd & {name.removesuffix(".weight") for name in found}
-    assert any("expand" in name for name in found)
-
-
 def test_a_recording_counts_as_far_as_learned_positions_reach():
     model, recordings = random_classifier(positions="learned", trained_length=100)
     found = six_bit_weights(model, recordings)
@@ -194,24 +180,32 @@ def test_a_recording_counts_as_far_as_learned_positions_reach():
     assert found and all(torch.equal(found[name], value) for name, value in cut.items())
 
 
+NUMBERS = np.arange(-8, 8, dtype=np.int8).reshape(2, 8)
+SHAPES = {"layers.0.a.weight": (2, 8), "layers.0.b.weight": (2, 8)}
+
+
 def restored(**changes) -> dict[str, torch.Tensor]:
     """What becomes of weights in a file."""
     weights = {
-        "layers.0.a.weight": pack(torch.arange(-8, 8, dtype=torch.int8).view(2, 8)),
+        "layers.0.a.weight": torch.from_numpy((NUMBERS + OFFSET).astype(np.uint8)),
         "steps.layers.0.a": torch.tensor([0.5, 3.0]),
         "layers.0.a.bias": torch.ones(2),
         "words.counts": torch.ones(2, 3, dtype=torch.uint8),
         **changes,
     }
-    restore_six_bits(weights)
+    restore_six_bits(weights, SHAPES)
     return weights
 
 
+@pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_weights_of_a_file_become_float32(dtype):
-    found = restored(**{"steps.layers.0.a": torch.tensor([0.5, 3.0], dtype=dtype)})
+def test_weights_of_a_file_become_float32(dtype, old):
+    changes = {"steps.layers.0.a": torch.tensor([0.5, 3.0], dtype=dtype)}
+    if old:
+        changes["layers.0.a.weight"] = torch.from_numpy(pack(NUMBERS))
+    found = restored(**changes)
     assert found.keys() == {"layers.0.a.weight", "layers.0.a.bias", "words.counts"}
-    expected = torch.arange(-8.0, 8).view(2, 8) * torch.tensor([[0.5], [3.0]])
+    expected = torch.from_numpy(NUMBERS) * torch.tensor([[0.5], [3.0]])
     assert found["layers.0.a.weight"].dtype == torch.float32
     assert torch.equal(found["layers.0.a.weight"], expected)
     assert found["words.counts"].dtype == torch.uint8
@@ -224,7 +218,6 @@ def test_weights_of_a_file_become_float32(dtype):
         {"steps.layers.0.a": torch.ones(2, 1)},
         {"steps.layers.0.a": torch.tensor(1.0)},
         {"steps.layers.0.a": torch.ones(2, dtype=torch.int64)},
-        {"layers.0.a.weight": torch.zeros(2, 7, dtype=torch.uint8)},
         {"layers.0.a.weight": torch.zeros(2, dtype=torch.uint8)},
         {"layers.0.a.weight": torch.zeros(2, 6, 1, dtype=torch.uint8)},
         {"layers.0.a.weight": torch.tensor(3, dtype=torch.uint8)},

@@ -16,7 +16,7 @@ from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config_sections import TrainingConfig
-from speechattn.training.losses import SequenceLoss, frame_loss, frame_transitions, path_loss
+from speechattn.training.losses import PhoneLoss, frame_loss, frame_transitions, path_loss
 from speechattn.training.replicas import Replicas
 
 LABELS = 3
@@ -69,7 +69,7 @@ def tiny():
 
 def test_with_no_weight_it_is_cross_entropy():
     model, batch = tiny()
-    loss = SequenceLoss(torch.zeros(LABELS, LABELS))
+    loss = PhoneLoss(torch.zeros(LABELS, LABELS))
     without = TrainingConfig(sequence_weight=0.0)
     found = loss(model, batch, without)
     assert found.item() == pytest.approx(frame_loss(model, batch, without).item(), rel=1e-6)
@@ -79,7 +79,7 @@ def test_with_no_weight_it_is_cross_entropy():
 def test_it_goes_down_in_training_however_many_replicas_share_it(replicas):
     model, batch = tiny()
     config = TrainingConfig(sequence_weight=1.0, replicas=replicas)
-    loss = SequenceLoss(frame_transitions(batch.labels.numpy(), LABELS))
+    loss = PhoneLoss(frame_transitions(batch.labels.numpy(), LABELS))
     work = Replicas(model, config, loss)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []
@@ -87,3 +87,45 @@ def test_it_goes_down_in_training_however_many_replicas_share_it(replicas):
         losses.append(work.backward(batch, step))
         optimizer.step()
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_model_that_is_its_own_teacher_has_nothing_to_learn_from_it():
+    model, batch = tiny()
+    weighed = TrainingConfig(teacher_weight=3.0)
+    found = PhoneLoss(teacher=model)(model, batch, weighed)
+    assert found.item() == pytest.approx(frame_loss(model, batch, weighed).item(), rel=1e-6)
+
+
+def test_a_teacher_adds_the_divergence_of_its_posteriors_where_there_is_a_label():
+    model, batch = tiny()
+    torch.manual_seed(2)
+    teacher = PhoneClassifier(8, LABELS, model.config)
+    batch.labels[0, 40:] = PADDING
+    batch.lengths[0] = 40
+    weighed = TrainingConfig(teacher_weight=0.5)
+    found = PhoneLoss(teacher=teacher)(model, batch, weighed) - frame_loss(model, batch, weighed)
+    own, taught = (each(batch.frames, batch.lengths).softmax(2) for each in (model, teacher))
+    kept = batch.labels != PADDING
+    wanted = 0.5 * (taught * (taught / own).log()).sum(2)[kept].sum()
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+    found.backward()
+    assert all(weight.grad is None for weight in teacher.parameters())
+
+
+def test_a_model_comes_near_to_its_teacher():
+    model, batch = tiny()
+    torch.manual_seed(2)
+    teacher = PhoneClassifier(8, LABELS, model.config)
+    loss, unlabelled = PhoneLoss(teacher=teacher), TrainingConfig(teacher_weight=100.0)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+
+    def apart() -> float:
+        own, taught = (each(batch.frames).softmax(2).detach() for each in (model, teacher))
+        return (own - taught).abs().mean().item()
+
+    before = apart()
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss(model, batch, unlabelled).backward()
+        optimizer.step()
+    assert apart() < 0.3 * before

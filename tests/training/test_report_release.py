@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from support.commands import make_prepared
 
-from speechattn.encoder.six_bits import unpack
+from speechattn.encoder.whole_numbers import OFFSET
 from speechattn.errors import ConfigError, CorpusError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.model_files import CARD, CONFIG, WEIGHTS
+from speechattn.inference.model_files import CARD, CONFIG, WEIGHTS, unpacked_tensors
 from speechattn.training.report import HISTORY, release
 
 
@@ -42,7 +41,7 @@ def test_the_released_model_is_the_trained_one_in_fewer_bits(work, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == sorted([CONFIG, WEIGHTS, HISTORY])
     trained, released = Checkpoint.load(work / "model"), Checkpoint.load(folder)
     assert (folder / CONFIG).read_text() == (work / "model" / CONFIG).read_text()
-    stored = load_file(folder / WEIGHTS)
+    stored, _ = unpacked_tensors(folder / WEIGHTS)
     before = trained.classifier.state_dict()
     for name, value in released.classifier.state_dict().items():
         assert value.dtype == torch.float32
@@ -50,7 +49,7 @@ def test_the_released_model_is_the_trained_one_in_fewer_bits(work, tmp_path):
             assert stored[name].dtype == torch.float32 and torch.equal(value, before[name])
         elif (steps := stored.pop(f"steps.{name.removesuffix('.weight')}", None)) is not None:
             assert name.startswith("layers.") and stored[name].dtype == torch.uint8
-            assert torch.equal(value, unpack(stored[name]) * steps[:, None])
+            assert torch.equal(value, (stored[name].float() - OFFSET) * steps[:, None])
             assert 0 < (value - before[name]).norm() < 0.1 * before[name].norm()
         else:
             assert before[name].ndim != 2 or not name.startswith("layers.")

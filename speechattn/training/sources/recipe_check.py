@@ -17,7 +17,7 @@ from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import decoder_grid
 from speechattn.training.recipe_data import RecipeData
 from speechattn.training.sources.whisper_file import find_weights
-from speechattn.training.warm_start import load_initial_model
+from speechattn.training.warm_start import load_initial_model, load_teacher
 
 THREADS = 4  # that open recordings
 
@@ -64,6 +64,8 @@ def _checks(config: RecipeConfig, data: RecipeData) -> Iterator[Callable[[], obj
     yield lambda: decoder_grid(config.decoding)
     if config.start_from and not config.first_pass and not config.first_pass_changes:
         yield lambda: load_initial_model(config, data.phones, pick_device("cpu"))
+    if config.teacher:
+        yield lambda: load_teacher(config, data.phones, pick_device("cpu"))
     if config.whisper:
         yield lambda: find_weights(config.whisper or "")
     if config.card and not Path(config.card).is_file():

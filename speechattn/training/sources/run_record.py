@@ -57,6 +57,7 @@ def write_run_record(config: RecipeConfig, work: Path, data: RecipeData, process
         "packages": _packages(),
         "git": _commit(Path(speechattn.__file__).parent),
         "start_from": _model(config.start_from),
+        "teacher": _model(config.teacher),
         "corpora": _corpora(config, data),
         "prepared": {
             name: {"digest": prepared.digest, "frames": prepared.num_frames}

@@ -1,7 +1,7 @@
 """The encoder of a published Whisper model (Radford et al., 2022) as the beginning of a training.
 
-Whisper's encoder is of the kind ``attention`` but for three things, each of which is replaced by
-what training then makes its own:
+Whisper's encoder is of the kind ``attention`` but for four things. Each is replaced by what
+training then makes its own:
 
 - Its frames are other log-mel energies than ours. A matrix from ours to its, fitted on noise of
   many colours, goes into the first convolution.
@@ -9,6 +9,8 @@ what training then makes its own:
   count for ever. These numbers begin as what its positions add to the scores on average, and the
   vector of one position is added to every input.
 - It sees 30 s at once, ours a window.
+- Its vectors lie 20 ms apart. An encoder with a larger ``stack``, for speed, begins with the mean
+  of what its second convolution gives for the vectors of a stack.
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ from speechattn.training.sources.whisper_file import find_weights, read_weights
 
 # What an encoder needs to take Whisper's weights.
 NEEDED = {
-    "stack": 2,
     "subsampling": "convolution",
     "activation": "gelu",
     "positions": "distance",
@@ -44,6 +45,7 @@ NEEDED = {
 }
 RECORDINGS, MOST_FRAMES = 120, 700  # of the training set, for statistics
 MELS = 80
+STACK = 2  # frames of its vectors
 FFT_SIZE = 400  # samples of Whisper's windows
 FLOOR = 1e-10  # of its energies
 CENTRE = SHIFT_SAMPLES // 2  # samples by which our frames' centres lie later
@@ -74,10 +76,13 @@ def whisper_classifier(
         ModelError: if its weights do not fit.
     """
     files = find_weights(name)
-    if not isinstance(encoder, EncoderConfig) or any(
-        getattr(encoder, key) != value for key, value in NEEDED.items()
+    if (
+        not isinstance(encoder, EncoderConfig)
+        or encoder.stack % STACK
+        or any(getattr(encoder, key) != value for key, value in NEEDED.items())
     ):
         needed = ", ".join(f"{key}: {value}" for key, value in NEEDED.items())
+        needed = f"stack: {STACK} or a multiple of it, {needed}"
         raise ConfigError(f"whisper: {name}: the encoder of the recipe needs {needed}")
     chosen = np.random.default_rng(0).permutation(len(train.entries))[:RECORDINGS]
     recordings = [train.frames(train.entries[i])[:MOST_FRAMES] for i in chosen]
@@ -125,17 +130,33 @@ def encoder_from_whisper(
         _set(entry.first.weight, scaled.flatten(1))
         moved = first.sum(2) @ (matrix @ model.mean + offset)
         _set(entry.first.bias, load("conv1/bias") + moved)
-        _set(entry.second.weight, load("conv2/weight").transpose(1, 2).flatten(1))
+        _set(entry.second.weight, _stacked(load("conv2/weight").transpose(1, 2), entry.stack))
         _set(entry.second.bias, load("conv2/bias"))
         for number, layer in enumerate(model.layers[1:]):
             assert isinstance(layer, Residual)
             _load_block(layer, load, f"layer_{number // 2}")
         _set(model.norm.weight, load("layer_norm/gamma"))
         _set(model.norm.bias, load("layer_norm/beta"))
-        places = load("position_encodings/encodings")
+        places = load("position_encodings/encodings")[:: entry.stack // STACK]
         _set(entry.offset, places[PLACE])
         _fit_distances(model, places, recordings)
     return model.eval()
+
+
+def _stacked(kernel: Tensor, stack: int) -> Tensor:
+    """Return the kernel whose result is the mean of what one gives for all vectors of a stack.
+
+    Args:
+        kernel: for every ``STACK`` frames, shape (width, taps, width).
+        stack: frames of a stack, a multiple of ``STACK``.
+
+    Returns:
+        Shape (width, taps of :class:`Subsampling` * width).
+    """
+    wide = kernel.new_zeros(len(kernel), 2 * stack - 1, kernel.shape[2])
+    for first in range(stack - STACK, 2 * stack - STACK, STACK):
+        wide[:, first : first + kernel.shape[1]] += kernel * (STACK / stack)
+    return wide.flatten(1)
 
 
 def _load_block(layer: Residual, load: _Loader, name: str) -> None:

@@ -29,7 +29,14 @@ from speechattn.training.sources.whisper_file import find_weights, read_weights
 
 WIDTH, INNER, BLOCKS = 16, 24, 2
 CONFIG = EncoderConfig(
-    **NEEDED, width=WIDTH, heads=2, feedforward=INNER, blocks=BLOCKS, window=(8, 8), dropout=0.0
+    **NEEDED,
+    stack=2,
+    width=WIDTH,
+    heads=2,
+    feedforward=INNER,
+    blocks=BLOCKS,
+    window=(8, 8),
+    dropout=0.0,
 )
 
 
@@ -198,7 +205,22 @@ def test_shapes_that_differ_are_named():
         )
 
 
+@pytest.mark.parametrize("stack", [2, 4, 6])
+def test_a_larger_stack_begins_with_the_mean_of_its_vectors(stack):
+    weights = made_up_weights()
+    config = replace(CONFIG, stack=stack, window=(12, 12))
+    found = encoder_from_whisper(weights, config, 5, FrontEndConfig(), speech()).layers[0]
+    kernel = torch.from_numpy(weights["encoder/conv2/weight"].astype(np.float32))
+    x = torch.randn(1, WIDTH, 60, generator=torch.Generator().manual_seed(1))
+    wanted = F.conv1d(x, kernel, stride=2, padding=1).unflatten(2, (-1, stack // 2)).mean(3)
+    wide = found.second.weight.detach().unflatten(1, (2 * stack - 1, WIDTH)).transpose(1, 2)
+    made = F.conv1d(F.pad(x, (stack - 1, stack - 1)), wide, stride=stack)
+    torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_an_encoder_that_cannot_have_its_weights_is_refused(tmp_path):
     write_file(tmp_path / "model.bin", {})
-    with pytest.raises(ConfigError, match="the encoder of the recipe needs stack: 2, subsampling"):
-        whisper_classifier(str(tmp_path), replace(CONFIG, stack=4), FrontEndConfig(), 5, None)
+    with pytest.raises(ConfigError, match="the encoder of the recipe needs stack: 2 or a multiple"):
+        whisper_classifier(
+            str(tmp_path), replace(CONFIG, stack=3, window=(9, 9)), FrontEndConfig(), 5, None
+        )

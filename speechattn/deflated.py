@@ -1,0 +1,106 @@
+"""Arrays of a model file that are stored smaller, by DEFLATE (RFC 1951).
+
+A file for distribution holds them as bytes; the metadata of its header (safetensors) says under
+``deflated`` what type and shape each had. Weights in 6 bits lose a seventh of their size, since
+small numbers are far more frequent than large ones, and tables of words a quarter.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+METADATA = "deflated"  # key in the header of a file
+LEAST_BYTES, MOST_SHARE = 1 << 15, 0.97  # smaller arrays, or a smaller gain, are not worth it
+_TYPES = ("uint8", "int8", "uint16", "int16", "int32", "float16", "float32")
+
+
+@dataclass(frozen=True)
+class Deflated:
+    """An array as it lies in a file.
+
+    Attributes:
+        packed: its bytes, uint8, shape (bytes,).
+        dtype: of the array.
+        shape: of the array.
+    """
+
+    packed: np.ndarray
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def inflate(self) -> np.ndarray:
+        """Return the array.
+
+        Raises:
+            ValueError: if the bytes are not those of an array of this type and shape.
+        """
+        size = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        stream = zlib.decompressobj()
+        try:
+            data = stream.decompress(np.ascontiguousarray(self.packed).data, size + 1)
+        except zlib.error as error:
+            raise ValueError(f"not deflated: {error}") from None
+        if len(data) != size or not stream.eof:
+            raise ValueError(f"inflated to {len(data)} bytes or more, not to {size}")
+        return np.frombuffer(bytearray(data), self.dtype).reshape(self.shape)
+
+
+def deflate(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return arrays for a file, those deflated that become smaller, and the metadata of the file.
+
+    Args:
+        arrays: by name.
+    """
+    stored, facts = {}, {}
+    for name, values in arrays.items():
+        stored[name] = values
+        if values.nbytes < LEAST_BYTES or values.dtype.name not in _TYPES:
+            continue
+        data = zlib.compress(np.ascontiguousarray(values).data, 9)
+        if len(data) <= MOST_SHARE * values.nbytes:
+            stored[name] = np.frombuffer(bytearray(data), np.uint8)
+            facts[name] = [values.dtype.name, list(values.shape)]
+    return stored, {METADATA: json.dumps(facts)} if facts else {}
+
+
+def stored_arrays(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None
+) -> dict[str, np.ndarray | Deflated]:
+    """Return the arrays of a file, those that are deflated as :class:`Deflated`.
+
+    Args:
+        arrays: as they lie in the file.
+        metadata: of its header.
+
+    Raises:
+        ValueError: if the metadata are not those that :func:`deflate` gives.
+    """
+    found: dict[str, np.ndarray | Deflated] = dict(arrays)
+    for name, (dtype, shape) in _facts(metadata).items():
+        values = arrays.get(name)
+        if values is None or values.dtype != np.uint8 or values.ndim != 1:
+            raise ValueError(f"{name}: deflated, but no bytes")
+        found[name] = Deflated(values, dtype, shape)
+    return found
+
+
+def _facts(metadata: Mapping[str, str] | None) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    text = (metadata or {}).get(METADATA)
+    if text is None:
+        return {}
+    found = {}
+    try:
+        for name, (dtype, shape) in json.loads(text).items():
+            sizes = tuple(shape)
+            whole = all(type(size) is int and 0 <= size < 2**31 for size in sizes)
+            if dtype not in _TYPES or not whole:
+                raise ValueError(f"{name}: {dtype} {shape}")
+            found[name] = np.dtype(dtype), sizes
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{METADATA}: {error}") from None
+    return found

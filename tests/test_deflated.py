@@ -1,0 +1,114 @@
+"""Arrays stored smaller: the same again, and damage that is named."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis.extra.numpy as npst
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save
+
+from speechattn import deflated
+from speechattn.deflated import METADATA, Deflated, deflate, stored_arrays
+
+TYPES = [np.dtype(name) for name in ("uint8", "int8", "uint16", "int32", "float16", "float64")]
+
+
+def alike(count=40_000, dtype=np.uint8):
+    """Numbers that become smaller: most of them are near each other."""
+    return np.random.default_rng(0).normal(30, 4, count).astype(dtype)
+
+
+@given(
+    npst.arrays(st.sampled_from(TYPES), npst.array_shapes(min_dims=0, max_dims=3, min_side=0)),
+    st.integers(0, 3),
+)
+def test_what_is_stored_comes_back_the_same(values, copies):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deflated, "LEAST_BYTES", 0)
+        patch.setattr(deflated, "MOST_SHARE", 100.0)
+        stored, metadata = deflate({"a": values, "b": values[..., :copies]} if values.ndim else {})
+    found = stored_arrays(stored, metadata)
+    for name, each in found.items():
+        wanted = values if name == "a" else values[..., :copies]
+        assert isinstance(each, Deflated) == (wanted.size > 0 and values.dtype != np.float64)
+        again = each.inflate() if isinstance(each, Deflated) else each
+        assert (each.dtype, each.shape) == (wanted.dtype, wanted.shape)
+        assert again.dtype == wanted.dtype and again.tobytes() == wanted.tobytes()
+
+
+def test_a_file_of_them_is_smaller_and_holds_the_same(tmp_path):
+    arrays = {
+        "many": alike().reshape(200, 200),
+        "words": np.sort(alike(30_000, np.int32)),
+        "noise": np.random.default_rng(1).integers(0, 256, 50_000).astype(np.uint8),
+        "few": np.zeros(100, np.uint8),
+    }
+    stored, metadata = deflate(arrays)
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(save(stored, metadata))
+    found = stored_arrays(load_file(file), metadata)
+    small = {name for name, each in found.items() if isinstance(each, Deflated)}
+    assert small == {"many", "words"}  # others gain nothing
+    assert file.stat().st_size < 0.6 * sum(values.nbytes for values in arrays.values())
+    for name, values in arrays.items():
+        each = found[name]
+        again = each.inflate() if isinstance(each, Deflated) else each
+        assert np.array_equal(again, values) and again.dtype == values.dtype
+
+
+def test_arrays_that_gain_nothing_need_no_metadata():
+    arrays = {"few": np.zeros(100, np.uint8)}
+    stored, metadata = deflate(arrays)
+    assert stored["few"] is arrays["few"] and metadata == {}
+    assert stored_arrays(stored, None) == stored
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: Deflated(d.packed[:-5], d.dtype, d.shape),
+        lambda d: Deflated(d.packed[:0], d.dtype, d.shape),
+        lambda d: Deflated(np.zeros_like(d.packed), d.dtype, d.shape),
+        lambda d: Deflated(d.packed, d.dtype, (len(d.packed),)),
+        lambda d: Deflated(d.packed, d.dtype, (40_001,)),
+        lambda d: Deflated(d.packed, np.dtype("int32"), d.shape),
+    ],
+    ids=["cut", "empty", "others", "too few", "too many", "type"],
+)
+def test_other_bytes_are_refused(change):
+    found = stored_arrays(*deflate({"a": alike()}))["a"]
+    assert isinstance(found, Deflated)
+    with pytest.raises(ValueError, match="deflated|inflated to"):
+        change(found).inflate()
+
+
+def test_no_more_memory_is_taken_than_the_array_needs():
+    # A thousand times as much as is promised.
+    bomb = stored_arrays(*deflate({"a": np.zeros(40_000_000, np.uint8)}))["a"]
+    assert isinstance(bomb, Deflated)
+    with pytest.raises(ValueError, match="inflated to 40001 bytes or more, not to 40000"):
+        Deflated(bomb.packed, bomb.dtype, (40_000,)).inflate()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        json.dumps({"a": ["uint8"]}),
+        json.dumps({"a": ["object", [3]]}),
+        json.dumps({"a": ["uint8", [-1]]}),
+        json.dumps({"a": ["uint8", [2.0]]}),
+        json.dumps({"a": ["uint8", 3]}),
+        json.dumps({"b": ["uint8", [3]]}),
+        json.dumps({"c": ["uint8", [3]]}),
+    ],
+)
+def test_metadata_that_cannot_be_are_refused(text):
+    arrays = {"a": np.zeros(9, np.uint8), "c": np.zeros(9, np.float32)}
+    with pytest.raises(ValueError, match=r"deflated"):
+        stored_arrays(arrays, {METADATA: text})
