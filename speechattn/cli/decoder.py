@@ -49,6 +49,11 @@ def add_decoder(commands: argparse._SubParsersAction) -> None:
         help="write no weights: the new model lies beside MODEL and has its weights",
     )
     decoder.add_argument(
+        "--share-words",
+        action="store_true",
+        help="write no n-grams and words: the new model lies beside that of --like and has those",
+    )
+    decoder.add_argument(
         "--tune",
         default="",
         metavar="LIST",
@@ -84,6 +89,7 @@ def run_decoder(arguments: argparse.Namespace) -> int:
         report=report,
         window=_windows(arguments.window) if arguments.window else None,
         share=arguments.share_weights,
+        share_words=arguments.share_words,
     )
     return OK
 

@@ -36,9 +36,11 @@ from speechattn.inference.model_files import (
     give_values,
     read_card,
     read_model_config,
+    read_tensors,
     read_weights,
     weights_file,
     without_values,
+    words_file,
     write_model,
 )
 from speechattn.options import parse_device
@@ -170,13 +172,17 @@ class Checkpoint:
         file = weights_file(folder)
         weights = read_weights(file, shapes, (NGRAMS, WORDS, RANGES, STEPS))
         ranges, steps = pop_prefixed(weights, RANGES), pop_prefixed(weights, STEPS)
+        words = at_fault = words_file(folder)
+        known = read_tensors(words) if words != file else weights
         try:
-            check_ranges(ranges, classifier)
-            language = {name: weights.pop(name).numpy() for name in of_language(weights)}
+            language = {name: known[name].numpy() for name in of_language(known)}
+            weights = {n: v for n, v in weights.items() if not n.startswith((NGRAMS, WORDS))}
             phone_model = with_language(phone_model, language)
+            at_fault = file
+            check_ranges(ranges, classifier)
             restore_weights(weights, steps, ranges)
         except (ModelError, TypeError) as error:  # NumPy lacks some types that a file may hold
-            raise ModelError(f"{file}: {one_line(str(error))}") from None
+            raise ModelError(f"{at_fault}: {one_line(str(error))}") from None
         give_values(classifier, weights)
         classifier.eval().requires_grad_(False).to(device)
         return cls(

@@ -67,11 +67,13 @@ def model_names() -> list[str]:
 def model_digest(folder: Path) -> str:
     """Return the SHA-256 of a model's configuration and weights, in hexadecimal.
 
+    With those of the words that another model has for it.
+
     Raises:
         ModelError: if they cannot be read.
     """
     digest = hashlib.sha256()
-    for path in (folder / CONFIG, weights_file(folder)):
+    for path in model_files(folder):
         try:
             with path.open("rb") as file:
                 while piece := file.read(1 << 20):
@@ -83,6 +85,16 @@ def model_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def model_files(folder: Path) -> list[Path]:
+    """Return the files that a model is read from.
+
+    Raises:
+        ModelError: as :func:`weights_file`.
+    """
+    weights, words = weights_file(folder), words_file(folder)
+    return [folder / CONFIG, weights, *([words] if words != weights else [])]
+
+
 def weights_file(folder: Path) -> Path:
     """Return the file with the weights of a model: its own, or that of a model beside it.
 
@@ -91,16 +103,30 @@ def weights_file(folder: Path) -> Path:
     Raises:
         ModelError: if it names no folder beside this one.
     """
+    return _file_beside(folder, "weights_of") or folder / WEIGHTS
+
+
+def words_file(folder: Path) -> Path:
+    """Return the file with the n-grams and words of a model: that of its weights, or another's.
+
+    The configuration names a model beside it in ``words_of``, whose n-grams and words it has.
+
+    Raises:
+        ModelError: if it names no folder beside this one.
+    """
+    return _file_beside(folder, "words_of") or weights_file(folder)
+
+
+def _file_beside(folder: Path, key: str) -> Path | None:
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        name = config.get("weights_of")
+        name = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get(key)
     except (OSError, ValueError, AttributeError, RecursionError):
         name = None  # what is wrong is said where the configuration is read
     if name is None:
-        return folder / WEIGHTS
+        return None
     if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
         raise ModelError(
-            f"{folder / CONFIG}: weights_of is {name!r}; the name of a model folder beside this one"
+            f"{folder / CONFIG}: {key} is {name!r}; the name of a model folder beside this one"
         )
     return folder.resolve().parent / name / WEIGHTS
 
@@ -291,14 +317,9 @@ def read_weights(
     Raises:
         ModelError: if a shape differs, a value is not finite, or the file cannot be read.
     """
-    from safetensors import SafetensorError
-
     from speechattn.encoder.six_bits import restore_six_bits
 
-    try:
-        weights, _ = unpacked_tensors(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    weights = _read(path)
     wanted = {k: tuple(v.shape) for k, v in shapes.items()}
     try:
         restore_six_bits(weights, wanted)
@@ -311,10 +332,34 @@ def read_weights(
                 f"{path}: {name} has shape {found.get(name)}, where {CONFIG} says "
                 f"{wanted.get(name)}; the two files do not belong together"
             )
-    for name, value in weights.items():
+    _check_finite(path, weights)
+    return weights
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a file of tensors, those that are deflated inflated.
+
+    Raises:
+        ModelError: if it cannot be read, or a value is not finite.
+    """
+    tensors = _read(path)
+    _check_finite(path, tensors)
+    return tensors
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+
+    try:
+        return unpacked_tensors(path)[0]
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+
+
+def _check_finite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    for name, value in tensors.items():
         if not _all_finite(value):
             raise ModelError(f"{path}: {name} holds NaN or Inf; export the model again")
-    return weights
 
 
 def _all_finite(values: torch.Tensor) -> bool:

@@ -24,7 +24,7 @@ from speechattn.inference.checkpoint import (
 )
 from speechattn.inference.host import plain_settings
 from speechattn.inference.model_arrays import inflated, read_arrays
-from speechattn.inference.model_files import CARD, CONFIG, read_card, weights_file
+from speechattn.inference.model_files import CARD, model_files, read_card, weights_file, words_file
 from speechattn.process import import_torch
 
 if TYPE_CHECKING:
@@ -73,8 +73,12 @@ class StoredCheckpoint(Checkpoint):
             encoder, parts = read_parts(folder)
             if not isinstance(encoder, EncoderConfig) or not array_weights.is_supported(encoder):
                 return None
-            weights = read_arrays(weights_file(folder))
-            language = {name: weights.pop(name) for name in of_language(weights)}
+            file, words = weights_file(folder), words_file(folder)
+            weights = read_arrays(file)
+            known = dict(weights) if words == file else read_arrays(words)
+            language = {name: known[name] for name in of_language(known)}
+            for name in of_language(weights):
+                del weights[name]
             parts["phone_model"] = with_language(parts["phone_model"], inflated(language))
             ranges, steps = (inflated(pop_prefixed(weights, part)) for part in (RANGES, STEPS))
             parts["card"] = read_card(folder / CARD)
@@ -139,7 +143,7 @@ class StoredCheckpoint(Checkpoint):
 def _state_of(folder: Path) -> tuple:
     """Return what changes when a model does: sizes and times of its files."""
     try:
-        facts = [path.stat() for path in (folder / CONFIG, weights_file(folder))]
+        facts = [path.stat() for path in model_files(folder)]
     except OSError as error:
         raise ModelError(f"{folder}: cannot be read ({error.strerror}); load it again") from None
     return tuple((fact.st_size, fact.st_mtime_ns) for fact in facts)

@@ -36,6 +36,7 @@ from speechattn.inference.model_files import (
     readable_json,
     unpacked_tensors,
     weights_file,
+    words_file,
 )
 from speechattn.training.config_sections import DecodingConfig
 from speechattn.training.decoding import tune_decoder
@@ -52,6 +53,7 @@ def new_decoder(
     report: Callable[[str], None],
     window: tuple | None = None,
     share: bool = False,
+    share_words: bool = False,
 ) -> None:
     """Write a model with another decoder.
 
@@ -66,6 +68,8 @@ def new_decoder(
         window: attention window that it has from now on, as ``encoder.window`` may be; None for its
             own.
         share: write no weights, but the name of ``model``, which must lie beside ``folder``.
+        share_words: write no n-grams and words, but the name of ``like``, which must lie beside
+            ``folder``.
 
     Raises:
         ConfigError: if the model was not trained for the window.
@@ -80,6 +84,8 @@ def new_decoder(
             f"--share-weights: {folder} must lie beside {model}, and have its n-grams and words "
             "(no --like)"
         )
+    if share_words and (like is None or folder.resolve().parent != like.resolve().parent):
+        raise UsageError(f"--share-words: {folder} must lie beside the model of --like")
     checkpoint = Checkpoint.load(model)
     if window is not None:
         checkpoint.classifier.set_window(window)
@@ -100,6 +106,8 @@ def new_decoder(
     if share:
         _write_sharing(model, folder, changes)
     else:
+        if share_words and like is not None:
+            changes["words_of"] = words_file(like).parent.name
         write_with_decoder(model, folder, phone_model, changes)
 
 
@@ -136,18 +144,20 @@ def write_with_decoder(
         model: the folder.
         folder: to write to, whole or not at all; replaced if it is there. It may be the same.
         phone_model: order and duration of phones, with n-grams and words.
-        changes: of the configuration.
+        changes: of the configuration. With ``words_of``, n-grams and words are left out.
     """
     stored, small = unpacked_tensors(weights_file(model))
     tensors = {
         name: values for name, values in stored.items() if not name.startswith((NGRAMS, WORDS))
     }
+    config = _changed(model, {"words_of": None} | changes)
+    config.pop("weights_of", None)
+    if config["words_of"] is None:
+        del config["words_of"]
     for begin, part in ((NGRAMS, phone_model.ngrams), (WORDS, phone_model.words)):
-        if part is not None:
+        if part is not None and "words_of" not in config:
             found = part.tensors().items()
             tensors |= {f"{begin}{name}": torch.tensor(values) for name, values in found}
-    config = _changed(model, changes)
-    config.pop("weights_of", None)
     files = {CONFIG: readable_json(config).encode(), WEIGHTS: packed_tensors(tensors, small)}
     _write(model, folder, files)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -97,9 +99,56 @@ def test_two_models_share_their_weights(any_window, tmp_path):
     assert load_model(tmp_path / "alone", "cpu").checkpoint.name == "listening"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_model_has_the_words_of_the_one_beside_it(models, tmp_path, precision):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    command = ["decoder", str(folder / "plain"), "--like", str(folder / "worded")]
+    assert main([*command, "--output-dir", str(folder / "small"), "--share-words"]) == 0
+    assert main([*command, "--output-dir", str(folder / "large")]) == 0
+    stored = load_file(folder / "small" / WEIGHTS)
+    assert not any(name.startswith(("words.", "grammar.")) for name in stored)
+    small, large = (load_model(folder / n, "cpu", precision=precision) for n in ("small", "large"))
+    sound = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    found = [m.transcribe(sound, sample_rate=16_000, words=True) for m in (small, large)]
+    assert found[0].phones == found[1].phones and found[0].words == found[1].words
+    assert small.checkpoint.phone_model.words.num_words == 60
+    # One that shares its weights has the words too, and its digest is of them.
+    again = ["decoder", str(folder / "small"), "--output-dir", str(folder / "again")]
+    assert main([*again, "--share-weights"]) == 0
+    assert load_model(folder / "again", "cpu").checkpoint.phone_model.words.num_words == 60
+    before = model_digest(folder / "again")
+    (folder / "worded" / WEIGHTS).write_bytes((folder / "plain" / WEIGHTS).read_bytes())
+    assert model_digest(folder / "again") != before
+    # Without --share-words it has its own again.
+    shutil.copy(models / "worded" / WEIGHTS, folder / "worded" / WEIGHTS)
+    assert main(["decoder", str(folder / "small"), "--output-dir", str(tmp_path / "alone")]) == 0
+    assert load_model(tmp_path / "alone", "cpu").checkpoint.phone_model.words.num_words == 60
+
+
+def test_words_that_are_not_there_are_named(models, tmp_path):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    command = ["decoder", str(folder / "plain"), "--like", str(folder / "worded")]
+    assert main([*command, "--output-dir", str(folder / "small"), "--share-words"]) == 0
+    shutil.rmtree(folder / "worded")
+    with pytest.raises(ModelError, match=r"worded/model.safetensors: cannot be read"):
+        load_model(folder / "small", "cpu")
+
+
+@pytest.mark.parametrize("name", ["../worded", "", 3, ".."])
+def test_words_lie_beside_a_model(any_window, name):
+    config = json.loads((any_window / CONFIG).read_text()) | {"words_of": name}
+    (any_window / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"words_of is .*; the name of a model folder beside"):
+        load_model(any_window, "cpu")
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
+        (["--share-words"], "must lie beside the model of --like"),
+        (["--share-words", "--like", "{0}/whole", "--output-dir", "{0}/below/out"], "must lie"),
         (["--window", "8"], "--window 8: LEFT/RIGHT"),
         (["--window", "20/2"], "encoder.window: 20 frames; encoder.any_window allows 0 to 16"),
         (["--share-weights", "--output-dir", "{}/below/out"], "must lie beside"),
