@@ -112,7 +112,7 @@ def tell_through(teller: Callable[[str], None]) -> None:
 
 
 def be_quiet() -> None:
-    """Print no messages from now on: another process prints the same."""
+    """Print no messages of :func:`tell` from now on: none are wanted, or another process does."""
     global _quiet
     _quiet = True
 

@@ -142,6 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = parse_arguments(argv)
+        if getattr(arguments, "quiet", False) and process.is_own_process():
+            process.be_quiet()
         return arguments.run(arguments)
     except SpeechattnError as error:
         report(f"error: {error}")

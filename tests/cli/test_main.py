@@ -108,6 +108,17 @@ def test_all_went_well(rec, fake_model, capsys):
     assert len(Path("out/transcripts.jsonl").read_text().splitlines()) == 2
 
 
+def test_quiet_is_silent_about_compiling_too(tiny_model_dir, tmp_path):
+    rec = tmp_path / "noise.wav"
+    soundfile.write(rec, np.random.default_rng(0).normal(0, 0.1, 8000), 16_000)
+    # Nothing is kept anywhere, so the process compiles and would say so.
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba"), "SPEECHATTN_CACHE": ""}
+    line = [sys.executable, "-m", "speechattn", "transcribe", str(rec), "--model", tiny_model_dir]
+    line += ["--output-dir", tmp_path / "out", "--device", "cpu", "--quiet"]
+    done = subprocess.run(line, capture_output=True, check=False, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_quiet_says_nothing_but_failures(rec, fake_model, capsys):
     assert main([*TRANSCRIBE, "--quiet", "--format", "CTM, json,ctm"]) == 0
     assert capsys.readouterr() == ("", "")

@@ -51,7 +51,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def run(code: str, *arguments: object) -> str:
-    """What a process of its own prints, with nothing to say but that it compiles."""
+    """What a process of its own prints; it has nothing to say, or only that it compiles."""
     line = [sys.executable, "-c", WITHOUT_TORCH + code, *map(str, arguments)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (done.returncode, without_compiling(done.stderr)) == (0, "")
