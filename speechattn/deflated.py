@@ -1,13 +1,13 @@
 """Arrays of a model file that are stored smaller, by DEFLATE (RFC 1951).
 
 A file for distribution holds them as bytes; the metadata of its header (safetensors) says under
-``deflated`` what type and shape each had. Weights in 6 bits lose a seventh of their size, since
-small numbers are far more frequent than large ones, and tables of words a quarter.
+``deflated`` what type and shape each had.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ import numpy as np
 
 METADATA = "deflated"  # key in the header of a file
 LEAST_BYTES, MOST_SHARE = 1 << 15, 0.97  # smaller arrays, or a smaller gain, are not worth it
+MOST_BYTES = 1 << 30  # that the arrays of a file may have together
+_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY)  # the second for weights
 _TYPES = ("uint8", "int8", "uint16", "int16", "int32", "float16", "float32")
 
 
@@ -24,14 +26,21 @@ class Deflated:
     """An array as it lies in a file.
 
     Attributes:
+        name: of the array, for errors.
         packed: its bytes, uint8, shape (bytes,).
         dtype: of the array.
         shape: of the array.
     """
 
+    name: str
     packed: np.ndarray
     dtype: np.dtype
     shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def inflate(self) -> np.ndarray:
         """Return the array.
@@ -39,14 +48,15 @@ class Deflated:
         Raises:
             ValueError: if the bytes are not those of an array of this type and shape.
         """
-        size = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-        stream = zlib.decompressobj()
+        stream, size = zlib.decompressobj(), self.nbytes
+        if size > MOST_BYTES:
+            raise ValueError(f"{self.name}: {size} bytes, more than {MOST_BYTES}")
         try:
             data = stream.decompress(np.ascontiguousarray(self.packed).data, size + 1)
         except zlib.error as error:
-            raise ValueError(f"not deflated: {error}") from None
-        if len(data) != size or not stream.eof:
-            raise ValueError(f"inflated to {len(data)} bytes or more, not to {size}")
+            raise ValueError(f"{self.name}: not deflated: {error}") from None
+        if len(data) != size or not stream.eof or stream.unused_data:
+            raise ValueError(f"{self.name}: does not inflate to the {size} bytes of its shape")
         return np.frombuffer(bytearray(data), self.dtype).reshape(self.shape)
 
 
@@ -61,11 +71,16 @@ def deflate(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], di
         stored[name] = values
         if values.nbytes < LEAST_BYTES or values.dtype.name not in _TYPES:
             continue
-        data = zlib.compress(np.ascontiguousarray(values).data, 9)
+        data = min((_deflated(values, strategy) for strategy in _STRATEGIES), key=len)
         if len(data) <= MOST_SHARE * values.nbytes:
             stored[name] = np.frombuffer(bytearray(data), np.uint8)
             facts[name] = [values.dtype.name, list(values.shape)]
     return stored, {METADATA: json.dumps(facts)} if facts else {}
+
+
+def _deflated(values: np.ndarray, strategy: int) -> bytes:
+    stream = zlib.compressobj(9, strategy=strategy)
+    return stream.compress(np.ascontiguousarray(values).data) + stream.flush()
 
 
 def stored_arrays(
@@ -78,14 +93,18 @@ def stored_arrays(
         metadata: of its header.
 
     Raises:
-        ValueError: if the metadata are not those that :func:`deflate` gives.
+        ValueError: if the metadata are not those that :func:`deflate` gives, or promise more than
+            ``MOST_BYTES``.
     """
     found: dict[str, np.ndarray | Deflated] = dict(arrays)
     for name, (dtype, shape) in _facts(metadata).items():
         values = arrays.get(name)
         if values is None or values.dtype != np.uint8 or values.ndim != 1:
             raise ValueError(f"{name}: deflated, but no bytes")
-        found[name] = Deflated(values, dtype, shape)
+        found[name] = Deflated(name, values, dtype, shape)
+    size = sum(each.nbytes for each in found.values() if isinstance(each, Deflated))
+    if size > MOST_BYTES:
+        raise ValueError(f"deflated: {size} bytes, more than {MOST_BYTES}")
     return found
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zlib
+from dataclasses import replace
 
 import hypothesis.extra.numpy as npst
 import numpy as np
@@ -70,19 +73,20 @@ def test_arrays_that_gain_nothing_need_no_metadata():
 @pytest.mark.parametrize(
     "change",
     [
-        lambda d: Deflated(d.packed[:-5], d.dtype, d.shape),
-        lambda d: Deflated(d.packed[:0], d.dtype, d.shape),
-        lambda d: Deflated(np.zeros_like(d.packed), d.dtype, d.shape),
-        lambda d: Deflated(d.packed, d.dtype, (len(d.packed),)),
-        lambda d: Deflated(d.packed, d.dtype, (40_001,)),
-        lambda d: Deflated(d.packed, np.dtype("int32"), d.shape),
+        lambda d: replace(d, packed=d.packed[:-5]),
+        lambda d: replace(d, packed=d.packed[:0]),
+        lambda d: replace(d, packed=np.zeros_like(d.packed)),
+        lambda d: replace(d, shape=(len(d.packed),)),
+        lambda d: replace(d, shape=(40_001,)),
+        lambda d: replace(d, dtype=np.dtype("int32")),
+        lambda d: replace(d, packed=np.append(d.packed, np.uint8(0))),
     ],
-    ids=["cut", "empty", "others", "too few", "too many", "type"],
+    ids=["cut", "empty", "others", "too few", "too many", "type", "more"],
 )
 def test_other_bytes_are_refused(change):
     found = stored_arrays(*deflate({"a": alike()}))["a"]
     assert isinstance(found, Deflated)
-    with pytest.raises(ValueError, match="deflated|inflated to"):
+    with pytest.raises(ValueError, match="^a: (not deflated|does not inflate to)"):
         change(found).inflate()
 
 
@@ -90,8 +94,21 @@ def test_no_more_memory_is_taken_than_the_array_needs():
     # A thousand times as much as is promised.
     bomb = stored_arrays(*deflate({"a": np.zeros(40_000_000, np.uint8)}))["a"]
     assert isinstance(bomb, Deflated)
-    with pytest.raises(ValueError, match="inflated to 40001 bytes or more, not to 40000"):
-        Deflated(bomb.packed, bomb.dtype, (40_000,)).inflate()
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="a: does not inflate to the 40000 bytes of its shape"):
+        replace(bomb, shape=(40_000,)).inflate()
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+# The product of the second is 2 ** 64 - 1, which is -1 in 64 bits.
+@pytest.mark.parametrize("shape", [[2**31 - 1, 2**31 - 1], [3, 5, 17, 257, 641, 65537, 6700417]])
+def test_shapes_of_more_than_a_file_may_hold_are_refused(shape):
+    data = np.frombuffer(zlib.compress(bytes(1000)), np.uint8)
+    with pytest.raises(ValueError, match=r"deflated: \d+ bytes, more than"):
+        stored_arrays({"a": data}, {METADATA: json.dumps({"a": ["float32", shape]})})
+    with pytest.raises(ValueError, match=r"a: \d+ bytes, more than"):
+        Deflated("a", data, np.dtype("float32"), tuple(shape)).inflate()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from speechattn import cache
+from speechattn import cache, deflated
 from speechattn.attention.kernels import byte_matrix, llvm
 from speechattn.deflated import Deflated
 from speechattn.encoder import whole_numbers
@@ -105,10 +105,10 @@ def ready_arrays(
     """
     if not _fits(weights, steps, ranges, wanted):
         return None
-    sources = [__file__, byte_matrix.__file__, whole_numbers.__file__]
+    sources = [__file__, byte_matrix.__file__, whole_numbers.__file__, deflated.__file__]
     kind = f"encoder-{llvm.LANES}-{byte_matrix.MOST_WEIGHT}-{config.activation}"
     everything = {
-        f"{k} {v.dtype} {v.shape}": v.packed if isinstance(v, Deflated) else v
+        f"{k} {v.dtype} {v.shape} {wanted[k]}": v.packed if isinstance(v, Deflated) else v
         for k, v in weights.items()
     }
     everything |= {f"steps.{k}": v for k, v in steps.items()}

@@ -6,8 +6,8 @@ one column after the other, and the columns that follow make up for the error, a
 of the layer are alike in training speech (Frantar et al. 2023, "GPTQ"). That leaves about what 8
 bits have.
 
-In a file, each number has a byte, and the file is deflated (:mod:`speechattn.deflated`): it then
-takes 5.1 bits. Up to format 10, four numbers lay in three bytes. Loaded weights are float32.
+In a file, each number has a byte, and the file is deflated (:mod:`speechattn.deflated`): it
+then takes 5.1 bits. Up to format 10, four numbers lay in three bytes. Loaded weights are float32.
 """
 
 from __future__ import annotations
@@ -116,9 +116,7 @@ def _best_steps(weight: Tensor, importance: Tensor) -> Tensor:
     return steps[errors.argmin(0), torch.arange(len(weight))][:, 0].float().double()
 
 
-def restore_six_bits(
-    weights: dict[str, Tensor], shapes: Mapping[str, tuple[int, ...]] | None = None
-) -> None:
+def restore_six_bits(weights: dict[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Replace weights of 6 bits in what a file holds by float32, and take out their steps.
 
     Args:
@@ -126,17 +124,20 @@ def restore_six_bits(
         shapes: that they should have.
 
     Raises:
-        ModelError: if one has no steps, or others than it has rows.
+        ModelError: if one has no steps, or others than it has rows, or is none of 6 bits.
     """
     names = [n for n, v in weights.items() if n.startswith(WITHIN) and v.dtype == torch.uint8]
     for name in names:
         values = weights[name]
         step = weights.pop(STEPS + name.removesuffix(".weight"), None)
         rows, columns = values.shape if values.ndim == 2 else (None, 0)
-        wanted = shapes.get(name, ()) if shapes is not None else ()
+        wanted = shapes.get(name, ())
         if len(wanted) == 2 and columns * NUMBERS == wanted[1] * BYTES:
             columns = wanted[1]
         if step is None or not step.is_floating_point() or step.shape != (rows,):
             raise ModelError(f"{name}: 6 bits without steps that fit; export the model again")
-        whole = torch.from_numpy(whole_of(values.numpy(), columns))
+        try:
+            whole = torch.from_numpy(whole_of(values.numpy(), columns))
+        except ValueError as error:
+            raise ModelError(f"{name}: {error}; export the model again") from None
         weights[name] = whole * step[:, None].float()

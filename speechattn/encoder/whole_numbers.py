@@ -45,9 +45,14 @@ def whole_of(values: np.ndarray, columns: int) -> np.ndarray:
 
     Returns:
         int8, shape (rows, columns).
+
+    Raises:
+        ValueError: if a byte holds no number of 6 bits.
     """
     if values.shape[1] != columns:
         return unpack(values)
+    if values.max(initial=0) > 2 * OFFSET - 1:
+        raise ValueError("numbers of more than 6 bits")
     return (values - np.uint8(OFFSET)).view(np.int8)
 
 

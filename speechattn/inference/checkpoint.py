@@ -9,6 +9,9 @@ beginnings of their names:
 - ``ranges.*``: ranges of the inputs of its linear layers, for products in 8 bits;
 - ``steps.*``: steps of weights that are saved as whole numbers of 8 or 6 bits.
 
+A model may have the weights of the model in a folder beside it (``weights_of`` in ``config.json``),
+or its n-grams and words (``words_of``).
+
 Nothing is ever unpickled.
 """
 
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 
 # Beginnings of the names of tensors beside the weights.
 NGRAMS, WORDS, RANGES, STEPS = "grammar.", "words.", "ranges.", "steps."
+LANGUAGE = NGRAMS, WORDS
 
 
 Values = TypeVar("Values")
@@ -169,15 +173,17 @@ class Checkpoint:
                 lambda: PhoneClassifier(front_end.dim, len(phones), encoder)
             )
         shapes = classifier.state_dict()
-        file = weights_file(folder)
-        weights = read_weights(file, shapes, (NGRAMS, WORDS, RANGES, STEPS))
+        file, words = weights_file(folder), words_file(folder)
+        others = () if words == file else LANGUAGE  # of the file, if it has any
+        beside = (*LANGUAGE, RANGES, STEPS)
+        weights = read_weights(file, shapes, beside, others)
         ranges, steps = pop_prefixed(weights, RANGES), pop_prefixed(weights, STEPS)
-        words = at_fault = words_file(folder)
-        known = read_tensors(words) if words != file else weights
+        known = read_tensors(words, LANGUAGE) if words != file else weights
+        at_fault = words
         try:
             language = {name: known[name].numpy() for name in of_language(known)}
-            weights = {n: v for n, v in weights.items() if not n.startswith((NGRAMS, WORDS))}
-            phone_model = with_language(phone_model, language)
+            weights = {n: v for n, v in weights.items() if not n.startswith(LANGUAGE)}
+            phone_model = with_language(phone_model, language, promised=words != file)
             at_fault = file
             check_ranges(ranges, classifier)
             restore_weights(weights, steps, ranges)
@@ -219,24 +225,43 @@ def read_parts(folder: Path) -> tuple[AnyEncoderConfig, dict[str, Any]]:
             f"{folder / CONFIG}: {phones} phones, but a phone model of {of_model}; "
             "export the model again"
         )
+    if (words := words_file(folder)) != weights_file(folder):
+        _check_words_of(folder, words.parent, parts["phones"])
     return encoder, parts
+
+
+def _check_words_of(folder: Path, other: Path, phones: PhoneSet) -> None:
+    """Check that the words of another model are words of a model's phones."""
+    config = read_model_config(other, FORMAT)
+    with damage_named(other, "export the model again"):
+        its = PhoneSet.from_dict(config["phones"])
+    if (its.names, its.silence) != (phones.names, phones.silence):
+        raise ModelError(
+            f"{folder / CONFIG}: words_of names {other}, whose phones are others; name another "
+            "model, or write this one anew: speechattn decoder"
+        )
 
 
 def of_language(names: Iterable[str]) -> list[str]:
     """Return the names that belong to n-grams of phones or to words."""
-    return [name for name in names if name.startswith((NGRAMS, WORDS))]
+    return [name for name in names if name.startswith(LANGUAGE)]
 
 
-def with_language(phone_model: PhoneModel, arrays: Mapping[str, np.ndarray]) -> PhoneModel:
+def with_language(
+    phone_model: PhoneModel, arrays: Mapping[str, np.ndarray], promised: bool = False
+) -> PhoneModel:
     """Return a phone model with its n-grams and words, if there are any.
 
     Args:
         phone_model: as the configuration has it.
         arrays: of the file, those of :func:`of_language`.
+        promised: whether there should be some.
 
     Raises:
-        ModelError: if they are damaged.
+        ModelError: if they are damaged, or none are there that should be.
     """
+    if promised and not arrays:
+        raise ModelError("no n-grams and words, which words_of of another model names")
     if ngrams := pop_prefixed(dict(arrays), NGRAMS):
         phone_model = replace(phone_model, ngrams=PhoneNgrams.from_tensors(ngrams))
     if words := pop_prefixed(dict(arrays), WORDS):

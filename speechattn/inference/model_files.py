@@ -65,9 +65,9 @@ def model_names() -> list[str]:
 
 
 def model_digest(folder: Path) -> str:
-    """Return the SHA-256 of a model's configuration and weights, in hexadecimal.
+    """Return the SHA-256 of the files that a model is read from, in hexadecimal.
 
-    With those of the words that another model has for it.
+    These are its configuration, its weights and, if they are in another file, its words.
 
     Raises:
         ModelError: if they cannot be read.
@@ -124,11 +124,18 @@ def _file_beside(folder: Path, key: str) -> Path | None:
         name = None  # what is wrong is said where the configuration is read
     if name is None:
         return None
-    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+    if not _is_file_name(name):
         raise ModelError(
             f"{folder / CONFIG}: {key} is {name!r}; the name of a model folder beside this one"
         )
     return folder.resolve().parent / name / WEIGHTS
+
+
+def _is_file_name(name: object) -> bool:
+    if not isinstance(name, str) or name in ("", ".", "..") or "\0" in name:
+        return False
+    # Half of a surrogate pair, which JSON may hold, is no text.
+    return Path(name).name == name and name.isascii() | name.isprintable()
 
 
 @contextlib.contextmanager
@@ -201,8 +208,15 @@ def packed_tensors(tensors: dict[str, torch.Tensor], small: bool) -> bytes:
     return save(tensors, metadata or None)
 
 
-def unpacked_tensors(path: Path) -> tuple[dict[str, torch.Tensor], bool]:
+def unpacked_tensors(
+    path: Path, begins: tuple[str, ...] | None = None, without: tuple[str, ...] = ()
+) -> tuple[dict[str, torch.Tensor], bool]:
     """Read a file of tensors.
+
+    Args:
+        path: of the file.
+        begins: beginnings of the names that are read; None for all.
+        without: beginnings of names that are not.
 
     Returns:
         The tensors by name, and whether some of them were deflated.
@@ -213,15 +227,18 @@ def unpacked_tensors(path: Path) -> tuple[dict[str, torch.Tensor], bool]:
     """
     import torch
     from safetensors import safe_open
-    from safetensors.torch import load_file
 
+    tensors, small = {}, False
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-    tensors = load_file(path)
+        for name in file.keys():  # noqa: SIM118 - it is no dictionary
+            tensors[name] = file.get_tensor(name)
     octets = {n: v.numpy() for n, v in tensors.items() if v.dtype == torch.uint8}
-    small = False
-    for name, values in stored_arrays(octets, metadata).items():
-        if isinstance(values, Deflated):
+    stored = stored_arrays(octets, metadata)
+    for name in list(tensors):
+        if name.startswith(without) or not (begins is None or name.startswith(begins)):
+            del tensors[name]
+        elif isinstance(values := stored.get(name), Deflated):
             tensors[name], small = torch.from_numpy(values.inflate()), True
     return tensors, small
 
@@ -305,7 +322,10 @@ def give_values(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> 
 
 
 def read_weights(
-    path: Path, shapes: dict[str, torch.Tensor], beside: tuple[str, ...] = ()
+    path: Path,
+    shapes: dict[str, torch.Tensor],
+    beside: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
 ) -> dict[str, torch.Tensor]:
     """Read weights, which must have the names and shapes that the configuration promises.
 
@@ -313,13 +333,14 @@ def read_weights(
         path: of the file.
         shapes: state of a model from :func:`without_values`.
         beside: beginnings of the names of further tensors, which may have any shape.
+        without: beginnings of the names of tensors that are not read.
 
     Raises:
         ModelError: if a shape differs, a value is not finite, or the file cannot be read.
     """
     from speechattn.encoder.six_bits import restore_six_bits
 
-    weights = _read(path)
+    weights = _read(path, None, without)
     wanted = {k: tuple(v.shape) for k, v in shapes.items()}
     try:
         restore_six_bits(weights, wanted)
@@ -336,23 +357,25 @@ def read_weights(
     return weights
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read a file of tensors, those that are deflated inflated.
+def read_tensors(path: Path, begins: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Read the tensors of a file whose names begin with one of ``begins``.
 
     Raises:
-        ModelError: if it cannot be read, or a value is not finite.
+        ModelError: if the file cannot be read, or a value of theirs is not finite.
     """
-    tensors = _read(path)
+    tensors = _read(path, begins)
     _check_finite(path, tensors)
     return tensors
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def _read(
+    path: Path, begins: tuple[str, ...] | None, without: tuple[str, ...] = ()
+) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
 
     try:
-        return unpacked_tensors(path)[0]
-    except (OSError, SafetensorError, ValueError) as error:
+        return unpacked_tensors(path, begins, without)[0]
+    except (OSError, SafetensorError, ValueError, MemoryError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 

@@ -76,13 +76,14 @@ class StoredCheckpoint(Checkpoint):
             file, words = weights_file(folder), words_file(folder)
             weights = read_arrays(file)
             known = dict(weights) if words == file else read_arrays(words)
-            language = {name: known[name] for name in of_language(known)}
+            language = inflated({name: known[name] for name in of_language(known)})
             for name in of_language(weights):
                 del weights[name]
-            parts["phone_model"] = with_language(parts["phone_model"], inflated(language))
+            model = with_language(parts["phone_model"], language, promised=words != file)
+            parts["phone_model"] = model
             ranges, steps = (inflated(pop_prefixed(weights, part)) for part in (RANGES, STEPS))
             parts["card"] = read_card(folder / CARD)
-        except (ModelError, SafetensorError, OSError, ValueError, TypeError):
+        except (ModelError, SafetensorError, OSError, ValueError, TypeError, MemoryError):
             return None
         wanted = array_weights.shapes(encoder, parts["front_end"].dim, len(parts["phones"]))
         arrays = array_weights.ready_arrays(weights, steps, ranges, encoder, wanted)

@@ -115,6 +115,7 @@ class SequenceBatches(TrainingBatches):
             ("augmentation", "shuffle_probability", "nothing says where an utterance may be cut"),
             ("training", "consistency_weight", "two hearings are compared frame by frame"),
             ("training", "start_share", "the head begins anew"),
+            ("training", "teacher_weight", "a teacher's posteriors are of frames"),
         ):
             if value := getattr(getattr(config, section), name):
                 raise ConfigError(

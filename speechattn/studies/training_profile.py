@@ -25,14 +25,17 @@ from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE
 from speechattn.text import table
 from speechattn.training.batches import PADDING, TrainingBatches
 from speechattn.training.config import RecipeConfig
-from speechattn.training.losses import Loss, PhoneLoss, frame_loss, frame_transitions
+from speechattn.training.losses import PhoneLoss, frame_transitions
 from speechattn.training.optim import Optimizers
+from speechattn.training.recipe_data import recipe_phones
 from speechattn.training.updates.window_draws import draw_window
+from speechattn.training.warm_start import load_teacher
 
 NETWORK = ("forward", "backward")
 PARTS = {
     "read and augment": "crop, tempo, vocal tract, noise, room, masks",
     "forward": "encoder and classifier",
+    "teacher": "its encoder, if the recipe has one",
     "losses": "cross-entropy, paths, consistency, with their own backward pass",
     "backward": "classifier and encoder",
     "exchange": "adding up the gradients of two replicas",
@@ -99,7 +102,7 @@ def profile_updates(config: RecipeConfig, updates: int = 5) -> UpdateProfile:
     """Measure the parts of an update of a recipe.
 
     Args:
-        config: recipe; its data are not read.
+        config: recipe; its data are not read, but its teacher is.
         updates: number of updates to count.
     """
     threads = torch.get_num_threads()
@@ -126,10 +129,18 @@ def _profile(config: RecipeConfig, updates: int) -> UpdateProfile:
     model = PhoneClassifier(config.front_end.dim, PHONES, config.encoder).train()
     average = [p.detach().clone() for p in model.parameters()]
     optimizers = Optimizers(model, settings)
-    loss: Loss = frame_loss
+    transitions, teacher = None, None
     if settings.sequence_weight:
         labels = (data.labels(entry) for entry in data.entries)
-        loss = PhoneLoss(frame_transitions(labels, PHONES))
+        transitions = frame_transitions(labels, PHONES)
+    if config.teacher:
+        taught = load_teacher(config, recipe_phones(config), torch.device("cpu")).classifier
+
+        def teacher(x: Tensor, lengths: Tensor) -> Tensor:
+            with timed("teacher"):
+                return taught(x, lengths)
+
+    loss = PhoneLoss(transitions, teacher)
     frames = 0
     for update in range(WARM_UP + updates):
         if update == WARM_UP:
@@ -154,10 +165,10 @@ def _profile(config: RecipeConfig, updates: int) -> UpdateProfile:
                 seen.append(seen[0].detach().requires_grad_())
                 return seen[1]
 
-            before = spent["forward"]
+            before = spent["forward"] + spent["teacher"]
             with timed("losses"):
                 (loss(forward, part, settings) / count).backward()
-            spent["losses"] -= spent["forward"] - before
+            spent["losses"] -= spent["forward"] + spent["teacher"] - before
             with timed("backward"):
                 seen[0].backward(seen[1].grad)
         gradients = [p.grad for p in model.parameters() if p.grad is not None]

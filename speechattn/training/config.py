@@ -149,13 +149,12 @@ class RecipeConfig:
             raise ConfigError(
                 f"keep_times_ms: {self.keep_times_ms:g}; only with reductions, such as english"
             )
-        limit = self.encoder.trained_length
-        longest = self.training.crop_frames / (1 - self.augmentation.speed)
+        limit, longest = self.encoder.trained_length, self.longest_crop
         if limit is not None and longest > limit:
             raise ConfigError(
                 f"encoder.trained_length: {limit}; training.crop_frames "
                 f"({self.training.crop_frames}) slowed down by augmentation.speed reach "
-                f"{math.ceil(longest)}: raise the one or lower the other"
+                f"{longest}: raise the one or lower the other"
             )
 
     def _check_sets(self) -> None:
@@ -209,6 +208,11 @@ class RecipeConfig:
         if share and not self.start_from:
             missing = "needs the model that training begins with; name it in start_from or init"
             raise ConfigError(f"training.start_share: {share}; {missing}")
+
+    @property
+    def longest_crop(self) -> int:
+        """Most 10 ms frames that a part of an utterance may have in training."""
+        return math.ceil(self.training.crop_frames / (1 - self.augmentation.speed))
 
     @property
     def aligner(self) -> str | None:

@@ -34,6 +34,8 @@ SLACK_FRAMES = 3
 LOWEST = -60.0  # nats below the best label of a frame; float32 holds products of several such
 LEAST = 1e-30  # sums of weights are raised to this before something is divided by them
 
+# From frames, shape (batch, frames, dim), and their lengths to scores of the phones.
+Classifier = Callable[[Tensor, Tensor], Tensor]
 # From a model (an Encoder with a head), a batch and settings to a loss added up over the labels.
 Loss = Callable[[Any, Batch, TrainingConfig], Tensor]
 
@@ -53,13 +55,11 @@ class PhoneLoss:
     """
 
     def __init__(
-        self, transitions: Tensor | None = None, teacher: torch.nn.Module | None = None
+        self, transitions: Tensor | None = None, teacher: Classifier | None = None
     ) -> None:
         self.transitions, self.teacher = transitions, teacher
 
-    def __call__(
-        self, model: Callable[[Tensor, Tensor], Tensor], batch: Batch, settings: TrainingConfig
-    ) -> Tensor:
+    def __call__(self, model: Classifier, batch: Batch, settings: TrainingConfig) -> Tensor:
         """Return the loss of a classifier; ``settings`` has the weights of its parts."""
         with autocast_for(batch, settings):
             scores = model(batch.frames, batch.lengths)

@@ -74,7 +74,8 @@ def new_decoder(
     Raises:
         ConfigError: if the model was not trained for the window.
         ModelError: if a model cannot be read, or the phones of the two differ.
-        UsageError: if pocketsphinx, from which the names come, is not installed.
+        UsageError: if pocketsphinx, from which the names come, is not installed, or what is to be
+            shared cannot be.
         CorpusError: if the words are none of pocketsphinx's, or a set cannot be read.
     """
     if folder.exists() and not may_replace(folder):
@@ -84,8 +85,8 @@ def new_decoder(
             f"--share-weights: {folder} must lie beside {model}, and have its n-grams and words "
             "(no --like)"
         )
-    if share_words and (like is None or folder.resolve().parent != like.resolve().parent):
-        raise UsageError(f"--share-words: {folder} must lie beside the model of --like")
+    if share_words:
+        _check_words_beside(folder, like)
     checkpoint = Checkpoint.load(model)
     if window is not None:
         checkpoint.classifier.set_window(window)
@@ -95,6 +96,11 @@ def new_decoder(
     phone_model, options = source.phone_model, source.decoding
     words = phone_model.words
     if words is not None and words.names is None:
+        if share_words:
+            raise UsageError(
+                f"--share-words: the words of {like} have no names; write it anew with names "
+                "first: speechattn decoder"
+            )
         named = with_names(words, english_trigram(), english_lexicon(checkpoint.phones))
         phone_model = replace(phone_model, words=named)
         report(f"found the names of {named.num_words} words")
@@ -107,8 +113,23 @@ def new_decoder(
         _write_sharing(model, folder, changes)
     else:
         if share_words and like is not None:
-            changes["words_of"] = words_file(like).parent.name
+            changes["words_of"] = words_file(like.resolve()).parent.name
         write_with_decoder(model, folder, phone_model, changes)
+
+
+def _check_words_beside(folder: Path, like: Path | None) -> None:
+    """Check that a model in ``folder`` can have the words of ``like``.
+
+    Raises:
+        UsageError: if it does not lie beside it, or would take its place.
+    """
+    if like is None:
+        raise UsageError("--share-words: needs --like, the model whose words it has")
+    holder = words_file(like.resolve()).parent
+    if folder.resolve().parent != holder.parent:
+        raise UsageError(f"--share-words: {folder} must lie beside {holder}, which has the words")
+    if folder.resolve() == holder:
+        raise UsageError(f"--share-words: {folder} has these words itself; give another folder")
 
 
 def _tuned(
@@ -164,7 +185,7 @@ def write_with_decoder(
 
 def _write_sharing(model: Path, folder: Path, changes: dict[str, Any]) -> None:
     """Write a model that has the weights of the one beside it."""
-    name = weights_file(model).parent.name
+    name = weights_file(model.resolve()).parent.name
     config = _changed(model, changes) | {"name": folder.name, "weights_of": name}
     _write(model, folder, {CONFIG: readable_json(config).encode()}, leave_out=WEIGHTS)
 

@@ -82,7 +82,7 @@ def make_trainer(
         device=device,
         noises=data.noises(),
         start=start.classifier if start else None,
-        teacher=teacher.to(device) if teacher else None,
+        teacher=teacher,
         group=group,
         log=event_log(config, checkpoint.parent, group),
     )
@@ -257,7 +257,9 @@ class TrainStage:
     def _set_aside_foreign_checkpoint(self) -> None:
         """Set a checkpoint aside that was made from other inputs."""
         config = self.config.to_dict()
-        without = (*WITHOUT_EFFECT, "steps")
+        without = [*WITHOUT_EFFECT, "steps"]
+        if not self.config.training.teacher_weight:  # as before there were teachers
+            without.append("teacher_weight")
         training = {k: v for k, v in config["training"].items() if k not in without}
         parts = [config["encoder"], training, config["augmentation"]]
         inputs = [self._prepared(), *parts, *self.data.start_digest]

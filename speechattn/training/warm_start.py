@@ -13,7 +13,7 @@ import torch
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.model_files import find_model, weights_file
+from speechattn.inference.model_files import find_model, model_files
 from speechattn.phones import PhoneSet
 from speechattn.training.config import RecipeConfig
 
@@ -34,7 +34,7 @@ def load_initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.dev
     """
     name = config.start_from
     assert name is not None
-    model = _load(config, name, device)
+    model = _load("init" if config.init else "start_from", name, device)
     _check_frames_and_phones(model, config, phones, f"start_from: {name}", START_WAY_OUT)
     kinds = model.classifier.config.kind, config.encoder.kind
     if kinds[0] != kinds[1]:
@@ -64,16 +64,21 @@ def load_teacher(config: RecipeConfig, phones: PhoneSet, device: torch.device) -
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
-        ConfigError: if its frames or its phones are not the recipe's.
+        ConfigError: if its frames or its phones are not the recipe's, or a crop may be too long
+            for it.
     """
     name = config.teacher
     assert name is not None
-    try:
-        model = Checkpoint.load(find_model(name), device)
-    except ModelError as error:
-        raise ModelError(f"teacher: {error}") from None
+    model = _load("teacher", name, device)
     way_out = "make them agree, or name another model in teacher (null learns from labels alone)"
     _check_frames_and_phones(model, config, phones, f"teacher: {name}", way_out)
+    reach = model.classifier.config.trained_length
+    longest = config.longest_crop
+    if reach is not None and longest > reach:
+        raise ConfigError(
+            f"teacher: {name}: its positions reach {reach} frames, and training.crop_frames slowed "
+            f"down by augmentation.speed {longest}; lower one of these, or name another model"
+        )
     return model
 
 
@@ -95,11 +100,11 @@ def _check_frames_and_phones(
             raise ConfigError(f"{name}: its {key} are not the recipe's; {way_out}")
 
 
-def _load(config: RecipeConfig, name: str, device: torch.device) -> Checkpoint:
+def _load(key: str, name: str, device: torch.device) -> Checkpoint:
     try:
         return Checkpoint.load(find_model(name), device)
     except ModelError as error:
-        raise ModelError(f"{'init' if config.init else 'start_from'}: {error}") from None
+        raise ModelError(f"{key}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) 
         )
         return InitialModel(model.classifier, None, notes)
     assert name is not None
-    model = _load(config, name, device)
+    model = _load("init", name, device)
     if (model.phones.names, model.phones.silence) == (phones.names, phones.silence):
         model = load_initial_model(config, phones, device)
         if config.decoding.keep:
@@ -205,7 +210,7 @@ def with_phones(
 
 
 def weights_digest(name: str) -> str | None:
-    """Return a digest of a model's weights, which changes when it is trained anew.
+    """Return a digest of a model's weights and words, which changes when it is made anew.
 
     Args:
         name: of the model, or its folder.
@@ -214,9 +219,12 @@ def weights_digest(name: str) -> str | None:
         The digest; None if there is no model.
     """
     try:
-        return hashlib.sha256(weights_file(find_model(name)).read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        for file in model_files(find_model(name))[1:]:  # the first is its configuration
+            digest.update(file.read_bytes())
     except (ModelError, OSError):
         return None
+    return digest.hexdigest()
 
 
 def interpolate_weights(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from support.commands import make_corpus
 from support.models import save_sure_model, save_worded_model
 
@@ -126,13 +126,39 @@ def test_a_model_has_the_words_of_the_one_beside_it(models, tmp_path, precision)
     assert load_model(tmp_path / "alone", "cpu").checkpoint.phone_model.words.num_words == 60
 
 
+def test_the_names_of_folders_are_whole(models, tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    (folder / "link").symlink_to("worded")
+    monkeypatch.chdir(folder / "worded")
+    for like in (".", "../link"):
+        command = ["decoder", "../plain", "--like", like, "--output-dir", "../small"]
+        assert main([*command, "--share-words"]) == 0
+        assert json.loads((folder / "small" / CONFIG).read_text())["words_of"] == "worded"
+        assert load_model(folder / "small", "cpu").checkpoint.phone_model.words.num_words == 60
+    monkeypatch.chdir(folder / "plain")
+    assert main(["decoder", ".", "--output-dir", "../same", "--share-weights"]) == 0
+    assert json.loads((folder / "same" / CONFIG).read_text())["weights_of"] == "plain"
+
+
+def test_words_without_names_are_not_shared(models, tmp_path, capsys):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    tensors = {n: v for n, v in load_file(folder / "worded" / WEIGHTS).items() if ".names" not in n}
+    (folder / "worded" / WEIGHTS).unlink()
+    save_file(tensors, folder / "worded" / WEIGHTS)
+    command = ["decoder", str(folder / "plain"), "--like", str(folder / "worded")]
+    assert main([*command, "--output-dir", str(folder / "small"), "--share-words"]) == 2
+    assert "have no names; write it anew with names first" in capsys.readouterr().err
+
+
 def test_words_that_are_not_there_are_named(models, tmp_path):
     folder = tmp_path / "models"
     shutil.copytree(models, folder)
     command = ["decoder", str(folder / "plain"), "--like", str(folder / "worded")]
     assert main([*command, "--output-dir", str(folder / "small"), "--share-words"]) == 0
     shutil.rmtree(folder / "worded")
-    with pytest.raises(ModelError, match=r"worded/model.safetensors: cannot be read"):
+    with pytest.raises(ModelError, match=r"worded/config.json: no such file"):
         load_model(folder / "small", "cpu")
 
 
@@ -147,8 +173,12 @@ def test_words_lie_beside_a_model(any_window, name):
 @pytest.mark.parametrize(
     "options, said",
     [
-        (["--share-words"], "must lie beside the model of --like"),
-        (["--share-words", "--like", "{0}/whole", "--output-dir", "{0}/below/out"], "must lie"),
+        (["--share-words"], "--share-words: needs --like"),
+        (["--share-words", "--like", "{0}/whole", "--output-dir", "{0}/below/out"], "lie beside"),
+        (
+            ["--share-words", "--like", "{0}/whole", "--output-dir", "{0}/whole"],
+            "has these words itself",
+        ),
         (["--window", "8"], "--window 8: LEFT/RIGHT"),
         (["--window", "20/2"], "encoder.window: 20 frames; encoder.any_window allows 0 to 16"),
         (["--share-weights", "--output-dir", "{}/below/out"], "must lie beside"),

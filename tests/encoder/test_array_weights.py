@@ -199,7 +199,7 @@ def test_weights_in_six_bits(model, parts, kind):
         loose[name] = whole * step[:, None]
         if kind == "deflated":
             data = np.frombuffer(zlib.compress(packed[name].tobytes()), np.uint8)
-            packed[name] = Deflated(data, packed[name].dtype, packed[name].shape)
+            packed[name] = Deflated(name, data, packed[name].dtype, packed[name].shape)
         elif kind == "four in three bytes" and whole.shape[1] % 4 == 0:
             packed[name] = pack(whole)
     assert len(steps) == 10  # with those of the subsampling
@@ -211,7 +211,7 @@ def deflated(weights, change):
     """Deflate a layer of 6 bits, and change its bytes."""
     values = weights[f"{PROJECT}.weight"]
     data = np.frombuffer(change(zlib.compress(values.tobytes())), np.uint8)
-    return {f"{PROJECT}.weight": Deflated(data, values.dtype, values.shape)}
+    return {f"{PROJECT}.weight": Deflated(PROJECT, data, values.dtype, values.shape)}
 
 
 def to_six_bits(parts, step=None):

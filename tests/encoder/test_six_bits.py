@@ -173,6 +173,25 @@ def test_frames_may_be_arrays_and_the_random_state_plays_no_part():
     assert all(torch.equal(first[name], value) for name, value in second.items())
 
 
+def test_layers_of_any_width_are_rounded():
+    model, recordings = random_classifier(feedforward=70)
+    found = six_bit_weights(model, recordings)
+    layers = layers_within(model)
+    assert any(layer.in_features % 4 for layer in layers.values())
+    assert found.keys() == {f"{n}.weight" for n in layers} | {f"steps.{n}" for n in layers}
+
+
+@pytest.mark.parametrize("byte", [64, 255])
+def test_bytes_that_are_no_numbers_of_6_bits_are_refused(byte):
+    stored = np.full((2, 8), 63, np.uint8)
+    assert whole_of(stored, 8).max() == 31
+    stored[1, 3] = byte
+    with pytest.raises(ValueError, match="more than 6 bits"):
+        whole_of(stored, 8)
+    with pytest.raises(ModelError, match=r"layers\.0\.a\.weight: numbers of more than 6 bits"):
+        restored(**{"layers.0.a.weight": torch.from_numpy(stored)})
+
+
 def test_a_recording_counts_as_far_as_learned_positions_reach():
     model, recordings = random_classifier(positions="learned", trained_length=100)
     found = six_bit_weights(model, recordings)

@@ -100,7 +100,7 @@ def _commit(folder: Path) -> str | None:
 
 
 def _model(name: str | None) -> dict[str, str] | None:
-    """The model that training begins with, and its checksum."""
+    """A model that training begins with or learns from, and its checksum."""
     if name is None:
         return None
     try:

@@ -45,7 +45,7 @@ NEEDED = {
 }
 RECORDINGS, MOST_FRAMES = 120, 700  # of the training set, for statistics
 MELS = 80
-STACK = 2  # frames of its vectors
+STACK, MOST_STACK = 2, 8  # frames of its vectors, and of those that a recipe may make of them
 FFT_SIZE = 400  # samples of Whisper's windows
 FLOOR = 1e-10  # of its energies
 CENTRE = SHIFT_SAMPLES // 2  # samples by which our frames' centres lie later
@@ -78,11 +78,11 @@ def whisper_classifier(
     files = find_weights(name)
     if (
         not isinstance(encoder, EncoderConfig)
-        or encoder.stack % STACK
+        or encoder.stack not in range(STACK, MOST_STACK + 1, STACK)
         or any(getattr(encoder, key) != value for key, value in NEEDED.items())
     ):
         needed = ", ".join(f"{key}: {value}" for key, value in NEEDED.items())
-        needed = f"stack: {STACK} or a multiple of it, {needed}"
+        needed = f"stack: {STACK}, or a multiple of it up to {MOST_STACK}, {needed}"
         raise ConfigError(f"whisper: {name}: the encoder of the recipe needs {needed}")
     chosen = np.random.default_rng(0).permutation(len(train.entries))[:RECORDINGS]
     recordings = [train.frames(train.entries[i])[:MOST_FRAMES] for i in chosen]
