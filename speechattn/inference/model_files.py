@@ -114,7 +114,8 @@ def words_file(folder: Path) -> Path:
     Raises:
         ModelError: if it names no folder beside this one.
     """
-    return _file_beside(folder, "words_of") or weights_file(folder)
+    other, own = _file_beside(folder, "words_of"), weights_file(folder)
+    return own if other is None or other == own.resolve() else other
 
 
 def _file_beside(folder: Path, key: str) -> Path | None:
@@ -134,8 +135,8 @@ def _file_beside(folder: Path, key: str) -> Path | None:
 def _is_file_name(name: object) -> bool:
     if not isinstance(name, str) or name in ("", ".", "..") or "\0" in name:
         return False
-    # Half of a surrogate pair, which JSON may hold, is no text.
-    return Path(name).name == name and name.isascii() | name.isprintable()
+    half_a_pair = any("\ud800" <= letter <= "\udfff" for letter in name)  # which JSON may hold
+    return Path(name).name == name and not half_a_pair
 
 
 @contextlib.contextmanager

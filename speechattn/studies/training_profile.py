@@ -42,7 +42,7 @@ PARTS = {
     "optimizer": "clipping, the update of the weights, their running mean",
 }
 WARM_UP = 2  # updates that are not counted
-UTTERANCES, PHONES = 200, 40
+UTTERANCES = 200
 PEAK_SIZE = 1024  # rows and columns of the product that shows the peak
 
 
@@ -123,18 +123,19 @@ def _profile(config: RecipeConfig, updates: int) -> UpdateProfile:
         yield
         spent[part] += time.process_time() - begin
 
-    data = _RandomSet(config.front_end.dim)
+    phones = recipe_phones(config)
+    data = _RandomSet(config.front_end.dim, len(phones))
     batches = TrainingBatches(data, config, silence=0)
     torch.manual_seed(config.seed)
-    model = PhoneClassifier(config.front_end.dim, PHONES, config.encoder).train()
+    model = PhoneClassifier(config.front_end.dim, len(phones), config.encoder).train()
     average = [p.detach().clone() for p in model.parameters()]
     optimizers = Optimizers(model, settings)
     transitions, teacher = None, None
     if settings.sequence_weight:
         labels = (data.labels(entry) for entry in data.entries)
-        transitions = frame_transitions(labels, PHONES)
+        transitions = frame_transitions(labels, len(phones))
     if config.teacher:
-        taught = load_teacher(config, recipe_phones(config), torch.device("cpu")).classifier
+        taught = load_teacher(config, phones, torch.device("cpu")).classifier
 
         def teacher(x: Tensor, lengths: Tensor) -> Tensor:
             with timed("teacher"):
@@ -181,7 +182,8 @@ def _profile(config: RecipeConfig, updates: int) -> UpdateProfile:
             torch._foreach_lerp_(average, [p.detach() for p in model.parameters()], 0.01)
     seconds = {part: spent[part] / updates for part in PARTS}
     frames_each = frames / updates
-    each = costs(config.encoder, config.front_end.dim, PHONES, settings.crop_frames).multiply_adds
+    shape = config.encoder, config.front_end.dim, len(phones)
+    each = costs(*shape, settings.crop_frames).multiply_adds
     operations = 3 * 2 * (each or 0.0) * frames_each  # the backward pass is two forward passes
     return UpdateProfile(
         seconds, frames_each, operations, _peak(settings.precision), _front_end_seconds(config)
@@ -213,11 +215,11 @@ def _front_end_seconds(config: RecipeConfig) -> float:
 class _RandomSet:
     """Utterances of random numbers, three to eight seconds long."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, phones: int) -> None:
         random = np.random.default_rng(0)
-        self.phones = tuple(f"p{number}" for number in range(PHONES))
+        self.phones = tuple(f"p{number}" for number in range(phones))
         self._labels: Sequence[np.ndarray] = [
-            np.repeat(random.integers(PHONES, size=150), random.integers(2, 14, size=150))[
+            np.repeat(random.integers(phones, size=150), random.integers(2, 14, size=150))[
                 : random.integers(300, 800)
             ]
             for _ in range(UTTERANCES)

@@ -68,10 +68,10 @@ def make_trainer(
     checkpoint: Path,
     device: torch.device,
     start: InitialModel | None,
+    teacher: PhoneClassifier | None = None,
     group: ProcessGroup | None = None,
 ) -> Trainer:
     """Make the trainer of a recipe; see :func:`train_model`."""
-    teacher = load_teacher(config, data.phones, device).classifier if config.teacher else None
     return Trainer(
         config,
         data.prepared("train"),
@@ -105,6 +105,7 @@ def train_model(
     checkpoint: Path,
     device: torch.device,
     start: InitialModel | None = None,
+    teacher: PhoneClassifier | None = None,
     group: ProcessGroup | None = None,
 ) -> tuple[Checkpoint, dict]:
     """Train a classifier, estimate the phone model, tune the decoder.
@@ -115,6 +116,7 @@ def train_model(
         checkpoint: file with the state of the training, which goes on from it if it exists.
         device: where to compute.
         start: model that training begins with; None for random weights.
+        teacher: model whose posteriors are learned; None for labels alone.
         group: processes that train together; None for this one alone.
 
     Returns:
@@ -122,7 +124,7 @@ def train_model(
         ``decoding``, the decoder options that were tried.
     """
     train, dev, phones = data.prepared("train"), data.prepared("dev"), data.phones
-    trainer = make_trainer(config, data, checkpoint, device, start, group)
+    trainer = make_trainer(config, data, checkpoint, device, start, teacher, group)
     kept = start.decoder if start else None
     # Before the training, so that an error here does not cost hours.
     if kept is not None:
@@ -207,6 +209,7 @@ class TrainStage:
         train, dev, test = (self.data.prepared(name) for name in ("train", "dev", "test"))
         for name, prepared in (("dev", dev), ("test", test)):
             check_reach(config.encoder.trained_length, name, prepared)
+        start, teacher = self._start(), self._teacher()  # before a checkpoint is set aside for them
         self._set_aside_foreign_checkpoint()
         write_run_record(config, self.work, self.data, self.group.size)
         hours = train.num_frames / FRAMES_PER_SECOND / 3600
@@ -217,12 +220,11 @@ class TrainStage:
                 "  training.precision: bf16, which this processor has no instructions for: "
                 "training.precision=fp32 is several times as fast here"
             )
-        start = self._start()
         for note in start.notes if start else ():
             self.report(f"  {note}")
         self.group.from_first(lambda: str(self.work))  # calls the other processes to help
         model, history = train_model(
-            config, self.data, self.work / CHECKPOINT, self.device, start, self.group
+            config, self.data, self.work / CHECKPOINT, self.device, start, teacher, self.group
         )
         if start and config.training.patience and history["best_step"] == 0:
             self.report("  dev did not improve: the weights are those that training began with")
@@ -243,12 +245,17 @@ class TrainStage:
             return None
         return initial_model(self.config, self.data.phones, self.device)
 
+    def _teacher(self) -> PhoneClassifier | None:
+        """The model whose posteriors are learned, if there is one."""
+        if not self.config.teacher:
+            return None
+        return load_teacher(self.config, self.data.phones, self.device).classifier
+
     def help_out(self) -> None:
         """Train beside process 0, which does everything else; the data are prepared."""
         checkpoint = self.work / CHECKPOINT
-        make_trainer(
-            self.config, self.data, checkpoint, self.device, self._start(), self.group
-        ).run()
+        models = self._start(), self._teacher()
+        make_trainer(self.config, self.data, checkpoint, self.device, *models, self.group).run()
 
     def forget(self) -> None:
         """Delete the checkpoint, so that training begins at step 0."""

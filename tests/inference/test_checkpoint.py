@@ -15,10 +15,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.array_models import array_checkpoint, random_frames
+from support.six_bits import pack
 from support.word_lms import random_words
 
 import speechattn.inference.model_files
 from speechattn import deflated
+from speechattn.attention.kernels import byte_matrix, llvm
 from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.word_lm import WordNgrams
@@ -30,6 +33,7 @@ from speechattn.encoder.whole_numbers import OFFSET
 from speechattn.errors import ConfigError, ModelError
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.model_files import CONFIG, WEIGHTS, find_model
+from speechattn.inference.stored import StoredCheckpoint
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
 
@@ -248,9 +252,55 @@ def test_what_is_deflated_and_damaged_is_refused(folder, monkeypatch):
     name = next(n for n, v in six_bits.items() if v.shape == (32, 32))
     weights[name] = weights[name][:-8].clone()
     save_file(weights, folder / WEIGHTS, metadata)
-    refused(folder, str(folder / WEIGHTS), "inflated to", "export the model again")
+    refused(folder, str(folder / WEIGHTS), "does not inflate to the 1024", "export the model again")
     save_file(weights, folder / WEIGHTS, {"deflated": "{"})
     refused(folder, str(folder / WEIGHTS), "deflated", "export the model again")
+
+
+def array_model_in_6_bits(folder: Path) -> Path:
+    """One whose encoder arrays compute where they are offered."""
+    model = array_checkpoint()
+    frames = [8 + 2 * random_frames(60, seed, model.front_end.dim) for seed in (0, 1)]
+    model.save(folder, six_bits=six_bit_weights(model.classifier, frames))
+    return folder
+
+
+def arrays_of(folder: Path) -> dict[str, np.ndarray]:
+    """What is computed with where arrays are offered."""
+    if not byte_matrix.works() or llvm.has("amx-int8"):
+        return {}
+    return StoredCheckpoint.open(folder).arrays
+
+
+def test_four_numbers_in_three_bytes_of_format_10_are_the_same_numbers(tmp_path):
+    new = array_model_in_6_bits(tmp_path / "new")
+    old = Path(shutil.copytree(new, tmp_path / "old"))
+    edit(old, _set("format_version", 10))
+    weights = load_file(new / WEIGHTS)
+    whole = {
+        n: v.numpy().view(np.int8) - OFFSET for n, v in weights.items() if v.dtype == torch.uint8
+    }
+    packed = {name: torch.from_numpy(pack(values)) for name, values in whole.items()}
+    assert packed and all(4 * v.shape[1] == 3 * weights[n].shape[1] for n, v in packed.items())
+    save_file(weights | packed, old / WEIGHTS)
+    found, wanted = (Checkpoint.load(each).classifier.state_dict() for each in (old, new))
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    found, wanted = arrays_of(old), arrays_of(new)
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], value) for name, value in wanted.items())
+
+
+@pytest.mark.parametrize("byte", [64, 255])
+def test_a_byte_of_more_than_6_bits_is_refused(tmp_path, byte):
+    folder = array_model_in_6_bits(tmp_path / "model")
+    name = "layers.1.layer.project.weight"
+    edit_weights(folder, lambda weights: weights[name][-1, -1:].fill_(63))
+    Checkpoint.load(folder)
+    arrays_of(folder)
+    edit_weights(folder, lambda weights: weights[name][-1, -1:].fill_(byte))
+    refused(folder, str(folder / WEIGHTS), f"{name}: numbers of more than 6 bits", "export")
+    assert StoredCheckpoint.open(folder) is None
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

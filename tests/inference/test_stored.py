@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support.array_models import (
     CONFIG,
@@ -19,9 +20,12 @@ from support.array_models import (
     random_frames,
     save_array_model,
 )
+from support.commands import message_of
 from support.references.decoder import with_ngrams
+from support.word_lms import random_words
 
 import speechattn
+from speechattn import deflated
 from speechattn.attention.kernels import byte_matrix, llvm
 from speechattn.attention.kernels.llvm import LANES
 from speechattn.encoder import array_weights
@@ -361,3 +365,197 @@ def test_models_saved_with_fewer_bits(tmp_path, dtype):
 def test_nothing_is_stored_for_arrays_without_products_of_bytes(whole, monkeypatch):
     monkeypatch.setattr(array_weights.byte_matrix, "OFFERED", False)
     assert StoredCheckpoint.open(whole) is None
+
+
+def save_deflated(folder: Path, seed: int | None = None, words: bool = False) -> Path:
+    """A model in six bits, with n-grams and words of a seed, deflated however small they are."""
+    made = array_checkpoint()
+    random = np.random.default_rng(seed)
+    if seed is not None:
+        made.phone_model = with_ngrams(random, made.phone_model)
+    if words:
+        of = random_words(random, len(made.phones), 60)
+        made.phone_model = dataclasses.replace(made.phone_model, words=of)
+    six_bits = six_bit_weights(made.classifier, [frames_of(made)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deflated, "LEAST_BYTES", 0)
+        made.save(folder, six_bits=six_bits)
+    names = {name.split(".")[0] for name in deflated_names(folder)}
+    assert "layers" in names and ("grammar" in names) == (seed is not None)
+    return folder
+
+
+def metadata_of(folder: Path) -> dict[str, str]:
+    with safe_open(folder / WEIGHTS, "np") as file:
+        return file.metadata()
+
+
+def deflated_names(folder: Path) -> list[str]:
+    return list(json.loads(metadata_of(folder)[deflated.METADATA]))
+
+
+def assert_same_language(found: Checkpoint, wanted: Checkpoint) -> None:
+    assert found.phone_model.to_dict() == wanted.phone_model.to_dict()
+    for part in ("ngrams", "words"):
+        one, two = (getattr(each.phone_model, part) for each in (found, wanted))
+        assert (one is None) == (two is None)
+        if two is not None:
+            one, two = one.tensors(), two.tensors()
+            assert one.keys() == two.keys()
+            for name, values in two.items():
+                assert one[name].dtype == values.dtype
+                np.testing.assert_array_equal(one[name], values)
+
+
+def test_what_is_deflated_computes_what_the_same_numbers_do(tmp_path):
+    small = save_deflated(tmp_path / "small", seed=0, words=True)
+    wanted = Checkpoint.load(small)
+    wanted.save(tmp_path / "plain")
+    assert metadata_of(tmp_path / "plain") is None
+    found, plain = (StoredCheckpoint.open(tmp_path / name) for name in ("small", "plain"))
+    assert found.arrays.keys() == plain.arrays.keys()
+    for name, values in plain.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], values)
+    frames = [frames_of(wanted)]
+    one, two = (make_engine(m, "cpu", "int8").log_posteriors(frames)[0] for m in (found, plain))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(scores_of(found), scores_of(wanted))
+    assert_same_language(found, wanted)
+
+
+@pytest.fixture(scope="module")
+def sharing(tmp_path_factory) -> Path:
+    """A folder of ``model``, which has the n-grams and words of ``other``; none may damage it."""
+    folder = tmp_path_factory.mktemp("sharing")
+    save_deflated(folder / "other", seed=0, words=True)
+    with_words_of(save_deflated(folder / "model"))
+    return folder
+
+
+def with_words_of(folder: Path) -> None:
+    config = json.loads((folder / CONFIG_FILE).read_text()) | {"words_of": "other"}
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+
+
+@pytest.fixture
+def models(sharing, tmp_path) -> Path:
+    return Path(shutil.copytree(sharing, tmp_path / "models"))
+
+
+def test_words_are_those_of_the_model_beside_it(models):
+    """N-grams of its own are not looked at, whether they are damaged or not."""
+    for name in ("own", "damaged"):
+        with_words_of(save_deflated(models / name, seed=1))
+    cut_deflated("grammar.")(models / "damaged")
+    wanted = Checkpoint.load(models / "other")
+    assert wanted.phone_model.ngrams and wanted.phone_model.words
+    for name in ("model", "own", "damaged"):
+        for found in (StoredCheckpoint.open(models / name), Checkpoint.load(models / name)):
+            assert_same_language(found, wanted)
+
+
+def test_the_encoder_is_not_loaded_after_the_words_have_changed(models):
+    found, unchanged = (StoredCheckpoint.open(models / "model") for _ in range(2))
+    assert isinstance(unchanged.classifier, PhoneClassifier)
+    Checkpoint.load(models / "other").save(models / "other")
+    with pytest.raises(ModelError, match="model: has changed since it was loaded; load it again"):
+        _ = found.classifier
+    assert isinstance(StoredCheckpoint.open(models / "model").classifier, PhoneClassifier)
+
+
+def cut_deflated(begin: str):
+    """Take the end off the first array that is deflated and whose name begins like this."""
+
+    def damage(folder):
+        metadata, tensors = metadata_of(folder), load_file(folder / WEIGHTS)
+        name = min(n for n in deflated_names(folder) if n.startswith(begin))
+        tensors[name] = tensors[name][:-4].clone()
+        (folder / WEIGHTS).unlink()
+        save_file(tensors, folder / WEIGHTS, metadata)
+
+    return damage
+
+
+def with_tensors(change):
+    """Change tensors of a file, of which some are deflated."""
+
+    def damage(folder):
+        metadata, tensors = metadata_of(folder), load_file(folder / WEIGHTS)
+        change(tensors)
+        (folder / WEIGHTS).unlink()
+        save_file(tensors, folder / WEIGHTS, metadata)
+
+    return damage
+
+
+def with_facts(change):
+    """Change what the header says of what is deflated."""
+
+    def damage(folder):
+        tensors = load_file(folder / WEIGHTS)
+        facts = json.loads(metadata_of(folder)[deflated.METADATA])
+        change(facts)
+        (folder / WEIGHTS).unlink()
+        save_file(tensors, folder / WEIGHTS, {deflated.METADATA: json.dumps(facts)})
+
+    return damage
+
+
+def rename_a_phone(folder):
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    config["phones"]["names"][-1] = "other"
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+
+
+def without_encoder(folder):
+    drop = ("layers.", "steps.", "ranges.")
+    with_facts(lambda facts: [facts.pop(n) for n in list(facts) if n.startswith(drop)])(folder)
+    with_tensors(lambda w: [w.pop(n) for n in list(w) if n.startswith(drop)])(folder)
+
+
+DAMAGED_WORDS = {
+    "missing": shutil.rmtree,
+    "no weights": lambda folder: (folder / WEIGHTS).unlink(),
+    "no configuration": lambda folder: (folder / CONFIG_FILE).unlink(),
+    "no n-grams and words": lambda folder: array_checkpoint().save(folder),
+    "other phones": rename_a_phone,
+    "damaged n-grams": cut_deflated("grammar."),
+    "damaged words": cut_deflated("words."),
+    "a longer array": with_facts(lambda facts: facts["grammar.back"][1].append(2)),
+    "an array too large": with_facts(lambda f: f.update({"grammar.back": ["int32", [2**30]]})),
+    "facts of no array": with_facts(lambda facts: facts.update(more=["int8", [3]])),
+    "odd facts": with_facts(lambda facts: facts.update(mean=3)),
+    "a file cut off": cut,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_WORDS.values(), ids=DAMAGED_WORDS.keys())
+def test_damage_of_the_words_beside_it_is_named_as_in_float32(models, damage):
+    """Also where the cache holds the n-grams of the model before the damage."""
+    assert StoredCheckpoint.open(models / "model") is not None
+    damage(models / "other")
+    assert StoredCheckpoint.open(models / "model") is None
+    said = []
+    for precision in ("fp32", "int8", "auto"):
+        with pytest.raises(ModelError) as caught:
+            speechattn.load_model(models / "model", "cpu", precision=precision)
+        said.append(message_of(caught))
+    assert str(models / "other") in said[0] and said[0] == said[1] == said[2]
+
+
+DAMAGED_ENCODERS = {
+    "a damaged matrix": cut_deflated("layers."),
+    "NaN": with_tensors(lambda w: first_nan(w, "mean")),
+    "no encoder": without_encoder,
+    "one too many": with_tensors(lambda w: w.update(more=torch.ones(2))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_ENCODERS.values(), ids=DAMAGED_ENCODERS.keys())
+def test_the_encoder_of_the_model_beside_it_is_not_looked_at(models, damage):
+    wanted = Checkpoint.load(models / "other")
+    damage(models / "other")
+    with pytest.raises(ModelError):
+        Checkpoint.load(models / "other")
+    for found in (StoredCheckpoint.open(models / "model"), Checkpoint.load(models / "model")):
+        assert_same_language(found, wanted)

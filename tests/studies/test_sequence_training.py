@@ -120,8 +120,12 @@ def test_what_would_part_labels_from_their_frames_is_refused(sets):
         with pytest.raises(ConfigError) as caught:
             SequenceBatches(sets[0], config(augmentation=replace(NOTHING, **{name: 0.1})))
         assert message_of(caught).startswith(f"augmentation.{name}: 0.1; 0 where frames have no")
-    for name in ("consistency_weight", "start_share"):
-        given = config(training={name: 0.1}, start_from="x")
+    for name, model in (
+        ("consistency_weight", {}),
+        ("start_share", {"start_from": "x"}),
+        ("teacher_weight", {"teacher": "x"}),
+    ):
+        given = config(training={name: 0.1}, **model)
         with pytest.raises(ConfigError) as caught:
             SequenceBatches(sets[0], given)
         assert message_of(caught).startswith(f"training.{name}: 0.1; 0 where frames have no")

@@ -69,19 +69,31 @@ def test_held_out_sentences_are_those_of_dev(folder):
     assert 0 < len(chosen) < 8 and lines == []
 
 
-def test_only_the_entries_of_realign_are_realigned(folder, monkeypatch):
-    """With the model of ``start_from``, before test sentences are left out."""
+TAUGHT = {"teacher": "a teacher", "training": {"teacher_weight": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "models"),
+    [
+        ({"start_from": "a model"}, ["a model"]),
+        (TAUGHT, ["a teacher"]),
+        ({"start_from": "a model", **TAUGHT}, ["a model", "a teacher"]),
+    ],
+    ids=["start", "teacher", "both"],
+)
+def test_only_the_entries_of_realign_are_realigned(folder, monkeypatch, changes, models):
+    """With the model of ``start_from``, else the teacher, before test sentences are left out."""
     loaded, realigned = [], []
 
     def load(config, phones, device):
-        loaded.append((config.start_from, phones.names))
+        loaded.append((config.aligner, phones.names))
         return "model"
 
     def realign(corpus, aligner, sentences):
         realigned.append((corpus.name, len(corpus), aligner, sentences))
         return replace(corpus, utterances=corpus.utterances[1:], problems=("u00: does not fit",))
 
-    monkeypatch.setattr(recipe_data, "load_initial_model", load)
+    monkeypatch.setattr(recipe_data, "load_aligner", load)
     monkeypatch.setattr(recipe_data, "Recognizer", lambda model, *_, **__: f"recognizer of {model}")
     monkeypatch.setattr(recipe_data, "realign", realign)
     monkeypatch.setattr(recipe_data, "weights_digest", lambda name: f"digest of {name}")
@@ -91,17 +103,18 @@ def test_only_the_entries_of_realign_are_realigned(folder, monkeypatch):
         lines,
         train=["tones/train", "more/all"],
         test=["tones/test"],
-        start_from="a model",
         realign=["tones/train"],
+        **changes,
     )
     made.prepare()
-    assert loaded == [("a model", made.phones.names)]
+    assert loaded == [(models[0], made.phones.names)]
     assert realigned == [("tones", 8, "recognizer of model", None)]
     expected = [*(f"tones/u{n:02d}" for n in range(1, 8)), "more/u00", "more/u01"]
     assert ids(made.prepared("train")) == expected
     assert lines == ["  left out of train: u00: does not fit"]
-    assert made.start_digest == ["digest of a model"]
-    assert made.start_digest[0] in made.fingerprint
+    assert made.start_digest == [f"digest of {model}" for model in models]
+    digests = [part for part in made.fingerprint if str(part).startswith("digest of")]
+    assert digests == made.start_digest[:1]
 
 
 def test_the_fingerprint_changes_with_the_files_of_the_corpora(folder):

@@ -15,6 +15,7 @@ from speechattn.errors import ConfigError
 from speechattn.training import train_stage
 from speechattn.training.config import RecipeConfig
 from speechattn.training.config_sections import TrainingConfig
+from speechattn.training.stages import fingerprint
 from speechattn.training.train_stage import TrainStage
 
 LIMIT = 60
@@ -90,3 +91,23 @@ def test_16_bits_without_instructions_for_them_are_said_to_be_slow(
         begins.run()
     said = [line for line in lines if "training.precision=fp32" in line]
     assert len(said) == (precision == "bf16" and not fast)
+
+
+def test_without_a_teacher_the_inputs_are_those_of_before_there_were_teachers(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train_stage, "load_teacher", lambda *_: SimpleNamespace(classifier=None))
+    begins = stage(tmp_path, "rotary")
+    config = begins.config.to_dict()
+    later = ("steps", "evaluate_every", "checkpoint_every", "start_share", "tensorboard")
+    training = {k: v for k, v in config["training"].items() if k not in later}
+    assert training.pop("teacher_weight") == 0
+    parts = ["", config["encoder"], training, config["augmentation"]]
+    taught = [replace(begins.config.training, teacher_weight=weight) for weight in (0.5, 1.0)]
+    configs = [replace(begins.config, teacher="x", training=each) for each in taught]
+    found = []
+    for begins.config in (begins.config, *configs):
+        with pytest.raises(Begun):
+            begins.run()
+        found.append((tmp_path / "train/inputs.txt").read_text().split()[0])
+    assert found[0] == fingerprint(parts) and len(set(found)) == 3

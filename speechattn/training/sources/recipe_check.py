@@ -64,7 +64,7 @@ def _checks(config: RecipeConfig, data: RecipeData) -> Iterator[Callable[[], obj
     yield lambda: decoder_grid(config.decoding)
     if config.start_from and not config.first_pass and not config.first_pass_changes:
         yield lambda: load_initial_model(config, data.phones, pick_device("cpu"))
-    if config.teacher:
+    if config.teacher and not config.first_pass and not config.first_pass_changes:
         yield lambda: load_teacher(config, data.phones, pick_device("cpu"))
     if config.whisper:
         yield lambda: find_weights(config.whisper or "")

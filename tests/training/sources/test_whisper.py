@@ -220,7 +220,9 @@ def test_a_larger_stack_begins_with_the_mean_of_its_vectors(stack):
 
 def test_an_encoder_that_cannot_have_its_weights_is_refused(tmp_path):
     write_file(tmp_path / "model.bin", {})
-    with pytest.raises(ConfigError, match="the encoder of the recipe needs stack: 2, or a multiple"):
+    with pytest.raises(
+        ConfigError, match="the encoder of the recipe needs stack: 2, or a multiple"
+    ):
         whisper_classifier(
             str(tmp_path), replace(CONFIG, stack=3, window=(9, 9)), FrontEndConfig(), 5, None
         )
