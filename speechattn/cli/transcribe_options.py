@@ -189,7 +189,8 @@ def add_work(transcribe: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="threads of each worker; more than one helps where there are fewer recordings than "
-        "cores; 0 for one for each core. The last digits of results may depend on it (default: 1)",
+        "cores; 0 for one for each core. The last digits of results may depend on it (default: 1, "
+        "and in 8 bits, where they do not, all cores for one process with a large encoder)",
     )
     add_precision(
         transcribe,

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from speechattn.inference.checkpoint import Checkpoint
     from speechattn.inference.stored import StoredCheckpoint
 
+# Weights of an encoder that takes as long for a frame as the search. A smaller one waits for the
+# search, which is on another core, and only disturbs it with more threads.
+SEARCH_WEIGHTS = 4_000_000
+
 
 class ArrayEngine:
     """An :class:`~speechattn.inference.engine.Engine` of arrays.
@@ -28,6 +32,7 @@ class ArrayEngine:
         self.front_end = FrontEnd(checkpoint.front_end)
         self._checkpoint = checkpoint
         self._encoder = ArrayEncoder(checkpoint.arrays, checkpoint.attention)
+        self.gains_by_threads = _weights_a_frame(checkpoint) > SEARCH_WEIGHTS
 
     def log_posteriors(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See :class:`~speechattn.inference.engine.Engine`."""
@@ -41,6 +46,13 @@ class ArrayEngine:
         """See :class:`~speechattn.inference.engine.Engine`."""
         self._checkpoint.free()
         return self._checkpoint
+
+
+def _weights_a_frame(checkpoint: StoredCheckpoint) -> float:
+    """Weights of the encoder's layers that a 10 ms frame is multiplied with."""
+    arrays, config = checkpoint.arrays, checkpoint.attention
+    matrices = (values.size for name, values in arrays.items() if name.endswith(".weight"))
+    return sum(matrices) / config.stack
 
 
 class _Stream:

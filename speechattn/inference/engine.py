@@ -43,11 +43,14 @@ class Engine(Protocol):
         front_end: of the model.
         device: where the encoder computes.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+        gains_by_threads: whether it is faster beside a search with more than one thread, and gives
+            the same to the last bit.
     """
 
     front_end: FrontEnd
     device: str
     precision: str
+    gains_by_threads: bool
 
     def log_posteriors(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Compute the log posteriors of whole recordings.

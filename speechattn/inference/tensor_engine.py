@@ -32,6 +32,8 @@ class TensorEngine:
         ConfigError: if the precision is unknown, or not available for this model or device.
     """
 
+    gains_by_threads = False  # the last digits may depend on their number
+
     @plain_settings()
     def __init__(
         self, checkpoint: Checkpoint, device: str | torch.device, precision: str = "fp32"

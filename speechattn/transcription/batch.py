@@ -28,8 +28,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from speechattn.errors import SpeechattnError, cannot_write
 from speechattn.files import atomic_path, atomic_write_text
@@ -264,7 +265,8 @@ def choose_pool(
     Args:
         spec: what each process needs.
         workers: their number; 0 for what suits the machine and the recordings: one for each core,
-            fewer where memory is short, and this process alone for a small job.
+            fewer where memory is short, and this process alone, on all cores, for one recording or
+            a small job.
         recordings: to transcribe; there are at most as many workers.
         resume: whether the run continues an earlier one.
         grouping: which recordings are transcribed together.
@@ -280,10 +282,16 @@ def choose_pool(
             more = SHARING_BYTES if share and CAN_FORK else WORKER_BYTES
             most = min(most, 1 + max(0, memory - WORKER_BYTES) // more)
         workers = 1 if most > 1 and is_small_job(recordings) else max(1, most)
+        if workers == 1 or len(recordings) == 1:
+            spec = _with_cores(spec, num_usable_cores())
     workers = min(workers, len(recordings))
     if workers <= 1 and not resume:
         return InProcessPool(spec, grouping)
     return ProcessPool(spec, max(1, workers), environment(threads), grouping, share=share)
+
+
+def _with_cores(spec: TaskSpec, cores: int) -> TaskSpec:
+    return replace(cast(Any, spec), model=replace(spec.model, cores=cores))
 
 
 def _on_cuda(device: str) -> bool:

@@ -31,6 +31,7 @@ class FakeRecognizer:
 
     phones = PhoneSet(("SIL", "AA"))
     device, precision = "cpu", "fp32"
+    engine = SimpleNamespace(gains_by_threads=False)
 
     def free_loaded_weights(self) -> None:
         """It has none."""

@@ -17,12 +17,15 @@ import speechattn
 from speechattn.attention.kernels import byte_matrix, llvm
 from speechattn.encoder import array_weights
 from speechattn.encoder.int8_matrix import fast_int8
+from speechattn.inference import array_engine
 from speechattn.inference.array_engine import ArrayEngine, log_softmax
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.engine import make_engine
 from speechattn.inference.recognizer import Recognizer
 from speechattn.inference.stored import StoredCheckpoint
 from speechattn.inference.tensor_engine import TensorEngine
+from speechattn.machine import num_threads, set_num_threads
+from speechattn.transcription.model_spec import ModelSpec
 
 pytestmark = pytest.mark.skipif(
     not byte_matrix.OFFERED or llvm.has("amx-int8"), reason="PyTorch computes on this processor"
@@ -225,3 +228,18 @@ def test_only_a_stored_model_has_an_engine_of_arrays(folder):
     ]
     assert kinds == [ArrayEngine, TensorEngine]
     assert StoredCheckpoint.open(folder).attention == CONFIG
+
+
+@pytest.mark.parametrize("limit, cores", [(0, 3), (10**9, 1)])
+def test_a_large_encoder_takes_the_cores_that_are_free(folder, monkeypatch, limit, cores):
+    monkeypatch.setattr(array_engine, "SEARCH_WEIGHTS", limit)
+    before = num_threads()
+    try:
+        set_num_threads(1)
+        ModelSpec(str(folder), "cpu", precision="int8", cores=3).load()
+        assert num_threads() == cores
+        # What may change results is left as it is.
+        ModelSpec(str(folder), "cpu", precision="fp32", cores=3).load()
+        assert num_threads() == 1
+    finally:
+        set_num_threads(before)

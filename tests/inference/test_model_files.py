@@ -65,7 +65,8 @@ def test_names_that_are_none_of_a_folder_are_refused(tiny_model_dir, tmp_path, k
 
 
 @pytest.mark.parametrize(
-    ("name", "look_ahead"), [("english", math.inf), ("english_streaming", 100)]
+    ("name", "look_ahead"),
+    [("english", math.inf), ("english_fast", math.inf), ("english_streaming", 100)],
 )
 def test_models_of_the_package_are_small_and_know_what_they_are(name, look_ahead):
     folder = find_model(name)

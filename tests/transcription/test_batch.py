@@ -331,6 +331,18 @@ def test_the_pool_suits_the_machine_and_the_recordings(monkeypatch, tmp_path):
             assert size() == expected and size(workers=5) == 5
         memory[0] = 2 * 10**9
         assert size(threads=2) == 3 and size(device="cuda") == 3
+    # One process that does it all, by our choice, may take all cores.
+    memory[0] = None
+    for workers, jobs, name, cores in (
+        (0, 1, "long.wav", 8),
+        (0, 9, "short.wav", 8),
+        (1, 1, "long.wav", 1),
+        (1, 9, "short.wav", 1),
+        (0, 9, "long.wav", 1),
+        (3, 1, "long.wav", 1),
+    ):
+        picked = choose_pool(spec("cpu", 1), workers, jobs_of(jobs, name))
+        assert picked._setup.model.cores == cores, (workers, jobs, name)
     # What brought the process down may do so again.
     resumed = choose_pool(spec("cpu", 1), 1, jobs_of(9), resume=True)
     assert isinstance(resumed, ProcessPool) and resumed._count == 1
