@@ -50,6 +50,8 @@ class Recognizer:
         device: name of the device where its encoder computes.
         engine: front end and encoder, ready for use.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+        gains_by_threads: whether more than one thread makes it faster beside a search, and gives
+            the same to the last bit.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Recognizer:
         self.checkpoint = checkpoint
         self.engine = make_engine(checkpoint, device, precision)
         self.device, self.precision = self.engine.device, self.engine.precision
+        self.gains_by_threads = self.engine.gains_by_threads
 
     def free_loaded_weights(self) -> None:
         """Free the weights as they were loaded; those in use, in :attr:`precision`, stay.

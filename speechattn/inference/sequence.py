@@ -81,7 +81,10 @@ class SequenceRecognizer:
         sequence: the model.
         device: name of the device where it computes.
         precision: ``"fp32"``.
+        gains_by_threads: as of :class:`~speechattn.inference.recognizer.Recognizer`.
     """
+
+    gains_by_threads = False
 
     def __init__(self, sequence: HeadCheckpoint, device: str | torch.device) -> None:
         self.sequence, self.device, self.precision = sequence, str(device), "fp32"

@@ -64,7 +64,7 @@ class ModelSpec:
                 reading=self.reading,
             )
             recognizer.free_loaded_weights()
-            if self.threads == 1 and recognizer.engine.gains_by_threads:
+            if self.threads == 1 and recognizer.gains_by_threads:
                 set_num_threads(self.cores)
         return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}
 

@@ -30,8 +30,7 @@ class FakeRecognizer:
     """Calls every recording a vowel of two seconds; refuses those whose name begins with bad."""
 
     phones = PhoneSet(("SIL", "AA"))
-    device, precision = "cpu", "fp32"
-    engine = SimpleNamespace(gains_by_threads=False)
+    device, precision, gains_by_threads = "cpu", "fp32", False
 
     def free_loaded_weights(self) -> None:
         """It has none."""

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.studies
 
 
 def test_shares_are_of_all_parts_and_the_rest_is_outside():
-    seconds = dict.fromkeys(PARTS, 0.1) | {"forward": 0.3, "backward": 0.3}
+    seconds = dict.fromkeys(PARTS, 0.1) | {"forward": 0.3, "backward": 0.3, "teacher": 0.0}
     profile = UpdateProfile(seconds, 8000, 6e9, 4e10, 2.0)
     assert profile.total == pytest.approx(1.0)
     assert profile.outside == pytest.approx(0.4)
