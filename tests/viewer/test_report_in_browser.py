@@ -37,6 +37,7 @@ def test_charts_are_drawn_and_described_and_have_their_values(opened):
     assert "frame accuracy on dev by step; highest 50.0 % at step 20" in labels
     assert page.locator(".chart canvas").count() == len(labels) == 6
     page.locator("[data-part=training] summary").first.click()
+    page.locator("[data-part=training] details td").first.wait_for()  # made after the click
     cells = page.locator("[data-part=training] details td").all_inner_texts()
     assert cells == ["3.00", "2.00"]
 
