@@ -67,6 +67,10 @@ class PhoneSet:
         """Class of the silence label."""
         return self.index[self.silence]
 
+    def has_classes_of(self, other: PhoneSet) -> bool:
+        """Whether posteriors of the other set are posteriors of this one: names and silence."""
+        return (self.names, self.silence) == (other.names, other.silence)
+
     def __len__(self) -> int:
         return len(self.names)
 

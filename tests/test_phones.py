@@ -168,3 +168,10 @@ def test_a_column_with_holes_or_twins_is_refused(tmp_path, cells, said):
     phones = read_phone_table(table)  # good for everything but IPA
     with pytest.raises(ConfigError, match=said):
         phones.labels("ipa")
+
+
+def test_classes_are_names_in_their_order_and_silence():
+    phones = PhoneSet(("SIL", "AA", "B"), fold={"B": "AA"})
+    assert phones.has_classes_of(PhoneSet(("SIL", "AA", "B")))
+    for other in (PhoneSet(("SIL", "B", "AA")), PhoneSet(("SIL", "AA", "B"), silence="B")):
+        assert not phones.has_classes_of(other)

@@ -37,13 +37,12 @@ from speechattn.inference.model_files import (
     FORMAT,
     damage_named,
     give_values,
+    model_files,
     read_card,
     read_model_config,
     read_tensors,
     read_weights,
-    weights_file,
     without_values,
-    words_file,
     write_model,
 )
 from speechattn.options import parse_device
@@ -173,7 +172,7 @@ class Checkpoint:
                 lambda: PhoneClassifier(front_end.dim, len(phones), encoder)
             )
         shapes = classifier.state_dict()
-        file, words = weights_file(folder), words_file(folder)
+        _, file, words = model_files(folder)
         others = () if words == file else LANGUAGE  # of the file, if it has any
         beside = (*LANGUAGE, RANGES, STEPS)
         weights = read_weights(file, shapes, beside, others)
@@ -225,8 +224,9 @@ def read_parts(folder: Path) -> tuple[AnyEncoderConfig, dict[str, Any]]:
             f"{folder / CONFIG}: {phones} phones, but a phone model of {of_model}; "
             "export the model again"
         )
-    if (words := words_file(folder)) != weights_file(folder):
-        _check_words_of(folder, words.parent, parts["phones"])
+    files = model_files(folder)
+    if files.words != files.weights:
+        _check_words_of(folder, files.words.parent, parts["phones"])
     return encoder, parts
 
 
@@ -235,7 +235,7 @@ def _check_words_of(folder: Path, other: Path, phones: PhoneSet) -> None:
     config = read_model_config(other, FORMAT)
     with damage_named(other, "export the model again"):
         its = PhoneSet.from_dict(config["phones"])
-    if (its.names, its.silence) != (phones.names, phones.silence):
+    if not its.has_classes_of(phones):
         raise ModelError(
             f"{folder / CONFIG}: words_of names {other}, whose phones are others; name another "
             "model, or write this one anew: speechattn decoder"

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import speechattn
 from speechattn.deflated import Deflated, deflate, stored_arrays
@@ -73,7 +73,7 @@ def model_digest(folder: Path) -> str:
         ModelError: if they cannot be read.
     """
     digest = hashlib.sha256()
-    for path in model_files(folder):
+    for path in model_files(folder).all:
         try:
             with path.open("rb") as file:
                 while piece := file.read(1 << 20):
@@ -85,51 +85,52 @@ def model_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def model_files(folder: Path) -> list[Path]:
+class ModelFiles(NamedTuple):
+    """The files that a model is read from.
+
+    Attributes:
+        config: its configuration.
+        weights: its weights.
+        words: its n-grams and words; the file of the weights, if they are there.
+    """
+
+    config: Path
+    weights: Path
+    words: Path
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Each of them once."""
+        return tuple(dict.fromkeys(self))
+
+
+def model_files(folder: Path) -> ModelFiles:
     """Return the files that a model is read from.
 
-    Raises:
-        ModelError: as :func:`weights_file`.
-    """
-    weights, words = weights_file(folder), words_file(folder)
-    return [folder / CONFIG, weights, *([words] if words != weights else [])]
-
-
-def weights_file(folder: Path) -> Path:
-    """Return the file with the weights of a model: its own, or that of a model beside it.
-
-    The configuration names that model in ``weights_of``: one set of weights serves for both.
+    The configuration may name a model beside this one in ``weights_of``, whose weights and words
+    it has, and one in ``words_of``, whose words it has.
 
     Raises:
         ModelError: if it names no folder beside this one.
     """
-    return _file_beside(folder, "weights_of") or folder / WEIGHTS
-
-
-def words_file(folder: Path) -> Path:
-    """Return the file with the n-grams and words of a model: that of its weights, or another's.
-
-    The configuration names a model beside it in ``words_of``, whose n-grams and words it has.
-
-    Raises:
-        ModelError: if it names no folder beside this one.
-    """
-    other, own = _file_beside(folder, "words_of"), weights_file(folder)
-    return own if other is None or other == own.resolve() else other
-
-
-def _file_beside(folder: Path, key: str) -> Path | None:
+    config = folder / CONFIG
     try:
-        name = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get(key)
+        values = json.loads(config.read_text(encoding="utf-8"))
+        names = {key: values.get(key) for key in ("weights_of", "words_of")}
     except (OSError, ValueError, AttributeError, RecursionError):
-        name = None  # what is wrong is said where the configuration is read
-    if name is None:
-        return None
-    if not _is_file_name(name):
-        raise ModelError(
-            f"{folder / CONFIG}: {key} is {name!r}; the name of a model folder beside this one"
-        )
-    return folder.resolve().parent / name / WEIGHTS
+        names = {}  # what is wrong is said where the configuration is read
+    beside = {}
+    for key, name in names.items():
+        if name is None:
+            continue
+        if not _is_file_name(name):
+            raise ModelError(
+                f"{config}: {key} is {name!r}; the name of a model folder beside this one"
+            )
+        beside[key] = folder.resolve().parent / name / WEIGHTS
+    weights = beside.get("weights_of", folder / WEIGHTS)
+    words = beside.get("words_of", weights)
+    return ModelFiles(config, weights, weights if words == weights.resolve() else words)
 
 
 def _is_file_name(name: object) -> bool:

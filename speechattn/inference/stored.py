@@ -14,6 +14,7 @@ from speechattn.encoder import array_weights
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ModelError
 from speechattn.inference.checkpoint import (
+    LANGUAGE,
     RANGES,
     STEPS,
     Checkpoint,
@@ -24,7 +25,7 @@ from speechattn.inference.checkpoint import (
 )
 from speechattn.inference.host import plain_settings
 from speechattn.inference.model_arrays import inflated, read_arrays
-from speechattn.inference.model_files import CARD, model_files, read_card, weights_file, words_file
+from speechattn.inference.model_files import CARD, model_files, read_card
 from speechattn.process import import_torch
 
 if TYPE_CHECKING:
@@ -73,12 +74,11 @@ class StoredCheckpoint(Checkpoint):
             encoder, parts = read_parts(folder)
             if not isinstance(encoder, EncoderConfig) or not array_weights.is_supported(encoder):
                 return None
-            file, words = weights_file(folder), words_file(folder)
-            weights = read_arrays(file)
-            known = dict(weights) if words == file else read_arrays(words)
+            _, file, words = model_files(folder)
+            stored = read_arrays(file)
+            weights = {n: v for n, v in stored.items() if not n.startswith(LANGUAGE)}
+            known = stored if words == file else read_arrays(words)
             language = inflated({name: known[name] for name in of_language(known)})
-            for name in of_language(weights):
-                del weights[name]
             model = with_language(parts["phone_model"], language, promised=words != file)
             parts["phone_model"] = model
             ranges, steps = (inflated(pop_prefixed(weights, part)) for part in (RANGES, STEPS))
@@ -144,7 +144,7 @@ class StoredCheckpoint(Checkpoint):
 def _state_of(folder: Path) -> tuple:
     """Return what changes when a model does: sizes and times of its files."""
     try:
-        facts = [path.stat() for path in model_files(folder)]
+        facts = [path.stat() for path in model_files(folder).all]
     except OSError as error:
         raise ModelError(f"{folder}: cannot be read ({error.strerror}); load it again") from None
     return tuple((fact.st_size, fact.st_mtime_ns) for fact in facts)

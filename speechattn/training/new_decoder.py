@@ -26,17 +26,16 @@ from speechattn.decoder.lm.pruning import with_names
 from speechattn.decoder.options import DecoderOptions
 from speechattn.errors import ModelError, UsageError
 from speechattn.files import replace_folder
-from speechattn.inference.checkpoint import NGRAMS, WORDS, Checkpoint
+from speechattn.inference.checkpoint import LANGUAGE, NGRAMS, WORDS, Checkpoint
 from speechattn.inference.model_files import (
     CONFIG,
     FORMAT_VERSION,
     WEIGHTS,
     may_replace,
+    model_files,
     packed_tensors,
     readable_json,
     unpacked_tensors,
-    weights_file,
-    words_file,
 )
 from speechattn.training.config_sections import DecodingConfig
 from speechattn.training.decoding import tune_decoder
@@ -113,7 +112,7 @@ def new_decoder(
         _write_sharing(model, folder, changes)
     else:
         if share_words and like is not None:
-            changes["words_of"] = words_file(like.resolve()).parent.name
+            changes["words_of"] = model_files(like.resolve()).words.parent.name
         write_with_decoder(model, folder, phone_model, changes)
 
 
@@ -125,7 +124,7 @@ def _check_words_beside(folder: Path, like: Path | None) -> None:
     """
     if like is None:
         raise UsageError("--share-words: needs --like, the model whose words it has")
-    holder = words_file(like.resolve()).parent
+    holder = model_files(like.resolve()).words.parent
     if folder.resolve().parent != holder.parent:
         raise UsageError(f"--share-words: {folder} must lie beside {holder}, which has the words")
     if folder.resolve() == holder:
@@ -167,14 +166,10 @@ def write_with_decoder(
         phone_model: order and duration of phones, with n-grams and words.
         changes: of the configuration. With ``words_of``, n-grams and words are left out.
     """
-    stored, small = unpacked_tensors(weights_file(model))
-    tensors = {
-        name: values for name, values in stored.items() if not name.startswith((NGRAMS, WORDS))
-    }
-    config = _changed(model, {"words_of": None} | changes)
-    config.pop("weights_of", None)
-    if config["words_of"] is None:
-        del config["words_of"]
+    stored, small = unpacked_tensors(model_files(model).weights)
+    tensors = {name: values for name, values in stored.items() if not name.startswith(LANGUAGE)}
+    shared = "weights_of", "words_of"  # by the model that is copied
+    config = {k: v for k, v in _changed(model, {}).items() if k not in shared} | changes
     for begin, part in ((NGRAMS, phone_model.ngrams), (WORDS, phone_model.words)):
         if part is not None and "words_of" not in config:
             found = part.tensors().items()
@@ -185,7 +180,7 @@ def write_with_decoder(
 
 def _write_sharing(model: Path, folder: Path, changes: dict[str, Any]) -> None:
     """Write a model that has the weights of the one beside it."""
-    name = weights_file(model.resolve()).parent.name
+    name = model_files(model.resolve()).weights.parent.name
     config = _changed(model, changes) | {"name": folder.name, "weights_of": name}
     _write(model, folder, {CONFIG: readable_json(config).encode()}, leave_out=WEIGHTS)
 

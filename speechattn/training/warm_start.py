@@ -94,7 +94,7 @@ def _check_frames_and_phones(
 ) -> None:
     for key, same in (
         ("front_end", model.front_end == config.front_end),
-        ("phones", (model.phones.names, model.phones.silence) == (phones.names, phones.silence)),
+        ("phones", model.phones.has_classes_of(phones)),
     ):
         if not same:
             raise ConfigError(f"{name}: its {key} are not the recipe's; {way_out}")
@@ -144,7 +144,7 @@ def initial_model(config: RecipeConfig, phones: PhoneSet, device: torch.device) 
         return InitialModel(model.classifier, None, notes)
     assert name is not None
     model = _load("init", name, device)
-    if (model.phones.names, model.phones.silence) == (phones.names, phones.silence):
+    if model.phones.has_classes_of(phones):
         model = load_initial_model(config, phones, device)
         if config.decoding.keep:
             notes = (f"{name}: its encoder, phones, {_decoder_parts(model)} stay",)
@@ -220,7 +220,7 @@ def weights_digest(name: str) -> str | None:
     """
     try:
         digest = hashlib.sha256()
-        for file in model_files(find_model(name))[1:]:  # the first is its configuration
+        for file in model_files(find_model(name)).all[1:]:  # the first is its configuration
             digest.update(file.read_bytes())
     except (ModelError, OSError):
         return None
