@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from speechattn.audio.codecs import gsm, mp3, opus
 from speechattn.audio.load import read_audio
-from speechattn.bench.codecs import gsm, mp3, opus
 from speechattn.bench.sounds import (
     Change,
     Noises,

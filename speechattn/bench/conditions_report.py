@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from speechattn.bench import codecs
+from speechattn.audio import codecs
 from speechattn.bench.conditions_measure import ADULT, CLEAN, GROUP_NAMES, SURE, Found
 from speechattn.bench.sounds import DIRECT_DB, ROOM_SECONDS, SNR_DB
 from speechattn.evaluation.charts import reliability_picture

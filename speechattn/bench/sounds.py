@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 from scipy.signal import butter, fftconvolve, sosfiltfilt
 
+from speechattn.audio.codecs import LOW_RATE, sampled_down, sampled_up
 from speechattn.audio.load import AUDIO_SUFFIXES, AudioFile, array_blocks, read_audio
 from speechattn.corpora.synth.espeak import espeak
 from speechattn.errors import CorpusError, SpeechattnError, UsageError
@@ -25,7 +25,6 @@ from speechattn.segments import SAMPLE_RATE
 SNR_DB = 10.0  # mean power of the utterance, pauses included, to that of the noise
 ROOM_SECONDS = 0.5  # reverberation time T60: until the echo has fallen by 60 dB
 DIRECT_DB = 3.0  # energy of the direct sound to that of all the echo
-LOW_RATE = 8_000  # Hz
 TELEPHONE_HZ = (300.0, 3400.0)
 MU = 255  # of the mu-law, ITU-T G.711
 QUIETEST_STRETCH = 0.01  # least mean power of a stretch of noise, relative to its recording
@@ -152,17 +151,6 @@ def telephone(samples: np.ndarray, random: np.random.Generator | None = None) ->
     code = np.rint(127 * np.sign(low) * np.log1p(MU * np.abs(low)) / np.log1p(MU)) / 127
     expanded = np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU
     return sampled_up(expanded, len(samples))
-
-
-def sampled_down(samples: np.ndarray) -> np.ndarray:
-    """Resample from 16 kHz to ``LOW_RATE``."""
-    return soxr.resample(samples, SAMPLE_RATE, LOW_RATE, quality="HQ")
-
-
-def sampled_up(low: np.ndarray, length: int, rate: int = LOW_RATE) -> np.ndarray:
-    """Resample to 16 kHz, and to a length, as a recording is when it is read."""
-    samples = np.concatenate(list(array_blocks(low, rate)))[:length]
-    return np.pad(samples, (0, length - len(samples)))
 
 
 def white_noise(seconds: float, random: np.random.Generator) -> np.ndarray:

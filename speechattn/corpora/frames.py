@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from speechattn.segments import FrameSegment
 from speechattn.text import one_line
 
 Item = tuple[Corpus, Utterance]
+T = TypeVar("T")
 
 
 class LabelledFrames(NamedTuple):
@@ -50,15 +51,32 @@ def span_frames(
         yield torch.cat([stream.push(torch.from_numpy(samples)), stream.finish()])
 
 
-def by_recording(items: Sequence[Item]) -> list[list[Item]]:
-    """Group utterances that follow each other, also in time, in one recording."""
-    groups: list[list[Item]] = []
-    for corpus, utterance in items:
-        before = groups[-1][-1][1] if groups else None
-        if before and before.path == utterance.path and before.start < utterance.start:
-            groups[-1].append((corpus, utterance))
+class Located(Protocol):
+    """What says in which recording it lies, and from which second on."""
+
+    @property
+    def path(self) -> str | Path:
+        """The audio file."""
+
+    @property
+    def start(self) -> float:
+        """Where it begins there, in seconds."""
+
+
+def by_recording(items: Sequence[T], place: Callable[[T], Located]) -> list[list[T]]:
+    """Group utterances that follow each other, also in time, in one recording.
+
+    Args:
+        items: utterances, or what has them.
+        place: where an item lies.
+    """
+    groups: list[list[T]] = []
+    for item in items:
+        before, here = place(groups[-1][-1]) if groups else None, place(item)
+        if before and before.path == here.path and before.start < here.start:
+            groups[-1].append(item)
         else:
-            groups.append([(corpus, utterance)])
+            groups.append([item])
     return groups
 
 

@@ -2,7 +2,8 @@
 
 A set is a folder: ``frames.npy`` (all frames, float16), ``runs.npy`` (reference segments as
 phone, first frame, frame after the last) and ``index.json`` (names of the phones, and for each
-utterance where its frames and segments begin). Noises for augmentation are in one file.
+utterance where its frames and segments begin). A training set may have ``coded.npy`` as well, see
+:mod:`speechattn.corpora.coded`. Noises for augmentation are in one file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -30,6 +32,8 @@ from speechattn.phones import PhoneSet
 from speechattn.progress import with_progress
 from speechattn.segments import FrameSegment
 from speechattn.text import one_line
+
+CODED = "coded.npy"
 
 # Errors raised by JSON of another shape and by arrays that are cut off.
 _DAMAGE = (
@@ -78,7 +82,7 @@ class PreparedSet:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
+        self._folder = folder = Path(folder)
         try:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             self.entries = [PreparedUtterance(**entry) for entry in index["utterances"]]
@@ -125,6 +129,26 @@ class PreparedSet:
     def frames(self, entry: PreparedUtterance) -> np.ndarray:
         """Frames of an utterance, float32, shape (frames, dim)."""
         return self._frames[entry.first : entry.first + entry.frames].astype(np.float32)
+
+    def coded_frames(self, entry: PreparedUtterance) -> np.ndarray:
+        """Frames of an utterance as a codec leaves it, float32, shape (frames, dim).
+
+        Raises:
+            CorpusError: if the set has none, or they are damaged.
+        """
+        return self._coded[entry.first : entry.first + entry.frames].astype(np.float32)
+
+    @cached_property
+    def _coded(self) -> np.ndarray:
+        try:
+            coded = np.load(self._folder / CODED, mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            raise _damaged(self._folder, f"{CODED}: {error.strerror or error}") from None
+        except _DAMAGE as error:
+            raise _damaged(self._folder, f"{CODED}: {error}") from None
+        if coded.shape != self._frames.shape:
+            raise _damaged(self._folder, f"{CODED} has shape {coded.shape}")
+        return coded
 
     def runs(self, entry: PreparedUtterance) -> list[FrameSegment]:
         """Reference segments of an utterance."""
@@ -198,7 +222,7 @@ def _compute(
     rows: list[tuple[int, int, int]] = []
     first = 0
     with ThreadPoolExecutor(2) as pool, (partial / "frames.raw").open("wb") as raw:
-        results = chain.from_iterable(pool.map(work, by_recording(chosen)))
+        results = chain.from_iterable(pool.map(work, by_recording(chosen, lambda item: item[1])))
         shown = with_progress(
             results, progress or "", len(chosen), unit="file", shown=progress is not None
         )

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 import speechattn
@@ -79,6 +78,10 @@ class SequenceSet:
         """Return the frames of an utterance, float32, shape (frames, dim)."""
         return self._prepared.frames(entry)
 
+    def coded_frames(self, entry: PreparedUtterance) -> np.ndarray:
+        """Return them as a codec leaves them."""
+        return self._prepared.coded_frames(entry)
+
     def labels(self, entry: PreparedUtterance) -> np.ndarray:
         """Return the classes of an utterance, int64, shape (labels,)."""
         return np.array(self._labels[entry.corpus, entry.id], dtype=np.int64)
@@ -137,15 +140,16 @@ class SequenceBatches(TrainingBatches):
         return hashlib.sha256(f"{super().digest} {ends}".encode()).hexdigest()
 
     def _item(
-        self, prepared: LabelledSet, entry: PreparedUtterance
+        self, prepared: LabelledSet, entry: PreparedUtterance, coded: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        return prepared.frames(entry), prepared.labels(entry)
+        frames = prepared.coded_frames(entry) if coded else prepared.frames(entry)
+        return frames, prepared.labels(entry)
 
     def _length(self, prepared: LabelledSet, entry: PreparedUtterance) -> int:
         return entry.frames
 
-    def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
-        frames, labels = (torch.from_numpy(a) for a in self._read(item))
+    def _utterance(self, item: int, augmenter: Augmenter, views: int) -> tuple[Tensor, Tensor]:
+        frames, labels = self._views(item, augmenter, views)
         return self._other_tempo(frames.float(), augmenter)[0], labels
 
 

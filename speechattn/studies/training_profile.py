@@ -234,6 +234,10 @@ class _RandomSet:
         """Frames of an utterance, shape (frames, dim)."""
         return self._frames[: entry.frames]
 
+    def coded_frames(self, entry: PreparedUtterance) -> np.ndarray:
+        """Return the same: no codec changes random frames."""
+        return self.frames(entry)
+
     def labels(self, entry: PreparedUtterance) -> np.ndarray:
         """Classes of its frames, shape (frames,)."""
         return self._labels[entry.first]

@@ -142,6 +142,11 @@ class Augmenter:
         order = torch.randperm(len(starts), generator=self.generator).tolist()
         return torch.cat([torch.arange(starts[i], ends[i]) for i in order])
 
+    def coded(self) -> bool:
+        """Draw whether an utterance is heard through a codec."""
+        share = self.config.codec_probability
+        return share > 0 and self._uniform(1).item() < share
+
     def silenced(self) -> bool:
         """Draw whether an utterance is replaced by noise; cepstra never are."""
         share = self.config.silence_probability if self.front_end.kind == "fbank" else 0.0

@@ -127,22 +127,37 @@ class TrainingBatches:
         self._plans: dict[int, list[list[int]]] = {}
 
     def _item(
-        self, prepared: LabelledSet, entry: PreparedUtterance
+        self, prepared: LabelledSet, entry: PreparedUtterance, coded: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the frames of an utterance, shape (frames, dim), and their labels."""
+        """Return the frames of an utterance, shape (frames, dim), and their labels.
+
+        With ``coded``, the frames are as a codec leaves them.
+        """
         labels = prepared.labels(entry)
         used = shortened_silences(labels, self.silence, self.config.training.max_silence_frames)
-        return prepared.frames(entry)[used], labels[used]
+        frames = prepared.coded_frames(entry) if coded else prepared.frames(entry)
+        return frames[used], labels[used]
 
     def _length(self, prepared: LabelledSet, entry: PreparedUtterance) -> int:
         """Return the number of frames that :meth:`_item` returns, without reading them."""
         longest = self.config.training.max_silence_frames
         return len(shortened_silences(prepared.labels(entry), self.silence, longest))
 
-    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, number: int, coded: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return frames and labels of an utterance; frames come from the disk, in float16."""
-        frames, labels = self._item(self._prepared, self._prepared.entries[number])
+        frames, labels = self._item(self._prepared, self._prepared.entries[number], coded)
         return frames.astype(np.float16), labels
+
+    def _views(self, number: int, augmenter: Augmenter, count: int) -> tuple[Tensor, Tensor]:
+        """Return an utterance as often as a batch has it, each time clean or through its codec.
+
+        Returns:
+            Frames, shape (count, frames, dim), and labels, shape (frames,).
+        """
+        clean, labels = (torch.from_numpy(array) for array in self._read(number))
+        through = [augmenter.coded() for _ in range(count)]
+        coded = torch.from_numpy(self._read(number, coded=True)[0]) if any(through) else clean
+        return torch.stack([coded if codec else clean for codec in through]), labels
 
     def _all_items(self, every: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Read all utterances in their order, or one of so many."""
@@ -231,14 +246,20 @@ class TrainingBatches:
         return self._plans[epoch]
 
     def _make(self, items: list[int], augmenter: Augmenter) -> Batch:
-        utterances = [self._utterance(item, augmenter) for item in items]
-        lengths = torch.tensor([len(frames) for frames, _ in utterances])
-        x = pad_sequence([frames for frames, _ in utterances], batch_first=True)
+        views = 2 if self.config.training.consistency_weight else 1
+        utterances = [self._utterance(item, augmenter, views) for item in items]
+        lengths = torch.tensor([len(y) for _, y in utterances])
+        x = torch.cat(
+            [
+                pad_sequence([frames[view] for frames, _ in utterances], batch_first=True)
+                for view in range(views)
+            ]
+        )
         y = pad_sequence([y for _, y in utterances], batch_first=True, padding_value=PADDING)
-        if not self.config.training.consistency_weight:
+        if views == 1:
             return Batch(augmenter(x, lengths), y, lengths)
         lengths = lengths.repeat(2)
-        x = augmenter(x.repeat(2, 1, 1), lengths)
+        x = augmenter(x, lengths)
         delays = min(self.config.encoder.stack, int(lengths.min()))
         delay = int(torch.randint(delays, (1,), generator=augmenter.generator))
         lengths[len(utterances) :] -= delay
@@ -246,31 +267,37 @@ class TrainingBatches:
         y = delay_second_view(y.repeat(2, 1), delay, PADDING)
         return Batch(x, y, lengths, second_view_delay=delay)
 
-    def _utterance(self, item: int, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
-        """Return the frames of an utterance, cropped and at another tempo, and their labels."""
+    def _utterance(self, item: int, augmenter: Augmenter, views: int) -> tuple[Tensor, Tensor]:
+        """Return views of an utterance, cropped and at another tempo, and their labels.
+
+        Returns:
+            Frames, shape (views, frames, dim), and labels, shape (frames,).
+        """
         crop = self.config.training.crop_frames
-        frames, labels = (torch.from_numpy(a) for a in self._read(item))
-        if len(frames) > crop:
-            spare = len(frames) - crop + 1
+        frames, labels = self._views(item, augmenter, views)
+        if len(labels) > crop:
+            spare = len(labels) - crop + 1
             start = int(torch.randint(spare, (1,), generator=augmenter.generator))
-            frames, labels = frames[start : start + crop], labels[start : start + crop]
+            frames, labels = frames[:, start : start + crop], labels[start : start + crop]
         if (order := augmenter.shuffled(labels)) is not None:
-            frames, labels = frames[order], labels[order]
+            frames, labels = frames[:, order], labels[order]
         frames, position = self._other_tempo(frames.float(), augmenter)
         labels = labels[position.round().long()]
         if augmenter.silenced():
-            loudness = frames.logsumexp((0, 1)) - math.log(frames.numel())
-            frames = augmenter.noise(*frames.shape) + loudness
+            loudness = frames[0].logsumexp((0, 1)) - math.log(frames[0].numel())
+            frames = (augmenter.noise(*frames.shape[1:]) + loudness).expand_as(frames)
             labels = torch.full_like(labels, self.silence)
         return frames, labels
 
     def _other_tempo(self, frames: Tensor, augmenter: Augmenter) -> tuple[Tensor, Tensor]:
-        """Return frames at another tempo, and the positions that they are read at."""
-        if not self.config.augmentation.speed or len(frames) < 2:
-            return frames, torch.arange(len(frames)).float()
-        position = augmenter.tempo(len(frames))
-        low = position.long().clamp(max=len(frames) - 2)
-        return torch.lerp(frames[low], frames[low + 1], (position - low)[:, None]), position
+        """Return views at another tempo, and the positions that they are read at."""
+        count = frames.shape[1]
+        if not self.config.augmentation.speed or count < 2:
+            return frames, torch.arange(count).float()
+        position = augmenter.tempo(count)
+        low = position.long().clamp(max=count - 2)
+        weight = (position - low)[:, None]
+        return torch.lerp(frames[:, low], frames[:, low + 1], weight), position
 
 
 def dev_batches(prepared: LabelledSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -14,8 +14,10 @@ import numpy as np
 
 from speechattn.alignment.reductions import Reductions, table_path
 from speechattn.alignment.spoken import SPOKEN, read_spoken, spoken_lexicon, write_spoken
+from speechattn.corpora.coded import add_coded
 from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.prepared import (
+    CODED,
     PreparedSet,
     held_out,
     prepare_noises,
@@ -90,7 +92,9 @@ class RecipeData:
         aligner += [content_fingerprint(Path(path)) for path in config.lexicon]
         if self._reader.aligner_name not in (None, FLAT):
             aligner.append(weights_digest(self._reader.aligner_name or ""))
-        return [self.phones.to_dict(), files_fingerprint(files) if folders else None, *aligner]
+        codecs = ["codecs"] if config.augmentation.codec_probability else []
+        stamped = files_fingerprint(files) if folders else None
+        return [self.phones.to_dict(), stamped, *aligner, *codecs]
 
     @cached_property
     def start_digest(self) -> list:
@@ -113,7 +117,12 @@ class RecipeData:
     def outputs(self) -> list[Path]:
         """Files that exist when :meth:`prepare` has finished."""
         sets = [self.work / "prepared" / name / "index.json" for name in ("train", "dev", "test")]
-        return [*sets, self._noises] if self.config.noise else sets
+        coded = self.work / "prepared" / "train" / CODED
+        return [
+            *sets,
+            *([self._noises] if self.config.noise else []),
+            *([coded] if self.config.augmentation.codec_probability else []),
+        ]
 
     @property
     def _noise_folder(self) -> Path:
@@ -159,6 +168,9 @@ class RecipeData:
             )
             for problem in problems:
                 self.report(f"  left out of {name}: {problem}")
+        if config.augmentation.codec_probability:
+            train_folder = self.work / "prepared" / "train"
+            add_coded(train_folder, config.front_end, progress="prepare codecs")
 
     def corpus(self, entry: str) -> Corpus:
         """Read one entry of ``train``, ``dev`` or ``test``, before anything is aligned."""

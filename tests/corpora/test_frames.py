@@ -30,7 +30,7 @@ def items(path: Path, *spans, label: str = "AA"):
 def test_utterances_of_a_recording_are_grouped_in_time(tmp_path):
     a, b = tmp_path / "a.wav", tmp_path / "b.wav"
     chosen = items(a, (0, 1), (1, 2), (0.5, 1)) + items(b, (2, 3)) + items(a, (3, 4))
-    groups = [[u.start for _, u in group] for group in by_recording(chosen)]
+    groups = [[u.start for _, u in group] for group in by_recording(chosen, lambda item: item[1])]
     assert groups == [[0, 1], [0.5], [2], [3]]
 
 

@@ -26,6 +26,9 @@ class LabelledSet(Protocol):
     def frames(self, entry: PreparedUtterance) -> np.ndarray:
         """Return the frames of an utterance, float32, shape (frames, dim)."""
 
+    def coded_frames(self, entry: PreparedUtterance) -> np.ndarray:
+        """Return them as a codec leaves them, of the same shape (``codec_probability``)."""
+
     def labels(self, entry: PreparedUtterance) -> np.ndarray:
         """Return the classes of an utterance, int64, shape (labels,)."""
 

@@ -202,3 +202,29 @@ def test_pieces_in_another_order_keep_their_labels(tmp_path):
             assert labels[:length].tolist() == utterances[int(frames[0, 0])][1][place].tolist()
             moved += int((place.diff() != 1).any())
     assert moved > 0
+
+
+@pytest.mark.parametrize("consistency", [0.0, 1.0])
+def test_a_share_of_the_views_is_heard_through_a_codec(tmp_path, utterances, consistency):
+    prepared = make_prepared(tmp_path / "set", utterances)
+    frames = np.load(tmp_path / "set" / "frames.npy").copy()
+    frames[:, 2] = 5  # where the others have 1
+    np.save(tmp_path / "set" / "coded.npy", frames)
+    config = recipe(consistency_weight=consistency)
+    config = replace(config, augmentation=replace(config.augmentation, codec_probability=0.3))
+    batches = TrainingBatches(prepared, config, SIL)
+    coded, pairs = [], set()
+    for step in range(80):
+        batch = batches.batch(step)
+        for row, length in enumerate(batch.lengths.tolist()):
+            number, first = batch.frames[row, 0, :2].int().tolist()
+            flags = batch.frames[row, :length, 2]
+            assert flags.min() == flags.max() and flags[0] in (1, 5)
+            coded.append(bool(flags[0] == 5))
+            labels = utterances[number][1][first:][:length]
+            np.testing.assert_array_equal(batch.labels[row, :length], labels)
+        if consistency:
+            views = batch.frames[:, 0, 2].view(2, -1)
+            pairs |= {tuple(pair) for pair in views.T.tolist()}
+    assert 0.25 < np.mean(coded) < 0.35
+    assert not consistency or pairs == {(1, 1), (1, 5), (5, 1), (5, 5)}

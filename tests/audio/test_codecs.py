@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from speechattn.bench import codecs
+from speechattn.audio import codecs
 from speechattn.bench.sounds import power
 
 RATE = 16_000
-CODECS = [codecs.gsm, codecs.opus, codecs.mp3]
+CODECS = [codecs.gsm, codecs.mu_law, codecs.opus, codecs.mp3]
 
 
 def vowel(seconds: float) -> np.ndarray:
@@ -52,3 +52,20 @@ def test_gsm_has_nothing_above_four_kilohertz():
 def test_what_exceeds_full_scale_is_clipped(codec):
     heard = codec(40 * vowel(0.5))
     assert np.abs(heard).max() < 2
+
+
+def test_training_draws_every_codec_and_many_bit_rates(monkeypatch):
+    drawn = []
+    for name in ("gsm", "mu_law", "opus", "mp3"):
+        monkeypatch.setattr(
+            codecs, name, lambda x, random=None, level=None, n=name: drawn.append((n, level)) or x
+        )
+    random = np.random.default_rng(0)
+    sound = vowel(0.1)
+    assert all(codecs.drawn_codec(sound, random) is sound for _ in range(400))
+    for name, levels in (("opus", codecs.OPUS_LEVELS), ("mp3", codecs.MP3_LEVELS)):
+        chosen = [level for codec, level in drawn if codec == name]
+        assert len(set(chosen)) == len(chosen) > 70
+        assert levels[0] <= min(chosen) and max(chosen) <= levels[1]
+    assert sum(codec == "gsm" for codec, _ in drawn) > 70
+    assert sum(codec == "mu_law" for codec, _ in drawn) > 70
