@@ -17,11 +17,10 @@ from speechattn.deflated import Deflated
 from speechattn.encoder import whole_numbers
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.whole_numbers import (
-    BYTES,
     MAX_INT8,
     MAX_UINT8,
-    NUMBERS,
     by_rows,
+    columns_of,
     input_steps,
     whole_of,
 )
@@ -133,8 +132,7 @@ def _fits(weights: StoredArrays, steps: Arrays, ranges: Arrays, wanted: Mapping)
             if step is None or step.dtype.kind != "f" or step.shape != shape[:1]:
                 return False
             if bits == np.uint8 and len(shape) == 2:
-                if shape != wanted[name] and shape[1] % BYTES == 0:  # up to format 10
-                    shape = shape[0], shape[1] // BYTES * NUMBERS
+                shape = shape[0], columns_of(shape[1], wanted[name][-1])
             elif bits != np.int8:
                 return False
         elif layer in steps:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.encoder.int8 import STEPS, WITHIN, watch_inputs
-from speechattn.encoder.whole_numbers import BYTES, NUMBERS, OFFSET, whole_of
+from speechattn.encoder.whole_numbers import OFFSET, columns_of, whole_of
 from speechattn.errors import ModelError
 
 LARGEST = 31  # of the whole numbers
@@ -131,9 +131,8 @@ def restore_six_bits(weights: dict[str, Tensor], shapes: Mapping[str, tuple[int,
         values = weights[name]
         step = weights.pop(STEPS + name.removesuffix(".weight"), None)
         rows, columns = values.shape if values.ndim == 2 else (None, 0)
-        wanted = shapes.get(name, ())
-        if len(wanted) == 2 and columns * NUMBERS == wanted[1] * BYTES:
-            columns = wanted[1]
+        if len(wanted := shapes.get(name, ())) == 2:
+            columns = columns_of(columns, wanted[1])
         if step is None or not step.is_floating_point() or step.shape != (rows,):
             raise ModelError(f"{name}: 6 bits without steps that fit; export the model again")
         try:

@@ -56,6 +56,16 @@ def whole_of(values: np.ndarray, columns: int) -> np.ndarray:
     return (values - np.uint8(OFFSET)).view(np.int8)
 
 
+def columns_of(stored: int, wanted: int) -> int:
+    """Return how many numbers of 6 bits a row of a file holds.
+
+    Args:
+        stored: bytes of the row.
+        wanted: numbers that the layer has in a row; up to format 10, four lie in three bytes.
+    """
+    return wanted if stored * NUMBERS == wanted * BYTES else stored
+
+
 def unpack(packed: np.ndarray) -> np.ndarray:
     """Return whole numbers of 6 bits of which four lie in three bytes, from the lowest bit on.
 

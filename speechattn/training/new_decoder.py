@@ -8,7 +8,6 @@ which a new encoder needs.
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.pruning import with_names
 from speechattn.decoder.options import DecoderOptions
 from speechattn.errors import ModelError, UsageError
-from speechattn.files import replace_folder
+from speechattn.files import atomic_folder
 from speechattn.inference.checkpoint import LANGUAGE, NGRAMS, WORDS, Checkpoint
 from speechattn.inference.model_files import (
     CONFIG,
@@ -192,13 +191,9 @@ def _changed(model: Path, changes: dict[str, Any]) -> dict[str, Any]:
 
 def _write(model: Path, folder: Path, files: dict[str, bytes], leave_out: str = "") -> None:
     """Write a folder with what is beside the files of a model, whole or not at all."""
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    try:
-        shutil.copytree(model, partial, ignore=shutil.ignore_patterns(leave_out))
+    with atomic_folder(folder.resolve(), shared=True) as partial:
+        shutil.copytree(
+            model, partial, ignore=shutil.ignore_patterns(leave_out), dirs_exist_ok=True
+        )
         for name, data in files.items():
             (partial / name).write_bytes(data)
-        replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

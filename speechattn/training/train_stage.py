@@ -36,6 +36,8 @@ from speechattn.training.warm_start import (
 )
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
+# Keys that checkpoints of earlier versions do not know; at 0 they change nothing.
+NEWER = ("teacher_weight", "codec_probability")
 RANGE_BATCHES = 16  # batches that the ranges of 8-bit layers are measured on
 
 
@@ -264,11 +266,12 @@ class TrainStage:
     def _set_aside_foreign_checkpoint(self) -> None:
         """Set a checkpoint aside that was made from other inputs."""
         config = self.config.to_dict()
-        without = [*WITHOUT_EFFECT, "steps"]
-        if not self.config.training.teacher_weight:  # as before there were teachers
-            without.append("teacher_weight")
-        training = {k: v for k, v in config["training"].items() if k not in without}
-        parts = [config["encoder"], training, config["augmentation"]]
+        without = (*WITHOUT_EFFECT, "steps")
+        training, augmentation = (
+            {k: v for k, v in config[part].items() if k not in without and (v or k not in NEWER)}
+            for part in ("training", "augmentation")
+        )
+        parts = [config["encoder"], training, augmentation]
         inputs = [self._prepared(), *parts, *self.data.start_digest]
         steps = self.config.training.steps
         set_aside_foreign(self.work / CHECKPOINT, inputs, self.report, steps)

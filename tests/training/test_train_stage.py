@@ -93,7 +93,7 @@ def test_16_bits_without_instructions_for_them_are_said_to_be_slow(
     assert len(said) == (precision == "bf16" and not fast)
 
 
-def test_without_a_teacher_the_inputs_are_those_of_before_there_were_teachers(
+def test_without_a_teacher_and_codecs_the_inputs_are_those_of_before_there_were_any(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(train_stage, "load_teacher", lambda *_: SimpleNamespace(classifier=None))
@@ -102,12 +102,15 @@ def test_without_a_teacher_the_inputs_are_those_of_before_there_were_teachers(
     later = ("steps", "evaluate_every", "checkpoint_every", "start_share", "tensorboard")
     training = {k: v for k, v in config["training"].items() if k not in later}
     assert training.pop("teacher_weight") == 0
+    assert config["augmentation"].pop("codec_probability") == 0
     parts = ["", config["encoder"], training, config["augmentation"]]
     taught = [replace(begins.config.training, teacher_weight=weight) for weight in (0.5, 1.0)]
     configs = [replace(begins.config, teacher="x", training=each) for each in taught]
+    coded = replace(begins.config.augmentation, codec_probability=0.5)
+    configs.append(replace(begins.config, augmentation=coded))
     found = []
     for begins.config in (begins.config, *configs):
         with pytest.raises(Begun):
             begins.run()
         found.append((tmp_path / "train/inputs.txt").read_text().split()[0])
-    assert found[0] == fingerprint(parts) and len(set(found)) == 3
+    assert found[0] == fingerprint(parts) and len(set(found)) == 4
