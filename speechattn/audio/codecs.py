@@ -13,6 +13,7 @@ import soundfile
 import soxr
 
 from speechattn.audio.load import array_blocks
+from speechattn.errors import UsageError
 from speechattn.segments import SAMPLE_RATE
 
 LOW_RATE = 8_000  # Hz, of telephones
@@ -50,7 +51,17 @@ def mp3(
     return _coded(samples, len(samples), "MP3", "MPEG_LAYER_III", level)
 
 
-def drawn_codec(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def check_codecs() -> None:
+    """Check that all codecs work, on 0.1 s of silence.
+
+    Raises:
+        UsageError: if libsndfile was built without one of them.
+    """
+    for codec in (gsm, mu_law, opus, mp3):
+        codec(np.zeros(SAMPLE_RATE // 10, np.float32))
+
+
+def through_drawn_codec(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Pass an utterance through GSM, mu-law, Opus or MP3, the last two at a drawn bit rate.
 
     Args:
@@ -95,10 +106,19 @@ def _coded(
         container: of libsndfile, as is ``coding``.
         level: of compression, from 0 to 1; None for the codec's own.
         rate: Hz.
+
+    Raises:
+        UsageError: if libsndfile was built without the codec.
     """
     file = io.BytesIO()
     settings = {"format": container, "subtype": coding, "compression_level": level}
-    soundfile.write(file, np.clip(samples, -1, 1), rate, **settings)
-    file.seek(0)
-    heard, heard_rate = soundfile.read(file, dtype="float32")
+    try:
+        soundfile.write(file, np.clip(samples, -1, 1), rate, **settings)
+        file.seek(0)
+        heard, heard_rate = soundfile.read(file, dtype="float32")
+    except soundfile.SoundFileError as error:
+        raise UsageError(
+            f"libsndfile {soundfile.__libsndfile_version__} cannot write {coding} ({error}); "
+            "install the soundfile package from a wheel, or do without codecs"
+        ) from error
     return sampled_up(heard, length, heard_rate)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from speechattn.cli.messages import OK, report
+from speechattn.errors import SpeechattnError, cannot_write
 from speechattn.inference.model_files import find_model
 from speechattn.options import parse_window
 
@@ -76,21 +77,28 @@ def add_decoder(commands: argparse._SubParsersAction) -> None:
 
 def run_decoder(arguments: argparse.Namespace) -> int:
     """Run ``decoder``; return the exit status."""
+    from speechattn.training.config import check_splits
     from speechattn.training.new_decoder import new_decoder
     from speechattn.training.recipe_file import read_config
 
-    new_decoder(
-        find_model(arguments.model),
-        Path(arguments.output_dir),
-        like=find_model(arguments.like) if arguments.like else None,
-        tune=[name.strip() for name in arguments.tune.split(",") if name.strip()],
-        corpora=Path(arguments.corpora),
-        candidates=read_config(arguments.recipe).decoding,
-        report=report,
-        window=_windows(arguments.window) if arguments.window else None,
-        share=arguments.share_weights,
-        share_words=arguments.share_words,
-    )
+    tune = tuple(name.strip() for name in arguments.tune.split(",") if name.strip())
+    check_splits("--tune", tune)
+    folder = Path(arguments.output_dir)
+    try:
+        new_decoder(
+            find_model(arguments.model),
+            folder,
+            like=find_model(arguments.like) if arguments.like else None,
+            tune=tune,
+            corpora=Path(arguments.corpora),
+            candidates=read_config(arguments.recipe).decoding,
+            report=report,
+            window=_windows(arguments.window) if arguments.window else None,
+            share=arguments.share_weights,
+            share_words=arguments.share_words,
+        )
+    except OSError as error:
+        raise SpeechattnError(cannot_write(folder, error)) from error
     return OK
 
 

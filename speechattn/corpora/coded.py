@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speechattn.audio.codecs import drawn_codec
+from speechattn.audio.codecs import through_drawn_codec
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.corpora.frames import by_recording
 from speechattn.corpora.prepared import CODED, PreparedSet, PreparedUtterance
@@ -27,7 +27,7 @@ from speechattn.progress import with_progress
 
 
 def add_coded(folder: str | Path, front_end: FrontEndConfig, progress: str | None = None) -> None:
-    """Add the version that a codec leaves of every utterance to a prepared set.
+    """Write ``coded.npy``: every utterance of a prepared set as a codec leaves it.
 
     Args:
         folder: as :func:`~speechattn.corpora.prepared.prepare_set` writes it.
@@ -73,7 +73,7 @@ def _coded_frames(group: list[PreparedUtterance], front_end: FrontEnd) -> Iterat
         digest = hashlib.blake2b(f"{entry.corpus}/{entry.id}".encode(errors="surrogateescape"))
         random = np.random.default_rng(int.from_bytes(digest.digest()[:8], "little"))
         stream = front_end.stream()
-        heard = torch.from_numpy(drawn_codec(samples, random))
+        heard = torch.from_numpy(through_drawn_codec(samples, random))
         frames = torch.cat([stream.push(heard), stream.finish()]).numpy()
         if len(frames) != entry.frames:
             raise CorpusError(

@@ -52,7 +52,7 @@ def span_frames(
 
 
 class Located(Protocol):
-    """What says in which recording it lies, and from which second on."""
+    """A part of a recording, which says where it begins."""
 
     @property
     def path(self) -> str | Path:

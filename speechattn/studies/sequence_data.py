@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 import speechattn
@@ -149,8 +150,8 @@ class SequenceBatches(TrainingBatches):
         return entry.frames
 
     def _utterance(self, item: int, augmenter: Augmenter, views: int) -> tuple[Tensor, Tensor]:
-        frames, labels = self._views(item, augmenter, views)
-        return self._other_tempo(frames.float(), augmenter)[0], labels
+        whole, labels = self._views(item, augmenter, views)
+        return self._other_tempo(torch.stack(whole).float(), augmenter)[0], labels
 
 
 class TextData(RecipeData):

@@ -23,7 +23,7 @@ from speechattn.studies.windows_variants import Variant
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import decode_set
 from speechattn.training.recipe_data import RecipeData
-from speechattn.training.stages import fingerprint
+from speechattn.training.stages import as_before, fingerprint
 from speechattn.training.train_stage import train_model
 
 CHECKPOINT, MODEL = "checkpoint.safetensors", "model"
@@ -65,6 +65,7 @@ class VariantRun:
         training = dataclasses.replace(config.training, steps=steps)
         self.config = dataclasses.replace(config, encoder=encoder, training=training, seed=seed)
         parts = self.config.to_dict()
+        parts["augmentation"] = as_before(parts["augmentation"])
         depends = [__version__, prepared, *(parts[name] for name in DEPENDS_ON)]
         if most_utterances is not None:
             depends.append(most_utterances)

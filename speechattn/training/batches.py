@@ -148,16 +148,16 @@ class TrainingBatches:
         frames, labels = self._item(self._prepared, self._prepared.entries[number], coded)
         return frames.astype(np.float16), labels
 
-    def _views(self, number: int, augmenter: Augmenter, count: int) -> tuple[Tensor, Tensor]:
+    def _views(self, number: int, augmenter: Augmenter, count: int) -> tuple[list[Tensor], Tensor]:
         """Return an utterance as often as a batch has it, each time clean or through its codec.
 
         Returns:
-            Frames, shape (count, frames, dim), and labels, shape (frames,).
+            Frames of each time, shape (frames, dim), and labels, shape (frames,).
         """
-        clean, labels = (torch.from_numpy(array) for array in self._read(number))
         through = [augmenter.coded() for _ in range(count)]
-        coded = torch.from_numpy(self._read(number, coded=True)[0]) if any(through) else clean
-        return torch.stack([coded if codec else clean for codec in through]), labels
+        read = {coded: self._read(number, coded) for coded in dict.fromkeys(through)}
+        labels = read[through[0]][1]
+        return [torch.from_numpy(read[coded][0]) for coded in through], torch.from_numpy(labels)
 
     def _all_items(self, every: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Read all utterances in their order, or one of so many."""
@@ -274,11 +274,13 @@ class TrainingBatches:
             Frames, shape (views, frames, dim), and labels, shape (frames,).
         """
         crop = self.config.training.crop_frames
-        frames, labels = self._views(item, augmenter, views)
+        whole, labels = self._views(item, augmenter, views)
+        start = 0
         if len(labels) > crop:
             spare = len(labels) - crop + 1
             start = int(torch.randint(spare, (1,), generator=augmenter.generator))
-            frames, labels = frames[:, start : start + crop], labels[start : start + crop]
+        frames = torch.stack([view[start : start + crop] for view in whole])
+        labels = labels[start : start + crop]
         if (order := augmenter.shuffled(labels)) is not None:
             frames, labels = frames[:, order], labels[order]
         frames, position = self._other_tempo(frames.float(), augmenter)

@@ -27,6 +27,7 @@ from speechattn.errors import ModelError, UsageError
 from speechattn.files import atomic_folder
 from speechattn.inference.checkpoint import LANGUAGE, NGRAMS, WORDS, Checkpoint
 from speechattn.inference.model_files import (
+    CARD,
     CONFIG,
     FORMAT_VERSION,
     WEIGHTS,
@@ -76,13 +77,9 @@ def new_decoder(
             shared cannot be.
         CorpusError: if the words are none of pocketsphinx's, or a set cannot be read.
     """
-    if folder.exists() and not may_replace(folder):
-        raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
-    if share and (like is not None or folder.resolve().parent != model.resolve().parent):
-        raise UsageError(
-            f"--share-weights: {folder} must lie beside {model}, and have its n-grams and words "
-            "(no --like)"
-        )
+    _check_place(model, folder, keeps_words=not share_words)
+    if share:
+        _check_weights_beside(model, folder, like)
     if share_words:
         _check_words_beside(folder, like)
     checkpoint = Checkpoint.load(model)
@@ -93,10 +90,13 @@ def new_decoder(
         raise UsageError(f"--like {like}: its phones are not those of {model}; give another model")
     phone_model, options = source.phone_model, source.decoding
     words = phone_model.words
+    if share_words and words is None and phone_model.ngrams is None:
+        raise UsageError(f"--share-words: {like} has no n-grams and words; give another model")
     if words is not None and words.names is None:
-        if share_words:
+        if share or share_words:
+            option, holder = ("--share-words", like) if share_words else ("--share-weights", model)
             raise UsageError(
-                f"--share-words: the words of {like} have no names; write it anew with names "
+                f"{option}: the words of {holder} have no names; write it anew with names "
                 "first: speechattn decoder"
             )
         named = with_names(words, english_trigram(), english_lexicon(checkpoint.phones))
@@ -113,6 +113,47 @@ def new_decoder(
         if share_words and like is not None:
             changes["words_of"] = model_files(like.resolve()).words.parent.name
         write_with_decoder(model, folder, phone_model, changes)
+
+
+def _check_place(model: Path, folder: Path, keeps_words: bool) -> None:
+    """Check that a model may be written to a folder, and no other model loses anything by it.
+
+    Raises:
+        ModelError: if something else is there.
+        UsageError: if it lies in the model's own folder, or a model beside it has its weights or
+            words from what would be replaced.
+    """
+    if folder.exists() and not may_replace(folder):
+        raise ModelError(f"{folder}: is there and no model; remove it or give another folder")
+    here, source = folder.resolve(), model.resolve()
+    if source in here.parents:
+        raise UsageError(f"--output-dir {folder}: lies in {model}; give a folder beside it")
+    if here == source and keeps_words:
+        return
+    for config in sorted(here.parent.glob(f"*/{CONFIG}")):
+        other = config.parent
+        if other != here and here in (path.parent for path in model_files(other).all[1:]):
+            raise UsageError(
+                f"--output-dir {folder}: {other} has weights or words of the model that is there; "
+                "give another folder"
+            )
+
+
+def _check_weights_beside(model: Path, folder: Path, like: Path | None) -> None:
+    """Check that a model in ``folder`` can have the weights of ``model``.
+
+    Raises:
+        UsageError: if it does not lie beside it, has other words, or would take the place of the
+            weights.
+    """
+    holder = model_files(model.resolve()).weights.parent
+    if like is not None or folder.resolve().parent != holder.parent:
+        raise UsageError(
+            f"--share-weights: {folder} must lie beside {model}, and have its n-grams and words "
+            "(no --like)"
+        )
+    if folder.resolve() == holder:
+        raise UsageError(f"--share-weights: {folder} has these weights itself; give another folder")
 
 
 def _check_words_beside(folder: Path, like: Path | None) -> None:
@@ -168,7 +209,8 @@ def write_with_decoder(
     stored, small = unpacked_tensors(model_files(model).weights)
     tensors = {name: values for name, values in stored.items() if not name.startswith(LANGUAGE)}
     shared = "weights_of", "words_of"  # by the model that is copied
-    config = {k: v for k, v in _changed(model, {}).items() if k not in shared} | changes
+    config = {k: v for k, v in _changed(model, folder, changes).items() if k not in shared}
+    config |= changes
     for begin, part in ((NGRAMS, phone_model.ngrams), (WORDS, phone_model.words)):
         if part is not None and "words_of" not in config:
             found = part.tensors().items()
@@ -180,20 +222,25 @@ def write_with_decoder(
 def _write_sharing(model: Path, folder: Path, changes: dict[str, Any]) -> None:
     """Write a model that has the weights of the one beside it."""
     name = model_files(model.resolve()).weights.parent.name
-    config = _changed(model, changes) | {"name": folder.name, "weights_of": name}
+    config = _changed(model, folder, changes) | {"weights_of": name}
     _write(model, folder, {CONFIG: readable_json(config).encode()}, leave_out=WEIGHTS)
 
 
-def _changed(model: Path, changes: dict[str, Any]) -> dict[str, Any]:
+def _changed(model: Path, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     config = json.loads((model / CONFIG).read_text(encoding="utf-8"))
+    if folder.resolve() != model.resolve():
+        config["name"] = folder.resolve().name
     return config | {"format_version": FORMAT_VERSION} | changes
 
 
 def _write(model: Path, folder: Path, files: dict[str, bytes], leave_out: str = "") -> None:
-    """Write a folder with what is beside the files of a model, whole or not at all."""
+    """Write a folder with what is beside the files of a model, whole or not at all.
+
+    The card stays behind, unless the model is written in its own place: its figures are of another
+    decoder.
+    """
+    others = [leave_out] if folder.resolve() == model.resolve() else [leave_out, CARD]
     with atomic_folder(folder.resolve(), shared=True) as partial:
-        shutil.copytree(
-            model, partial, ignore=shutil.ignore_patterns(leave_out), dirs_exist_ok=True
-        )
+        shutil.copytree(model, partial, ignore=shutil.ignore_patterns(*others), dirs_exist_ok=True)
         for name, data in files.items():
             (partial / name).write_bytes(data)

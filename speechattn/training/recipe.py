@@ -38,7 +38,7 @@ from speechattn.training.decoding import decode_set, decoder_grid
 from speechattn.training.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.training.recipe_file import find_config, read_config
 from speechattn.training.report import release, transcribe_examples, write_pictures, write_report
-from speechattn.training.stages import Stage, StageRunner, files_fingerprint
+from speechattn.training.stages import Stage, StageRunner, as_before, files_fingerprint
 from speechattn.training.train_stage import TrainStage
 from speechattn.training.updates.process_group import ProcessGroup
 
@@ -87,6 +87,7 @@ class Recipe:
         if config.threads:
             torch.set_num_threads(config.threads)
         parts = config.to_dict()
+        parts["augmentation"] = as_before(parts["augmentation"])
 
         def of(*names: str) -> list:
             return [speechattn.__version__, *(parts[name] for name in names)]

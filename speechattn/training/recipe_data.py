@@ -14,6 +14,7 @@ import numpy as np
 
 from speechattn.alignment.reductions import Reductions, table_path
 from speechattn.alignment.spoken import SPOKEN, read_spoken, spoken_lexicon, write_spoken
+from speechattn.audio.codecs import check_codecs
 from speechattn.corpora.coded import add_coded
 from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.prepared import (
@@ -143,6 +144,8 @@ class RecipeData:
     def prepare(self) -> None:
         """Read the corpora and compute the frames and labels of every set."""
         config = self.config
+        if config.augmentation.codec_probability:
+            check_codecs()  # now, not after everything else
         if config.synth:
             self._synthesise()
         train = self._training_corpora()

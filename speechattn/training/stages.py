@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechattn.errors import UsageError
 from speechattn.files import atomic_write_text
+
+# Keys of recipes that were added since version 0.2.0; at 0 they change nothing.
+NEWER = ("teacher_weight", "codec_probability")
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,14 @@ class StageRunner:
         stamps = self._read()
         stamps[name] = fingerprint
         atomic_write_text(self._stamps, json.dumps(stamps, indent=1) + "\n")
+
+
+def as_before(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section of a recipe as a version before the keys in ``NEWER`` had it.
+
+    What was done before such a key was added is then still up to date, while the key is 0.
+    """
+    return {key: value for key, value in section.items() if value or key not in NEWER}
 
 
 def fingerprint(values: object) -> str:

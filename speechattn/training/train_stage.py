@@ -23,7 +23,7 @@ from speechattn.training.decoding import estimate_phone_model, tune_decoder
 from speechattn.training.recipe_data import RecipeData
 from speechattn.training.sources.run_record import write_run_record
 from speechattn.training.sources.whisper import whisper_classifier
-from speechattn.training.stages import fingerprint
+from speechattn.training.stages import as_before, fingerprint
 from speechattn.training.trainer import Trainer
 from speechattn.training.trainer_state import WITHOUT_EFFECT
 from speechattn.training.updates.event_log import EventLog
@@ -36,8 +36,6 @@ from speechattn.training.warm_start import (
 )
 
 CHECKPOINT = "train/checkpoint.safetensors"  # of the training, in the work folder
-# Keys that checkpoints of earlier versions do not know; at 0 they change nothing.
-NEWER = ("teacher_weight", "codec_probability")
 RANGE_BATCHES = 16  # batches that the ranges of 8-bit layers are measured on
 
 
@@ -267,11 +265,8 @@ class TrainStage:
         """Set a checkpoint aside that was made from other inputs."""
         config = self.config.to_dict()
         without = (*WITHOUT_EFFECT, "steps")
-        training, augmentation = (
-            {k: v for k, v in config[part].items() if k not in without and (v or k not in NEWER)}
-            for part in ("training", "augmentation")
-        )
-        parts = [config["encoder"], training, augmentation]
+        training = {k: v for k, v in as_before(config["training"]).items() if k not in without}
+        parts = [config["encoder"], training, as_before(config["augmentation"])]
         inputs = [self._prepared(), *parts, *self.data.start_digest]
         steps = self.config.training.steps
         set_aside_foreign(self.work / CHECKPOINT, inputs, self.report, steps)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
 
 from speechattn.audio import codecs
 from speechattn.bench.sounds import power
+from speechattn.errors import UsageError
 
 RATE = 16_000
 CODECS = [codecs.gsm, codecs.mu_law, codecs.opus, codecs.mp3]
@@ -62,10 +64,20 @@ def test_training_draws_every_codec_and_many_bit_rates(monkeypatch):
         )
     random = np.random.default_rng(0)
     sound = vowel(0.1)
-    assert all(codecs.drawn_codec(sound, random) is sound for _ in range(400))
+    assert all(codecs.through_drawn_codec(sound, random) is sound for _ in range(400))
     for name, levels in (("opus", codecs.OPUS_LEVELS), ("mp3", codecs.MP3_LEVELS)):
         chosen = [level for codec, level in drawn if codec == name]
         assert len(set(chosen)) == len(chosen) > 70
         assert levels[0] <= min(chosen) and max(chosen) <= levels[1]
     assert sum(codec == "gsm" for codec, _ in drawn) > 70
     assert sum(codec == "mu_law" for codec, _ in drawn) > 70
+
+
+def test_a_codec_that_libsndfile_lacks_is_named(monkeypatch):
+    def refuse(*_, **settings):
+        raise soundfile.LibsndfileError(24)
+
+    codecs.check_codecs()
+    monkeypatch.setattr(codecs.soundfile, "write", refuse)
+    with pytest.raises(UsageError, match=r"libsndfile \d.* cannot write GSM610 .*; install"):
+        codecs.check_codecs()

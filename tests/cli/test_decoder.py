@@ -35,7 +35,7 @@ def test_a_model_gets_the_words_of_another(models, tmp_path):
     added = {name for name in after if name not in before}
     assert added == {n for n in load_file(worded / WEIGHTS) if n.startswith(("words.", "grammar."))}
     found, like = load_model(out, "cpu").checkpoint, load_model(worded, "cpu").checkpoint
-    assert found.decoding == like.decoding and found.name == "tiny"
+    assert found.decoding == like.decoding and found.name == "out"
     assert found.phone_model.words.names.names == like.phone_model.words.names.names
     config = json.loads((out / CONFIG).read_text())
     assert config["encoder"] == json.loads((plain / CONFIG).read_text())["encoder"]
@@ -96,7 +96,7 @@ def test_two_models_share_their_weights(any_window, tmp_path):
     # With weights of its own again.
     assert main(["decoder", str(listening), "--output-dir", str(tmp_path / "alone")]) == 0
     (any_window / WEIGHTS).unlink()
-    assert load_model(tmp_path / "alone", "cpu").checkpoint.name == "listening"
+    assert load_model(tmp_path / "alone", "cpu").checkpoint.name == "alone"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
@@ -182,12 +182,62 @@ def test_words_lie_beside_a_model(any_window, name):
         (["--window", "8"], "--window 8: LEFT/RIGHT"),
         (["--window", "20/2"], "encoder.window: 20 frames; encoder.any_window allows 0 to 16"),
         (["--share-weights", "--output-dir", "{}/below/out"], "must lie beside"),
+        (["--share-weights", "--output-dir", "{}/whole"], "has these weights itself"),
+        (["--output-dir", "{}/whole/out"], "lies in"),
+        (["--tune", "librispeech"], "--tune: 'librispeech'; each entry is corpus/split"),
+        (["--output-dir", "{}/whole/config.json/out"], "lies in"),
+        (["--output-dir", "{}/file/out"], "cannot be written (Not a directory)"),
+        (["--share-words", "--like", "{}/bare"], "bare has no n-grams and words"),
     ],
 )
 def test_what_cannot_be_shared_is_said(any_window, tmp_path, capsys, options, said):
+    (tmp_path / "file").touch()
+    bare = load_model(any_window, "cpu").checkpoint
+    bare.phone_model = replace(bare.phone_model, ngrams=None, words=None)
+    bare.save(tmp_path / "bare")
+    before = model_digest(any_window)
     command = ["decoder", str(any_window), "--output-dir", str(tmp_path / "out")]
     assert main([*command, *(option.format(tmp_path) for option in options)]) == 2
     assert said in capsys.readouterr().err
+    assert model_digest(any_window) == before and not (tmp_path / "out").exists()
+
+
+def test_a_model_that_others_have_weights_or_words_of_stays(models, any_window, tmp_path, capsys):
+    folder = any_window.parent
+    shutil.copytree(models / "plain", folder / "plain")
+    shutil.copytree(models / "worded", folder / "worded")
+    whole = ["decoder", str(any_window), "--output-dir"]
+    assert main([*whole, str(folder / "listening"), "--share-weights"]) == 0
+    worded = ["--like", str(folder / "worded"), "--share-words"]
+    plain = ["decoder", str(folder / "plain"), "--output-dir"]
+    assert main([*plain, str(folder / "small"), *worded]) == 0
+    digests = {path: model_digest(path) for path in folder.iterdir() if (path / CONFIG).is_file()}
+    capsys.readouterr()
+    for command, who in (
+        ([*plain, str(any_window)], "listening"),
+        (["decoder", str(folder / "listening"), "--output-dir", str(any_window)], "listening"),
+        ([*whole, str(any_window), *worded], "listening"),
+        ([*whole, str(folder / "worded")], "small"),
+    ):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert f"{folder / who} has weights or words of the model that is there" in said
+    assert {path: model_digest(path) for path in digests} == digests
+    # In its own place, with words of its own, nothing is lost.
+    assert main([*whole, str(any_window)]) == 0
+    assert load_model(folder / "listening", "cpu").checkpoint.phone_model.words.num_words == 60
+
+
+def test_a_card_stays_with_its_decoder(any_window, tmp_path):
+    (any_window / "MODEL_CARD.md").write_text("figures")
+    (any_window / "history.json").write_text("{}")
+    for folder, options in (("other", []), ("sharing", ["--share-weights"])):
+        command = ["decoder", str(any_window), "--output-dir", str(tmp_path / folder), *options]
+        assert main(command) == 0
+        assert not (tmp_path / folder / "MODEL_CARD.md").exists()
+        assert (tmp_path / folder / "history.json").exists()
+    assert main(["decoder", str(any_window), "--output-dir", str(any_window)]) == 0
+    assert (any_window / "MODEL_CARD.md").read_text() == "figures"
 
 
 @pytest.mark.parametrize("name", ["../whole", "", 3, ".."])

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from support.commands import PHONES, RATE, make_corpus
 
-from speechattn.audio.codecs import drawn_codec
+from speechattn.audio.codecs import through_drawn_codec
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.corpora import coded
 from speechattn.corpora.coded import add_coded
@@ -35,10 +35,10 @@ def test_each_utterance_is_what_its_codec_leaves(folder, monkeypatch):
     heard = {}
 
     def noted(samples, random):
-        heard[samples.tobytes()] = through = drawn_codec(samples, random)
+        heard[samples.tobytes()] = through = through_drawn_codec(samples, random)
         return through
 
-    monkeypatch.setattr(coded, "drawn_codec", noted)
+    monkeypatch.setattr(coded, "through_drawn_codec", noted)
     add_coded(folder, FRONT_END)
     prepared = PreparedSet(folder)
     for entry in prepared.entries:

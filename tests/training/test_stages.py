@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from speechattn.errors import UsageError
-from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
+from speechattn.training.stages import (
+    Stage,
+    StageRunner,
+    as_before,
+    files_fingerprint,
+    fingerprint,
+)
 
 
 class Chain:
@@ -159,3 +165,9 @@ def test_the_fingerprint_of_files_sees_size_time_name_and_absence(tmp_path):
     one.unlink()
     seen.append(files_fingerprint([one, two]))
     assert len(set(seen)) == len(seen)
+
+
+def test_keys_added_since_change_no_fingerprint_while_they_are_0():
+    section = {"speed": 0.0, "windows": []}
+    assert as_before({**section, "codec_probability": 0.0, "teacher_weight": 0}) == section
+    assert as_before({**section, "codec_probability": 0.1}) == {**section, "codec_probability": 0.1}
