@@ -147,8 +147,9 @@ class AugmentationConfig:
             by 60 dB. Echoes after 0.8 s are left out.
         band_limit_probability: share of utterances that lose everything above a limit between 3.2
             and 7 kHz; half of them also lose everything below a limit between 100 and 350 Hz.
-        codec_probability: share of utterances that are heard through a codec: GSM, mu-law, Opus or
-            MP3, one for each utterance, which ``prepare`` draws and computes.
+        codec_probability: share of utterances that are heard through a codec, also of cepstra: GSM,
+            mu-law, Opus or MP3. ``prepare`` computes one version of each utterance; its name
+            decides on the codec.
         silence_probability: share of utterances that are replaced by noise alone, labelled silence.
         shuffle_probability: share of utterances whose pieces come in another order.
         shuffle_frames: shortest such piece, in 10 ms frames; the last one may be shorter.
