@@ -1,4 +1,4 @@
-"""The files of a corpus folder: ``wav.scp``, ``segments``, tables of utterances, ``phones.ctm``."""
+"""The files of a corpus folder: ``wav.scp``, ``segments``, tables of utterances, CTM files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from pathlib import Path
 
 from speechattn.corpora.alignment import seconds_from_text
 from speechattn.errors import CorpusError
+from speechattn.segments import Segment
+from speechattn.text import one_line
 
 CTM_NAMES = ("phones.ctm.gz", "phones.ctm")
+WORD_CTM_NAMES = ("words.ctm.gz", "words.ctm")
+PAUSES = ("SIL", "<eps>", "sil")  # in the place of a word
 Span = tuple[float, float | None]  # start and end in a recording, seconds
 Unusable = dict[str, list[str]]  # utterance (or recording) → problems
 
@@ -149,6 +153,39 @@ def read_ctm(path: Path, wanted: set[str]) -> dict[str, list[tuple[int, str]]]:
         if utterance in wanted and not line.startswith(";;"):
             entries.setdefault(utterance, []).append((number, line))
     return entries
+
+
+def read_words(folder: Path, note: Callable[[str], None]) -> dict[str, list[Segment]]:
+    """Read ``words.ctm``; without one, there are no words.
+
+    Args:
+        folder: of the corpus.
+        note: takes a line about each line that is not understood.
+
+    Returns:
+        Utterance → its words, in seconds of the utterance; pauses left out.
+
+    Raises:
+        CorpusError: if the file cannot be read.
+    """
+    names = WORD_CTM_NAMES
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    words: dict[str, list[Segment]] = {}
+    for number, line in read_lines(path) if path else ():
+        columns = line.split()
+        if line.startswith(";;"):
+            continue
+        start, length = [*map(seconds_from_text, columns[2:4]), None, None][:2]
+        if len(columns) not in (5, 6) or start is None or not length or start < 0 or length < 0:
+            note(
+                one_line(
+                    f"{path}:{number}: {line[:60]!r}; write: utterance channel start duration word"
+                )
+            )
+        elif columns[4] not in PAUSES:
+            found = words.setdefault(columns[0], [])
+            found.append(Segment(columns[4], start, round(start + length, 6)))
+    return words
 
 
 def read_lines(path: Path, *, strip: bool = True) -> list[tuple[int, str]]:

@@ -10,15 +10,14 @@ import dataclasses
 from pathlib import Path
 
 from speechattn.audio.load import audio_info
-from speechattn.corpora.alignment import END_TOLERANCE_FRAMES, seconds_from_text
+from speechattn.corpora.alignment import END_TOLERANCE_FRAMES
 from speechattn.corpora.corpus import Corpus, Utterance, read_corpus
-from speechattn.corpora.tables import CTM_NAMES, read_lines, read_paths
+from speechattn.corpora.tables import CTM_NAMES, read_lines, read_paths, read_words
 from speechattn.errors import AudioError, CorpusError
 from speechattn.phones import phone_set
-from speechattn.segments import FRAMES_PER_SECOND, Segment
+from speechattn.segments import FRAMES_PER_SECOND
 from speechattn.text import one_line
 
-WORD_NAMES = ("words.ctm.gz", "words.ctm")
 TOLERANCE = END_TOLERANCE_FRAMES / FRAMES_PER_SECOND  # seconds between a table and the audio
 
 
@@ -33,7 +32,7 @@ def read(folder: Path, *, phones: str | Path = "arpabet") -> Corpus:
     corpus = read_corpus(folder, phones=phone_set(phones), alignments=aligned)
     problems = list(corpus.problems)
     notes = list(corpus.notes)
-    words = _read_words(folder, notes)
+    words = read_words(folder, notes.append)
     lengths: dict[Path, float | str] = {}
     utterances = []
     for utterance in corpus:
@@ -74,27 +73,6 @@ def _check_length(utterance: Utterance, lengths: dict[Path, float | str]) -> flo
             f"{utterance.path}; correct the table or the recording"
         )
     return duration
-
-
-def _read_words(folder: Path, notes: list[str]) -> dict[str, list[Segment]]:
-    """Utterance → its words, from ``words.ctm``; pauses left out."""
-    path = next((folder / name for name in WORD_NAMES if (folder / name).is_file()), None)
-    words: dict[str, list[Segment]] = {}
-    for number, line in read_lines(path) if path else ():
-        columns = line.split()
-        if line.startswith(";;"):
-            continue
-        start, length = [*map(seconds_from_text, columns[2:4]), None, None][:2]
-        if len(columns) not in (5, 6) or start is None or not length or start < 0 or length < 0:
-            notes.append(
-                one_line(
-                    f"{path}:{number}: {line[:60]!r}; write: utterance channel start duration word"
-                )
-            )
-        elif columns[4] not in ("SIL", "<eps>", "sil"):
-            found = words.setdefault(columns[0], [])
-            found.append(Segment(columns[4], start, round(start + length, 6)))
-    return words
 
 
 def _read_splits(folder: Path, usable: set[str], notes: list[str]) -> dict[str, tuple[str, ...]]:

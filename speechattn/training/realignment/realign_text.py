@@ -11,10 +11,8 @@ labelled, and weak vowels are told apart by what is learnt from the labels of sh
 from __future__ import annotations
 
 import dataclasses
-import gzip
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,15 +26,16 @@ from speechattn.alignment.text_aligner import (
 )
 from speechattn.alignment.vowels import VowelEvidence, vowel_frames
 from speechattn.audio.features import FrontEnd
-from speechattn.audio.load import AudioFile
 from speechattn.corpora.alignment import reference_runs
 from speechattn.corpora.corpus import Corpus, Utterance
+from speechattn.corpora.spans import utterance_audio
+from speechattn.corpora.tables import read_words
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.inference.recognizer import Recognizer
 from speechattn.machine import num_usable_cores
 from speechattn.progress import Progress
-from speechattn.segments import FrameSegment, frame_to_seconds, segments_from_frames
+from speechattn.segments import FrameSegment, Segment, frame_to_seconds, segments_from_frames
 from speechattn.text import one_line
 from speechattn.training.realignment.realign import LOWEST_SCORE
 from speechattn.training.replicas import single_core_threads
@@ -48,7 +47,6 @@ VOWELS = ("AH", "IH")  # that weak ones are told apart as
 # of two syllables and more would be IH; hand-labelled English has about half.
 THRESHOLD = 1.5
 EDGE = 0.006  # seconds by which a word's phones may lie beyond its own times
-WORD_TIMES = ("words.ctm.gz", "words.ctm")
 
 
 class _Heard(NamedTuple):
@@ -89,22 +87,29 @@ class TextRealigner:
         """Learn to tell weak vowels apart, and count rules, in a sample of some corpora.
 
         Args:
-            corpora: with texts and alignments.
+            corpora: with texts and alignments. What is wrong with an alignment is said, and
+                nothing is learnt from it.
 
         Raises:
-            CorpusError: if there is too little to learn from.
+            CorpusError: if there is too little to learn from, or a ``words.ctm`` cannot be read.
         """
         everything = [(corpus, u) for corpus in corpora for u in corpus if u.text and u.alignment]
         chosen = everything[:: max(1, len(everything) // SAMPLE)]
-        also = {corpus.name: word_times(corpus) for corpus in corpora}
+        also = {corpus.folder: word_times(corpus) for corpus in corpora}
         heard, texts, ways, examples = [], [], [], []
         for (corpus, utterance), one in zip(chosen, self._hear([u for _, u in chosen])):
             if isinstance(one, Exception):
                 continue
+            own = self._ways(utterance, also[corpus.folder])
+            try:
+                examples += self._examples(utterance, one, own)
+            except SpeechattnError as error:
+                reason = f"{corpus.name}: {utterance.id}: {one_line(str(error))}"
+                self.say(f"  nothing is learnt from {reason}")
+                continue
             heard.append(one)
             texts.append(utterance.text or "")
-            ways.append(self._ways(utterance, also[corpus.name]))
-            examples += self._examples(utterance, one, ways[-1])
+            ways.append(own)
         first, second = (self.model.phones.index[label] for label in VOWELS)
         self._vowels = VowelEvidence.learn((first, second), examples)
         for _ in range(ROUNDS):
@@ -121,12 +126,14 @@ class TextRealigner:
             corpus: with texts; :meth:`learn` has been called.
 
         Returns:
-            The corpus with new alignments, what could not be aligned among its problems.
+            The corpus with new alignments, what could not be aligned among its problems, and lines
+            of ``words.ctm`` that are not understood among its notes.
 
         Raises:
-            CorpusError: if none of it can be aligned.
+            CorpusError: if none of it can be aligned, or ``words.ctm`` cannot be read.
         """
-        times = word_times(corpus)
+        notes = list(corpus.notes)
+        times = word_times(corpus, notes.append)
         aligner = TextAligner(self.lexicon, self.reductions)
         kept: list[Utterance] = []
         problems: list[str] = []
@@ -157,7 +164,10 @@ class TextRealigner:
                 f"first problem: {problems[0]}"
             )
         return dataclasses.replace(
-            corpus, utterances=tuple(kept), problems=(*corpus.problems, *problems)
+            corpus,
+            utterances=tuple(kept),
+            problems=(*corpus.problems, *problems),
+            notes=tuple(notes),
         )
 
     def _aligned(
@@ -186,31 +196,27 @@ class TextRealigner:
 
     def _hear_one(self, utterance: Utterance) -> _Heard | Exception:
         try:
-            with AudioFile(utterance.path) as audio:
-                samples = np.concatenate(list(audio.blocks()))
+            frames = self._front_end(utterance_audio(utterance))
         except (SpeechattnError, OSError) as error:
             return error
-        frames = self._front_end(samples)
         return _Heard(frames, self.model.encode([frames])[0])
 
-    def _ways(
-        self, utterance: Utterance, times: dict[str, list[tuple[float, float, str]]]
-    ) -> Pronunciations:
+    def _ways(self, utterance: Utterance, times: dict[str, list[Segment]]) -> Pronunciations:
         """Words that the lexicon lacks, as the utterance's alignment has them."""
         phones = self.lexicon.phones
         missing = set(self.lexicon.missing(utterance.text or ""))
         ways: dict[str, list[tuple[int, ...]]] = {}
-        for start, end, word in times.get(utterance.id, ()):
-            if word not in missing:
+        for word in times.get(utterance.id, ()):
+            if word.label not in missing:
                 continue
             way = tuple(
                 phones.index[segment.label]
                 for segment in utterance.alignment or ()
-                if start - EDGE <= (segment.start + segment.end) / 2 <= end + EDGE
+                if word.start - EDGE <= (segment.start + segment.end) / 2 <= word.end + EDGE
                 and segment.label != phones.silence
             )
             if way:
-                ways.setdefault(word, []).append(way)
+                ways.setdefault(word.label, []).append(way)
         return ways
 
     def _examples(
@@ -252,20 +258,22 @@ class TextRealigner:
         return [] if weak or before_r else [runs[place]]
 
 
-def word_times(corpus: Corpus) -> dict[str, list[tuple[float, float, str]]]:
-    """Start, end (seconds) and word, in upper case, of a corpus' ``words.ctm``, by utterance."""
-    found: dict[str, list[tuple[float, float, str]]] = {}
-    for name in WORD_TIMES:
-        path = corpus.folder / name
-        if not path.is_file():
-            continue
-        for line in _text(path).splitlines():
-            columns = line.split()
-            if len(columns) >= 5:
-                start, length = float(columns[2]), float(columns[3])
-                found.setdefault(columns[0], []).append((start, start + length, columns[4].upper()))
-        break
-    return found
+def word_times(
+    corpus: Corpus, note: Callable[[str], None] = lambda _: None
+) -> dict[str, list[Segment]]:
+    """Words of a corpus' ``words.ctm``, in upper case, by utterance.
+
+    Args:
+        corpus: whose folder has the file, or not.
+        note: takes a line about each line that is not understood.
+
+    Raises:
+        CorpusError: if the file cannot be read.
+    """
+    return {
+        name: [dataclasses.replace(word, label=word.label.upper()) for word in words]
+        for name, words in read_words(corpus.folder, note).items()
+    }
 
 
 def rule_table(reductions: Reductions, heard: Counter, possible: Counter) -> str:
@@ -274,10 +282,3 @@ def rule_table(reductions: Reductions, heard: Counter, possible: Counter) -> str
     for name, rule in reductions.rules.items():
         lines.append(f"  {name:22} {heard[name]:6} {possible[name]:9} {rule.share:10.3f}")
     return "\n".join(lines)
-
-
-def _text(path: Path) -> str:
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            return file.read()
-    return path.read_text(encoding="utf-8")

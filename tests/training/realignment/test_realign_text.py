@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -158,8 +159,63 @@ def test_too_few_short_words_are_refused(ear, corpus, realigner):
 
 
 def test_words_are_found_where_the_corpus_says(corpus):
-    assert [word for _, _, word in word_times(corpus)["zebra"]] == ["BIT", "GADBAM"]
+    assert [word.label for word in word_times(corpus)["zebra"]] == ["BIT", "GADBAM"]
     assert VOWELS == ("AH", "IH")
+
+
+def test_lines_of_words_that_are_none_are_noted(realigner, tmp_path):
+    made = write_corpus(
+        tmp_path / "c", {"a": ("BIT", "B IH T", "B IH T")}, np.random.default_rng(5)
+    )
+    lines = [";; a comment of five words", "a 1 0 many BIT", "a 1 nan 1 BIT", "a 1 0 0.3 bit"]
+    (made.folder / "words.ctm").write_text("".join(f"{line}\n" for line in lines))
+    assert [word.label for word in word_times(made)["a"]] == ["BIT"]
+    found = realigner.realign(made)
+    assert len(found) == 1 and [note.split(": ")[0] for note in found.notes] == [
+        f"{made.folder}/words.ctm:{number}" for number in (2, 3)
+    ]
+    (made.folder / "words.ctm").write_bytes(b"a 1 0 0.3 caf\xe9\n")
+    with pytest.raises(CorpusError, match=r"words\.ctm:1: byte 0xe9 is not UTF-8"):
+        realigner.realign(made)
+
+
+def test_parts_of_recordings_are_heard_alone(realigner, tmp_path):
+    """Each utterance of ``segments`` has the phones of its part, in its own time."""
+    said = {"a": ("BIT BUG", "B IH T B AH G"), "b": ("BUG BIT", "B AH G B IH T")}
+    random = np.random.default_rng(6)
+    single = {name: (text, phones, phones) for name, (text, phones) in said.items()}
+    made = write_corpus(tmp_path / "c", single, random)
+    parts = [soundfile.read(made.folder / f"{name}.wav", dtype="float32")[0] for name in said]
+    soundfile.write(made.folder / "both.wav", np.concatenate(parts), SAMPLE_RATE)
+    (made.folder / "wav.scp").write_text("both both.wav\n")
+    edge, end = len(parts[0]) / SAMPLE_RATE, sum(map(len, parts)) / SAMPLE_RATE
+    (made.folder / "segments").write_text(f"a both 0 {edge}\nb both {edge} {end}\n")
+    corpus = read_corpus(made.folder, phones=PHONES)
+    found = realigner.realign(corpus)
+    assert found.problems == ()
+    for before, after in zip(made, found):
+        assert [s.label for s in after.alignment] == said[after.id][1].split()
+        edges = [[s.end for s in utterance.alignment] for utterance in (before, after)]
+        assert np.abs(np.subtract(*edges)).max() <= 0.021
+
+
+def test_one_bad_alignment_does_not_stop_what_is_learnt(ear, corpus, realigner):
+    first, *others = corpus.utterances
+    late = [dataclasses.replace(s, start=s.start + 9, end=s.end + 9) for s in first.alignment]
+    bad = dataclasses.replace(first, alignment=tuple(late))
+    said: list[str] = []
+    made = TextRealigner(ear, realigner.lexicon, Reductions.read("english", PHONES), said.append)
+    made.learn([dataclasses.replace(corpus, utterances=(bad, *others))])
+    assert len(said) == 2 and "h_lost" in said[1]
+    assert said[0].startswith("  nothing is learnt from tones: s00: alignment: CTM past the end")
+
+
+def test_a_text_without_words_is_named(realigner, corpus):
+    first, second, *_ = corpus.utterances
+    empty = [dataclasses.replace(first, text=text) for text in (None, "")]
+    found = realigner.realign(dataclasses.replace(corpus, utterances=(*empty, second)))
+    assert [utterance.id for utterance in found] == [second.id]
+    assert len(found.problems) == 2
 
 
 def test_no_boundary_is_early_or_late(ear):
