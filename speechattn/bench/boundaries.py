@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from speechattn.corpora.tables import read_lines
 from speechattn.errors import CorpusError
 from speechattn.segments import Segment
 
@@ -27,7 +27,7 @@ def read_spans(folder: Path, kind: str, silence: str) -> dict[str, list[Segment]
         silence: label of pauses.
 
     Raises:
-        CorpusError: if there is no such file, or a line of it is none.
+        CorpusError: if there is no such file, it cannot be read, or a line of it is none.
     """
     path = next(
         (folder / f"{kind}.{end}" for end in NAMES if (folder / f"{kind}.{end}").is_file()), None
@@ -35,20 +35,19 @@ def read_spans(folder: Path, kind: str, silence: str) -> dict[str, list[Segment]
     if path is None:
         raise CorpusError(f"{folder}: no {kind}.ctm; give a corpus with word and phone times")
     found: dict[str, list[Segment]] = {}
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                name, _, start, length, label, *_ = line.split()
-                span = Segment(label, float(start), float(start) + float(length))
-            except ValueError:
-                raise CorpusError(
-                    f"{path}:{number}: {line.strip()!r}; write utterance, channel, start, "
-                    "duration, label"
-                ) from None
-            spans = found.setdefault(name, [])
-            if label != silence:
-                spans.append(span)
+    for number, line in read_lines(path):
+        if line.startswith(";;"):  # a comment
+            continue
+        try:
+            name, _, start, length, label, *_ = line.split()
+            span = Segment(label, float(start), float(start) + float(length))
+        except ValueError:
+            raise CorpusError(
+                f"{path}:{number}: {line[:60]!r}; write utterance, channel, start, duration, label"
+            ) from None
+        spans = found.setdefault(name, [])
+        if label != silence:
+            spans.append(span)
     return found
 
 
