@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -43,6 +44,7 @@ from speechattn.training.stages import content_fingerprint, files_fingerprint
 from speechattn.training.warm_start import load_aligner, weights_digest
 
 SHARES = "reductions.json"  # how often each rule was heard
+STAMPS = "stamps.json"  # in the work folder of every run
 # Recipe keys that the prepared sets depend on; their files have a fingerprint.
 PREPARED_FROM = ("train", "dev", "test", "noise", "hold_out", "front_end", "synth", "seed")
 
@@ -72,7 +74,8 @@ class RecipeData:
     def fingerprint(self) -> list:
         """Fingerprint of the phones, the corpora and the realignment, when the recipe began.
 
-        It is computed once, because looking at thousands of files takes time.
+        It is computed once, because looking at thousands of files takes time. Hidden files and the
+        work folders of runs, which may lie in the folder of a corpus, have no part in it.
         """
         config, folders = self.config, set()
         if not config.synth:  # which makes its corpus from the configuration alone
@@ -80,7 +83,7 @@ class RecipeData:
             folders |= {self.corpora / entry.split("/")[0] for entry in entries}
         if config.noise:
             folders.add(self._noise_folder)
-        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        files = [path for folder in folders for path in _corpus_files(folder, self.work)]
         aligner = []
         if config.realign:
             digest = weights_digest(config.aligner or "")
@@ -307,6 +310,24 @@ class RecipeData:
 def _words(text: str) -> str:
     """Reduce a sentence to what is compared: letters, digits and apostrophes, in upper case."""
     return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in text.upper()).split())
+
+
+def _corpus_files(folder: Path, work: Path) -> Iterator[Path]:
+    """The files of a corpus, without hidden ones and what runs have written.
+
+    Args:
+        folder: of the corpus.
+        work: the work folder of this run; those of other runs have ``stamps.json`` in them.
+    """
+    for parent, folders, names in os.walk(folder):
+        below = [(name, Path(parent, name)) for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name
+            for name, path in below
+            if path.resolve() != work.resolve() and not (path / STAMPS).exists()
+        ]
+        paths = (Path(parent, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())
 
 
 def split_off(sets: dict[str, list[Corpus]], dev: float, test: float) -> None:

@@ -124,6 +124,24 @@ def test_the_fingerprint_changes_with_the_files_of_the_corpora(folder):
     assert data(folder, []).fingerprint != before
 
 
+def test_what_runs_write_into_a_corpus_does_not_change_its_fingerprint(folder, monkeypatch):
+    """``corpus=.`` with ``data/runs`` below it, and what file managers leave there."""
+    corpus = folder / "corpora/more"
+    monkeypatch.chdir(corpus)
+    made = RecipeData(read_config(write_recipe(folder)), Path("data/runs/own"), [].append)
+    before = made.fingerprint
+    for name in ("data/runs/own/prepared/index.json", "data/runs/other/stamps.json", ".DS_Store"):
+        (corpus / name).parent.mkdir(parents=True, exist_ok=True)
+        (corpus / name).write_text("{}")
+    (corpus / "data/runs/other/report.md").write_text("")
+    (corpus / ".git").mkdir()
+    (corpus / ".git/index").write_text("")
+    again = RecipeData(made.config, Path("data/runs/own"), [].append)
+    assert again.fingerprint == before
+    (corpus / "data/more.txt").write_text("words")
+    assert RecipeData(made.config, made.work, [].append).fingerprint != before
+
+
 class LateRealigner:
     """Finds the phones that the corpus has, each boundary 20 ms late."""
 
