@@ -42,7 +42,7 @@ def num_usable_cores() -> int:
 
 def num_threads() -> int:
     """Number of threads that compiled code may compute with: PyTorch's, if it is imported."""
-    torch = _torch()
+    torch = imported_torch()
     if torch is not None:
         hand_on_threads()
         return torch.get_num_threads()
@@ -63,14 +63,14 @@ def set_num_threads(count: int) -> None:
 def hand_on_threads() -> None:
     """Give PyTorch, once it is imported, the number that was set before; later it has its own."""
     global _chosen
-    torch = _torch()
+    torch = imported_torch()
     if torch is not None and _chosen is not None:
         torch.set_num_threads(_chosen)
         _chosen = None
 
 
-def _torch() -> Any:
-    """PyTorch, if it has been imported to its end."""
+def imported_torch() -> Any:
+    """Return PyTorch, if it has been imported to its end."""
     torch = sys.modules.get("torch")
     return torch if hasattr(torch, "set_num_threads") else None
 

@@ -88,10 +88,11 @@ def is_own_process() -> bool:
 
 def may_compile() -> bool:
     """Whether Numba compiles in this process: ``NUMBA_DISABLE_JIT`` stops it."""
-    numba = sys.modules.get("numba")
-    if numba is None:
+    # Another thread may be in the middle of importing it.
+    config = getattr(sys.modules.get("numba"), "config", None)
+    if not hasattr(config, "DISABLE_JIT"):
         return os.environ.get("NUMBA_DISABLE_JIT", "") in ("", "0")
-    return not numba.config.DISABLE_JIT  # it has read the variable, or a program has set it
+    return not config.DISABLE_JIT  # it has read the variable, or a program has set it
 
 
 def tell(message: str) -> None:

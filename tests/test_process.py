@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -81,4 +82,7 @@ def test_cuda_is_looked_for_where_it_may_be(monkeypatch):
 def test_whether_numba_compiles_is_known_before_it_is_imported(monkeypatch, value, may):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", value)
     monkeypatch.delitem(sys.modules, "numba", raising=False)
+    assert process.may_compile() is may
+    # While another thread imports it, it has no settings yet.
+    monkeypatch.setitem(sys.modules, "numba", ModuleType("numba"))
     assert process.may_compile() is may

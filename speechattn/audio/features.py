@@ -290,8 +290,8 @@ class FrontEndStream:
 
 def is_tensor(samples: object) -> bool:
     """Whether samples are a tensor of PyTorch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(samples, torch.Tensor)
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)  # another thread may be importing it
+    return kind is not None and isinstance(samples, kind)
 
 
 def as_array(values: Any) -> np.ndarray:

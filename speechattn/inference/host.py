@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from speechattn.errors import ConfigError
-from speechattn.machine import set_num_threads
+from speechattn.machine import imported_torch, set_num_threads
 from speechattn.process import may_compile
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def compute_on(cores: int) -> None:
     A thread that has not asked for the number takes the one that was set last by any thread, at its
     first operation, even after it has set its own. Without PyTorch, all threads have one number.
     """
-    torch = sys.modules.get("torch")
+    torch = imported_torch()
     if torch is not None:
         torch.get_num_threads()
         torch.set_num_threads(cores)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -332,3 +334,8 @@ def test_dim_and_round_trip():
     assert config.dim == FrontEnd(config)(torch.zeros(800)).shape[1] == 17
     assert config.upper_edge == 7700
     assert FrontEndConfig(**config.to_dict()) == config
+
+
+def test_a_process_that_is_importing_pytorch_has_no_tensors_yet(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    assert not features.is_tensor(np.zeros(3))
