@@ -77,3 +77,8 @@ def json_line(
 
 # Control characters that JSON may hold, Unicode's ends of lines, and halves of characters.
 _NOT_IN_A_LINE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def sentence(text: str) -> str:
+    """Reduce a text to what tells sentences apart: letters, digits, apostrophes, in upper case."""
+    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in text.upper()).split())

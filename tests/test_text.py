@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.text import counted, figure, json_line, length_of_time, one_line, table
+from speechattn.text import counted, figure, json_line, length_of_time, one_line, sentence, table
 
 
 def test_one_line_escapes_what_would_break_a_terminal():
@@ -104,3 +104,8 @@ def test_json_for_people_and_odd_names():
     assert json_line({"a": [1]}, indent=1) == '{\n "a": [\n  1\n ]\n}'
     with pytest.raises(ValueError):
         json_line(float("nan"))
+
+
+def test_sentences_are_told_apart_by_their_words():
+    assert sentence("He said: it's 5 o'clock!\n") == sentence(" HE SAID it's 5  O'CLOCK")
+    assert sentence("Über") != sentence("Uber")

@@ -51,6 +51,7 @@ class PreparedUtterance:
         first, frames: its rows of ``frames.npy``.
         first_run, runs: its rows of ``runs.npy``.
         start, end: where it lies in its audio file, seconds; None for the end of the file.
+        text: what is said; None if nothing says it, or in a set of an early version.
     """
 
     id: str
@@ -63,6 +64,7 @@ class PreparedUtterance:
     runs: int
     start: float = 0.0
     end: float | None = None
+    text: str | None = None
 
 
 class PreparedSet:
@@ -240,7 +242,7 @@ def _compute(
                     PreparedUtterance(
                         utterance.id, utterance.speaker, corpus.name, where,
                         first, len(frames), len(rows), len(runs),
-                        utterance.start, utterance.end,
+                        utterance.start, utterance.end, utterance.text,
                     )
                 )  # fmt: skip
                 rows += [(run.phone, run.start, run.end) for run in runs]

@@ -31,6 +31,7 @@ from speechattn.inference.checkpoint import Checkpoint
 from speechattn.phones import PhoneSet
 from speechattn.progress import with_progress
 from speechattn.segments import FrameSegment
+from speechattn.text import sentence
 from speechattn.training.config_sections import READING_TUNED, TUNED, DecodingConfig
 
 MAX_TUNING_FRAMES = 200_000  # 10 ms frames of dev that are decoded for every combination
@@ -191,8 +192,7 @@ def estimate_phone_model(
     order = settings.ngram_order
     if order == 2:
         return model
-    strings = (string for entry in train.entries for string in neighbours(train.runs(entry)))
-    counts = count_ngrams(strings, order)
+    counts = _counted_once(train, order)
     words, dictionary = None, None
     if settings.english_words or settings.word_pairs:
         dictionary = english_lexicon(phones)
@@ -206,6 +206,20 @@ def estimate_phone_model(
         words = choose_words(english_trigram(), lexicon, *numbers, dictionary)
     ngrams = estimate_ngrams(counts, len(phones), order, settings.ngram_least)
     return replace(model, ngrams=ngrams, words=words)
+
+
+def _counted_once(train: PreparedSet, order: int) -> Counter:
+    """Count the n-grams of a training set; each sentence counts once, however many say it.
+
+    Sentences that many speakers read would else be known by heart, and other words be heard as
+    pieces of them.
+    """
+    sentences = [sentence(entry.text) if entry.text else None for entry in train.entries]
+    copies, counts = Counter(sentences), Counter[tuple]()
+    for entry, said in zip(train.entries, sentences):
+        weight = 1.0 if said is None else 1.0 / copies[said]
+        count_ngrams(neighbours(train.runs(entry)), order, weight, counts)
+    return counts
 
 
 def decode_set(

@@ -33,6 +33,7 @@ from speechattn.files import atomic_write_text, resource
 from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import PhoneSet, phone_set
+from speechattn.text import sentence
 from speechattn.training.config import RecipeConfig
 from speechattn.training.realignment.given_times import keep_given_times
 from speechattn.training.realignment.realign import INTENTS, SentenceHypotheses, realign
@@ -272,10 +273,10 @@ class RecipeData:
         Raises:
             CorpusError: if nothing remains.
         """
-        test_sentences = {_words(u.text) for corpus in test for u in corpus if u.text}
+        test_sentences = {sentence(u.text) for corpus in test for u in corpus if u.text}
         remaining = []
         for corpus in train:
-            own = tuple(u for u in corpus if not u.text or _words(u.text) not in test_sentences)
+            own = tuple(u for u in corpus if not u.text or sentence(u.text) not in test_sentences)
             if left_out := len(corpus) - len(own):
                 self.report(
                     f"  left out of train: {corpus.name}: {left_out} of {len(corpus)} utterances, "
@@ -305,11 +306,6 @@ class RecipeData:
             test_utterances=sizes.test,
             seed=self.config.seed,
         )
-
-
-def _words(text: str) -> str:
-    """Reduce a sentence to what is compared: letters, digits and apostrophes, in upper case."""
-    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in text.upper()).split())
 
 
 def _corpus_files(folder: Path, work: Path) -> Iterator[Path]:

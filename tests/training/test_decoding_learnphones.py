@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.commands import PHONES, make_prepared
@@ -96,3 +98,15 @@ def test_words_come_from_the_trigram(train, english):
 def test_what_cannot_be_is_refused(settings):
     with pytest.raises(ConfigError, match=f"decoding.{next(iter(settings))}"):
         DecodingConfig(**settings)
+
+
+def test_a_sentence_of_many_speakers_counts_once(tmp_path):
+    said = [LABELS[0], LABELS[1], LABELS[0], LABELS[1]]
+    sets = [(np.ones((len(labels), 8)), np.array(labels)) for labels in said]
+    train = make_prepared(tmp_path / "c", sets)
+    texts = ["One, two.", "Three", "one two", None]
+    train.entries = [replace(e, text=text) for e, text in zip(train.entries, texts)]
+    model = estimate_phone_model(train, PHONES, DecodingConfig(ngram_order=3))
+    # The first sentence was read twice; what has no text counts for itself.
+    counts = count_ngrams([RUNS[0], RUNS[1], RUNS[1]], 3)
+    assert same(model.ngrams, estimate_ngrams(counts, len(PHONES), 3))
