@@ -161,6 +161,30 @@ def atomic_folder(folder: str | Path, *, shared: bool = False) -> Iterator[Path]
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file; False, where Path.is_file may raise, for an impossible name."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder; False for an impossible name."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: str | Path) -> bool:
+    """Whether there is anything of this name; False for an impossible one."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def resource(kind: str, name: str) -> Path:
     """Return the path of a file that comes with the package.
 

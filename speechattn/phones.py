@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from speechattn.errors import ConfigError, UsageError
-from speechattn.files import resource
+from speechattn.files import is_file, resource
 from speechattn.text import one_line
 
 LABELS = ("arpabet", "ipa")  # what a phone may be called: as in the model, or in IPA
@@ -146,7 +146,7 @@ def phone_table(name: str | Path) -> Path:
         ConfigError: if there is no such file, and no phone set of that name.
     """
     known = phone_sets()
-    if Path(name).is_file():
+    if is_file(name):
         return Path(name)
     if str(name) not in known:
         raise ConfigError(

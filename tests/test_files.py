@@ -17,6 +17,9 @@ from speechattn.files import (
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
+    exists,
+    is_file,
+    is_folder,
     replace_folder,
     resource,
     temporary_path,
@@ -228,3 +231,11 @@ def test_a_checkout_has_them_beside_the_package_and_an_installation_inside(tmp_p
 def test_they_are_looked_for_where_the_package_is():
     package = Path(speechattn.__file__).resolve().parent
     assert resource("data", "x").parent in (package.parent / "data", package / "_data")
+
+
+def test_a_name_that_no_file_can_have_is_none(tmp_path):
+    (tmp_path / "a").write_text("")
+    for ask, found in ((is_file, [True, False]), (is_folder, [False, True]), (exists, [True] * 2)):
+        assert [ask(tmp_path / "a"), ask(str(tmp_path))] == found
+        for name in ("gone", "a" * 300, "a\0b", "a/b"):
+            assert not ask(tmp_path / name), name

@@ -35,6 +35,7 @@ from speechattn.errors import (
     SpeechattnError,
     UsageError,
 )
+from speechattn.files import exists, is_folder
 
 SUFFIXES = (".txt", ".lab", GRID)  # of the transcript of one recording
 
@@ -112,18 +113,18 @@ def find_transcripts(where: str | Path, files: Sequence[str]) -> Transcripts:
             at all.
     """
     found = _found(Path(where), files)
-    if not Path(where).is_dir():
+    if not is_folder(where):
         found.files.add(Path(where))
     return found
 
 
 def _found(where: Path, files: Sequence[str]) -> Transcripts:
-    if where.is_dir():
+    if is_folder(where):
         kaldi = where / KALDI
         if kaldi.is_file():
             return _from_lines(kaldi_lines(kaldi), files, kaldi)
         return _from_folder(where, files)
-    if not where.exists():
+    if not exists(where):
         raise CorpusError(
             f"{where}: no such file or folder; give the transcript of the recording, a folder of "
             "transcripts, a Kaldi text file, or a table in CSV or TSV"

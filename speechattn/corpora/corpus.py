@@ -31,6 +31,7 @@ from speechattn.corpora.tables import (
     read_table,
 )
 from speechattn.errors import CorpusError
+from speechattn.files import is_file, is_folder
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
 from speechattn.text import one_line
@@ -141,7 +142,7 @@ def read_corpus(
             ``strict``, for any problem or note.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise CorpusError(f"{folder}: no such folder; give one that holds a wav.scp")
     problems: list[str] = []
     notes: list[str] = []
@@ -175,7 +176,7 @@ def read_corpus(
     utterances = []
     for utterance in wanted:
         try:
-            if not _is_file(paths[utterance]):
+            if not is_file(paths[utterance]):
                 raise CorpusError(
                     f"{folder / 'wav.scp'}: {utterance}: no file {str(paths[utterance])!r}; "
                     "put it there or correct the path"
@@ -233,11 +234,3 @@ def _wanted(
             for problem in unusable.get(utterance, [unlisted]):
                 report(problem)
     return list(wanted)
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is a file; False, where Path.is_file may raise, for an impossible name."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

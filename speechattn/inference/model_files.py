@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import speechattn
 from speechattn.deflated import Deflated, deflate, stored_arrays
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.files import atomic_folder
+from speechattn.files import atomic_folder, is_file
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def find_model(name_or_dir: str | Path) -> Path:
     if len(path.parts) == 1:
         folders += [MODELS / path, RUNS / path / "model"]
     for folder in folders:
-        if (folder / CONFIG).is_file():
+        if is_file(folder / CONFIG):
             return folder
-    if (path / "model" / CONFIG).is_file():
+    if is_file(path / "model" / CONFIG):
         raise ModelError(f"{path}: not a model folder, but holds one; give {path / 'model'}")
     raise ModelError(
         f"{path}: no model folder (one that holds {CONFIG} and {WEIGHTS}), and none of the names "

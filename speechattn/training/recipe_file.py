@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from speechattn.errors import ConfigError
-from speechattn.files import resource
+from speechattn.files import is_file, resource
 from speechattn.schema import build
 from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
@@ -191,24 +191,16 @@ def find_config(source: str | Path | None) -> Path:
         ConfigError: if there is none.
     """
     path = Path(source or "default")
-    if _is_file(path):
+    if is_file(path):
         return path
     packaged = resource("recipes", f"{path}.yaml")
-    if path.name == str(path) and _is_file(packaged):
+    if path.name == str(path) and is_file(packaged):
         return packaged
     folder = resource("recipes", "")
     known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
     raise ConfigError(
         f"{one_line(path)}: no such recipe file; those that come with the package: {known}"
     )
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is a file; False, where Path.is_file may raise, for an impossible name."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _config_class(values: dict, kinds: Mapping[str, type] | None) -> type:

@@ -11,6 +11,7 @@ import numpy as np
 
 from speechattn.audio.load import audio_info, read_audio
 from speechattn.errors import ConfigError, UsageError
+from speechattn.files import is_folder
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL
 from speechattn.segments import SAMPLE_RATE, Segment
@@ -121,7 +122,7 @@ def find_shown(inputs: Sequence[str | Path], options: ShowOptions) -> list[tuple
     found: list[tuple[Path, str]] = []
     for item in inputs:
         path = Path(item)
-        if path.is_dir() and results.is_results_folder(path):
+        if is_folder(path) and results.is_results_folder(path):
             found += results.recordings_of_results(path, options.recordings)
         elif path.suffix.lower() in (".textgrid", ".json", ".ctm", ".csv", ".eaf"):
             raise UsageError(

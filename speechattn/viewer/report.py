@@ -15,7 +15,7 @@ from typing import Any
 from speechattn.errors import UsageError, cannot_write
 from speechattn.evaluation.calibration import RELIABILITY_BINS
 from speechattn.evaluation.details import FARTHEST
-from speechattn.files import atomic_path
+from speechattn.files import atomic_path, is_folder
 from speechattn.phones import PhoneSet
 from speechattn.text import counted
 from speechattn.viewer.page import LIBRARY, Page
@@ -55,7 +55,7 @@ def report_data(folder: str | Path, options: ReportOptions) -> ReportData:
             not go with it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UsageError(f"{folder}: no such folder; give that of a recipe or of transcribe")
     if is_batch_folder(folder) and not is_recipe_folder(folder):
         return batch_data(folder, options.reference, options.recordings)

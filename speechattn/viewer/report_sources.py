@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from speechattn.errors import UsageError
+from speechattn.files import exists, is_folder
 from speechattn.phones import PhoneSet
 from speechattn.segments import Segment
 from speechattn.viewer.results import (
@@ -54,9 +55,9 @@ class Recordings:
 
 def find_references(where: Path, phones: PhoneSet) -> Reference:
     """Return the function from a recording to its speaker and its reference phones."""
-    if where.is_dir() and all((where / name).is_file() for name in CORPUS_FILES):
+    if is_folder(where) and all((where / name).is_file() for name in CORPUS_FILES):
         return _from_corpus(where, phones)
-    if not where.exists():
+    if not exists(where):
         raise UsageError(f"--reference {where}: no such file or folder; check its name")
 
     def find(file: str, duration: float, path: Path | None) -> tuple[str, Sequence[Segment]]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from speechattn.corpora.readers.textgrid import read_textgrid
 from speechattn.errors import CorpusError, UsageError
+from speechattn.files import exists, is_file
 from speechattn.segments import Segment
 from speechattn.transcription.earlier_runs import BEFORE, INPUTS
 from speechattn.transcription.lists import items_of, list_file
@@ -180,9 +181,9 @@ def find_labels(where: Path, utterance: str, suffixes: Sequence[str], what: str)
     Raises:
         UsageError: if there is none.
     """
-    if where.is_file():
+    if is_file(where):
         return where
-    if not where.exists():
+    if not exists(where):
         raise UsageError(f"{what}: {where}: no such file or folder; check its name")
     base = PurePosixPath(utterance).with_suffix("")
     for stem in dict.fromkeys((base, PurePosixPath(base.name))):

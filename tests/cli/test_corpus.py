@@ -57,6 +57,9 @@ def test_other_phones_and_cuts(tmp_path, capsys):
     ("arguments", "said"),
     [
         (["check", "no"], "no: no such folder"),
+        (["check", "a" * 300], "a: no such folder"),
+        (["check", "c", "--phones", "a" * 300], "a' is neither a file nor one of arpabet"),
+        (["check", "c", "--format", "mfa", "--alignments", "a" * 300], "a: no such folder"),
         (["check", "."], "of no format that is certain"),
         (["check", "c", "--format", "timid"], "format 'timid' is unknown; choose from"),
         (["check", "c", "--format", "timit"], "no folder TRAIN or TEST in it"),

@@ -639,7 +639,7 @@ def test_models_are_found_by_folder_and_by_name(folder, tmp_path, monkeypatch):
     assert find_model("mine") == tmp_path / "packaged" / "mine"
 
 
-@pytest.mark.parametrize("name", ["nothing", "no/thing", ".", "..", "", "/"])
+@pytest.mark.parametrize("name", ["nothing", "no/thing", ".", "..", "", "/", "a" * 300, "a\0b"])
 def test_unknown_models_are_refused_with_the_way_out(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"no model folder .*here: english") as caught:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from speechattn.errors import CorpusError, UsageError
+from speechattn.files import exists, is_folder
 
 if TYPE_CHECKING:
     from speechattn.corpora.corpus import Corpus
@@ -47,7 +48,7 @@ def detect_format(folder: str | Path) -> str:
         CorpusError: if there is no such folder, or nothing tells its format.
     """
     folder = Path(folder)
-    if not folder.exists():
+    if not exists(folder):
         raise CorpusError(f"{folder}: no such folder; give the one that holds the corpus")
     for name in READERS:
         if _module(name).matches(folder):
@@ -85,9 +86,9 @@ def read_published(
     if alignments is not None:
         if "alignments" not in inspect.signature(read).parameters:
             raise UsageError(f"format {name} takes no folder of alignments; leave it out")
-        if not Path(alignments).is_dir():
+        if not is_folder(alignments):
             raise UsageError(f"{alignments}: no such folder; give the one that holds TextGrids")
         options["alignments"] = Path(alignments)
-    if not Path(folder).exists():
+    if not exists(folder):
         raise CorpusError(f"{folder}: no such folder; give the one that holds the corpus")
     return read(Path(folder), **options)

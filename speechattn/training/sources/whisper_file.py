@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from speechattn.errors import ConfigError, ModelError
+from speechattn.files import is_folder
 
 FILE = "model.bin"
 FILE_VERSION = 6  # of CTranslate2's files
@@ -28,7 +29,7 @@ def find_weights(name: str) -> list[Path]:
         ConfigError: if there is no such file, or a part is missing.
     """
     names = [each.strip() for each in name.split("+")]
-    if len(names) == 1 or Path(name).is_dir():  # a folder may have a + in its name
+    if len(names) == 1 or is_folder(name):  # a folder may have a + in its name
         return [_find(name, name, FILE)]
     return [_find(name, each, f"{FILE}.part{number}") for number, each in enumerate(names, 1)]
 
@@ -37,7 +38,7 @@ def _find(key: str, name: str, wanted: str) -> Path:
     folders = [Path(name)]
     if name.isidentifier() and (found := importlib.util.find_spec(name)) is not None:
         folders += map(Path, found.submodule_search_locations or ())
-    for folder in folders:
+    for folder in filter(is_folder, folders):
         for file in (folder / wanted, *sorted(folder.glob(f"*/{wanted}"))):
             if file.is_file():
                 return file
