@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; those of the process if None.
 
     Returns:
-        Exit status: 0 done, 1 a stage failed, 2 wrong usage, 130 interrupted.
+        Exit status, as :mod:`speechattn.cli.train` lists them.
     """
     parser = argparse.ArgumentParser(
         prog="python -m speechattn.recipe", description=DESCRIPTION, epilog=EPILOG
@@ -106,8 +106,15 @@ def _list_keys(section: str | None) -> None:
 
 
 def _check(source: str | None, overrides: Sequence[str]) -> int:
-    """Print everything that is wrong with a recipe and its corpora, one line each."""
-    problems = recipe_problems(source, overrides, StudyConfigs())
+    """Print everything that is wrong with a recipe and its corpora, one line each.
+
+    Raises:
+        UsageError: if the recipe cannot be read at all.
+    """
+    try:
+        problems = recipe_problems(source, overrides, StudyConfigs())
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
     for problem in problems:
         print_line(problem)
     if problems:
@@ -117,7 +124,12 @@ def _check(source: str | None, overrides: Sequence[str]) -> int:
     if not isinstance(recipe, RecipeConfig):
         report(f"a recipe with a task ({', '.join(STUDIES)}), whose keys are in order")
         return OK
-    first_passes(source, recipe)
+    try:
+        first_passes(source, recipe)
+    except ConfigError as error:  # of the recipe that is run before
+        print_line(str(error))
+        report("1 problem in the first pass; its corpora were not looked at")
+        return NOT_DONE
     found = check_recipe(recipe)
     for problem in found.problems:
         print_line(problem)

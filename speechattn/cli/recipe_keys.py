@@ -8,6 +8,7 @@ Names, types, ranges and defaults are those of the fields of the dataclasses. De
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import inspect
 import re
@@ -133,19 +134,28 @@ def keys_text(section: str | None = None) -> str:
     """Return the keys as text for a terminal.
 
     Args:
-        section: a section such as ``training``, ``top`` for the keys of none, or the name of a
-            task; None for all of a recipe for phones.
+        section: a section such as ``training``, ``top`` for the keys of none, the name of a task,
+            or one key such as ``training.steps``; None for all of a recipe for phones.
 
     Raises:
-        UsageError: if there is no such section.
+        UsageError: if there is no such section, and no such key.
     """
     tables = {_short_name(table): table for table in all_tables()}
     chosen = [name for name in tables if name == section or name.startswith(f"{section}, ")]
     if section is None:
         chosen = [name for name, table in tables.items() if not table.title.startswith("Task")]
-    if not chosen:
-        raise UsageError(f"--keys {section}: no such section; one of {'; '.join(tables)}")
-    return "\n\n".join(_table_text(name, tables[name]) for name in chosen)
+    if chosen:
+        return "\n\n".join(_table_text(name, tables[name]) for name in chosen)
+    assert section is not None
+    own = {name: keys for name, table in tables.items() if (keys := _keys(name, table))}
+    found = [f"{name}:\n{keys[section]}" for name, keys in own.items() if section in keys]
+    if not found:
+        near = difflib.get_close_matches(section, [key for keys in own.values() for key in keys], 1)
+        hint = f"did you mean {near[0]}? The sections are" if near else "one of"
+        raise UsageError(
+            f"--keys {section}: no such section and no such key; {hint} {'; '.join(tables)}"
+        )
+    return "\n\n".join(found)
 
 
 def _short_name(table: Table) -> str:
@@ -155,21 +165,27 @@ def _short_name(table: Table) -> str:
 
 
 def _table_text(name: str, table: Table) -> str:
-    """Return the keys of one table: each with its type and default, and below it its meaning."""
+    """Return the keys of one table."""
+    return "\n".join([f"{name}:", *_keys(name, table).values()])
+
+
+def _keys(name: str, table: Table) -> dict[str, str]:
+    """Return the keys of a table: each with its type and default, and below it its meaning."""
     descriptions = attribute_descriptions(table.cls)
     section = name.split(",")[0]
     prefix = "" if section == "top" or table.is_study else f"{section}."
-    lines = [f"{name}:"]
+    texts = {}
     for field, hint in fields_of(table.cls, sections=False):
         default = yaml_value(getattr(table.defaults, field.name))
-        lines.append(f"  {prefix}{field.name} ({allowed(field, hint)}; default {default})")
-        lines += textwrap.wrap(
+        meaning = textwrap.wrap(
             plain_text(descriptions.get(field.name, "")),
             LINE_WIDTH,
             initial_indent="      ",
             subsequent_indent="      ",
         )
-    return "\n".join(lines)
+        key = f"{prefix}{field.name}"
+        texts[key] = "\n".join([f"  {key} ({allowed(field, hint)}; default {default})", *meaning])
+    return texts
 
 
 def plain_text(text: str) -> str:

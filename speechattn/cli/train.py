@@ -1,7 +1,8 @@
 """The command ``speechattn train``; ``python -m speechattn.recipe`` is the same.
 
-Exit status: 0 done, 1 a stage failed or ``--check`` found problems, 2 wrong usage or a recipe that
-cannot be used, 130 interrupted (the same command goes on from there).
+Exit status: 0 done, 1 a stage failed or ``--check`` found problems in what the recipe names, 2 wrong
+usage or a recipe that cannot be used, also with ``--check``, 130 interrupted (the same command goes
+on from there).
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ DESCRIPTION = (
 EPILOG = (
     "Everything a recipe holds can be overridden: training.steps=500, seed=1 … Two settings stand "
     "on the command line only: stages=train,evaluate runs these alone, force=true runs them even "
-    "if nothing has changed."
+    "if nothing has changed. "
+    "Exit status: 0 done, or --check found nothing, 1 a stage failed, or --check found problems in "
+    "the corpora or models that the recipe names, 2 wrong arguments, or a recipe that cannot be "
+    "used, 130 interrupted (the same command goes on from there)."
 )
 
 
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         metavar="SECTION",
         help="list every key with its type, default and meaning, or those of one section such as "
-        "training, and leave",
+        "training, or one key such as training.steps, and leave",
     )
     instead.add_argument(
         "--check",

@@ -5,8 +5,9 @@ The sections and the values they allow are in :mod:`speechattn.training.config`.
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,41 @@ from speechattn.training.sources.shorthand import spelled_out
 
 PHONES = "phones"  # task of recipes that name none
 MOST_PROBLEMS = 50  # that are listed of one recipe
-# Key → the key without which it is missing or impossible, so that it is no problem of its own.
-CONSEQUENCES = {"train": "corpus", "training.start_share": "init"}
+# Key → keys of which one that is at fault makes it so too, so that it is no problem of its own.
+CONSEQUENCES = {
+    "train": ("corpus",),
+    "dev": ("corpus",),
+    "test": ("corpus",),
+    "realign": ("train", "init", "start_from", "teacher"),
+    "keep_times_ms": ("reductions",),
+    "training.start_share": ("init", "start_from"),
+    "training.teacher_weight": ("teacher",),
+    "training.batch_frames": ("training.crop_frames",),
+    "training.windows": ("encoder", "encoder.kind", "encoder.any_window", "encoder.window"),
+    "encoder.heads": ("encoder.width",),
+    "encoder.window": ("encoder.blocks",),
+    "encoder.conv_right": ("encoder.conv_kernel",),
+    "encoder.trained_length": ("encoder.positions", "training.crop_frames", "augmentation.speed"),
+    "encoder.reach": ("encoder.positions",),
+    "encoder.dilations": ("encoder.kernels",),
+    "encoder.right": ("encoder.kernels",),
+    "encoder.delay": ("encoder.bidirectional",),
+    "decoding.word_triples": ("decoding.word_pairs",),
+    "decoding.word_pairs": ("decoding.ngram_order",),
+    "decoding.english_words": ("decoding.ngram_order",),
+}
+# Key → a value in place of one that is at fault, with which the other keys can be looked at; others
+# are taken out.
+STAND_INS: dict[str, Any] = {
+    "train": ["-/train"],
+    "dev": ["-/dev"],
+    "test": ["-/test"],
+    "hold_out": 0.1,
+    "hold_out_test": 0.1,
+    "start_from": "-",
+    "encoder.heads": 1,
+    "encoder.window": [0, 0],
+}
 
 # PyYAML converts scalars that look like a date or carry a tag without checking them first:
 # "2020-13-45" is a ValueError, "!!bool x" a KeyError, "!!timestamp x" an AttributeError.
@@ -53,7 +87,9 @@ def read_config(
     """
     path = find_config(source)
     shown = one_line(path)
-    values = _overridden_values(path, overrides)
+    values = _values(path)
+    for override in overrides:
+        _override(values, override)
     try:
         return _built(values, kinds)
     except ConfigError as error:
@@ -74,32 +110,76 @@ def recipe_problems(
         ConfigError: if it cannot be read at all.
     """
     path = find_config(source)
-    values = _overridden_values(path, overrides)
-    given = {override.partition("=")[0] for override in overrides}
+    values = _values(path)
     problems: list[str] = []
-    removed: set[str] = set()
-    for _ in range(MOST_PROBLEMS):
+    for override in overrides:
         try:
-            _built(values, kinds)
+            _override(values, override)
         except ConfigError as error:
-            problem = one_line(str(error))
-            key = problem.partition(": ")[0]
-            if key in removed:
-                break  # it is missed only because it was taken out
-            follows = CONSEQUENCES.get(key) in removed
-            removed.add(key)
+            problems.append(f"command line: {one_line(str(error))}")
+    given = [override.partition("=")[0] for override in overrides]
+    seen: set[str] = set()
+    problem = _problem(values, kinds)
+    while problem is not None and len(problems) < MOST_PROBLEMS:
+        key = _key_of(problem)
+        if seen.isdisjoint(CONSEQUENCES.get(key, ())):
             where = f"{one_line(path)}"
-            if key in given:
+            if any(f"{each}.".startswith(f"{key}.") for each in given):
                 where = "command line"
             elif line := _line_of(path, key.split(".")):
                 where = f"{where}:{line}"
-            if not follows:
-                problems.append(f"{where}: {problem}")
-            if not _remove(values, key.split(".")):
-                break  # what is left may depend on this key
+            problems.append(f"{where}: {problem}")
+        seen.add(key)
+        for repaired in _repairs(values, key):
+            problem = _problem(repaired, kinds)
+            if problem is None or _key_of(problem) not in seen:
+                values = repaired
+                break
         else:
-            break
+            break  # what is left depends on this key
     return problems
+
+
+def _problem(values: dict, kinds: Mapping[str, type] | None) -> str | None:
+    """Return the first thing that is wrong with the values of a recipe, in one line."""
+    try:
+        _built(values, kinds)
+    except ConfigError as error:
+        return one_line(str(error))
+    return None
+
+
+def _key_of(problem: str) -> str:
+    """Return the key that a problem is about."""
+    return problem.partition(": ")[0]
+
+
+def _repairs(values: dict, key: str) -> Iterator[dict]:
+    """Yield copies of the values of a recipe in which a key is no longer at fault, as they may be.
+
+    First the key alone is replaced or taken out. Where its fault is that it does not go with
+    another one, which may be a default, others of its section are taken out as well, and then all
+    of it.
+    """
+    section, _, last = key.rpartition(".")
+    repaired = []
+    if key in STAND_INS:
+        repaired.append(copy.deepcopy(values))
+        inner = repaired[0].setdefault(section, {}) if section else repaired[0]
+        if isinstance(inner, dict):
+            inner[last] = STAND_INS[key]
+    repaired.append(copy.deepcopy(values))
+    _remove(repaired[-1], key.split("."))
+    yield from repaired
+    others = values.get(section) if section else values
+    for one in repaired:
+        for other in others if isinstance(others, dict) else ():
+            if other != last:
+                fewer = copy.deepcopy(one)
+                _remove(fewer, [*([section] if section else []), other])
+                yield fewer
+    if section in values:
+        yield {name: value for name, value in values.items() if name != section}
 
 
 def packaged_recipes() -> dict[str, str]:
@@ -116,8 +196,8 @@ def packaged_recipes() -> dict[str, str]:
     return recipes
 
 
-def _overridden_values(path: Path, overrides: Sequence[str]) -> dict:
-    """Read the values of a recipe file, with overrides."""
+def _values(path: Path) -> dict:
+    """Read the values of a recipe file."""
     shown = one_line(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -134,8 +214,6 @@ def _overridden_values(path: Path, overrides: Sequence[str]) -> dict:
         raise ConfigError(f"{shown}: not readable as YAML: {_reason(error)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{shown}: holds no keys; a recipe is a list of key: value lines")
-    for override in overrides:
-        _override(values, override)
     return values
 
 
@@ -153,15 +231,15 @@ def _built(values: dict, kinds: Mapping[str, type] | None) -> Any:
         raise ConfigError(f"{one_line(str(error))}; give a smaller number") from None
 
 
-def _remove(values: dict, keys: Sequence[str]) -> bool:
-    """Take a key out of the values of a recipe; False if it is not there."""
+def _remove(values: dict, keys: Sequence[str]) -> None:
+    """Take a key out of the values of a recipe, if it is there."""
     *sections, last = keys
     for section in sections:
         inner = values.get(section)
         if not isinstance(inner, dict):
-            return False
+            return
         values[section] = values = dict(inner)  # a copy: two keys may be aliases of one mapping
-    return values.pop(last, values) is not values
+    values.pop(last, None)
 
 
 def _line_of(path: Path, keys: Sequence[str]) -> int | None:

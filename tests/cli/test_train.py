@@ -25,7 +25,24 @@ def test_keys_are_listed_with_type_default_and_meaning(capsys):
     assert main(["train", "--keys", "tagging"]) == 0
     assert "tagging:" in capsys.readouterr().out
     assert main(["train", "--keys", "nothing"]) == 2
-    assert "--keys nothing: no such section; one of top; " in capsys.readouterr().err
+    assert (
+        "--keys nothing: no such section and no such key; one of top; " in capsys.readouterr().err
+    )
+
+
+def test_one_key_is_explained(capsys):
+    assert main(["train", "--keys", "training.steps"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "training:\n  training.steps (integer, from 1 on; default 1000)\n      nu"
+    )
+    assert "training.batch" not in out
+    assert main(["train", "--keys", "encoder.stack"]) == 0  # every kind has one
+    assert capsys.readouterr().out.count("  encoder.stack (") == 4
+    assert main(["train", "--keys", "corpora"]) == 0
+    assert capsys.readouterr().out.startswith("top:\n  corpora (text; ")
+    assert main(["train", "--keys", "training.stepz"]) == 2
+    assert "did you mean training.steps? The sections are top; " in capsys.readouterr().err
 
 
 def test_everything_wrong_is_listed_and_nothing_is_trained(tmp_path, capsys):
@@ -53,6 +70,22 @@ def test_everything_wrong_is_listed_and_nothing_is_trained(tmp_path, capsys):
     assert not (tmp_path / "work").exists()
     assert recipe.main([str(path), "training.stepz=1", "--check"]) == 2
     assert "training.stepz: no such key" in capsys.readouterr().out
+
+
+def test_a_recipe_that_cannot_be_read_has_the_status_of_one_that_cannot_be_used(tmp_path, capsys):
+    path = tmp_path / "r.yaml"
+    path.write_text("train: [a/b\n")
+    assert main(["train", str(path), "--check"]) == 2
+    assert main(["train", str(tmp_path / "no.yaml"), "--check"]) == 2
+    err = capsys.readouterr().err
+    assert "r.yaml: not readable as YAML" in err and "no.yaml: no such recipe file" in err
+    path = write_recipe(tmp_path)
+    make_corpora(tmp_path)
+    path.write_text(path.read_text() + "\nfirst_pass: no-such-recipe\n")
+    assert main(["train", str(path), "--check"]) == 2
+    assert "no-such-recipe: no such recipe file" in capsys.readouterr().out
+    assert main(["train", "--help"]) == 0
+    assert "Exit status: 0 done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

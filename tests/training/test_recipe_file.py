@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,38 @@ def test_all_problems_of_a_recipe_are_listed_with_their_lines(tmp_path):
     )
     path.write_text("train: [a/b]\ntest: [c/d]\nhold_out: 0.1\n")
     assert recipe_problems(path) == []
+
+
+RECIPE = (
+    "train: [a/b]\ntest: [c/d]\nhold_out: 5\nencoder: {stack: 3, window: %s}\n"
+    "training: {steps: five}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("window", "override", "more"),
+    [
+        ("[8, 8]", [], ["encoder.window"]),
+        ("[9, 9]", ["training.stepps=4"], ["training.stepps"]),
+        ("[8, 9]", ["training.learning_rate=-1"], ["encoder.window", "training.learning_rate"]),
+        ("[9]", ["encoder.any_window=[3, 9]"], ["encoder.window"]),
+        ("[9, 9]", ["encoder.any_window=[1, 9]"], ["encoder.any_window"]),
+        ("[9, 9]", ["encoder.kind=cnn"], ["encoder.window"]),
+        ("[9, 9]", ["encoder.kind=ccc"], ["encoder.kind"]),
+        ("[9, 9]", ["encoder.positions=p"], ["encoder.positions"]),
+        ("[9, 9]", ["encoder.width=wide", "encoder.heads=3"], ["encoder.width"]),
+        ("[9, 9]", ["train=5", "realign=[a/b]"], ["train"]),
+        ("[9, 9]", ["train=[]", "decoding.ngram_order=1"], ["train", "decoding.ngram_order"]),
+        ("[9, 9]", ["training.x.y=1", "seeds", "seed=-1"], ["training.x", "'seeds'", "seed"]),
+    ],
+)
+def test_no_problem_hides_another(tmp_path, window, override, more):
+    path = tmp_path / "r.yaml"
+    path.write_text(RECIPE % window)
+    problems = recipe_problems(path, override)
+    found = [re.sub(r"^(command line|.*?yaml:\d+): ", "", problem) for problem in problems]
+    keys = [problem.partition(": ")[0] for problem in found]
+    assert sorted(keys) == sorted(["hold_out", "training.steps", *more]), problems
 
 
 @pytest.mark.parametrize(
