@@ -7,6 +7,7 @@ an input gives ``DIR/b.TextGrid``.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import Counter
@@ -22,6 +23,7 @@ from speechattn.transcription.formats.names import RecordingName, media_path
 from speechattn.transcription.formats.registry import output_suffixes
 from speechattn.transcription.remote import (
     UNREAD_SUFFIXES,
+    MissingInput,
     Remote,
     find_remote,
     is_url,
@@ -85,7 +87,8 @@ def collect(
     A folder is searched with all its folders for names with an audio suffix, in sorted order.
     Hidden files and folders (such as the ``._a.wav`` of macOS archives) are left out. Links are
     followed, except to a folder that is being searched already. A file is taken whatever its
-    name. A recording found twice under one output name is transcribed once.
+    name, also one that is not there, which then fails by name, as long as others are. A recording
+    found twice under one output name is transcribed once.
 
     Args:
         inputs: audio files and folders, or URLs of such (:mod:`~speechattn.transcription.remote`).
@@ -98,7 +101,7 @@ def collect(
 
     Raises:
         UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
-            an input does not exist, is a folder that cannot be searched or holds no audio; if two
+            none of them exists; if one is a folder that cannot be searched or holds no audio; if two
             recordings would be written to one output, or an output would replace a recording or
             what the run itself writes; if the output folder is a URL.
     """
@@ -160,11 +163,25 @@ def find_recordings(
         left_out: as for :func:`collect`.
 
     Raises:
-        UsageError: if an input does not exist, is a folder that cannot be searched or holds no
+        UsageError: if no input exists, or one is a folder that cannot be searched or holds no
             audio.
     """
+    found: list[tuple[Path | Remote, str]] = []
+    missing: list[MissingInput] = []
     for item in inputs:
-        yield from _recordings(item, [] if left_out is None else left_out)
+        try:
+            found += _recordings(item, [] if left_out is None else left_out)
+        except MissingInput as error:
+            missing.append(error)
+            found.append(error.recording)
+    if len(missing) == 1 == len(inputs):
+        raise missing[0]
+    if missing and len(missing) == len(inputs):
+        names = ", ".join(repr(str(each)) for each in inputs[:MOST_NAMED])
+        more = len(inputs) - MOST_NAMED
+        names += f" and {more} more" if more > 0 else ""
+        raise _usage_error(f"none of the {len(inputs)} inputs exists: {names}; check their names")
+    yield from found
 
 
 def left_out_message(left_out: Sequence[str]) -> str:
@@ -210,7 +227,9 @@ def _recordings(item: Input, left_out: list[str]) -> Iterator[tuple[Path | Remot
         os.stat(item)  # noqa: PTH116 - not of `path`: Path("") would be the current folder
     except OSError as error:
         message = f"{str(item)!r}: {error.strerror}; check the name of this input"
-        raise _usage_error(message) from error
+        if not str(item) or path.name in ("", "..") or error.errno == errno.ENAMETOOLONG:
+            raise _usage_error(message) from error  # no file can be called so
+        raise MissingInput(message, (path, path.name)) from error
     if not os.path.isdir(path):  # noqa: PTH112 - false without permission, where Path raises
         yield path, path.name
         return

@@ -7,6 +7,7 @@ is copied to a temporary file while it is transcribed, so the disk holds a few o
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -108,6 +109,19 @@ class Remote:
             yield copy
 
 
+class MissingInput(UsageError):
+    """An input that does not exist, or cannot be reached.
+
+    Attributes:
+        recording: what stands for it in a batch, where it fails by name: its path, and the name of
+            its outputs.
+    """
+
+    def __init__(self, message: str, recording: tuple[Path | Remote, str]) -> None:
+        super().__init__(message)
+        self.recording = recording
+
+
 def find_remote(
     url: str, suffixes: frozenset[str], left_out: list[str]
 ) -> Iterator[tuple[Remote, str]]:
@@ -119,14 +133,23 @@ def find_remote(
         left_out: list to which recordings that are not read are added.
 
     Raises:
+        MissingInput: if there is nothing at this URL.
         UsageError: if fsspec or what it needs is missing, or nothing is found.
     """
+    root = url.partition("::")[0].rpartition("/")[2]
     try:
         system, root = _open(url)
         single = system.info(root) if system.isfile(root) else None
         found = system.find(root, detail=True) if single is None else {}
+        if not found and single is None and not system.exists(root):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
     except UsageError:
         raise
+    except FileNotFoundError as error:
+        message, remote = f"{url}: not found; check the URL", Remote(url, root.rstrip("/"), url)
+        if remote.name in ("", ".", ".."):
+            raise UsageError(message) from error
+        raise MissingInput(message, (remote, remote.name)) from error
     except Exception as error:  # every file system has errors of its own
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise UsageError(

@@ -51,6 +51,20 @@ def listed(out: str = "out") -> list[str]:
     return [json.loads(line)["file"] for line in lines]
 
 
+def test_missing_files_of_a_list_do_not_stop_the_others(rec, model, capsys):
+    Path("list").write_text("rec/a.wav\nno/one.wav\nrec/b.flac\ntwo.wav\n")
+    assert run(model, "@list", "--output-dir", "out", "--format", "ctm") == 1
+    said = capsys.readouterr().err
+    assert "failed: no/one.wav: No such file" in said and "failed: two.wav: No such file" in said
+    assert "2 files ok, 2 failed" in said and "failures: 2 missing" in said
+    assert listed() == ["a.wav", "one.wav", "b.flac", "two.wav"]
+    assert run(model, "rec/a.wav", "two.wav") == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith("a 1 ") and "failed: two.wav: No such file" in printed.err
+    assert run(model, "no/one.wav", "two.wav") == 2
+    assert "none of the 2 inputs exists: 'no/one.wav', 'two.wav'" in capsys.readouterr().err
+
+
 def test_it_prints_what_it_would_write(rec, model, capsys, monkeypatch):
     assert run(model, "rec", "--output-dir", "out", "--format", "ctm,json,eaf") == 1
     capsys.readouterr()

@@ -85,6 +85,12 @@ def test_mistakes_are_told_at_once(rec, tmp_path):
         next(transcribe_folder(rec, model=tmp_path / "gone"))
 
 
+def test_a_missing_input_fails_by_name(rec, model, tmp_path):
+    inputs = [tmp_path / "gone.wav", rec / "a.wav"]
+    gone, there = transcribe_folder(inputs, model=model, device="cpu")
+    assert gone.kind == "missing" and "gone.wav" in gone.error and there.error is None
+
+
 def test_recordings_that_are_not_read_are_warned_of(rec, model, tmp_path):
     shutil.copy(rec / "a.wav", tmp_path)
     (tmp_path / "b.voc").write_bytes(b"voc")

@@ -110,7 +110,8 @@ def test_an_output_never_replaces_a_recording(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("gone", "gone"), ("", "''"), ("empty", "no audio"), ("n" * 300, "too long")]
+    ("name", "said"),
+    [("", "''"), ("empty", "no audio"), ("n" * 300, "too long"), ("gone/..", "..")],
 )
 def test_inputs_without_audio_are_refused(tmp_path, monkeypatch, name, said):
     monkeypatch.chdir(make(tmp_path, "a.wav"))
@@ -119,6 +120,17 @@ def test_inputs_without_audio_are_refused(tmp_path, monkeypatch, name, said):
         collect(["a.wav", name], "out", ["ctm"])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_missing_inputs_are_taken_to_fail_by_name_unless_all_are_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(make(tmp_path, "a.wav"))
+    jobs = collect(["gone.wav", "a.wav", "no/folder.d"], "out", ["ctm"])
+    assert [job.file for job in jobs] == ["gone.wav", "a.wav", "folder.d"]
+    assert jobs[2].outputs == {"ctm": Path("out/folder.ctm")}
+    with pytest.raises(UsageError, match="'gone.wav': No such file"):
+        collect(["gone.wav"], "out", ["ctm"])
+    with pytest.raises(UsageError, match="none of the 2 inputs exists: 'gone.wav', 'no/folder.d'"):
+        collect(["gone.wav", "no/folder.d"], "out", ["ctm"])
 
 
 def test_no_input_and_unknown_formats_are_refused(tmp_path):

@@ -95,6 +95,20 @@ def test_a_recording_that_is_gone_is_missing(rec, tmp_path, tiny_model_dir, caps
     assert failure[1] == "missing" and "z.wav" in failure[2]
 
 
+def test_a_url_of_nothing_fails_by_name_beside_others(rec, tmp_path, tiny_model_dir, monkeypatch):
+    monkeypatch.chdir(rec)  # where there is an a.wav, which is not meant
+    urls = [f"{tmp_path.as_uri()}/no/a.wav", "zip://z.wav::no.zip", f"{rec.as_uri()}/b/c.wav"]
+    (rec / "b").mkdir(exist_ok=True)
+    (rec / "b" / "c.wav").write_bytes((rec / "a.wav").read_bytes())
+    jobs = collect(urls, tmp_path / "out", ["ctm"])
+    summary = transcribe_files(jobs, load_model(tiny_model_dir, "cpu"), tmp_path / "out")
+    assert summary.succeeded == 1
+    assert [(file, kind) for file, kind, _ in summary.failures] == [
+        ("a.wav", "missing"),
+        ("z.wav", "missing"),
+    ]
+
+
 def test_an_archive_that_is_damaged_after_it_was_listed(rec, archive, tmp_path, tiny_model_dir):
     other = (rec / "a.wav").rename(tmp_path / "other.wav")
     jobs = collect([archive, str(other)], tmp_path / "out", ["ctm"])
@@ -122,8 +136,8 @@ def refuse(capsys, where, *words, out="out"):
 
 def test_what_cannot_be_found_is_said(rec, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refuse(capsys, "file:///no/such/folder", "/no/such/folder", "no audio there")
-    refuse(capsys, "zip://rec::gone.zip", "gone.zip", "cannot be searched")
+    refuse(capsys, "file:///no/such/folder", "/no/such/folder", "not found")
+    refuse(capsys, "zip://rec::gone.zip", "gone.zip", "not found")
     refuse(capsys, "nothing://a/b", "nothing://a/b", "nothing")
     refuse(capsys, str(rec), "out: outputs go to a folder", out="s3://bucket/out")
     monkeypatch.setitem(sys.modules, "fsspec", None)
