@@ -64,15 +64,18 @@ def deflate(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], di
     """Return arrays for a file, those deflated that become smaller, and the metadata of the file.
 
     Args:
-        arrays: by name.
+        arrays: by name. Once those deflated have ``MOST_BYTES`` together, others stay as they are.
     """
     stored, facts = {}, {}
+    left = MOST_BYTES
     for name, values in arrays.items():
         stored[name] = values
-        if values.nbytes < LEAST_BYTES or values.dtype.name not in _TYPES:
+        size = values.nbytes
+        if not LEAST_BYTES <= size <= left or values.dtype.name not in _TYPES:
             continue
         data = min((_deflated(values, strategy) for strategy in _STRATEGIES), key=len)
-        if len(data) <= MOST_SHARE * values.nbytes:
+        if len(data) <= MOST_SHARE * size:
+            left -= size
             stored[name] = np.frombuffer(bytearray(data), np.uint8)
             facts[name] = [values.dtype.name, list(values.shape)]
     return stored, {METADATA: json.dumps(facts)} if facts else {}

@@ -63,6 +63,15 @@ def test_a_file_of_them_is_smaller_and_holds_the_same(tmp_path):
         assert np.array_equal(again, values) and again.dtype == values.dtype
 
 
+def test_no_more_is_deflated_than_is_read_again(monkeypatch):
+    monkeypatch.setattr(deflated, "MOST_BYTES", 100_000)
+    arrays = {name: alike() for name in "abc"} | {"d": alike(200_000)}
+    stored, metadata = deflate(arrays)
+    found = stored_arrays(stored, metadata)
+    assert [name for name, each in found.items() if isinstance(each, Deflated)] == ["a", "b"]
+    assert stored["c"] is arrays["c"] and stored["d"] is arrays["d"]
+
+
 def test_arrays_that_gain_nothing_need_no_metadata():
     arrays = {"few": np.zeros(100, np.uint8)}
     stored, metadata = deflate(arrays)
