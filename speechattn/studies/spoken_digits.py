@@ -14,8 +14,9 @@ import torch
 import speechattn
 from speechattn.audio.features import FrontEndConfig
 from speechattn.checks import check
+from speechattn.corpora.coded import add_coded
 from speechattn.corpora.corpus import Corpus, read_entry
-from speechattn.corpora.prepared import PreparedSet, PreparedUtterance, chosen, prepare_set
+from speechattn.corpora.prepared import CODED, PreparedSet, PreparedUtterance, chosen, prepare_set
 from speechattn.decoder.lm.lexicon import named
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.kinds import AnyEncoderConfig
@@ -132,7 +133,8 @@ class SpokenDigits:
         files = [u.path for corpus in corpora for u in corpus]
         files += [corpus.folder / name for corpus in corpora for name in ("text", "utt2spk")]
         facts = [speechattn.__version__, config.train, config.test, files_fingerprint(files)]
-        inputs = [*facts, config.front_end.to_dict()]
+        coded = bool(config.augmentation.codec_probability)
+        inputs = [*facts, config.front_end.to_dict(), *(["codecs"] if coded else [])]
         folder = self.work / "prepared"
 
         def make() -> None:
@@ -145,8 +147,11 @@ class SpokenDigits:
             )
             for problem in problems:
                 self.report(f"  left out: {problem}")
+            if coded:
+                add_coded(folder, config.front_end, progress="prepare codecs")
 
-        stage = Stage("prepare", make, lambda: inputs, [folder / "index.json"])
+        outputs = [folder / "index.json", *([folder / CODED] if coded else [])]
+        stage = Stage("prepare", make, lambda: inputs, outputs)
         StageRunner([stage], self.work / "stamps.json", self.report).run(("prepare",))
         self._all = self._labelled(PreparedSet(folder), corpora)
         self._check_speakers()

@@ -120,6 +120,20 @@ def test_digits_are_learnt_and_every_speaker_left_out_in_turn(digits, tmp_path, 
     assert (work / "report.md").read_text() == report
 
 
+def test_digits_are_heard_through_codecs_where_the_recipe_says_so(digits, tmp_path, capsys):
+    small = [str(digits), "leave_out=[]", "training.steps=2", "poolings=[mean]"]
+    assert main(small) == 0
+    prepared = tmp_path / "work/prepared"
+    assert not (prepared / "coded.npy").exists()
+    small.append("augmentation.codec_probability=1.0")
+    assert main(small) == 0
+    shapes = [np.load(prepared / f"{name}.npy").shape for name in ("coded", "frames")]
+    assert shapes[0] == shapes[1]
+    capsys.readouterr()
+    assert main(small) == 0
+    assert "prepare: up to date, skipped" in capsys.readouterr().out
+
+
 def test_a_class_that_nobody_says_is_named(digits, capsys):
     line = fails(capsys, 1, digits, "classes=[ONE,TWO,SIX,NINE,TEN]")
     assert "classes: NINE, TEN: no recording to learn from (as given)" in line
