@@ -72,6 +72,23 @@ def test_everything_wrong_is_listed_and_nothing_is_trained(tmp_path, capsys):
     assert "training.stepz: no such key" in capsys.readouterr().out
 
 
+def test_the_check_of_a_recipe_finds_what_that_of_its_corpus_finds(tmp_path, capsys):
+    make_corpora(tmp_path)
+    path = write_recipe(tmp_path)
+    tones = tmp_path / "corpora" / "tones"
+    ids = [line.split()[0] for line in (tones / "wav.scp").read_text().splitlines()]
+    lines = [f"{each} {each} 0 {9 if each == 'u03' else -1}\n" for each in ids]
+    (tones / "segments").write_text("".join(lines))
+    (tones / "utt2dur").unlink(missing_ok=True)
+    (tones / "audio" / "u00.wav").write_bytes(b"RIFF")
+    assert main(["corpus", "check", str(tones)]) == 1
+    expected = capsys.readouterr().out.splitlines()
+    assert any("u03: 0 to 9 s does not lie in " in line for line in expected), expected
+    assert main(["train", str(path), "--check"]) == 1
+    out = capsys.readouterr().out
+    assert all(line in out for line in expected), (expected, out)
+
+
 def test_a_recipe_that_cannot_be_read_has_the_status_of_one_that_cannot_be_used(tmp_path, capsys):
     path = tmp_path / "r.yaml"
     path.write_text("train: [a/b\n")

@@ -37,7 +37,7 @@ def read(folder: Path, *, phones: str | Path = "arpabet") -> Corpus:
     utterances = []
     for utterance in corpus:
         try:
-            duration = _check_length(utterance, lengths)
+            duration = check_length(utterance, lengths)
         except CorpusError as error:
             problems.append(str(error))
             continue
@@ -49,13 +49,26 @@ def read(folder: Path, *, phones: str | Path = "arpabet") -> Corpus:
     return Corpus(folder, None, tuple(utterances), tuple(problems), splits, tuple(notes))
 
 
-def _check_length(utterance: Utterance, lengths: dict[Path, float | str]) -> float:
-    """The duration of an utterance; its recording is opened once."""
+def length_of(path: Path) -> float | str:
+    """Return the seconds of a recording, or why it cannot be opened."""
+    try:
+        return audio_info(path).duration
+    except (AudioError, OSError) as error:
+        return one_line(str(error))
+
+
+def check_length(utterance: Utterance, lengths: dict[Path, float | str]) -> float:
+    """Return the duration of an utterance, which lies in its recording.
+
+    Args:
+        utterance: to look at.
+        lengths: from :func:`length_of`, of recordings that were opened before; more are added.
+
+    Raises:
+        CorpusError: if its recording cannot be opened or is of another length than tables say.
+    """
     if utterance.path not in lengths:
-        try:
-            lengths[utterance.path] = audio_info(utterance.path).duration
-        except AudioError as error:
-            lengths[utterance.path] = str(error)
+        lengths[utterance.path] = length_of(utterance.path)
     length = lengths[utterance.path]
     if isinstance(length, str):
         raise CorpusError(f"{utterance.id}: {length}")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
-from speechattn.audio.load import audio_info
 from speechattn.corpora.corpus import Corpus
+from speechattn.corpora.readers.kaldi import check_length, length_of
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.inference.checkpoint import pick_device
 from speechattn.text import one_line
@@ -81,9 +80,9 @@ def _raise(message: str) -> None:
 
 
 def _check_corpora(config: RecipeConfig, data: RecipeData, found: Findings) -> None:
-    """Read every part of a corpus once, and open its recordings."""
+    """Read every part of a corpus once, and open its recordings, as ``corpus check`` does."""
     parts = {"train": config.train, "dev": config.dev, "test": config.test}
-    opened: set[Path] = set()
+    lengths: dict[Path, float | str] = {}
     for name, entries in parts.items():
         for entry in entries:
             try:
@@ -93,21 +92,15 @@ def _check_corpora(config: RecipeConfig, data: RecipeData, found: Findings) -> N
                 continue
             found.problems += [f"{name}: {line}" for line in (*corpus.problems, *corpus.notes)]
             found.problems += [f"{name}: {line}" for line in data.text_problems(corpus)]
-            unread = [u.path for u in corpus if u.path not in opened]
-            opened.update(unread)
+            unread = dict.fromkeys(u.path for u in corpus if u.path not in lengths)
             with ThreadPoolExecutor(THREADS) as pool:
-                broken = chain.from_iterable(pool.map(_unreadable, dict.fromkeys(unread)))
-                found.problems += [f"{name}: {entry}: {problem}" for problem in broken]
+                lengths.update(zip(unread, pool.map(length_of, unread)))
+            for utterance in corpus:
+                try:
+                    check_length(utterance, lengths)
+                except CorpusError as error:
+                    found.problems.append(f"{name}: {entry}: {error}")
             found.summary.append(f"{name}: {entry}: {_size(corpus)}")
-
-
-def _unreadable(path: Path) -> list[str]:
-    """What keeps a recording from being opened."""
-    try:
-        audio_info(path)
-    except (SpeechattnError, OSError) as error:
-        return [one_line(str(error))]
-    return []
 
 
 def _size(corpus: Corpus) -> str:
