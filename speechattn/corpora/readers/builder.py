@@ -92,6 +92,9 @@ class CorpusBuilder:
         name, speaker = "_".join(name.split()), "_".join(speaker.split())
         source = labels_from or audio
         try:
+            if not name or not speaker:
+                what = f"utterance {name}: no speaker" if name else "an utterance without an id"
+                raise CorpusError(f"{source}: {what}; give it a name that is not white space")
             if name in self._utterances:
                 other = self._utterances[name].path
                 raise CorpusError(f"{source}: utterance {name} exists already, from {other}")
@@ -168,7 +171,7 @@ def _spoken_words(words: Iterable[Interval], start: float, duration: float) -> I
     for word in words:
         begin = max(round(word.start - start, DECIMALS), 0.0)
         stop = min(round(word.end - start, DECIMALS), round(duration, DECIMALS))
-        if not word.label or stop <= begin:
+        if not word.label or not begin < stop:  # NaN as well
             continue
         if found and found[-1].end > begin:
             before = found.pop()

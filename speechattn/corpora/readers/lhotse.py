@@ -22,7 +22,7 @@ from speechattn.corpora.readers.labels import LabelMap
 from speechattn.corpora.readers.textgrid import Interval
 from speechattn.corpora.tables import read_lines
 from speechattn.errors import CorpusError
-from speechattn.files import atomic_write_bytes
+from speechattn.files import atomic_write_bytes, exists
 from speechattn.segments import Segment
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -30,6 +30,8 @@ TOLERANCE = 0.01  # seconds by which an alignment may begin before its supervisi
 NATIVE = ("arpabet_stress", "mfa_english", "timit61", "ipa_english")
 SILENCES = ("", "sil", "sp", "<eps>")
 Json = Mapping[str, Any]  # an object of a line of JSON
+# Errors raised by JSON of another shape: keys that lack, texts for numbers, numbers without end.
+_NO_CUT = (LookupError, TypeError, AttributeError, ValueError, OverflowError)
 
 
 def matches(folder: Path) -> bool:
@@ -57,13 +59,16 @@ def read(folder: Path, *, phones: str | Path = "arpabet") -> Corpus:
             continue
         for number, line in lines:
             try:
-                _add_cut(builder, path, number, json.loads(line))
+                cut = json.loads(line)
             except (ValueError, RecursionError) as error:
                 builder.report(f"{path}:{number}: no JSON ({error}); write one cut a line")
-            except (KeyError, TypeError, AttributeError) as error:
-                builder.report(f"{path}:{number}: no MonoCut ({error}); write cuts as Lhotse does")
+                continue
+            try:
+                _add_cut(builder, path, number, cut)
             except CorpusError as error:
                 builder.report(f"{path}:{number}: {error}")
+            except _NO_CUT as error:
+                builder.report(f"{path}:{number}: no MonoCut ({error}); write cuts as Lhotse does")
     return builder.corpus()
 
 
@@ -151,7 +156,7 @@ def _audio(path: Path, name: str, recording: Json) -> Path:
             f"{name}: a recording that is to be transformed; write the sound it gives"
         )
     here = path.parent / sources[0]["source"]  # Lhotse counts paths from where it is started
-    return here if here.exists() else Path(sources[0]["source"])
+    return here if exists(here) else Path(sources[0]["source"])
 
 
 def _span(start: float, end: float, recording: Json) -> tuple[float, float] | None:

@@ -21,6 +21,7 @@ from speechattn.errors import CorpusError
 from speechattn.files import resource
 
 RATE = 16_000  # Hz, of the samples that labels count
+MOST_DIGITS = 15  # of such a number; more are years of sound
 NATIVE = ("timit61", "timit48", "timit39")
 
 
@@ -114,7 +115,7 @@ def _read_labels(path: Path, overlaps: bool = False) -> Sequence[Interval]:
     end = 0
     for number, line in read_lines(path):
         columns = line.split(None, 2)
-        if len(columns) != 3 or not (columns[0].isdecimal() and columns[1].isdecimal()):
+        if len(columns) != 3 or not all(map(_is_sample, columns[:2])):
             raise CorpusError(f"{path}:{number}: {line[:60]!r}; write: first-sample end label")
         start, stop = int(columns[0]), int(columns[1])
         if stop <= start or (start < end and not overlaps):
@@ -127,3 +128,8 @@ def _read_labels(path: Path, overlaps: bool = False) -> Sequence[Interval]:
     if not found:
         raise CorpusError(f"{path}: is empty; every sentence has labels")
     return found
+
+
+def _is_sample(text: str) -> bool:
+    """Whether a text is the number of a sample."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS

@@ -113,6 +113,15 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path):
         assert part in said, part
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_samples_of_many_digits_are_no_samples(tmp_path, digits):
+    root = make(tmp_path, True)
+    at = root / "TRAIN" / "DR1" / "FCJF0" / "SI648.PHN"
+    write_text(at, rows(PHN[:-1]) + f"14000 {'9' * digits} h#\n")
+    (problem,) = read_published(root).problems
+    assert f"SI648.PHN:10: '14000 {'9' * 54}'; write: first-sample end label" in problem
+
+
 def test_crlf_and_a_byte_order_mark(tmp_path):
     root = make(tmp_path, False)
     for path in root.rglob("*.phn"):
