@@ -320,15 +320,17 @@ def prepare_noises(target: Path, folder: Path, config: FrontEndConfig) -> None:
         OSError: if the file cannot be written.
     """
     front_end = FrontEnd(config)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    files = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
     if not files:
         raise CorpusError(
             f"noise: no recordings in {one_line(folder)}; name a folder of the corpora that has "
             "some, or none at all (noise=null)"
         )
+    # Numbered, because the name of a file need not be UTF-8.
     frames = {
-        path.relative_to(folder).as_posix(): file_frames(path, front_end).half().numpy()
-        for path in with_progress(files, "prepare noise", unit="file")
+        f"{number:08d}": file_frames(path, front_end).half().numpy()
+        for number, path in enumerate(with_progress(files, "prepare noise", unit="file"))
     }
     atomic_write_bytes(target, save(frames))
 

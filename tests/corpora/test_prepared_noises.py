@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from safetensors import safe_open
+from safetensors.numpy import save_file
 from support.commands import RATE, message_of
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
@@ -35,7 +36,23 @@ def test_every_recording_is_read_back_in_the_order_of_names(tmp_path):
         expected = file_frames(path, FrontEnd(FRONT_END)).numpy()
         np.testing.assert_array_equal(noise, expected.astype(np.float16))
     with safe_open(tmp_path / "new/noises", "np") as stored:
-        assert sorted(stored.keys()) == ["a/z.wav", "b.FLAC", "c.wav"]
+        assert sorted(stored.keys()) == ["00000000", "00000001", "00000002"]
+
+
+def test_names_need_not_be_utf_8_and_the_order_is_theirs(tmp_path):
+    names = ["a-b/x.wav", "a/x.wav", "b\udcff.wav"]
+    for number, name in enumerate(names):
+        write_noise(tmp_path / "made.wav", 0.2 + number / 10, number)
+        (tmp_path / "noise" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "made.wav").rename(tmp_path / "noise" / name)
+    prepare_noises(tmp_path / "noises", tmp_path / "noise", FRONT_END)
+    assert [len(noise) for noise in read_noises(tmp_path / "noises")] == [20, 30, 40]
+
+
+def test_files_of_earlier_versions_have_names_in_them(tmp_path):
+    noises = {name: np.full((3, 20), i, np.float16) for i, name in enumerate(("a/z.wav", "b.wav"))}
+    save_file(noises, tmp_path / "noises")
+    assert [noise[0, 0] for noise in read_noises(tmp_path / "noises")] == [0, 1]
 
 
 @pytest.mark.parametrize("there", [True, False])
