@@ -102,7 +102,7 @@ def run_convert(arguments: argparse.Namespace) -> int:
         if out.name.endswith(CUTS):
             write_cuts(corpus, out)
         else:
-            write_corpus(corpus, out)
+            corpus = write_corpus(corpus, out)
     except OSError as error:
         raise SpeechattnError(cannot_write(out, error)) from error
     return _report(corpus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +11,10 @@ from speechattn.corpora.corpus import Corpus, Utterance
 from speechattn.errors import CorpusError, UsageError
 from speechattn.files import atomic_folder
 from speechattn.segments import Segment
+from speechattn.text import one_line
 
 
-def write_corpus(corpus: Corpus, folder: str | Path) -> None:
+def write_corpus(corpus: Corpus, folder: str | Path) -> Corpus:
     """Write ``wav.scp``, ``text``, ``utt2spk``, ``utt2dur``, CTM files and ``splits``.
 
     Paths of audio under the parent of the folder are relative, so that both can be moved
@@ -23,25 +25,72 @@ def write_corpus(corpus: Corpus, folder: str | Path) -> None:
         corpus: read by any reader.
         folder: new, or empty.
 
+    Returns:
+        The corpus as it is in the folder: utterances that its files cannot hold are left out, and
+        named in its problems.
+
     Raises:
         UsageError: if the folder has something in it.
-        CorpusError: if a path cannot stand in ``wav.scp``.
+        CorpusError: if its files can hold no utterance.
         OSError: if it cannot be written.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: exists and is not empty; name a new folder")
+    written, paths = _writable(corpus, folder)
     with atomic_folder(folder) as partial:
         (partial / "splits").mkdir()
-        for name, lines in _tables(corpus, folder).items():
+        for name, lines in _tables(written, paths).items():
             if lines:
                 data = "".join(f"{line}\n" for line in lines)
                 (partial / name).write_bytes(data.encode("utf-8"))
         if not any((partial / "splits").iterdir()):
             (partial / "splits").rmdir()
+    return written
 
 
-def _tables(corpus: Corpus, folder: Path) -> dict[str, list[str]]:
+def _writable(corpus: Corpus, folder: Path) -> tuple[Corpus, dict[Path, str]]:
+    """What of a corpus the files of a folder can hold, and each path as ``wav.scp`` has it."""
+    kept, problems = [], []
+    paths: dict[Path, str] = {}
+    for utterance in corpus:
+        try:
+            _check_encoding(utterance)
+            if utterance.path not in paths:
+                paths[utterance.path] = _path(utterance.path, folder)
+        except CorpusError as error:
+            problems.append(one_line(f"{corpus.name}: {utterance.id}: {error}"))
+        else:
+            kept.append(utterance)
+    if not problems:
+        return corpus, paths
+    if not kept:
+        raise CorpusError(
+            f"{corpus.folder}: no utterance can be written; the first problem: {problems[0]}"
+        )
+    names = {utterance.id for utterance in kept}
+    written = dataclasses.replace(
+        corpus,
+        utterances=tuple(kept),
+        problems=(*corpus.problems, *problems),
+        splits={key: tuple(filter(names.__contains__, ids)) for key, ids in corpus.splits.items()},
+    )
+    return written, paths
+
+
+def _check_encoding(utterance: Utterance) -> None:
+    """Raise a CorpusError if a text of an utterance cannot be written in UTF-8."""
+    labels = [segment.label for segment in (*(utterance.alignment or ()), *utterance.words)]
+    for text in (utterance.id, utterance.speaker, utterance.text or "", *labels):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"{text[:60]!r}: character {error.start + 1} is none of Unicode; correct it"
+            ) from None
+
+
+def _tables(corpus: Corpus, paths: dict[Path, str]) -> dict[str, list[str]]:
     """File → its lines; no file for those without any."""
     utterances = corpus.utterances
     tables = {
@@ -52,10 +101,10 @@ def _tables(corpus: Corpus, folder: Path) -> dict[str, list[str]]:
         "words.ctm": [line for u in utterances for line in _ctm(u.id, u.words)],
     }
     if all(utterance.is_whole for utterance in utterances):
-        tables["wav.scp"] = [f"{u.id} {_path(u, folder)}" for u in utterances]
+        tables["wav.scp"] = [f"{u.id} {paths[u.path]}" for u in utterances]
     else:
         names = _recording_names(utterances)
-        listed = {names[u.path]: _path(u, folder) for u in utterances}
+        listed = {names[u.path]: paths[u.path] for u in utterances}
         tables["wav.scp"] = [f"{name} {path}" for name, path in sorted(listed.items())]
         tables["segments"] = [f"{u.id} {names[u.path]} {_span(u)}" for u in utterances]
     tables |= {f"splits/{name}": list(ids) for name, ids in corpus.splits.items()}
@@ -81,15 +130,21 @@ def _span(utterance: Utterance) -> str:
     return f"{utterance.start:.4f} {end}"
 
 
-def _path(utterance: Utterance, folder: Path) -> str:
-    """The path of an utterance's audio as ``wav.scp`` has it."""
-    audio, parent = utterance.path.resolve(), folder.resolve().parent
+def _path(audio: Path, folder: Path) -> str:
+    """The path of an audio file as ``wav.scp`` has it.
+
+    Raises:
+        CorpusError: if a line of a file in UTF-8 cannot hold it.
+    """
+    audio, parent = audio.resolve(), folder.resolve().parent
     near = audio.is_relative_to(parent) and parent != Path(parent.anchor)
     path = os.path.relpath(audio, folder.resolve()) if near else os.fspath(audio)
-    if not path.isprintable() or path != path.strip() or path.startswith("|") or path.endswith("|"):
+    broken = "\n" in path or "\r" in path or path != path.strip()
+    foreign = any("\ud800" <= character <= "\udfff" for character in path)
+    if broken or foreign or path.startswith("|") or path.endswith("|"):
         raise CorpusError(
-            f"{path!r}: a path that wav.scp cannot hold (line breaks, spaces around it, a bar at "
-            "its ends); rename the file"
+            f"{path!r}: a path that wav.scp cannot hold (line breaks, bytes that are not UTF-8, "
+            "spaces around it, a bar at its ends); rename the file"
         )
     return path
 

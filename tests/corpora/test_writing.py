@@ -66,6 +66,42 @@ def test_files_that_nothing_would_stand_in_are_not_written(tmp_path):
     assert names == ["utt2dur", "utt2spk", "wav.scp"]
 
 
+@pytest.mark.parametrize(
+    "name", ["9.41.00\u202fAM", "a\u00a0b", "\u3000a", "tab\tbell\a", "\u2028"]
+)
+@pytest.mark.parametrize("parts", [False, True])
+def test_names_with_spaces_of_any_kind(tmp_path, name, parts):
+    made = corpus(tmp_path / "a", parts=parts)
+    path = write_tone(tmp_path / "a" / name / f"{name}.wav", 1.0 if parts else 0.5)
+    moved = tuple(dataclasses.replace(u, path=path) for u in made)
+    written = write_corpus(dataclasses.replace(made, utterances=moved), tmp_path / "out")
+    assert written.problems == () and written.utterances == moved
+    again = read_published(tmp_path / "out")
+    assert again.problems == () and {u.path.resolve() for u in again} == {path}
+
+
+@pytest.mark.parametrize("name", ["a\nb.wav", "a\rb.wav", "b\udcff.wav"])
+def test_what_the_files_cannot_hold_is_left_out_and_the_others_are_written(tmp_path, name):
+    made = corpus(tmp_path / "a", parts=True)
+    path = made.utterances[0].path.rename(tmp_path / "a" / name)
+    write_tone(made.utterances[1].path)
+    first = dataclasses.replace(made.utterances[0], path=path)
+    foreign = dataclasses.replace(made.utterances[1], id="u2", text="half \ud800")
+    utterances = (first, made.utterances[1], foreign)
+    splits = {"train": ("u0", "u1"), "dev": ("u0",)}
+    written = write_corpus(
+        dataclasses.replace(made, utterances=utterances, splits=splits), tmp_path / "out"
+    )
+    assert [u.id for u in written] == ["u1"] and len(written.problems) == 2
+    assert (
+        written.problems[0].startswith("a: u0: ") and "wav.scp cannot hold" in written.problems[0]
+    )
+    assert "character 6 is none of Unicode" in written.problems[1]
+    again = read_published(tmp_path / "out")
+    assert [u.id for u in again] == ["u1"]
+    assert (again.problems, again.notes, again.splits) == ((), (), {"train": ("u1",)})
+
+
 def test_a_path_that_cannot_be_listed(tmp_path):
     made = corpus(tmp_path / "a", parts=False)
     path = write_tone(tmp_path / "a" / "b |", format="WAV")

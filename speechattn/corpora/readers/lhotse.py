@@ -24,6 +24,7 @@ from speechattn.corpora.tables import read_lines
 from speechattn.errors import CorpusError
 from speechattn.files import atomic_write_bytes, exists
 from speechattn.segments import Segment
+from speechattn.text import json_line
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 TOLERANCE = 0.01  # seconds by which an alignment may begin before its supervision
@@ -86,7 +87,7 @@ def write_cuts(corpus: Corpus, path: str | Path, split: str | None = None) -> No
     """
     chosen = None if split is None else set(corpus.splits[split])
     lines = [
-        json.dumps(_cut_of(utterance), ensure_ascii=False)
+        json_line(_cut_of(utterance))
         for utterance in corpus
         if chosen is None or utterance.id in chosen
     ]

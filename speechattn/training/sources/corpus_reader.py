@@ -154,8 +154,10 @@ class CorpusReader:
             sets[name][number] = corpus
             folder = self.work / "aligned" / f"{corpus.name}-{corpus.split or 'all'}"
             shutil.rmtree(folder, ignore_errors=True)
-            write_corpus(corpus, folder)
+            written = write_corpus(corpus, folder)
             self.report(f"  aligned {len(corpus)} utterances of {corpus.name}: {folder}")
+            for problem in written.problems[len(corpus.problems) :]:
+                self.report(f"  not in that folder: {problem}")
 
     def _aligned(self, corpora: list[Corpus]) -> list[Corpus]:
         from speechattn.training.realignment.align_text import align_corpus

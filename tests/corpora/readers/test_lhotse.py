@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.published import labels, write_text, write_tone
 
+from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.readers import detect_format, read_published
 from speechattn.corpora.readers.lhotse import write_cuts
 
@@ -73,6 +75,15 @@ def test_alignments_in_the_time_of_the_recording(tmp_path):
     assert [(s.label, s.start, s.end) for s in utterance.alignment] == [
         ("SIL", 0.0, 0.5), ("HH", 0.5, 0.7), ("AY", 0.7, 1.5)
     ]  # fmt: skip
+
+
+def test_names_that_are_not_utf_8_go_out_and_in(tmp_path):
+    (utterance,) = read_published(make(tmp_path, [cut("a", 0, 4.0, [])]))
+    path = utterance.path.rename(tmp_path / "r\udcff.flac")
+    corpus = Corpus(tmp_path, None, (replace(utterance, path=path, text="\ud800"),))
+    write_cuts(corpus, tmp_path / "out" / "cuts.jsonl")
+    (again,) = read_published(tmp_path / "out")
+    assert (again.path, again.text) == (path.resolve(), "\ud800")
 
 
 def test_out_and_in_again(tmp_path):
