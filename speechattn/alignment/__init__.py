@@ -2,9 +2,9 @@
 
 Read ``aligner.py`` first: from a recording and its text to times. ``network.py`` turns a text into
 all the ways of saying it, ``text_aligner.py`` finds which of them was taken, ``boundaries.py``
-where phones meet, ``pause_edges.py`` where pauses begin and end, ``text_faults.py`` where the text
-is wrong. What may be said instead of the dictionary's forms is the table of ``reductions.py``;
-``task.py`` aligns many recordings.
+where phones meet, ``pause_edges.py`` where pauses begin and end, ``squeezed.py`` which words at
+the edges were not said, ``text_faults.py`` where the text is wrong. What may be said instead of
+the dictionary's forms is the table of ``reductions.py``; ``task.py`` aligns many recordings.
 """
 
 from __future__ import annotations

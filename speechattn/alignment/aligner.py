@@ -16,6 +16,7 @@ from speechattn.alignment.pause_edges import LevelMeter, levels, move_edges
 from speechattn.alignment.pronunciations import PronouncingDictionary, ReadText
 from speechattn.alignment.reductions import Reductions
 from speechattn.alignment.run_means import RunMeans, labels_of
+from speechattn.alignment.squeezed import align_said
 from speechattn.alignment.text_aligner import TextAligner, TextAlignment
 from speechattn.alignment.text_faults import DOUBTFUL, TextFault, find_faults
 from speechattn.alignment.transcript_files import Transcript
@@ -25,7 +26,6 @@ from speechattn.decoder.words import UNKNOWN
 from speechattn.errors import EMPTY, TOO_SHORT
 from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
 from speechattn.segments import FRAMES_PER_SECOND, FrameSegment, Segment, frame_to_seconds
-from speechattn.text import counted
 
 if TYPE_CHECKING:
     from speechattn.inference.reading import Audio, OnPosteriors, OnSamples
@@ -195,16 +195,17 @@ class Aligner:
         found = self._search(read, log_posteriors, free)
         faults: list[TextFault] = []
         silence = self.recognizer.phones.silence_index
-        if self.doubt is not None:
-            written = [word.written for word in read.words]
-            arpabet = self.recognizer.phones.names
-            faults = find_faults(found, written, log_posteriors, free, arpabet, silence)
-            _check_found(found, faults)
         times = refine(found.runs, log_posteriors)
         if level is not None:
             times = move_edges(times, found.runs, level, silence)
         times = within(times, found.runs, read.parts)
-        transcription = _transcription(found, read, prepared, log_posteriors, times, silence)
+        edges = _seconds(times, prepared.duration)
+        if self.doubt is not None:
+            written = [word.written for word in read.words]
+            arpabet = self.recognizer.phones.names
+            faults = find_faults(found, written, log_posteriors, free, edges, arpabet, silence)
+            _check_found(found, faults)
+        transcription = _transcription(found, read, prepared, log_posteriors, edges, silence)
         if faults:
             records = [fault.record() for fault in faults]
             transcription = replace(transcription, more={DIFFERENCES: records})
@@ -216,8 +217,8 @@ class Aligner:
         if read.parts:
             found = align_parts(self._text_aligner, read, log_posteriors, free, self.doubt)
         else:
-            found = self._text_aligner.align(
-                read.text, log_posteriors, read.ways, doubt=self.doubt, free=free
+            found = align_said(
+                self._text_aligner, read.text, log_posteriors, read.ways, self.doubt, free
             )
         if found is None:
             seconds = frame_to_seconds(len(log_posteriors))
@@ -240,9 +241,10 @@ def _check_found(found: TextAlignment, faults: Sequence[TextFault]) -> None:
     if placed and (doubtful < placed or len(found.words) < LEAST_WORDS):
         return
     count = len(found.words)
+    none = "its word was not" if count == 1 else f"none of its {count:,} words were"
     raise AlignmentError(
-        f"none of its {counted(count, 'word')} {'was' if count == 1 else 'were'} found in the "
-        "recording; check that the text belongs to it, or use --every-word",
+        f"{none} found in the recording; check that the text belongs to it, or give every word a "
+        "time (every_word=True in Python, --every-word of the command)",
         OTHER_TEXT,
     )
 
@@ -252,12 +254,11 @@ def _transcription(
     read: ReadText,
     prepared: Prepared,
     log_posteriors: np.ndarray,
-    times: np.ndarray,
+    edges: Sequence[float],
     silence: int,
 ) -> Transcription:
-    """Words and phones in seconds, with their confidences; ``times`` are of the runs, in frames."""
+    """Words and phones with their confidences; ``edges`` are of the runs, in seconds."""
     runs = found.runs
-    edges = _seconds(times, prepared.duration)
     labels = labels_of(runs)
     means = RunMeans(np.exp(log_posteriors[np.arange(len(labels)), labels]))
     phones = [

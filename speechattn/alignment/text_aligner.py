@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -128,6 +128,7 @@ class TextAligner:
         doubt: Doubt | None = None,
         free: np.ndarray | None = None,
         beam: float | None = None,
+        left_out: Collection[int] = (),
     ) -> TextAlignment | None:
         """Find how a text was said, and when.
 
@@ -140,6 +141,7 @@ class TextAligner:
                 ``doubt``.
             beam: see :func:`~speechattn.decoder.network_paths.best_path`; None for one that
                 suits the length.
+            left_out: numbers of words that were not said; all of them only with ``doubt``.
 
         Returns:
             None if the recording is too short for the text.
@@ -147,7 +149,9 @@ class TextAligner:
         Raises:
             CorpusError: for a text without words, or words that the lexicon lacks.
         """
-        words = self._said(text, also or {})
+        every = self._said(text, also or {})
+        kept = [number for number in range(len(every)) if number not in left_out]
+        words = [every[number] for number in kept]
         network = self._builder.build(words, doubt)
         scores = np.asarray(log_posteriors, np.float32) * np.float32(self.acoustic_scale)
         if doubt is not None:
@@ -163,7 +167,8 @@ class TextAligner:
             steps = best_path(scores, network.network, beam=beam)
         if steps is None:
             return None
-        return self._read(words, network, steps, log_posteriors, free)
+        found = self._read(words, network, steps, log_posteriors, free)
+        return found if len(kept) == len(every) else _with_left_out(found, every, kept)
 
     def free(self, log_posteriors: np.ndarray) -> np.ndarray:
         """The phone of each frame, whatever the text.
@@ -257,6 +262,24 @@ class TextAligner:
         ]
         score = _mean_score(runs, silence, log_posteriors)
         return TextAlignment(found, merged(runs, silence), score, tuple(others))
+
+
+def _with_left_out(
+    found: TextAlignment, every: Sequence[Word], kept: Sequence[int]
+) -> TextAlignment:
+    """An alignment of some words of a text, as one of all of them.
+
+    Args:
+        found: the alignment.
+        every: words of the text.
+        kept: numbers of those that were aligned.
+    """
+    words = [SpokenWord(word.text, (), word.variants[0], (), ()) for word in every]
+    for number, word in zip(kept, found.words):
+        words[number] = word
+    after = [*kept, len(every)]
+    others = tuple(replace(other, word=after[other.word]) for other in found.others)
+    return replace(found, words=words, others=others)
 
 
 def _runs(labels: np.ndarray, start: int, end: int) -> list[FrameSegment]:

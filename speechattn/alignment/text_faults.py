@@ -8,6 +8,7 @@ its phones are much less probable than those that would be heard there without a
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from speechattn.alignment.run_means import RunMeans, labels_of
 from speechattn.alignment.text_aligner import OtherSpeech, TextAlignment
-from speechattn.segments import FrameSegment, frame_to_seconds
+from speechattn.segments import FrameSegment
 
 NOT_SAID = "not said"
 NOT_IN_TEXT = "not in the text"
@@ -85,6 +86,7 @@ def find_faults(
     written: Sequence[str],
     log_posteriors: np.ndarray,
     free: np.ndarray,
+    edges: Sequence[float],
     names: Sequence[str],
     silence: int,
 ) -> list[TextFault]:
@@ -95,6 +97,7 @@ def find_faults(
         written: its words, as they stand in the text.
         log_posteriors: shape (frames, phones).
         free: phone of each frame without a text, shape (frames,).
+        edges: starts of the alignment's runs and the end of the last, in seconds.
         names: label of each phone.
         silence: class.
     """
@@ -108,8 +111,13 @@ def find_faults(
         start: int, end: int, kind: str, numbers: Sequence[int], score: float | None = None
     ) -> TextFault:
         words = " ".join(written[number] for number in numbers)
-        times = frame_to_seconds(start), frame_to_seconds(end)
-        return TextFault(*times, kind, words, heard(start, end), score, tuple(numbers))
+        return TextFault(*times(start, end), kind, words, heard(start, end), score, tuple(numbers))
+
+    starts = [run.start for run in found.runs]
+
+    def times(start: int, end: int) -> tuple[float, float]:
+        first, last = (bisect.bisect_left(starts, frame) for frame in (start, end))
+        return edges[first], max(edges[first], edges[last])
 
     every = np.arange(len(free))
     ratios = RunMeans(log_posteriors[every, labels_of(found.runs)] - log_posteriors[every, free])
@@ -120,7 +128,7 @@ def find_faults(
             if score < LEAST_SCORE:
                 faults.append(fault(word.start, word.end, DOUBTFUL, [number], score))
     for skipped, others in _gaps(found):
-        start, end = _place(found, skipped, others)
+        start, end = _place(found, skipped, others, silence)
         kind = (SAID_OTHERWISE if others else NOT_SAID) if skipped else NOT_IN_TEXT
         faults.append(fault(start, end, kind, skipped))
     return sorted(faults, key=lambda fault: (fault.start, fault.end))
@@ -146,11 +154,13 @@ def _gaps(found: TextAlignment) -> list[tuple[list[int], list[OtherSpeech]]]:
 
 
 def _place(
-    found: TextAlignment, skipped: Sequence[int], others: Sequence[OtherSpeech]
+    found: TextAlignment, skipped: Sequence[int], others: Sequence[OtherSpeech], silence: int
 ) -> tuple[int, int]:
     """First frame of a gap and the one after its last."""
     if others:
-        return others[0].start, others[-1].end
+        start, end = others[0].start, others[-1].end
+        spoken = [run for run in found.runs if start <= run.start < end and run.phone != silence]
+        return (spoken[0].start, spoken[-1].end) if spoken else (start, end)
     before = next((w for w in reversed(found.words[: skipped[0]]) if w.phones), None)
     after = next((w for w in found.words[skipped[-1] + 1 :] if w.phones), None)
     end = found.runs[-1].end

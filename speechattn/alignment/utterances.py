@@ -11,6 +11,7 @@ import numpy as np
 
 from speechattn.alignment.network import Doubt
 from speechattn.alignment.pronunciations import ReadText, TimedWords
+from speechattn.alignment.squeezed import align_said
 from speechattn.alignment.text_aligner import (
     OtherSpeech,
     SpokenWord,
@@ -61,12 +62,13 @@ def align_parts(
     others: list[OtherSpeech] = []
     score, frames, aligned = 0.0, 0, False
     for part, start, end in _stretches(read.parts, len(log_posteriors)):
-        found = aligner.align(
+        found = align_said(
+            aligner,
             " ".join(word.key for word in read.words[part.first : part.last]),
             log_posteriors[start:end],
             read.ways,
-            doubt=doubt,
-            free=free[start:end],
+            doubt,
+            free[start:end],
         )
         if found is None:
             words += [

@@ -128,3 +128,19 @@ def test_a_text_of_another_recording_is_refused(dictionary):
     with pytest.raises(AlignmentError, match="none of its 4 words were found") as caught:
         Aligner(recognizer, dictionary).align("a.wav", "memory vision see him")
     assert caught.value.kind == "other text"
+
+
+def test_differences_have_the_times_of_the_tiers(dictionary):
+    heard = "SIL S IY V IH ZH AH N SIL M EH M ER IY HH IH M SIL"
+    recognizer = FakeRecognizer(heard, pauses=True)
+    found = Aligner(recognizer, dictionary).align("a.wav", "see him")
+    (other,) = [word for word in found.transcription.words if word.label == "<unk>"]
+    assert [(fault.start, fault.end) for fault in found.faults] == [(other.start, other.end)]
+    heard = "SIL S IY V IH ZH AH N HH IH M SIL"
+    found = Aligner(FakeRecognizer(heard, pauses=True), dictionary).align(
+        "a.wav", "memory vision him"
+    )
+    tier = {word.label: (word.start, word.end) for word in found.transcription.words}
+    assert found.faults
+    for fault in found.faults:
+        assert (fault.start, fault.end) == tier.get(fault.words, tier.get("<unk>"))

@@ -63,7 +63,7 @@ class AlignReport:
         for each in shown[:MOST_PRINTED]:
             words = f" ({each['words']})" if each["words"] else ""
             name = one_line(each["file"])
-            place = f"{each['start']:.2f}-{each['end']:.2f} s"
+            place = f"{each['start']:.3f}-{each['end']:.3f} s"
             report(f"differs: {name} {place}: {each['kind']}{words}")
         if self._differences:
             kinds = Counter(each["kind"] for each in self._differences)

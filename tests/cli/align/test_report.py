@@ -57,7 +57,7 @@ def test_what_is_printed(report, capsys, tmp_path):
     report.tell(None, quiet=False)
     said = capsys.readouterr().err
     assert "assumed: BOROGOVE is said B AO R (guessed)" in said
-    assert "differs: a.wav 1.50-2.25 s: said otherwise (two words)" in said
+    assert "differs: a.wav 1.500-2.250 s: said otherwise (two words)" in said
     assert "differ in 2 places of 1 recording: 1 said otherwise, 1 not said" in said
     assert "TOVE" not in said and "other.wav" not in said  # of another run in the folder
     report.tell(None, quiet=True)
