@@ -29,7 +29,7 @@ from speechattn.corpora.prepared import (
 from speechattn.decoder.lm.jsgf import Grammar
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import CorpusError
-from speechattn.files import atomic_write_text, resource
+from speechattn.files import atomic_write_text, is_file, resource
 from speechattn.inference.checkpoint import pick_device
 from speechattn.inference.recognizer import Recognizer
 from speechattn.phones import PhoneSet, phone_set
@@ -193,6 +193,14 @@ class RecipeData:
         """Return what is wrong with the texts of a corpus that is to be aligned, one line each."""
         return self._reader.text_problems(corpus)
 
+    def is_aligned_by_text(self, corpus: Corpus) -> bool:
+        """Whether a corpus that was read has no phones, and the recipe aligns it by its texts."""
+        return bool(self._reader.aligner_name) and self._reader.needs_alignment(corpus)
+
+    def aligning_problems(self, needed: bool) -> list[str]:
+        """Return what is wrong with what aligns; see :meth:`CorpusReader.aligning_problems`."""
+        return self._reader.aligning_problems(needed)
+
     def check_sources(self) -> None:
         """Read the grammar and the table of reductions, if the recipe has them.
 
@@ -259,7 +267,7 @@ class RecipeData:
     def _grammar(self) -> Path:
         name = self.config.grammar or ""
         path, packaged = Path(name), resource("recipes", name)
-        return packaged if packaged.is_file() and not path.is_file() else path
+        return packaged if is_file(packaged) and not is_file(path) else path
 
     @cached_property
     def _aligner(self) -> Recognizer:

@@ -106,6 +106,31 @@ def test_a_recipe_that_cannot_be_read_has_the_status_of_one_that_cannot_be_used(
 
 
 @pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("align=nosuch", "align: nosuch: no model folder"),
+        ("align=english", "align: the phones of english are not the recipe's"),
+        ("lexicon=[gone.dict]", "gone.dict: cannot be read"),
+    ],
+)
+def test_what_aligns_is_looked_at_once(tmp_path, capsys, override, said):
+    make_corpora(tmp_path)
+    for name in ("tones", "more"):
+        (tmp_path / "corpora" / name / "phones.ctm").unlink()
+    assert main(["train", str(write_recipe(tmp_path)), "align=flat", override, "--check"]) == 1
+    out = capsys.readouterr().out
+    assert out.count(said) == 1, out
+
+
+def test_a_model_that_aligns_nothing_has_to_be_there(tmp_path, capsys):
+    make_corpora(tmp_path)
+    path = str(write_recipe(tmp_path))
+    assert main(["train", path, "align=flat", "--check"]) == 0
+    assert main(["train", path, "align=nosuch", "--check"]) == 1
+    assert capsys.readouterr().out.count("align: nosuch: no model folder") == 1
+
+
+@pytest.mark.parametrize(
     "arguments", [["no-such-recipe"], ["kathleen", "stages=no"], ["kathleen", "force=3"]]
 )
 def test_wrong_usage(arguments, capsys):

@@ -15,8 +15,9 @@ from speechattn.alignment.reductions import Reductions
 from speechattn.corpora.corpus import Corpus, Utterance, read_entry
 from speechattn.corpora.tables import CTM_NAMES, read_lines
 from speechattn.corpora.writing import write_corpus
-from speechattn.errors import ConfigError, CorpusError, SpeechattnError
-from speechattn.inference.recognizer import load_model
+from speechattn.errors import ConfigError, CorpusError, ModelError, SpeechattnError
+from speechattn.inference.model_files import FORMAT, find_model, read_model_config
+from speechattn.inference.recognizer import Recognizer, load_model
 from speechattn.phones import PhoneSet
 from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
@@ -99,13 +100,63 @@ class CorpusReader:
         """
         return open_dictionary(self.config.lexicon, self.phones)
 
+    @cached_property
+    def dictionary_problem(self) -> str | None:
+        """Why the dictionary cannot be read, in one line; None if it can."""
+        try:
+            _ = self.dictionary
+        except SpeechattnError as error:
+            return one_line(str(error))
+        return None
+
+    def model(self, device: str) -> Recognizer:
+        """Load the model that aligns.
+
+        Raises:
+            ModelError: if there is no such model of phones, or it is damaged.
+            ConfigError: if it is not of the recipe's phones.
+        """
+        name = self.aligner_name
+        assert name is not None
+        try:
+            phones = PhoneSet.from_dict(read_model_config(find_model(name), FORMAT)["phones"])
+            if phones.names != self.phones.names:
+                raise ConfigError(
+                    f"align: the phones of {name} are not the recipe's; name a model of these "
+                    f"phones, or align={FLAT}, which needs none"
+                )
+            return load_model(name, device)
+        except ModelError as error:
+            raise ModelError(f"align: {error}") from None
+
+    def aligning_problems(self, needed: bool) -> list[str]:
+        """Return what is wrong with the dictionary and the model that align, one line each.
+
+        Args:
+            needed: whether a corpus is to be aligned; if not, the model has only to be there.
+        """
+        problems = [self.dictionary_problem] if needed and self.dictionary_problem else []
+        if self.aligner_name not in (None, FLAT):
+            try:
+                if needed:
+                    self.model("cpu")
+                else:
+                    find_model(self.aligner_name or "")
+            except SpeechattnError as error:
+                said = one_line(str(error))
+                problems.append(said if needed else f"align: {said}")
+        return problems
+
     def needs_alignment(self, corpus: Corpus) -> bool:
         """Whether a corpus that was read has no phones yet."""
         return not any(utterance.alignment for utterance in corpus)
 
     def text_problems(self, corpus: Corpus) -> list[str]:
-        """Return what is wrong with the texts of a corpus that is to be aligned, one line each."""
-        if not self.aligner_name or not self.needs_alignment(corpus):
+        """Return what is wrong with the texts of a corpus that is to be aligned, one line each.
+
+        Without a dictionary, there is nothing that could be said about them.
+        """
+        if not self.aligner_name or not self.needs_alignment(corpus) or self.dictionary_problem:
             return []
         problems = []
         path = corpus.folder / "text"
@@ -138,6 +189,7 @@ class CorpusReader:
             sets: by name; what ``flat`` learns from is ``train``.
 
         Raises:
+            ModelError: if there is no such model, or it is damaged.
             ConfigError: if the model is not of the recipe's phones.
             CorpusError: if nothing of a corpus can be aligned.
         """
@@ -166,14 +218,7 @@ class CorpusReader:
         if self.aligner_name == FLAT:
             flat = FlatStart(self.dictionary, self.report)
             return flat.align(corpora)
-        name = self.aligner_name
-        assert name is not None
-        model = load_model(name, self.config.device)
-        if model.phones.names != self.phones.names:
-            raise ConfigError(
-                f"align: the phones of {name} are not the recipe's; name a model of these phones, "
-                f"or align={FLAT}, which needs none"
-            )
+        model = self.model(self.config.device)
         table = None
         if self.config.reductions and has_arpabet(self.phones):
             table = Reductions.read(self.config.reductions, self.phones)

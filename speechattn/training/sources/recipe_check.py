@@ -10,6 +10,7 @@ from pathlib import Path
 from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.readers.kaldi import check_length, length_of
 from speechattn.errors import CorpusError, SpeechattnError
+from speechattn.files import is_file, is_folder
 from speechattn.inference.checkpoint import pick_device
 from speechattn.text import one_line
 from speechattn.training.config import RecipeConfig
@@ -67,10 +68,10 @@ def _checks(config: RecipeConfig, data: RecipeData) -> Iterator[Callable[[], obj
         yield lambda: load_teacher(config, data.phones, pick_device("cpu"))
     if config.whisper:
         yield lambda: find_weights(config.whisper or "")
-    if config.card and not Path(config.card).is_file():
+    if config.card and not is_file(config.card):
         yield lambda: _raise(f"card: {config.card}: no such file")
     noise = Path(config.corpora, config.noise) if config.noise else None
-    if noise is not None and not noise.is_dir():
+    if noise is not None and not is_folder(noise):
         yield lambda: _raise(f"noise: {noise}: no such folder")
     yield data.check_sources
 
@@ -83,6 +84,7 @@ def _check_corpora(config: RecipeConfig, data: RecipeData, found: Findings) -> N
     """Read every part of a corpus once, and open its recordings, as ``corpus check`` does."""
     parts = {"train": config.train, "dev": config.dev, "test": config.test}
     lengths: dict[Path, float | str] = {}
+    aligning = False
     for name, entries in parts.items():
         for entry in entries:
             try:
@@ -92,6 +94,7 @@ def _check_corpora(config: RecipeConfig, data: RecipeData, found: Findings) -> N
                 continue
             found.problems += [f"{name}: {line}" for line in (*corpus.problems, *corpus.notes)]
             found.problems += [f"{name}: {line}" for line in data.text_problems(corpus)]
+            aligning = aligning or data.is_aligned_by_text(corpus)
             unread = dict.fromkeys(u.path for u in corpus if u.path not in lengths)
             with ThreadPoolExecutor(THREADS) as pool:
                 lengths.update(zip(unread, pool.map(length_of, unread)))
@@ -101,6 +104,7 @@ def _check_corpora(config: RecipeConfig, data: RecipeData, found: Findings) -> N
                 except CorpusError as error:
                     found.problems.append(f"{name}: {entry}: {error}")
             found.summary.append(f"{name}: {entry}: {_size(corpus)}")
+    found.problems += data.aligning_problems(aligning)
 
 
 def _size(corpus: Corpus) -> str:
