@@ -16,20 +16,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from speechattn.alignment.encodings import Encoding
 from speechattn.corpora.alignment import seconds_from_text
-from speechattn.corpora.readers.textgrid import Tier, read_textgrid
-from speechattn.decoder.lm.text_files import read_text
+from speechattn.corpora.readers.textgrid import Tier
 from speechattn.errors import CorpusError
 from speechattn.text import one_line
 
 GRID = ".TextGrid"
-TABLES = {".csv": ",", ".tsv": "\t"}  # suffix → what separates the columns
+TABLES = {".csv": ",;\t", ".tsv": "\t"}  # suffix → what may separate the columns
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 KALDI, SEGMENTS, SPEAKERS, RECORDINGS = "text", "segments", "utt2spk", "wav.scp"  # Kaldi's files
-RECORDING_COLUMNS = ("file", "path", "audio", "recording", "utterance", "utt", "id", "name")
-TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence", "words")
+RECORDING_COLUMNS = (
+    *("file", "filename", "file_name", "path", "audio", "audio_file", "audio_filepath"),
+    *("audio_path", "wav", "wav_filename", "recording", "utterance", "utt", "id", "name"),
+)
+TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence", "words", "wrd")
 START_COLUMNS = ("start", "begin", "start_time", "from", "xmin")
 END_COLUMNS = ("end", "stop", "end_time", "to", "xmax")
 SPEAKER_COLUMNS = ("speaker", "speaker_id", "spk", "client_id")
+UNICODE = Encoding()
 ALIGNED_TIERS = ("words", "phones")  # of an aligner's output; also "SPEAKER - words"
 
 
@@ -100,16 +105,16 @@ class TranscriptLine(NamedTuple):
         return Utterance(self.text, self.speaker, self.start or 0.0, end, self.source)
 
 
-def text_transcript(path: Path) -> Transcript:
+def text_transcript(path: Path, encoding: Encoding = UNICODE) -> Transcript:
     """Read a file that is one text.
 
     Raises:
         CorpusError: if it cannot be read or decoded.
     """
-    return Transcript(" ".join(read_text(path).split()), str(path))
+    return Transcript(" ".join(encoding.read(path).split()), str(path))
 
 
-def grid_transcript(path: Path, notes: list[str]) -> Transcript:
+def grid_transcript(path: Path, notes: list[str], encoding: Encoding = UNICODE) -> Transcript:
     """Read a TextGrid whose tiers are speakers and whose intervals are utterances.
 
     The tiers of an aligner, ``words`` and ``phones``, are left out beside others. Where there are
@@ -118,11 +123,12 @@ def grid_transcript(path: Path, notes: list[str]) -> Transcript:
     Args:
         path: of the file.
         notes: takes a line for each tier that is left out.
+        encoding: of the file.
 
     Raises:
         CorpusError: if it cannot be read, or has no tier of intervals.
     """
-    grid = read_textgrid(path)
+    grid = encoding.read_grid(path)
     spoken, words = [], []
     for tier in grid.tiers:
         name = tier.name.casefold()
@@ -148,12 +154,12 @@ def grid_transcript(path: Path, notes: list[str]) -> Transcript:
     return Transcript(" ".join(each.text for each in found), str(path), tuple(found))
 
 
-def is_aligned_grid(path: Path) -> bool:
+def is_aligned_grid(path: Path, encoding: Encoding = UNICODE) -> bool:
     """Whether a TextGrid is the output of an aligner: all tiers are words and phones."""
     if path.suffix.lower() != GRID.lower():
         return False
     try:
-        tiers = read_textgrid(path).tiers
+        tiers = encoding.read_grid(path).tiers
     except CorpusError:
         return False
     return bool(tiers) and all(tier.name.casefold().endswith(ALIGNED_TIERS) for tier in tiers)
@@ -172,7 +178,7 @@ def _whole(tier: Tier, speaker: str, path: Path) -> Utterance:
     return Utterance(text, speaker, 0.0, math.inf, str(path))
 
 
-def kaldi_lines(path: Path) -> Iterator[TranscriptLine | str]:
+def kaldi_lines(path: Path, encoding: Encoding = UNICODE) -> Iterator[TranscriptLine | str]:
     """Read a Kaldi ``text`` file: an utterance and its words in each line.
 
     The file ``segments`` beside it says in which recording an utterance lies, and where;
@@ -189,19 +195,19 @@ def kaldi_lines(path: Path) -> Iterator[TranscriptLine | str]:
     speakers: dict[str, str] = {}
     names: dict[str, str] = {}
     if has_segments:
-        for place, fields in _fields(path.parent / SEGMENTS):
+        for place, fields in _fields(path.parent / SEGMENTS, encoding):
             start, end = (seconds_from_text(field) for field in (*fields[2:4], "", "")[:2])
             if start is None or end is None or not _ordered(start, end):
                 yield f"{place}: {one_line(' '.join(fields))[:60]!r}; write: utterance recording " \
                     "start end, in seconds; left out"  # fmt: skip
                 continue
             segments[fields[0]] = (fields[1], start, math.inf if end == -1 else end)
-        speakers = {fields[0]: fields[1] for _, fields in _fields(path.parent / SPEAKERS)
+        speakers = {fields[0]: fields[1] for _, fields in _fields(path.parent / SPEAKERS, encoding)
                     if len(fields) > 1}  # fmt: skip
-        for _, fields in _fields(path.parent / RECORDINGS):
+        for _, fields in _fields(path.parent / RECORDINGS, encoding):
             if len(fields) > 1 and not fields[-1].endswith("|"):
                 names[fields[0]] = PurePosixPath(fields[-1].replace("\\", "/")).stem
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(encoding.read(path).split("\n"), 1):
         if not line.strip():
             continue
         name, *words = line.split()
@@ -221,44 +227,79 @@ def _ordered(start: float, end: float) -> bool:
     return start >= 0 and (end > start or end == -1)
 
 
-def _fields(path: Path) -> Iterator[tuple[str, list[str]]]:
+def _fields(path: Path, encoding: Encoding) -> Iterator[tuple[str, list[str]]]:
     """Place and fields of each line of a file; nothing if there is none."""
     if path.is_file():
-        for number, line in enumerate(read_text(path).split("\n"), 1):
+        for number, line in enumerate(encoding.read(path).split("\n"), 1):
             if line.strip():
                 yield f"{path}:{number}", line.split()
 
 
-def table_lines(path: Path) -> Iterable[TranscriptLine | str]:
+def table_lines(path: Path, encoding: Encoding = UNICODE) -> Iterable[TranscriptLine | str]:
     """Read the rows of a table with a header.
+
+    What separates the columns of a CSV file, a comma, a semicolon or a tab, is what separates the
+    names in its header.
 
     Raises:
         CorpusError: if it cannot be read or decoded, or the header lacks a column.
     """
-    text = read_text(path)
-    lines = text.splitlines(keepends=True)
-    rows = csv.reader(lines, delimiter=TABLES[path.suffix.lower()])
-    header = [cell.strip().lower() for cell in next(rows, [])]
-
-    def column(names: Sequence[str]) -> int | None:
-        return next((header.index(name) for name in names if name in header), None)
-
+    lines = encoding.read(path).splitlines(keepends=True)
+    separator, header = _header(lines, TABLES[path.suffix.lower()])
     for what, names in (("recording", RECORDING_COLUMNS), ("text", TEXT_COLUMNS)):
-        if column(names) is None:
+        if _column(header, names) is None:
             raise CorpusError(
-                f"{path}:1: no column for the {what} in the header ({', '.join(header)}); call it "
-                f"one of {', '.join(names)}"
+                f"{path}:1: no column for the {what} in the header ({', '.join(header)}), whose "
+                f"columns were taken to be separated by {_SEPARATORS[separator]}; call it one of "
+                f"{', '.join(names)}"
             )
     columns = [
-        column(names)
+        _column(header, names)
         for names in (RECORDING_COLUMNS, TEXT_COLUMNS, SPEAKER_COLUMNS, START_COLUMNS, END_COLUMNS)
     ]
-    return _rows(path, lines, rows, columns)
+    rows = csv.reader(lines, delimiter=separator)
+    next(rows, None)
+    return _rows(path, lines, rows, columns, decimal="." if separator == "," else ",")
+
+
+def _header(lines: Sequence[str], separators: str) -> tuple[str, list[str]]:
+    """What separates the columns, and their names: the first that has those needed, or most."""
+    headers = {
+        separator: [
+            cell.strip().lower() for cell in next(csv.reader(lines, delimiter=separator), [])
+        ]
+        for separator in separators
+    }
+
+    def rank(separator: str) -> tuple[bool, int]:
+        header = headers[separator]
+        needed = (_column(header, names) for names in (RECORDING_COLUMNS, TEXT_COLUMNS))
+        return None not in needed, len(header)
+
+    best = max(separators, key=rank)
+    return best, headers[best]
+
+
+def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((header.index(name) for name in names if name in header), None)
 
 
 def _rows(
-    path: Path, lines: Sequence[str], rows: Iterator[list[str]], columns: Sequence[int | None]
+    path: Path,
+    lines: Sequence[str],
+    rows: Iterator[list[str]],
+    columns: Sequence[int | None],
+    decimal: str,
 ) -> Iterator[TranscriptLine | str]:
+    """Yield the rows after the header, and notes.
+
+    Args:
+        path: of the table.
+        lines: of it.
+        rows: of them, the header read.
+        columns: of the recording, the text, the speaker, the start and the end.
+        decimal: what may stand for the point of times: a comma, where that separates no columns.
+    """
     line = 2
     while True:
         try:
@@ -290,7 +331,10 @@ def _rows(
         if not start:
             yield TranscriptLine(name, text, place, speaker or "")
             continue
-        first, last = seconds_from_text(start), seconds_from_text(end) if end else math.inf
+        first, last = (
+            seconds_from_text(value.replace(decimal, ".")) if value else math.inf
+            for value in (start, end)
+        )
         if first is None or last is None or not 0 <= first < last:
             yield f"{place}: {start} to {end} s is no stretch of time; left out"
             continue

@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from speechattn.alignment.encodings import Encoding
 from speechattn.alignment.transcript_files import (
     GRID,
     KALDI,
     TABLES,
+    UNICODE,
     Transcript,
     TranscriptLine,
     Utterance,
@@ -95,7 +97,9 @@ class Transcripts:
         self.problems[file] = AlignmentError(message, UNREADABLE)
 
 
-def find_transcripts(where: str | Path, files: Sequence[str]) -> Transcripts:
+def find_transcripts(
+    where: str | Path, files: Sequence[str], encoding: Encoding = UNICODE
+) -> Transcripts:
     """Find the text of each recording.
 
     A folder has for ``a/b.wav`` the transcript ``a/b.txt``, ``a/b.lab`` or ``a/b.TextGrid``, or
@@ -107,48 +111,49 @@ def find_transcripts(where: str | Path, files: Sequence[str]) -> Transcripts:
     Args:
         where: folder or file.
         files: relative path of each recording with its suffix, parts separated by ``/``.
+        encoding: of the transcripts.
 
     Raises:
         CorpusError: if there is no such file or folder, or a file of several texts cannot be read
             at all.
     """
-    found = _found(Path(where), files)
+    found = _found(Path(where), files, encoding)
     if not is_folder(where):
         found.files.add(Path(where))
     return found
 
 
-def _found(where: Path, files: Sequence[str]) -> Transcripts:
+def _found(where: Path, files: Sequence[str], encoding: Encoding) -> Transcripts:
     if is_folder(where):
         kaldi = where / KALDI
         if kaldi.is_file():
-            return _from_lines(kaldi_lines(kaldi), files, kaldi)
-        return _from_folder(where, files)
+            return _from_lines(kaldi_lines(kaldi, encoding), files, kaldi)
+        return _from_folder(where, files, encoding)
     if not exists(where):
         raise CorpusError(
             f"{where}: no such file or folder; give the transcript of the recording, a folder of "
             "transcripts, a Kaldi text file, or a table in CSV or TSV"
         )
     if where.suffix.lower() in TABLES:
-        return _from_lines(table_lines(where), files, where)
+        return _from_lines(table_lines(where, encoding), files, where)
     if len(files) == 1 and where.name != KALDI:
         found = Transcripts()
-        found.add(files[0], _one_transcript(where, found.notes))
+        found.add(files[0], _one_transcript(where, found.notes, encoding))
         return found
     if where.suffix.lower() == GRID.lower():
         raise CorpusError(
             f"{where}: one TextGrid for {len(files)} recordings; give a folder with one for each"
         )
-    return _from_lines(kaldi_lines(where), files, where)
+    return _from_lines(kaldi_lines(where, encoding), files, where)
 
 
-def _one_transcript(path: Path, notes: list[str]) -> Transcript:
+def _one_transcript(path: Path, notes: list[str], encoding: Encoding) -> Transcript:
     if path.suffix.lower() == GRID.lower():
-        return grid_transcript(path, notes)
-    return text_transcript(path)
+        return grid_transcript(path, notes, encoding)
+    return text_transcript(path, encoding)
 
 
-def _from_folder(folder: Path, files: Sequence[str]) -> Transcripts:
+def _from_folder(folder: Path, files: Sequence[str], encoding: Encoding) -> Transcripts:
     """The transcripts of a folder, with those of no recording among the notes."""
     present = _transcript_files(folder)
     stems = Counter(PurePosixPath(file).stem for file in files)
@@ -161,7 +166,7 @@ def _from_folder(folder: Path, files: Sequence[str]) -> Transcripts:
         sources = next((present[name] for name in names if name in present), [])
         used.update(sources)
         if len(sources) > 1:  # what an aligner wrote beside them is no second transcript
-            sources = [each for each in sources if not is_aligned_grid(each)] or sources
+            sources = [each for each in sources if not is_aligned_grid(each, encoding)] or sources
         found.files.update(sources)
         if not sources:
             wanted = " or ".join(str(folder / names[0]) + suffix for suffix in SUFFIXES)
@@ -173,7 +178,7 @@ def _from_folder(folder: Path, files: Sequence[str]) -> Transcripts:
             found.refuse(file, f"two transcripts, {both}; remove one")
         else:
             try:
-                found.add(file, _one_transcript(sources[0], found.notes))
+                found.add(file, _one_transcript(sources[0], found.notes, encoding))
             except CorpusError as error:
                 found.refuse(file, str(error))
     for source in (source for sources in present.values() for source in sources):

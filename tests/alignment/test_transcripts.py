@@ -157,3 +157,42 @@ def test_a_text_is_not_written_over(tmp_path):
     path = written(tmp_path, words_txt="see\nhim") / "words.txt"
     with pytest.raises(UsageError, match="words.txt"):
         find_transcripts(path, FILES[:1]).check_outputs([path])
+
+
+@pytest.mark.parametrize(
+    ("recording", "text"),
+    [
+        ("filename", "sentence"),
+        ("file_name", "transcription"),
+        ("file", "transcript"),
+        ("wav", "wrd"),
+        ("audio", "text"),
+        ("audio_file", "text"),
+        ("audio_filepath", "text"),
+        ("wav_filename", "transcript"),
+        ("audio_path", "text"),
+        ("path", "sentence"),
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_and_what_separates_them(tmp_path, recording, text, separator):
+    path = tmp_path / "t.csv"
+    rows = [(recording, "Size", text), (FILES[0], "1", "see him"), ("two", "2", "the sea")]
+    path.write_text("".join(separator.join(row) + "\n" for row in rows))
+    assert texts(find_transcripts(path, FILES)) == {FILES[0]: "see him", FILES[1]: "the sea"}
+
+
+def test_a_table_of_a_german_spreadsheet(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("file;start;end;text\none;0,25;1,5;see, him\ntwo;1.5;;the sea\n")
+    found = find_transcripts(path, FILES)
+    assert texts(found) == {FILES[0]: "see, him", FILES[1]: "the sea"}
+    starts = [each.utterances[0][2:4] for each in found.texts.values()]
+    assert starts == [(0.25, 1.5), (1.5, float("inf"))]
+
+
+def test_a_table_that_is_not_understood_says_what_was_assumed(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("file;words, all;speaker\na;b;c\n")
+    with pytest.raises(CorpusError, match=r"no column for the text .*separated by semicolons;"):
+        find_transcripts(path, FILES)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from speechattn.alignment.encodings import Encoding
 from speechattn.alignment.transcripts import find_transcripts
 from speechattn.cli.align.options import (
     DESCRIPTION,
@@ -68,7 +69,11 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     recordings = collect(
         inputs, arguments.output_dir, outputs.kinds, left_out, keep_suffix=arguments.keep_suffix
     )
-    found = find_transcripts(arguments.text, [recording.file for recording in recordings])
+    found = find_transcripts(
+        arguments.text,
+        [recording.file for recording in recordings],
+        Encoding(arguments.encoding, "--encoding {}"),
+    )
     recordings = with_texts(recordings, found)
     if arguments.shard:
         recordings = arguments.shard.pick(recordings)

@@ -44,6 +44,12 @@ def add_options(align: argparse.ArgumentParser) -> None:
         "such file for one recording, a Kaldi text file or folder, or a .csv or .tsv table with a "
         "header",
     )
+    align.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of the transcripts, such as latin-1 or cp1252 (default: UTF-8, or UTF-16 with a byte "
+        "order mark)",
+    )
     align.add_argument("--output-dir", required=True, metavar="DIR", help="folder for the results")
     align.add_argument(
         "--format",

@@ -203,3 +203,14 @@ def test_two_recordings_may_not_share_a_file(rec, align, capsys):
     (rec / "a.words.wav").write_bytes((rec / "a.wav").read_bytes())
     assert align("see", "him", options=("--format", "ctm")) == 2
     assert "a.words.ctm" in capsys.readouterr().err
+
+
+def test_texts_in_another_encoding(rec, align, capsys):
+    (rec / "a.txt").write_bytes("See him\xbb".encode("latin-1"))
+    (rec / "b" / "c.lab").write_bytes("\xabhim\xbb".encode("latin-1"))
+    assert align() == 1
+    assert "a.txt:1: byte 0xbb is not UTF-8, so the file is perhaps in Latin-1; save it as UTF-8, " \
+        "or give --encoding latin-1" in capsys.readouterr().err  # fmt: skip
+    assert align(options=("--encoding", "latin-1")) == 0
+    assert align(options=("--encoding", "klingon")) == 2
+    assert "--encoding klingon: no such encoding" in capsys.readouterr().err
