@@ -6,11 +6,13 @@ import bisect
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from speechattn.alignment.boundaries import refine
+from speechattn.alignment.encodings import Encoding
 from speechattn.alignment.network import Doubt
 from speechattn.alignment.pause_edges import LevelMeter, levels, move_edges
 from speechattn.alignment.pronunciations import PronouncingDictionary, ReadText
@@ -20,10 +22,10 @@ from speechattn.alignment.squeezed import align_said
 from speechattn.alignment.text_aligner import TextAligner, TextAlignment
 from speechattn.alignment.text_faults import DOUBTFUL, TextFault, find_faults
 from speechattn.alignment.transcript_files import Transcript
-from speechattn.alignment.transcripts import AlignmentError
+from speechattn.alignment.transcripts import AlignmentError, find_transcripts
 from speechattn.alignment.utterances import align_parts, together, within
 from speechattn.decoder.words import UNKNOWN
-from speechattn.errors import EMPTY, TOO_SHORT
+from speechattn.errors import EMPTY, TOO_SHORT, UsageError
 from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
 from speechattn.segments import FRAMES_PER_SECOND, FrameSegment, Segment, frame_to_seconds
 
@@ -82,34 +84,56 @@ class Aligner:
     def align(
         self,
         audio: Audio,
-        text: str,
+        text: str | Path,
         options: TranscribeOptions | None = None,
         *,
         sample_rate: int | None = None,
         on_samples: OnSamples | None = None,
+        encoding: str | None = None,
     ) -> AlignedRecording:
         """Align one recording.
 
         Args:
             audio: a file, or samples of shape (n,) or (channels, n).
-            text: what is said in it.
+            text: what is said in it; or a file or folder that says so, as for ``--text`` of the
+                command.
             options: channel and labels.
             sample_rate: Hz; needed with samples, refused with a file.
             on_samples: of a file; as for :class:`~speechattn.audio.load.AudioFile`.
+            encoding: of a file of text (default: UTF-8, or UTF-16 with a byte order mark).
 
         Raises:
             AlignmentError: if the text has no words, or some that have no pronunciation; if the
                 recording is too short for them.
+            CorpusError: if there is no such file of text, or it cannot be read or decoded.
             AudioError: if the recording cannot be read or trusted.
-            UsageError: if ``sample_rate`` is missing, or given with a file.
+            UsageError: if ``sample_rate`` is missing, or given with a file; if ``text`` is of
+                another type.
             ConfigError: if the model has no IPA for its phones.
         """
-        read = self.read(text)
+        read = self._read_any(text, audio, encoding)
         options = options or TranscribeOptions(posteriors=False)
         prepared = self.recognizer.prepare(
             audio, options, sample_rate=sample_rate, on_samples=on_samples
         )
         return self.finish(read, prepared, self.recognizer.encode_short(prepared))
+
+    def _read_any(
+        self, text: str | Path, audio: Audio, encoding: str | None
+    ) -> ReadText | list[ReadText]:
+        """Read a text, or the file that has it."""
+        if isinstance(text, str):
+            return self.read(text)
+        if not isinstance(text, Path):
+            raise UsageError(
+                f"text: a {type(text).__name__}; give what is said as a str, or the Path of a file "
+                "that says so"
+            )
+        name = Path(audio).name if isinstance(audio, (str, Path)) else "the recording"
+        found = find_transcripts(text, [name], Encoding(encoding, "encoding={!r}"))
+        if name in found.problems:
+            raise found.problems[name]
+        return self.read_transcript(found.texts[name])
 
     def read(self, text: str) -> ReadText:
         """Read a text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from speechattn.alignment.pronunciations import PronouncingDictionary
 from speechattn.alignment.transcripts import AlignmentError
 from speechattn.audio.features import FrontEndConfig
 from speechattn.decoder.lm.lexicon import Lexicon
+from speechattn.errors import CorpusError, UsageError
 from speechattn.phones import arpabet
 from speechattn.segments import check_tiling
 
@@ -144,3 +146,42 @@ def test_differences_have_the_times_of_the_tiers(dictionary):
     assert found.faults
     for fault in found.faults:
         assert (fault.start, fault.end) == tier.get(fault.words, tier.get("<unk>"))
+
+
+def test_a_text_may_be_a_file(dictionary, tmp_path):
+    (tmp_path / "a.txt").write_text("See him!")
+    (tmp_path / "t.csv").write_text("file;text\na.wav;See him!\n")
+    (tmp_path / "latin.txt").write_bytes("See him\xab".encode("latin-1"))
+    for name, encoding in (("a.txt", None), ("t.csv", None), ("latin.txt", "latin-1"), (".", None)):
+        recognizer = FakeRecognizer("S IY HH IH M")
+        found = Aligner(recognizer, dictionary).align("a.wav", tmp_path / name, encoding=encoding)
+        assert [word.label.strip("!\xab") for word in found.transcription.words] == ["See", "him"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (b"see", UsageError, "text: a bytes; give what is said as a str, or the Path"),
+        (["see"], UsageError, "text: a list; give"),
+        (None, UsageError, "text: a NoneType; give"),
+        (Path("nowhere.txt"), CorpusError, "nowhere.txt: no such file"),
+    ],
+)
+def test_what_is_no_text(dictionary, text, error, message):
+    with pytest.raises(error, match=message):
+        Aligner(FakeRecognizer("S IY"), dictionary).align("a.wav", text)
+
+
+def test_a_file_of_text_says_what_is_wrong_with_it(dictionary, tmp_path):
+    (tmp_path / "t.csv").write_text("file,text\nb.wav,see\n")
+    (tmp_path / "latin.txt").write_bytes(b"see\xe9")
+    aligner = Aligner(FakeRecognizer("S IY"), dictionary)
+    with pytest.raises(AlignmentError, match=r"no transcript; add a line for it to .*t\.csv"):
+        aligner.align("a.wav", tmp_path / "t.csv")
+    with pytest.raises(CorpusError, match=r"latin\.txt:1: .*, or give encoding='latin-1'"):
+        aligner.align("a.wav", tmp_path / "latin.txt")
+
+
+def test_a_refusal_names_the_way_out_in_python_too(dictionary):
+    with pytest.raises(AlignmentError, match=r"every_word=True in Python, --every-word"):
+        Aligner(FakeRecognizer("AW L B OY T"), dictionary).align("a.wav", "memory vision see him")
