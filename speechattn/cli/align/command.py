@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ from speechattn.cli.align.options import (
 from speechattn.cli.lexicons import report_lexicons
 from speechattn.cli.messages import FAILED, OK, report, standard_input
 from speechattn.cli.runs import run_recordings
-from speechattn.errors import ConfigError
+from speechattn.errors import ConfigError, UsageError
 from speechattn.inference.model_files import find_model, model_digest
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.inputs import Input, collect
-from speechattn.transcription.lists import expanded
+from speechattn.transcription.lists import STANDARD_INPUT, expanded
 from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.outputs import OutputOptions
 from speechattn.transcription.run_record import RunFiles, Summary
@@ -53,10 +54,31 @@ def add_align(commands: argparse._SubParsersAction) -> None:
 def run_align(arguments: argparse.Namespace) -> int:
     """Run ``align``; return the exit status."""
     with contextlib.ExitStack() as stack:
-        return _align(arguments, expanded(arguments.inputs, stack, standard_input))
+        where = arguments.text
+        if where == STANDARD_INPUT:
+            where = _piped_text(arguments.inputs, stack)
+        return _align(arguments, expanded(arguments.inputs, stack, standard_input), where)
 
 
-def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
+def _piped_text(inputs: Sequence[str], stack: contextlib.ExitStack) -> str:
+    """Copy the text of standard input to a file, and return its path.
+
+    Args:
+        inputs: of the command.
+        stack: removes the file when it is closed.
+
+    Raises:
+        UsageError: if recordings come from there too, or it is a terminal.
+    """
+    if {STANDARD_INPUT, "@-"} & set(inputs):
+        raise UsageError("--text -: recordings come from standard input too; give a file")
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="speechattn-"))
+    path = Path(folder, "stdin.txt")
+    path.write_bytes(standard_input().read())
+    return str(path)
+
+
+def _align(arguments: argparse.Namespace, inputs: Sequence[Input], where: str) -> int:
     # Imported here: the search is compiled by Numba, which `speechattn --help` does without.
     from speechattn.alignment.reductions import ENGLISH
     from speechattn.alignment.task import AlignerSpec, with_texts
@@ -70,7 +92,7 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
         inputs, arguments.output_dir, outputs.kinds, left_out, keep_suffix=arguments.keep_suffix
     )
     found = find_transcripts(
-        arguments.text,
+        where,
         [recording.file for recording in recordings],
         Encoding(arguments.encoding, "--encoding {}"),
     )

@@ -41,8 +41,8 @@ def add_options(align: argparse.ArgumentParser) -> None:
         required=True,
         metavar="WHERE",
         help="what is said: a folder with a .txt, .lab or .TextGrid file for each recording, one "
-        "such file for one recording, a Kaldi text file or folder, or a .csv or .tsv table with a "
-        "header",
+        "such file for one recording, - for standard input, a Kaldi text file or folder, or a .csv "
+        "or .tsv table with a header",
     )
     align.add_argument(
         "--encoding",

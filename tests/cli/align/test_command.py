@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,3 +216,14 @@ def test_texts_in_another_encoding(rec, align, capsys):
     assert align(options=("--encoding", "latin-1")) == 0
     assert align(options=("--encoding", "klingon")) == 2
     assert "--encoding klingon: no such encoding" in capsys.readouterr().err
+
+
+def test_a_text_from_standard_input(rec, align, capsys, monkeypatch):
+    source = SimpleNamespace(buffer=io.BytesIO(b"See him.\n"), isatty=lambda: False)
+    monkeypatch.setattr("sys.stdin", source)
+    assert align(options=("--text", "-"), audio=rec / "a.wav") == 0
+    out = rec.parent / "out"
+    assert [word["label"] for word in json.loads(_lines(out)[0])["words"]] == ["See", "him"]
+    assert json.loads((out / "run.json").read_text())["text"] == "-"
+    assert align(options=("--text", "-"), audio="-") == 2
+    assert "--text -: recordings come from standard input too" in capsys.readouterr().err
