@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -110,14 +112,38 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """
     words = sys.argv[1:] if argv is None else argv
     only = words[0] if words and words[0] in COMMANDS else None
+    try:
+        return _parsed(only, words)
+    except UsageError:
+        options = words[: words.index("--")] if "--" in words else words
+        if file := next(filter(_is_file_with_dash, options), None):
+            help = " ".join(["speechattn", *([only] if only else []), "--help"])
+            raise UsageError(
+                f"{file!r} looks like an option; if it is a file, write ./{file}, or -- before it; "
+                f"see `{help}`"
+            ) from None
+        raise
+
+
+def _is_file_with_dash(word: str) -> bool:
+    """Whether a word that is taken for an option is rather a file."""
+    if not word.startswith("-") or word == "-":
+        return False
+    if os.path.lexists(word):
+        return True
+    return re.fullmatch(r"-[^=]*\.[A-Za-z]\w*", word) is not None
+
+
+def _parsed(only: str | None, words: Sequence[str]) -> argparse.Namespace:
     arguments, rest = build_parser(only).parse_known_args(words)
     # argparse fills INPUT... from the first place where inputs stand and gives the others back.
     many = next((name for name in MANY if hasattr(arguments, name)), None)
-    if many is None or any(word.startswith("-") for word in rest):
+    split = rest.index("--") if "--" in rest else len(rest)
+    if many is None or any(word.startswith("-") for word in rest[:split]):
         if rest:
             arguments.parser.refuse(rest)
     else:
-        setattr(arguments, many, [*getattr(arguments, many), *rest])
+        setattr(arguments, many, [*getattr(arguments, many), *rest[:split], *rest[split + 1 :]])
     return arguments
 
 

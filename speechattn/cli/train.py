@@ -1,8 +1,8 @@
 """The command ``speechattn train``; ``python -m speechattn.recipe`` is the same.
 
-Exit status: 0 done, 1 a stage failed or ``--check`` found problems in what the recipe names, 2 wrong
-usage or a recipe that cannot be used, also with ``--check``, 130 interrupted (the same command goes
-on from there).
+Exit status: 0 done, 1 a stage failed or ``--check`` found problems in what the recipe names, 2
+wrong usage or a recipe that cannot be used, also with ``--check``, 130 interrupted (the same
+command goes on from there).
 """
 
 from __future__ import annotations

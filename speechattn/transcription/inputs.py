@@ -23,7 +23,7 @@ from speechattn.transcription.formats.names import RecordingName, media_path
 from speechattn.transcription.formats.registry import output_suffixes
 from speechattn.transcription.remote import (
     UNREAD_SUFFIXES,
-    MissingInput,
+    MissingInputError,
     Remote,
     find_remote,
     is_url,
@@ -101,9 +101,9 @@ def collect(
 
     Raises:
         UsageError: if formats are unknown or cannot stand side by side; if there are no inputs; if
-            none of them exists; if one is a folder that cannot be searched or holds no audio; if two
-            recordings would be written to one output, or an output would replace a recording or
-            what the run itself writes; if the output folder is a URL.
+            none of them exists; if one is a folder that cannot be searched or holds no audio; if
+            two recordings would be written to one output, or an output would replace a recording
+            or what the run itself writes; if the output folder is a URL.
     """
     suffixes = output_suffixes(formats)
     if is_url(str(output_dir)):
@@ -167,11 +167,11 @@ def find_recordings(
             audio.
     """
     found: list[tuple[Path | Remote, str]] = []
-    missing: list[MissingInput] = []
+    missing: list[MissingInputError] = []
     for item in inputs:
         try:
             found += _recordings(item, [] if left_out is None else left_out)
-        except MissingInput as error:
+        except MissingInputError as error:
             missing.append(error)
             found.append(error.recording)
     if len(missing) == 1 == len(inputs):
@@ -229,7 +229,7 @@ def _recordings(item: Input, left_out: list[str]) -> Iterator[tuple[Path | Remot
         message = f"{str(item)!r}: {error.strerror}; check the name of this input"
         if not str(item) or path.name in ("", "..") or error.errno == errno.ENAMETOOLONG:
             raise _usage_error(message) from error  # no file can be called so
-        raise MissingInput(message, (path, path.name)) from error
+        raise MissingInputError(message, (path, path.name)) from error
     if not os.path.isdir(path):  # noqa: PTH112 - false without permission, where Path raises
         yield path, path.name
         return

@@ -109,7 +109,7 @@ class Remote:
             yield copy
 
 
-class MissingInput(UsageError):
+class MissingInputError(UsageError):
     """An input that does not exist, or cannot be reached.
 
     Attributes:
@@ -133,7 +133,7 @@ def find_remote(
         left_out: list to which recordings that are not read are added.
 
     Raises:
-        MissingInput: if there is nothing at this URL.
+        MissingInputError: if there is nothing at this URL.
         UsageError: if fsspec or what it needs is missing, or nothing is found.
     """
     root = url.partition("::")[0].rpartition("/")[2]
@@ -149,7 +149,7 @@ def find_remote(
         message, remote = f"{url}: not found; check the URL", Remote(url, root.rstrip("/"), url)
         if remote.name in ("", ".", ".."):
             raise UsageError(message) from error
-        raise MissingInput(message, (remote, remote.name)) from error
+        raise MissingInputError(message, (remote, remote.name)) from error
     except Exception as error:  # every file system has errors of its own
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise UsageError(
