@@ -14,6 +14,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 SAMPLE_RATE = 16_000  # Hz, of all samples after :mod:`speechattn.audio`
 WINDOW_MS = 25.0  # ms of samples that a frame is computed from
 SHIFT_MS = 10.0  # ms from one frame to the next
+TIME_DECIMALS = 6  # at most, of seconds in outputs
 
 WINDOW_SAMPLES = int(SAMPLE_RATE * WINDOW_MS / 1000)  # 400
 SHIFT_SAMPLES = int(SAMPLE_RATE * SHIFT_MS / 1000)  # 160
@@ -121,9 +122,19 @@ def check_tiling(segments: Sequence[Segment], duration: float) -> None:
         raise ValueError(f"segments end at {time} s, the recording at {duration} s")
 
 
+def written(seconds: float) -> Decimal:
+    """Return a time as outputs write it, with at most six decimals."""
+    return exact(rounded(seconds))
+
+
 def exact(seconds: float) -> Decimal:
     """Return the shortest decimal number that is read back as this double."""
     return Decimal(repr(float(seconds)))
+
+
+def rounded(seconds: float) -> float:
+    """Return a time as outputs give it, in whole microseconds."""
+    return round(float(seconds), TIME_DECIMALS)
 
 
 def plain(number: Decimal) -> str:

@@ -17,6 +17,7 @@ from speechattn.errors import (
 )
 from speechattn.files import temporary_path
 from speechattn.inference.transcription import by_channel
+from speechattn.segments import rounded
 from speechattn.text import one_line
 from speechattn.transcription.formats.tables import phone_records, word_records
 from speechattn.transcription.inputs import Recording, input_state
@@ -41,7 +42,7 @@ def success_record(
     first = channels[0]
     record: dict[str, Any] = {
         "file": recording.file,
-        "duration": float(first.duration),
+        "duration": rounded(first.duration),
         "sample_rate": int(first.sample_rate),
         "status": "ok",
         "error": None,

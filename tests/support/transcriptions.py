@@ -55,7 +55,8 @@ def transcriptions(draw, labels=LABELS, longest: int = 500) -> FakeTranscription
     rate = draw(st.sampled_from([8000, 11025, 16_000, 22050, 44_100, 48_000]))
     lengths = draw(st.lists(st.integers(1, longest), min_size=1, max_size=8))
     edges = [sum(lengths[:i]) / 100 for i in range(len(lengths))]
-    duration = round(edges[-1] * rate + draw(st.integers(rate // 100, rate))) / rate
+    samples = round(edges[-1] * rate + draw(st.integers(rate // 100, rate)))
+    duration = round(samples / rate, 6)  # as it is written
     ends = [*edges[1:], duration]
     return FakeTranscription(
         [

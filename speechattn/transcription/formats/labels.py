@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from speechattn.segments import Segment, exact, plain, whole_edges
+from speechattn.segments import Segment, plain, whole_edges, written
 from speechattn.text import one_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def plain_tiers(transcription: Transcription) -> Iterator[tuple[str, list[Segmen
 
 def _interval(segment: Segment, silence: str = "") -> Interval:
     label = _quoted("" if segment.label == silence else segment.label)
-    return plain(exact(segment.start)), plain(exact(segment.end)), label
+    return plain(written(segment.start)), plain(written(segment.end)), label
 
 
 def word_tier(transcription: Transcription) -> list[Segment]:
@@ -74,7 +74,7 @@ def textgrid(transcription: Transcription, file: str, silence: str) -> str:
 
 def long_textgrid(tiers: Sequence[Tier], duration: float) -> str:
     """Write interval tiers from 0 to a duration in seconds; see :func:`textgrid`."""
-    end = plain(exact(duration))
+    end = plain(written(duration))
     lines = [
         *_HEADER,
         "xmin = 0",
@@ -109,7 +109,7 @@ def textgrid_short(transcription: Transcription, file: str, silence: str) -> str
 
 def short_textgrid(tiers: Sequence[Tier], duration: float) -> str:
     """Write interval tiers from 0 to a duration in seconds; see :func:`textgrid_short`."""
-    end = plain(exact(duration))
+    end = plain(written(duration))
     lines = [*_HEADER, "0", end, "<exists>", str(len(tiers))]
     for name, intervals in tiers:
         lines += ['"IntervalTier"', _quoted(name), "0", end, str(len(intervals))]
@@ -138,7 +138,7 @@ def label_track(segments: Iterable[Segment]) -> str:
 
 def label_line(segment: Segment, before: str = "") -> str:
     """Return the line of a segment in a label track, with a text before its label."""
-    times = f"{plain(exact(segment.start))}\t{plain(exact(segment.end))}"
+    times = f"{plain(written(segment.start))}\t{plain(written(segment.end))}"
     return f"{times}\t{before}{one_line(segment.label)}\n"
 
 

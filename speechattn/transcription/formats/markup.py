@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from speechattn.segments import whole_edges
 from speechattn.transcription.formats.labels import WORDS, plain_tiers
@@ -42,10 +41,10 @@ _EAF_ANNOTATION = """\
             </ALIGNABLE_ANNOTATION>
         </ANNOTATION>
 """
-_EAF_TAIL = """\
-    <LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="phone" TIME_ALIGNABLE="true"/>
-</ANNOTATION_DOCUMENT>
+_EAF_TYPE = """\
+    <LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="{kind}" TIME_ALIGNABLE="true"/>
 """
+_EAF_TAIL = "</ANNOTATION_DOCUMENT>\n"
 
 
 def eaf(transcription: Transcription, file: str, silence: str) -> str:
@@ -53,7 +52,8 @@ def eaf(transcription: Transcription, file: str, silence: str) -> str:
 
     Where the words are known, the tier ``words`` comes before it. The end of an annotation and the
     start of the next are two time slots of one value, as ELAN writes them. The recording is named
-    by its path from the folder of the document, where ELAN finds it.
+    by its path from the folder of the document, where ELAN finds it. As ELAN writes it, the path is
+    not percent-encoded.
     """
     return eaf_tiers(list(plain_tiers(transcription)), file)
 
@@ -68,7 +68,6 @@ def eaf_tiers(tiers: Sequence[tuple[str, Sequence[Segment]]], file: str) -> str:
         file: relative path of the recording.
     """
     name, media = PurePosixPath(file), named(file).media
-    media = _escaped(quote(media, errors="surrogateescape"))
     labelled = []
     for tier, segments in tiers:
         parts = zip(whole_edges(segments, MILLISECONDS), segments)
@@ -76,8 +75,8 @@ def eaf_tiers(tiers: Sequence[tuple[str, Sequence[Segment]]], file: str) -> str:
     edges = [edge for _, parts in labelled for edge, _ in parts]
     head = _EAF_HEAD.format(
         date=DATE,
-        media=media,
-        relative=media if media.startswith(("/", "../")) else f"./{media}",
+        media=_attribute(media),
+        relative=_attribute(media if media.startswith(("/", "../")) else f"./{media}"),
         mime=_MIME_TYPES.get(name.suffix.lower(), "unknown"),
         count=len(edges),
     )
@@ -88,15 +87,22 @@ def eaf_tiers(tiers: Sequence[tuple[str, Sequence[Segment]]], file: str) -> str:
     lines = [head, "    <TIME_ORDER>\n", *slots, "    </TIME_ORDER>\n"]
     numbers = itertools.count(1)
     for tier, labels in labelled:
-        tier_id = xml_text(tier).replace('"', "&quot;")
-        lines.append(f'    <TIER LINGUISTIC_TYPE_REF="phone" TIER_ID="{tier_id}">\n')
+        kind = "word" if tier.endswith(WORDS) else "phone"
+        lines.append(f'    <TIER LINGUISTIC_TYPE_REF="{kind}" TIER_ID="{_attribute(tier)}">\n')
         for (_, segment), i in zip(labels, numbers):
             label = xml_text(segment.label)
             lines.append(
                 _EAF_ANNOTATION.format(number=i, first=2 * i - 1, second=2 * i, label=label)
             )
         lines.append("    </TIER>\n")
-    return "".join([*lines, _EAF_TAIL])
+    kinds = ["word"] if any(tier.endswith(WORDS) for tier, _ in tiers) else []
+    types = [_EAF_TYPE.format(kind=kind) for kind in (*kinds, "phone")]
+    return "".join([*lines, *types, _EAF_TAIL])
+
+
+def _attribute(text: str) -> str:
+    """Encode the value of an XML attribute, within double quotes."""
+    return xml_text(text).replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;")
 
 
 def xml_text(text: str) -> str:

@@ -1,6 +1,6 @@
 """The output formats: a transcription as the text of a file.
 
-Times are in seconds, written with the fewest decimals that give the same double again, and never
+Times are in seconds, written in whole microseconds without zeros at the end, and never
 with an exponent. Formats that count in whole units (ELAN and WebVTT milliseconds, HTK 100 ns)
 round every boundary once. The end of a phone and the start of the next are the same number, so
 they are the same characters in the file. Probabilities have four decimals.

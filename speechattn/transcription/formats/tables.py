@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from speechattn.inference.transcription import phones_within
-from speechattn.segments import exact, plain
+from speechattn.segments import plain, rounded, written
 from speechattn.text import json_line
 from speechattn.transcription.formats.names import utterance_name
 
@@ -46,8 +46,8 @@ def confidence_of(transcription: Transcription) -> float:
 def _record(segment: Segment) -> dict[str, Any]:
     record: dict[str, Any] = {
         "label": segment.label,
-        "start": float(segment.start),
-        "end": float(segment.end),
+        "start": rounded(segment.start),
+        "end": rounded(segment.end),
         "confidence": round(float(segment.confidence), PROBABILITY_DECIMALS),
     }
     if segment.spoken:
@@ -101,8 +101,8 @@ def _ctm_lines(transcription: Transcription, segments: Iterable[Segment], file: 
     utterance = ctm_field(utterance_name(file))
     channel = 1 + (transcription.channel or 0)
     return "".join(
-        f"{utterance} {channel} {plain(exact(segment.start))}"
-        f" {plain(exact(segment.end) - exact(segment.start))}"
+        f"{utterance} {channel} {plain(written(segment.start))}"
+        f" {plain(written(segment.end) - written(segment.start))}"
         f" {ctm_field(segment.label)} {segment.confidence:.{PROBABILITY_DECIMALS}f}\n"
         for segment in segments
     )
@@ -119,7 +119,7 @@ def json_text(transcription: Transcription, file: str, silence: str) -> str:
     """
     values: dict[str, Any] = {
         "file": file,
-        "duration": float(transcription.duration),
+        "duration": rounded(transcription.duration),
         "sample_rate": int(transcription.sample_rate),
     }
     if transcription.words is not None:
@@ -149,7 +149,7 @@ def json_channels(channels: Sequence[Transcription], file: str, silence: str) ->
     first = channels[0]
     values = {
         "file": file,
-        "duration": float(first.duration),
+        "duration": rounded(first.duration),
         "sample_rate": int(first.sample_rate),
     }
     head = json_line(values, indent=1).removesuffix("\n}")
@@ -187,7 +187,7 @@ def _csv(parts: Sequence[tuple[list[str], Transcription]], columns: list[str]) -
         for tier, segments in (("words", one.words), ("phones", one.phones)):
             row = [*begin, *([tier] if with_words else [])]
             for segment in segments or ():
-                times = plain(exact(segment.start)), plain(exact(segment.end))
+                times = plain(written(segment.start)), plain(written(segment.end))
                 confidence = f"{segment.confidence:.{PROBABILITY_DECIMALS}f}"
                 rows.writerow([*row, *times, segment.label, confidence])
     return buffer.getvalue()

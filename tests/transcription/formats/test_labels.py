@@ -63,7 +63,7 @@ def test_textgrid_text():
         'Object class = "TextGrid"\n'
         "\n"
         "xmin = 0\n"
-        "xmax = 0.3333333333333333\n"
+        "xmax = 0.333333\n"
         "tiers? <exists>\n"
         "size = 1\n"
         "item []:\n"
@@ -71,7 +71,7 @@ def test_textgrid_text():
         '        class = "IntervalTier"\n'
         '        name = "phones"\n'
         "        xmin = 0\n"
-        "        xmax = 0.3333333333333333\n"
+        "        xmax = 0.333333\n"
         "        intervals: size = 3\n"
         "        intervals [1]:\n"
         "            xmin = 0\n"
@@ -83,7 +83,7 @@ def test_textgrid_text():
         '            text = "K"""\n'
         "        intervals [3]:\n"
         "            xmin = 0.3\n"
-        "            xmax = 0.3333333333333333\n"
+        "            xmax = 0.333333\n"
         '            text = "AE"\n'
     )
 
@@ -94,17 +94,17 @@ def test_short_textgrid_text():
         'Object class = "TextGrid"\n'
         "\n"
         "0\n"
-        "0.3333333333333333\n"
+        "0.333333\n"
         "<exists>\n"
         "1\n"
         '"IntervalTier"\n'
         '"phones"\n'
         "0\n"
-        "0.3333333333333333\n"
+        "0.333333\n"
         "3\n"
         '0\n0.1\n""\n'
         '0.1\n0.3\n"K"""\n'
-        '0.3\n0.3333333333333333\n"AE"\n'
+        '0.3\n0.333333\n"AE"\n'
     )
 
 
@@ -131,9 +131,7 @@ def test_audacity_lines_are_start_end_and_label(transcription):
 
 
 def test_audacity_text():
-    assert render("audacity", EXAMPLE) == (
-        '0\t0.1\tSIL\n0.1\t0.3\tK"\n0.3\t0.3333333333333333\tAE\n'
-    )
+    assert render("audacity", EXAMPLE) == ('0\t0.1\tSIL\n0.1\t0.3\tK"\n0.3\t0.333333\tAE\n')
 
 
 def htk_fields(line: str) -> list[str]:

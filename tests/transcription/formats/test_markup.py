@@ -6,6 +6,7 @@ import html
 import io
 import re
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,6 +25,7 @@ from support.transcriptions import (
 )
 
 from speechattn.segments import Segment, whole_edges
+from speechattn.transcription.formats.names import RecordingName
 
 TEN_HOURS = 450_000  # frames of a segment; eight of them are ten hours
 ODD = settings(max_examples=80)
@@ -76,8 +78,8 @@ def test_elan_structure():
     header, time_order, tier, kind = root
     assert header.get("TIME_UNITS") == "milliseconds"
     assert header.find("MEDIA_DESCRIPTOR").attrib == {
-        "MEDIA_URL": "a%20b.WAV",
-        "RELATIVE_MEDIA_URL": "./a%20b.WAV",
+        "MEDIA_URL": "a b.WAV",
+        "RELATIVE_MEDIA_URL": "./a b.WAV",
         "MIME_TYPE": "audio/x-wav",
     }
     assert [slot.attrib for slot in time_order] == [
@@ -95,6 +97,19 @@ def test_elan_structure():
     ids = [element.get("ANNOTATION_ID") for element in annotations]
     assert len(set(ids)) == 3
     assert [a.findtext("ANNOTATION_VALUE") for a in annotations] == ["SIL", 'K"', "AE"]
+
+
+def test_elan_paths_are_not_percent_encoded_and_words_have_a_type_of_their_own():
+    file = RecordingName('Prüfung "müde" & <x>.wav', media='../rec/Prüfung "müde" & <x>.wav')
+    words = [Segment("a", 0.1, 0.3)]
+    text = render("eaf", replace(EXAMPLE, words=words), file)
+    root = ElementTree.fromstring(text.encode())
+    media = root.find("HEADER/MEDIA_DESCRIPTOR")
+    assert media.get("MEDIA_URL") == media.get("RELATIVE_MEDIA_URL") == file.media
+    tiers = {tier.get("TIER_ID"): tier.get("LINGUISTIC_TYPE_REF") for tier in root.iter("TIER")}
+    assert tiers == {"words": "word", "phones": "phone"}
+    kinds = [kind.get("LINGUISTIC_TYPE_ID") for kind in root.iter("LINGUISTIC_TYPE")]
+    assert kinds == ["word", "phone"]
 
 
 @ODD

@@ -24,7 +24,7 @@ def test_ctm_text():
     assert WRITERS["ctm"].render(EXAMPLE, "a b/c.d.wav") == (
         "a%20b/c.d 1 0 0.1 SIL 0.9900\n"
         'a%20b/c.d 1 0.1 0.2 K" 0.1235\n'
-        "a%20b/c.d 1 0.3 0.0333333333333333 AE 1.0000\n"
+        "a%20b/c.d 1 0.3 0.033333 AE 1.0000\n"
     )
 
 
@@ -112,5 +112,5 @@ def test_csv_text():
         "start,end,label,confidence\n"
         "0,0.1,SIL,0.9900\n"
         '0.1,0.3,"K""",0.1235\n'
-        "0.3,0.3333333333333333,AE,1.0000\n"
+        "0.3,0.333333,AE,1.0000\n"
     )
