@@ -227,6 +227,7 @@ def _finish(
         if summary.complete:
             temporary = stack.enter_context(atomic_path(files.transcripts))
             listing = stack.enter_context(temporary.open("wb"))
+            summary.where = str(files.transcripts)
         for record in read_records(entries.values()):
             if record["file"] in own:
                 summary.add(record, kept=record["file"] in done)

@@ -21,6 +21,7 @@ from speechattn.text import counted, json_line, length_of_time, one_line
 from speechattn.transcription.shards import Shard
 
 _ANEW = "run without --resume to start anew, or choose another output folder"
+MOST_WARNED = 3  # recordings with warnings that a summary names
 # Keys of run.json that must be the same for a run to go on.
 _FIXED = ("speechattn", "model", "device", "precision", "settings")
 
@@ -183,6 +184,8 @@ class Summary:
         unlisted: number of those that do not, because they were made with other settings.
         at_work: number of other runs at work in the same folder when it ended.
         interrupted: number of those that have begun and never ended.
+        where: what lists the warnings of each recording; ``""`` to name recordings instead.
+        warned_files: the first recordings with warnings.
     """
 
     succeeded: int = 0
@@ -198,6 +201,8 @@ class Summary:
     unlisted: int = 0
     at_work: int = 0
     interrupted: int = 0
+    where: str = ""
+    warned_files: list[str] = field(default_factory=list)
 
     @property
     def errors(self) -> list[str]:
@@ -220,6 +225,8 @@ class Summary:
         if not kept:
             self.new_audio_seconds += record["duration"]
         self.warned += bool(record["warnings"])
+        if record["warnings"] and len(self.warned_files) < MOST_WARNED:
+            self.warned_files.append(record["file"])
         self.warnings.update({warning.partition(":")[0] for warning in record["warnings"]})
 
     def to_dict(self) -> dict[str, Any]:
@@ -272,7 +279,10 @@ class Summary:
             parts.append(f"failures: {_counts(self._kinds())}")
         if self.warned:
             counts = _counts(self.warnings.most_common())
-            parts.append(f"warnings for {counted(self.warned, 'file')}: {counts}")
+            where = f"see {self.where}" if self.where else ", ".join(self.warned_files)
+            if not self.where and self.warned > len(self.warned_files):
+                where += " …"
+            parts.append(f"warnings for {counted(self.warned, 'file')}: {counts} ({where})")
         return "; ".join(parts)
 
 

@@ -223,7 +223,9 @@ def test_warnings_are_in_the_record_and_counted(model, tmp_path, capsys):
     ]
     keys = [{w.partition(":")[0] for w in r["warnings"]} for r in records]
     assert "clipped" in keys[0] and "narrow band" in keys[1] and "clipped" not in keys[1]
-    assert "; warnings for 2 files: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "; warnings for 2 files: " in said
+    assert said.endswith(f" (see {tmp_path / 'out' / 'transcripts.jsonl'})\n")
 
 
 def test_a_damaged_model_is_an_error_before_anything_is_removed(

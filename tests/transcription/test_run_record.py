@@ -122,7 +122,7 @@ def test_every_recording_is_in_it_once():
     assert str(summary) == (
         "3 files ok, 3 failed; 1.00 h of audio in 36.0 s, 100.0 x real time; "
         "2 files were done before; failures: 2 truncated, 1 empty; "
-        "warnings for 2 files: 2 clipped, 1 offset"
+        "warnings for 2 files: 2 clipped, 1 offset (b, c)"
     )
     assert json.loads(json.dumps(summary.to_dict())) == {
         "complete": True,
