@@ -66,15 +66,21 @@ def align_said(
 def _squeezed(
     found: TextAlignment, log_posteriors: np.ndarray, free: np.ndarray, silence: int
 ) -> set[int]:
-    """Numbers of the words that are squeezed in at the beginning and the end."""
+    """Numbers of the words that are squeezed in at the beginning and the end.
+
+    One beside speech that the text does not have is none: another word was said in its place.
+    """
     every = np.arange(len(free))
     ratios = RunMeans(log_posteriors[every, labels_of(found.runs)] - log_posteriors[every, free])
+    replaced = {number for other in found.others for number in (other.word - 1, other.word)}
+
+    def is_squeezed(number: int) -> bool:
+        phones = found.words[number].phones
+        return number not in replaced and _is_squeezed(phones, silence, ratios)
 
     def from_edge(numbers: Sequence[int]) -> Iterator[int]:
         placed = (number for number in numbers if found.words[number].phones)
-        return takewhile(
-            lambda number: _is_squeezed(found.words[number].phones, silence, ratios), placed
-        )
+        return takewhile(is_squeezed, placed)
 
     numbers = range(len(found.words))
     return {*from_edge(numbers), *from_edge(numbers[::-1])}
