@@ -17,7 +17,7 @@ import numpy as np
 
 from speechattn.alignment.run_means import RunMeans, labels_of
 from speechattn.alignment.text_aligner import OtherSpeech, TextAlignment
-from speechattn.segments import FrameSegment
+from speechattn.segments import FrameSegment, rounded
 
 NOT_SAID = "not said"
 NOT_IN_TEXT = "not in the text"
@@ -57,8 +57,8 @@ class TextFault:
         """As values for JSON."""
         score = None if self.score is None else round(self.score, 2)
         return {
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
+            "start": rounded(self.start),
+            "end": rounded(self.end),
             "kind": self.kind,
             "words": self.words,
             "heard": self.heard,

@@ -148,6 +148,21 @@ def test_differences_have_the_times_of_the_tiers(dictionary):
         assert (fault.start, fault.end) == tier.get(fault.words, tier.get("<unk>"))
 
 
+def test_a_difference_up_to_the_end_ends_where_the_tiers_do(dictionary):
+    recognizer = FakeRecognizer("S IY HH IH M SIL SIL", pauses=True)
+    recognizer.prepare = _lasting(recognizer.prepare, 0.5612345)
+    found = Aligner(recognizer, dictionary).align("a.wav", "see him vision")
+    (record,) = found.transcription.more["differences"]
+    assert (record["kind"], record["end"]) == ("not said", 0.561234)
+
+
+def _lasting(prepare, seconds: float):
+    def prepared(*given, **more) -> SimpleNamespace:
+        return SimpleNamespace(**{**vars(prepare(*given, **more)), "duration": seconds})
+
+    return prepared
+
+
 def test_a_text_may_be_a_file(dictionary, tmp_path):
     (tmp_path / "a.txt").write_text("See him!")
     (tmp_path / "t.csv").write_text("file;text\na.wav;See him!\n")
