@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from speechattn.lazy import defer
 from speechattn.machine import hand_on_threads
@@ -89,7 +89,7 @@ def is_own_process() -> bool:
 def may_compile() -> bool:
     """Whether Numba compiles in this process: ``NUMBA_DISABLE_JIT`` stops it."""
     # Another thread may be in the middle of importing it.
-    config = getattr(sys.modules.get("numba"), "config", None)
+    config: Any = getattr(sys.modules.get("numba"), "config", None)
     if not hasattr(config, "DISABLE_JIT"):
         return os.environ.get("NUMBA_DISABLE_JIT", "") in ("", "0")
     return not config.DISABLE_JIT  # it has read the variable, or a program has set it
