@@ -115,12 +115,20 @@ def check_mp3(data: BoundedReader, start: int, *, whole: bool = True) -> Header:
         pieces = tuple(_pieces(data, part, always=True) for part in parts)
         return Header("MP3", samples, shortfall=slack, parts=pieces)
     part = parts[0]
+    after = _after_tags(data, part.end)
+    if part.count < 2 and part.index is None and data.upto(after, SEARCHED_BYTES).strip(b"\0"):
+        raise data.error(  # the decoder would search it aloud, on standard error
+            "begins like an MP3, but no second MPEG frame follows; convert it to WAV or FLAC"
+        )
     frames = part.count * part.samples
     if not whole:
         pieces = (_pieces(data, part, always=True),)
         return Header("MP3", frames - part.trimmed, shortfall=2 * part.samples, parts=pieces)
     if part.index is not None:
-        return Header("MP3", frames - part.trimmed, shortfall=2 * part.samples)
+        # The decoder would speak of what follows, on standard error.
+        pieces_without = (_pieces(data, part),) if after < data.size else ()
+        frames -= part.trimmed
+        return Header("MP3", frames, shortfall=2 * part.samples, parts=pieces_without)
     if part.varies or part.gaps:
         pieces = (_pieces(data, part, always=True),)
         return Header("MP3", frames, shortfall=2 * part.samples, parts=pieces)

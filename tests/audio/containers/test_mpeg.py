@@ -128,6 +128,14 @@ def test_what_follows_an_mp3_is_named(tmp_path, save):
         assert not said or f"{len(tail)} bytes after the last" in info.contradictions[0]
 
 
+def test_the_decoder_does_not_talk_of_what_is_no_mp3(tmp_path, save, capfd):
+    data, first = mpeg(tmp_path)
+    said = refused(save(b"\xff\xfb\x90\x00" + b"no sound at all\n" * 500, "a.mp3"))
+    assert "begins like an MP3, but no second MPEG frame follows" in said
+    read_audio(save(data + b"no sound at all\n" * 500, "b.mp3"))
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("size", "padding"), [(b"\0\0\x7f\x7f", 20), (b"\0\0\0\x10", 3000)])
 def test_a_tag_of_the_wrong_size_hides_nothing(tmp_path, save, size, padding):
     data, _ = mpeg(tmp_path)
