@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from speechattn.cli.arguments import add_device, add_model_settings, add_precision, int_argument
 from speechattn.cli.messages import FAILED, INTERRUPTED, OK, print_line, report
-from speechattn.errors import AudioError, UsageError
+from speechattn.errors import EMPTY, AudioError, UsageError
 from speechattn.inference.transcription import phones_within
 from speechattn.options import FORMS, STREAMING_MODEL
 from speechattn.phones import LABELS
@@ -190,7 +190,10 @@ def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: Binary
     try:
         printer.add(stream.finish())
     except AudioError as error:
-        report(f"error: standard input: {error}")
+        problem = str(error).removeprefix("stream: ")
+        if error.kind == EMPTY:
+            problem = "holds no samples; check the program that writes into the pipe"
+        report(f"error: standard input: {problem}")
         return status or FAILED
     for warning in (*sound.warnings, *stream.warnings):
         report(f"warning: standard input: {warning}")

@@ -47,12 +47,18 @@ def success_record(
         "status": "ok",
         "error": None,
         "kind": None,
-        "warnings": by_channel([one.warnings for one in channels]),
+        "warnings": by_channel([_warnings(one, recording) for one in channels]),
     }
     if isinstance(found, Sequence):
         parts = [{"channel": one.channel, **_contents(one)} for one in found]
         return {**record, "channels": parts}
     return {**record, **_contents(found)}
+
+
+def _warnings(found: Transcription, recording: Recording) -> Sequence[str]:
+    """The warnings of one channel, but for those that mean nothing for such a recording."""
+    unsaid = recording.path.unsaid if isinstance(recording.path, Remote) else None
+    return [one for one in found.warnings if unsaid is None or not unsaid.search(one)]
 
 
 def _contents(found: Transcription) -> dict[str, Any]:

@@ -13,19 +13,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from speechattn.errors import SpeechattnError, UsageError, cannot_write
+from speechattn.audio.containers.base import ENDLESS
+from speechattn.errors import UNREADABLE, AudioError, SpeechattnError, UsageError, cannot_write
 from speechattn.text import one_line
 from speechattn.transcription.inputs import Input
 from speechattn.transcription.remote import Remote
 
 STANDARD_INPUT = "-"
 _NAME = "stdin"  # of the recording and its outputs
+_RAW_WAY_OUT = (
+    "raw samples go to `speechattn stream --encoding s16le`, with --sample-rate and --channels"
+)
 _DIGEST = re.compile(r" \(sha256 [0-9a-f]{16}\)$")  # of what a list holds, after its name
 
 
 @dataclass(frozen=True)
 class PipedRecording(Remote):
-    """A recording that came through standard input, copied to a file of this machine."""
+    """A recording that came through standard input, copied to a file of this machine.
+
+    What writes a WAV into a pipe cannot know how long it will be: nothing to be warned of.
+    """
+
+    unsaid = re.compile(rf"{re.escape(ENDLESS)}|says 0 bytes of samples, \d+ follow; all are read")
 
     def state(self) -> tuple[int, int]:
         """See :meth:`Remote.state`."""
@@ -34,8 +43,17 @@ class PipedRecording(Remote):
 
     @contextlib.contextmanager
     def copied(self) -> Iterator[Path]:
-        """Give the copy that there is."""
-        yield Path(self.path)
+        """Give the copy that there is.
+
+        Raises:
+            AudioError: for one of the block; of what may be raw samples, with what to do.
+        """
+        try:
+            yield Path(self.path)
+        except AudioError as error:
+            if error.kind != UNREADABLE or "no sound file" not in str(error):
+                raise
+            raise AudioError(f"{error}; {_RAW_WAY_OUT}", error.kind) from None
 
 
 def expanded(

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from speechattn.errors import MISSING, NO_ACCESS, AudioError, UsageError
 from speechattn.options import RAW_SUFFIXES
@@ -51,7 +51,10 @@ class Remote:
         path: its path in that file system.
         shown: its name in messages.
         size: in bytes, when it was listed.
+        unsaid: what it is not warned of.
     """
+
+    unsaid: ClassVar[re.Pattern[str] | None] = None
 
     url: str
     path: str

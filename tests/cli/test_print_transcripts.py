@@ -51,6 +51,29 @@ def listed(out: str = "out") -> list[str]:
     return [json.loads(line)["file"] for line in lines]
 
 
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF, 0])
+def test_a_piped_wav_is_not_warned_of_for_its_unknown_length(rec, model, capsys, monkeypatch, size):
+    data = bytearray(Path("rec/a.wav").read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = data[4:8] = size.to_bytes(4, "little")
+    pipe(monkeypatch, bytes(data))
+    assert run(model, "-") == 0
+    assert "header" not in capsys.readouterr().err
+    pipe(monkeypatch, bytes(data))
+    assert run(model, "-", "--output-dir", "out", "--format", "ctm") == 0
+    (line,) = Path("out/transcripts.jsonl").read_text("utf-8").splitlines()
+    assert "header" not in line
+    Path("b.wav").write_bytes(data)
+    assert run(model, "b.wav") == 0
+    assert "header and data disagree" in capsys.readouterr().err
+
+
+def test_raw_samples_through_the_pipe_have_a_way_out(rec, model, capsys, monkeypatch):
+    pipe(monkeypatch, bytes(range(256)) * 100)
+    assert run(model, "-") == 1
+    assert "raw samples go to `speechattn stream --encoding s16le`" in capsys.readouterr().err
+
+
 def test_missing_files_of_a_list_do_not_stop_the_others(rec, model, capsys):
     Path("list").write_text("rec/a.wav\nno/one.wav\nrec/b.flac\ntwo.wav\n")
     assert run(model, "@list", "--output-dir", "out", "--format", "ctm") == 1

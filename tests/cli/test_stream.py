@@ -85,7 +85,9 @@ def test_half_a_sample_at_the_end_is_told_after_what_was_heard(model):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"", "holds no samples"), (bytes(100), "5 ms")], ids=["none", "3 ms"]
+    ("data", "said"),
+    [(b"", "standard input: holds no samples; check the program"), (bytes(100), "5 ms")],
+    ids=["none", "3 ms"],
 )
 def test_no_sound_is_an_error(model, data, said):
     status, out, err = run(model, data)
