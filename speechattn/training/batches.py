@@ -248,7 +248,7 @@ class TrainingBatches:
     def _make(self, items: list[int], augmenter: Augmenter) -> Batch:
         views = 2 if self.config.training.consistency_weight else 1
         utterances = [self._utterance(item, augmenter, views) for item in items]
-        lengths = torch.tensor([len(y) for _, y in utterances])
+        lengths = torch.tensor([frames.shape[1] for frames, _ in utterances])
         x = torch.cat(
             [
                 pad_sequence([frames[view] for frames, _ in utterances], batch_first=True)

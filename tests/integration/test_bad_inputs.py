@@ -162,7 +162,7 @@ def problems_of(record: dict, case: Case) -> str | None:
     phones, duration = record["phones"], record["duration"]
     if record["error"] is not None or not phones:
         return f"ok with error {record['error']!r} and {len(phones)} phones"
-    if not case.seconds - 1e-9 <= duration <= case.seconds + case.surplus + 1e-9:
+    if not case.seconds - 6e-7 <= duration <= case.seconds + case.surplus + 6e-7:
         return f"{duration} s, written as {case.seconds} to {case.seconds + case.surplus} s"
     edges = [0.0, *(phone["end"] for phone in phones)]
     if [phone["start"] for phone in phones] != edges[:-1] or edges[-1] != duration:
