@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
-from speechattn.attention.kernels import byte_matrix, llvm
+from speechattn.attention.kernels import byte_matrix
 from speechattn.encoder import array_weights
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ModelError
@@ -65,10 +65,10 @@ class StoredCheckpoint(Checkpoint):
         """Open a model folder.
 
         Returns:
-            None if the encoder cannot be computed on arrays here, if PyTorch is much faster, which
-            uses AMX, or if anything is wrong with the folder; :meth:`Checkpoint.load` says what.
+            None if the encoder cannot be computed on arrays here, or if anything is wrong with the
+            folder; :meth:`Checkpoint.load` says what.
         """
-        if not byte_matrix.works() or llvm.has("amx-int8"):
+        if not byte_matrix.works():
             return None
         try:
             encoder, parts = read_parts(folder)

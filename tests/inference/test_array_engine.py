@@ -14,7 +14,7 @@ from support.array_models import CONFIG, array_checkpoint, chords, save_array_mo
 from support.recordings import RATE
 
 import speechattn
-from speechattn.attention.kernels import byte_matrix, llvm
+from speechattn.attention.kernels import byte_matrix
 from speechattn.encoder import array_weights
 from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.inference import array_engine
@@ -28,7 +28,7 @@ from speechattn.machine import num_threads, set_num_threads
 from speechattn.transcription.model_spec import ModelSpec
 
 pytestmark = pytest.mark.skipif(
-    not byte_matrix.OFFERED or llvm.has("amx-int8"), reason="PyTorch computes on this processor"
+    not byte_matrix.OFFERED, reason="PyTorch computes on this processor"
 )
 needs_int8 = pytest.mark.skipif(not fast_int8(), reason="PyTorch has no such products here")
 
@@ -90,11 +90,10 @@ def test_a_model_that_is_in_no_folder_is_computed_by_pytorch():
 @pytest.mark.parametrize(
     "missing",
     [
-        lambda patch: patch.setattr(llvm, "has", lambda feature: feature == "amx-int8"),
         lambda patch: patch.setattr(byte_matrix, "works", lambda: False),
         lambda patch: patch.setattr(array_weights, "ready_arrays", lambda *_: None),
     ],
-    ids=["AMX", "inexact", "damaged"],
+    ids=["inexact", "damaged"],
 )
 def test_pytorch_takes_over(folder, monkeypatch, missing, sound, model):
     missing(monkeypatch)

@@ -15,7 +15,7 @@ from support.array_models import save_array_model
 from support.messages import without_compiling
 from support.recordings import RATE, tone
 
-from speechattn.attention.kernels import byte_matrix, llvm, threads
+from speechattn.attention.kernels import byte_matrix, threads
 from speechattn.errors import ConfigError
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.engine import make_engine
@@ -23,7 +23,7 @@ from speechattn.inference.stored import StoredCheckpoint
 from speechattn.inference.tensor_engine import TensorEngine
 
 needs_arrays = pytest.mark.skipif(
-    not byte_matrix.OFFERED or llvm.has("amx-int8"), reason="PyTorch computes on this processor"
+    not byte_matrix.OFFERED, reason="PyTorch computes on this processor"
 )
 # A process in which PyTorch cannot be imported, whatever would like to.
 WITHOUT_TORCH = """
