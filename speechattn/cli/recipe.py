@@ -14,7 +14,8 @@ from speechattn.studies import STUDIES, StudyConfigs
 from speechattn.text import counted
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe import STAGES, Recipe, first_passes
-from speechattn.training.recipe_file import packaged_recipes, read_config, recipe_problems
+from speechattn.training.recipe_file import packaged_recipes, read_config
+from speechattn.training.recipe_problems import recipe_problems
 from speechattn.training.sources.recipe_check import check_recipe
 from speechattn.training.updates.process_group import join_processes, leave_processes
 

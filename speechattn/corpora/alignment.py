@@ -190,3 +190,21 @@ def seconds_from_text(value: str) -> float | None:
     except ValueError:
         return None
     return number if abs(number) < 1e9 else None  # False for NaN as well
+
+
+def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.ndarray:
+    """Return the indices of the frames that stay when long silences lose their middle.
+
+    Args:
+        labels: shape (frames,).
+        silence: class of silence.
+        longest: frames that stay of a longer silence, half of them at either end; 0 to keep all.
+    """
+    keep = np.ones(len(labels), dtype=bool)
+    if longest:
+        quiet = np.concatenate([[0], (labels == silence).astype(np.int8), [0]])
+        starts, ends = np.flatnonzero(np.diff(quiet) == 1), np.flatnonzero(np.diff(quiet) == -1)
+        for start, end in zip(starts, ends):
+            if end - start > longest:
+                keep[start + longest // 2 : end - (longest - longest // 2)] = False
+    return np.flatnonzero(keep)

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save
 
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.audio.load import AUDIO_SUFFIXES
-from speechattn.corpora.corpus import Corpus, Utterance
+from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.frames import Item, LabelledFrames, by_recording, file_frames, group_frames
 from speechattn.errors import CorpusError
 from speechattn.files import atomic_folder, atomic_write_bytes
@@ -285,25 +285,6 @@ def _damaged(folder: Path, reason: str) -> CorpusError:
         f"{one_line(folder)}: no prepared set, or a damaged one ({one_line(reason)}); "
         "run stage prepare again (stages=prepare force=true)"
     )
-
-
-def held_out(utterance: Utterance, share: float) -> bool:
-    """Whether an utterance is held out of training; it depends on the text alone.
-
-    All recordings of one sentence are on the same side if their texts are identical: case,
-    punctuation and white space count.
-
-    Args:
-        utterance: its text decides, or its id if it has no text.
-        share: share of sentences that are held out, 0 to 1.
-    """
-    return chosen(utterance.text or utterance.id, share)
-
-
-def chosen(text: str, share: float) -> bool:
-    """Whether a text is among a share of all texts; a digest of the text decides."""
-    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def prepare_noises(target: Path, folder: Path, config: FrontEndConfig) -> None:

@@ -16,7 +16,8 @@ from speechattn.audio.features import FrontEndConfig
 from speechattn.checks import check
 from speechattn.corpora.coded import add_coded
 from speechattn.corpora.corpus import Corpus, read_entry
-from speechattn.corpora.prepared import CODED, PreparedSet, PreparedUtterance, chosen, prepare_set
+from speechattn.corpora.prepared import CODED, PreparedSet, PreparedUtterance, prepare_set
+from speechattn.corpora.splits import chosen
 from speechattn.decoder.lm.lexicon import named
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.kinds import AnyEncoderConfig

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from speechattn.corpora.alignment import shortened_silences
 from speechattn.corpora.prepared import PreparedUtterance
 from speechattn.training.augmentation import Augmenter
 from speechattn.training.babble import babble
@@ -320,24 +321,6 @@ def dev_batches(prepared: LabelledSet) -> Iterator[tuple[Tensor, Tensor, Tensor]
             pad_sequence(labels, batch_first=True, padding_value=PADDING),
             torch.tensor([len(x) for x in frames]),
         )
-
-
-def shortened_silences(labels: np.ndarray, silence: int, longest: int) -> np.ndarray:
-    """Return the indices of the frames that stay when long silences lose their middle.
-
-    Args:
-        labels: shape (frames,).
-        silence: class of silence.
-        longest: frames that stay of a longer silence, half of them at either end; 0 to keep all.
-    """
-    keep = np.ones(len(labels), dtype=bool)
-    if longest:
-        quiet = np.concatenate([[0], (labels == silence).astype(np.int8), [0]])
-        starts, ends = np.flatnonzero(np.diff(quiet) == 1), np.flatnonzero(np.diff(quiet) == -1)
-        for start, end in zip(starts, ends):
-            if end - start > longest:
-                keep[start + longest // 2 : end - (longest - longest // 2)] = False
-    return np.flatnonzero(keep)
 
 
 def delay_second_view(x: Tensor, delay: int, padding: float) -> Tensor:

@@ -21,11 +21,11 @@ from speechattn.corpora.corpus import Corpus
 from speechattn.corpora.prepared import (
     CODED,
     PreparedSet,
-    held_out,
     prepare_noises,
     prepare_set,
     read_noises,
 )
+from speechattn.corpora.splits import split_off
 from speechattn.decoder.lm.jsgf import Grammar
 from speechattn.decoder.lm.lexicon import POCKETSPHINX, Lexicon
 from speechattn.errors import CorpusError
@@ -332,32 +332,6 @@ def _corpus_files(folder: Path, work: Path) -> Iterator[Path]:
         ]
         paths = (Path(parent, name) for name in names if not name.startswith("."))
         yield from (path for path in paths if path.is_file())
-
-
-def split_off(sets: dict[str, list[Corpus]], dev: float, test: float) -> None:
-    """Move a share of the training sentences to dev, and another to test, in place.
-
-    If a share is so small that no sentence falls to a set that is empty otherwise, it gets one.
-
-    Args:
-        sets: the corpora of ``train``, ``dev`` and ``test``.
-        dev, test: shares, together below 1; with 0, a set stays as it is.
-    """
-    for name, low, high in (("dev", 0.0, dev), ("test", dev, dev + test)):
-        if low == high:
-            continue
-        train = sets["train"]
-        utterances = [utterance for corpus in train for utterance in corpus]
-        chosen = {u.text or u.id for u in utterances if held_out(u, high) and not held_out(u, low)}
-        sentences = list(dict.fromkeys(u.text or u.id for u in utterances))
-        if not chosen and not sets[name] and len(sentences) > 1:
-            chosen = {sentences[0]}
-        for number, corpus in enumerate(train):
-            kept = tuple(u for u in corpus if (u.text or u.id) not in chosen)
-            moved = tuple(u for u in corpus if (u.text or u.id) in chosen)
-            train[number] = dataclasses.replace(corpus, utterances=kept)
-            # Its problems and notes are reported once, for train.
-            sets[name].append(dataclasses.replace(corpus, utterances=moved, problems=(), notes=()))
 
 
 def recipe_phones(config: RecipeConfig) -> PhoneSet:

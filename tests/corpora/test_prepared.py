@@ -18,7 +18,8 @@ from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.corpora import frames, prepared
 from speechattn.corpora.corpus import Utterance, read_corpus
 from speechattn.corpora.frames import file_frames
-from speechattn.corpora.prepared import PreparedSet, held_out, prepare_set
+from speechattn.corpora.prepared import PreparedSet, prepare_set
+from speechattn.corpora.splits import held_out
 from speechattn.errors import CorpusError
 
 FRONT_END = FrontEndConfig(num_mel_bins=24)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.recipes import make_corpora, write_recipe
 
-from speechattn.corpora.prepared import held_out
+from speechattn.corpora.splits import held_out
 from speechattn.errors import CorpusError
 from speechattn.training import recipe_data
 from speechattn.training.recipe_data import RecipeData

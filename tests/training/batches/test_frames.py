@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from support.batched import CEPSTRA, DIM, LENGTHS, LOG_MEL, SIL, recipe, telling
 from support.commands import make_prepared
 
+from speechattn.corpora.alignment import shortened_silences
 from speechattn.training.augmentation import Augmenter
 from speechattn.training.babble import babble
-from speechattn.training.batches import PADDING, TrainingBatches, shortened_silences
+from speechattn.training.batches import PADDING, TrainingBatches
 from speechattn.training.config_sections import AugmentationConfig
 
 
