@@ -132,7 +132,11 @@ def _check_place(model: Path, folder: Path, keeps_words: bool) -> None:
         return
     for config in sorted(here.parent.glob(f"*/{CONFIG}")):
         other = config.parent
-        if other != here and here in (path.parent for path in model_files(other).all[1:]):
+        try:
+            files = model_files(other).all[1:]
+        except ModelError:
+            continue  # it can be loaded neither before nor after
+        if other != here and here in (path.parent for path in files):
             raise UsageError(
                 f"--output-dir {folder}: {other} has weights or words of the model that is there; "
                 "give another folder"

@@ -223,6 +223,10 @@ def test_a_model_that_others_have_weights_or_words_of_stays(models, any_window, 
         said = capsys.readouterr().err
         assert f"{folder / who} has weights or words of the model that is there" in said
     assert {path: model_digest(path) for path in digests} == digests
+    # A neighbour that cannot be loaded is in nobody's way.
+    (folder / "broken").mkdir()
+    (folder / "broken" / CONFIG).write_text('{"words_of": "../x"}')
+    assert main([*plain, str(folder / "other")]) == 0
     # In its own place, with words of its own, nothing is lost.
     assert main([*whole, str(any_window)]) == 0
     assert load_model(folder / "listening", "cpu").checkpoint.phone_model.words.num_words == 60
