@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechattn.corpora.readers.textgrid import TextGrid, _read_grid, _TextValues, read_textgrid
+from speechattn.corpora.readers.textgrid import (
+    BINARY,
+    BYTE_ORDER_MARKS,
+    TextGrid,
+    read_textgrid,
+)
 from speechattn.decoder.lm.text_files import read_text
 from speechattn.errors import CorpusError, UsageError
-
-_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_BINARY_GRID = b"ooBinaryFile"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Encoding:
             CorpusError: if it cannot be read or decoded.
         """
         data = None if self.name is None else _unpacked(path)
-        if data is None or data.startswith(_MARKS):
+        if data is None or data.startswith(BYTE_ORDER_MARKS):
             try:
                 return read_text(path)
             except CorpusError as error:
@@ -63,13 +64,12 @@ class Encoding:
         Raises:
             CorpusError: if it cannot be read or decoded, or is none.
         """
-        data = None if self.name is None else _bytes(path)
-        if data is None or data.startswith((*_MARKS, _BINARY_GRID)):
-            try:
-                return read_textgrid(path)
-            except CorpusError as error:
-                raise self._with_way_out(error, path) from None
-        return _read_grid(path, _TextValues(path, self._decoded(path, data)))
+        if self.name is not None:
+            return read_textgrid(path, self._decoded)
+        try:
+            return read_textgrid(path)
+        except CorpusError as error:
+            raise self._with_way_out(error, path) from None
 
     def _decoded(self, path: Path, data: bytes) -> str:
         try:
@@ -90,20 +90,11 @@ class Encoding:
         return (self.option or "encoding {}").format(name)
 
 
-def _bytes(path: Path) -> bytes | None:
+def _unpacked(path: Path) -> bytes | None:
     """What a file holds; None if it cannot be read, which the readers say."""
     try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def _unpacked(path: Path) -> bytes | None:
-    data = _bytes(path)
-    if data is None or path.suffix != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
     except (EOFError, OSError, zlib.error):
         return None
 
@@ -111,7 +102,7 @@ def _unpacked(path: Path) -> bytes | None:
 def _other_encoding(path: Path) -> str | None:
     """What a file is perhaps encoded in; None for what is known without its name."""
     data = _unpacked(path)
-    if data is None or data.startswith((*_MARKS, _BINARY_GRID)):
+    if data is None or data.startswith((*BYTE_ORDER_MARKS, BINARY)):
         return None
     if b"\0" in data:
         return "utf-16-le"

@@ -36,7 +36,7 @@ from speechattn.training.config_sections import AugmentationConfig, TrainingConf
 from speechattn.training.decoding import decode_set
 from speechattn.training.recipe import Recipe
 from speechattn.training.recipe_file import read_config
-from speechattn.training.stages import StageRunner, fingerprint
+from speechattn.training.stages import STAMPS, StageRunner, fingerprint
 
 FRAMES, LEXICON = "frame classifier", "text through the lexicon"
 Strings = Iterable[tuple[PreparedUtterance, Hypothesis]]  # strings of phones, without silence
@@ -137,7 +137,7 @@ class PhoneStrings:
         """Prepare the sets; return fingerprints of what they were made from."""
         self.frames.runner.run(("prepare",))
         stage = self.data.stage()
-        StageRunner([stage], self.work / "stamps.json", self.report).run(("prepare",))
+        StageRunner([stage], self.work / STAMPS, self.report).run(("prepare",))
         _ = self._sets  # so that errors in them are found before any training
         dictionaries = [
             Path(f).read_text(encoding="utf-8")

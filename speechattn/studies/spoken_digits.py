@@ -33,7 +33,7 @@ from speechattn.studies.trials import StudyConfig, run_trials
 from speechattn.text import table
 from speechattn.training.config import check_splits
 from speechattn.training.config_sections import AugmentationConfig, TrainingConfig
-from speechattn.training.stages import Stage, StageRunner, files_fingerprint, fingerprint
+from speechattn.training.stages import STAMPS, Stage, StageRunner, files_fingerprint, fingerprint
 
 GIVEN, WITHOUT = "as given", "without "  # experiments: the splits; "without " and a speaker
 
@@ -153,7 +153,7 @@ class SpokenDigits:
 
         outputs = [folder / "index.json", *([folder / CODED] if coded else [])]
         stage = Stage("prepare", make, lambda: inputs, outputs)
-        StageRunner([stage], self.work / "stamps.json", self.report).run(("prepare",))
+        StageRunner([stage], self.work / STAMPS, self.report).run(("prepare",))
         self._all = self._labelled(PreparedSet(folder), corpora)
         self._check_speakers()
         return [fingerprint(inputs)]

@@ -30,7 +30,7 @@ from speechattn.errors import SpeechattnError, UsageError
 from speechattn.files import atomic_write_text
 from speechattn.text import figure
 from speechattn.training.optim import schedule
-from speechattn.training.stages import Stage, StageRunner
+from speechattn.training.stages import STAMPS, Stage, StageRunner
 
 REPORT, SCORES = "report.md", "scores.csv"  # in the work folder
 CONFIDENCE = 0.95  # of the intervals
@@ -142,7 +142,7 @@ def run_trials(
         return Stage(name, partial(train, trial), lambda: [inputs, *trial], [path(trial)])
 
     stages = [stage(trial) for trial in trials]
-    runner = StageRunner(stages, work / "stamps.json", report)
+    runner = StageRunner(stages, work / STAMPS, report)
     runner.run([stage.name for stage in stages], force)
     rows = [
         {"trial": trial[0], "seed": trial[1], **json.loads(path(trial).read_text("utf-8"))}

@@ -35,10 +35,10 @@ from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.model_files import WEIGHTS
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import decode_set, decoder_grid
-from speechattn.training.recipe_data import PREPARED_FROM, STAMPS, RecipeData
+from speechattn.training.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.training.recipe_file import find_config, read_config
 from speechattn.training.report import release, transcribe_examples, write_pictures, write_report
-from speechattn.training.stages import Stage, StageRunner, as_before, files_fingerprint
+from speechattn.training.stages import STAMPS, Stage, StageRunner, as_before, files_fingerprint
 from speechattn.training.train_stage import TrainStage
 from speechattn.training.updates.process_group import ProcessGroup
 

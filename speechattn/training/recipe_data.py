@@ -41,11 +41,10 @@ from speechattn.training.realignment.realign_text import TextRealigner
 from speechattn.training.sources.corpus_reader import FLAT, CorpusReader
 from speechattn.training.sources.shorthand import model_config
 from speechattn.training.sources.whisper_file import find_weights
-from speechattn.training.stages import content_fingerprint, files_fingerprint
+from speechattn.training.stages import STAMPS, content_fingerprint, files_fingerprint
 from speechattn.training.warm_start import load_aligner, weights_digest
 
 SHARES = "reductions.json"  # how often each rule was heard
-STAMPS = "stamps.json"  # in the work folder of every run
 # Recipe keys that the prepared sets depend on; their files have a fingerprint.
 PREPARED_FROM = ("train", "dev", "test", "noise", "hold_out", "front_end", "synth", "seed")
 

@@ -12,6 +12,7 @@ from typing import Any
 from speechattn.errors import UsageError
 from speechattn.files import atomic_write_text
 
+STAMPS = "stamps.json"  # what the file of fingerprints is called, in the work folder of every run
 # Keys of recipes that were added since version 0.2.0; at 0 they change nothing.
 NEWER = ("teacher_weight", "codec_probability")
 

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from speechattn.errors import CorpusError
 
 TOLERANCE = 1e-4  # seconds by which times that mean the same may differ
-_BINARY = b"ooBinaryFile"
+BINARY = b"ooBinaryFile"
+BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _VALUE = re.compile(
     r'"(?P<text>(?:[^"]|"")*)"'
     r"|(?P<comment>![^\n]*)"
@@ -76,8 +77,13 @@ class TextGrid:
         return next((tier for tier in self.tiers if tier.name.casefold() == wanted), None)
 
 
-def read_textgrid(path: str | Path) -> TextGrid:
+def read_textgrid(path: str | Path, decode: Callable[[Path, bytes], str] | None = None) -> TextGrid:
     """Read a TextGrid of any form.
+
+    Args:
+        path: of the file.
+        decode: returns the text of files that neither are binary nor have a byte order mark; None
+            for UTF-8.
 
     Raises:
         CorpusError: if the file cannot be read or decoded, is no TextGrid, ends early, or has
@@ -88,9 +94,11 @@ def read_textgrid(path: str | Path) -> TextGrid:
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the file") from None
-    if data.startswith(_BINARY):
+    if data.startswith(BINARY):
         return _read_grid(path, _BinaryValues(path, data))
-    return _read_grid(path, _TextValues(path, _decode(path, data)))
+    marked = data.startswith(BYTE_ORDER_MARKS)
+    text = _decode(path, data) if marked or decode is None else decode(path, data)
+    return _read_grid(path, _TextValues(path, text))
 
 
 def _decode(path: Path, data: bytes) -> str:
@@ -176,7 +184,7 @@ class _BinaryValues:
     line = 0
 
     def __init__(self, path: Path, data: bytes) -> None:
-        self._path, self._data, self._at = path, data, len(_BINARY)
+        self._path, self._data, self._at = path, data, len(BINARY)
         if self.name() != "TextGrid":
             raise CorpusError(f"{path}: no TextGrid; give a file that Praat saved as one")
 
