@@ -20,19 +20,30 @@ from typing import Any, NoReturn
 from speechattn import process
 from speechattn.cli.messages import INTERRUPTED, NOT_DONE, OK, report
 from speechattn.errors import SpeechattnError, UsageError
-from speechattn.options import DEFAULT_MODEL
-from speechattn.text import json_line
 
-# In the order of the help. Each but info is beside this one, imported when it is used.
+# In the order of the help. Each is beside this one, imported when it is used.
 COMMANDS = (
     *("transcribe", "align", "stream", "show", "report", "demo", "info", "warmup"),
     *("train", "decoder", "corpus", "export", "bench"),
 )
 MANY = ("inputs", "overrides")  # arguments that may stand several times
+# Options that have a letter, the same in every command.
+LETTERS = {
+    **{"--output-dir": "-o", "--output": "-o", "--format": "-f", "--model": "-m"},
+    **{"--workers": "-w", "--quiet": "-q"},
+}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong arguments like every other error: one line, status 2."""
+    """Reports wrong arguments like every other error: one line, status 2.
+
+    Options of :data:`LETTERS` get their letter.
+    """
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """As that of argparse."""
+        letters = [LETTERS[name] for name in names if name in LETTERS]
+        return super().add_argument(*letters, *names, **settings)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
@@ -79,26 +90,9 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS if command is None else [command]:
-        if name == "info":
-            _add_info(commands)
-            continue
         module = importlib.import_module(f"speechattn.cli.{name}")
         getattr(module, f"add_{name}")(commands)
     return parser
-
-
-def _add_info(commands: argparse._SubParsersAction) -> None:
-    info = commands.add_parser(
-        "info", help="describe a model", description="Describe a model: phones, context, size."
-    )
-    info.set_defaults(run=run_info)
-    info.add_argument(
-        "model",
-        nargs="?",
-        default=DEFAULT_MODEL,
-        metavar="MODEL",
-        help=f"name or folder of a model (default: {DEFAULT_MODEL})",
-    )
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -108,21 +102,38 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         argv: arguments without the program's name; those of the process if None.
 
     Raises:
-        UsageError: if they are not those of any command.
+        UsageError: if they are not those of any command, or a file would be taken for the letter
+            of an option with its value, as ``-out.wav`` for ``-o ut.wav``.
     """
     words = sys.argv[1:] if argv is None else argv
     only = words[0] if words and words[0] in COMMANDS else None
+    options = words[: words.index("--")] if "--" in words else words
+    files = list(filter(_is_file_with_dash, options))
+    if file := next(filter(_begins_with_letter, files), None):
+        raise _dash_error(file, only)
     try:
         return _parsed(only, words)
     except UsageError:
-        options = words[: words.index("--")] if "--" in words else words
-        if file := next(filter(_is_file_with_dash, options), None):
-            help = " ".join(["speechattn", *([only] if only else []), "--help"])
-            raise UsageError(
-                f"{file!r} looks like an option; if it is a file, write ./{file}, or -- before it; "
-                f"see `{help}`"
-            ) from None
+        if files:
+            raise _dash_error(files[0], only) from None
         raise
+
+
+def _dash_error(file: str, command: str | None) -> UsageError:
+    """The error for a file that looks like an option."""
+    apart = ""
+    if _begins_with_letter(file):
+        apart = f"; if it is an option, write {file[:2]} {file[2:]}"
+    help = " ".join(["speechattn", *([command] if command else []), "--help"])
+    return UsageError(
+        f"{file!r} looks like an option; if it is a file, write ./{file}, or -- before it{apart}; "
+        f"see `{help}`"
+    )
+
+
+def _begins_with_letter(word: str) -> bool:
+    """Whether a word may be the letter of an option with its value behind it."""
+    return len(word) > 2 and word[:2] in LETTERS.values()
 
 
 def _is_file_with_dash(word: str) -> bool:
@@ -145,19 +156,6 @@ def _parsed(only: str | None, words: Sequence[str]) -> argparse.Namespace:
     else:
         setattr(arguments, many, [*getattr(arguments, many), *rest[:split], *rest[split + 1 :]])
     return arguments
-
-
-def run_info(arguments: argparse.Namespace) -> int:
-    """Run ``info``: print one ``key: value`` a line on standard output, then the model card."""
-    from speechattn.inference.recognizer import load_model
-
-    facts = load_model(arguments.model, device="cpu").describe()
-    card = facts.pop("card", None)
-    for key, value in facts.items():
-        print(f"{key}: {value if isinstance(value, str) else json_line(value, default=str)}")
-    if card:
-        print(f"\n{card.strip()}")
-    return OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -17,7 +19,7 @@ from praatio import textgrid as praat
 from support.messages import without_compiling
 
 import speechattn.cli.main
-from speechattn.cli.main import main
+from speechattn.cli.main import LETTERS, build_parser, main
 from speechattn.errors import AudioError, ModelError
 from speechattn.inference.transcription import TranscribeOptions, Transcription
 from speechattn.phones import PhoneSet
@@ -203,6 +205,7 @@ def test_wrong_usage_is_one_line_and_writes_nothing(rec, fake_model, capsys, arg
         ["transcribe", "-dash.wav"],
         ["transcribe", "a.wav", "-dash.wav"],
         ["transcribe", "-hash.wav"],
+        ["transcribe", "a.wav", "-format.wav"],
         ["align", "-dash.wav", "--text", "t", "--output-dir", "o"],
         ["align", "a.wav", "--text", "-dash.txt", "--output-dir", "o"],
         ["show", "-dash.wav"],
@@ -221,6 +224,45 @@ def test_a_file_whose_name_begins_with_a_dash_has_a_way_out(
     said = capsys.readouterr().err
     assert f"'{name}' looks like an option; if it is a file, write ./{name}, or -- before" in said
     assert f"see `speechattn {arguments[0]} --help`" in said
+
+
+def test_a_file_is_not_taken_for_a_letter_and_its_value(rec, fake_model, capsys):
+    Path("-out.wav").touch()
+    Path("-quiet").touch()
+    for name, apart in (("-out.wav", "-o ut.wav"), ("-quiet", "-q uiet"), ("-m.wav", "-m .wav")):
+        assert main([*TRANSCRIBE, name]) == 2
+        said = capsys.readouterr().err
+        assert f"write ./{name}, or -- before it; if it is an option, write {apart};" in said
+    assert not Path("ut.wav").exists() and not Path("out").exists()
+    Path("-q").touch()
+    assert main([*TRANSCRIBE, "-q", "-fctm"]) == 0  # no file, for all that there is one
+
+
+def every_parser(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of its commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from every_parser(each)
+
+
+def test_letters_mean_the_same_in_every_command():
+    found = set()
+    for parser in every_parser(build_parser()):
+        for action in parser._actions:
+            names = set(action.option_strings) - {"-h", "--help"}
+            letters = {name for name in names if not name.startswith("--")}
+            assert letters == {LETTERS[name] for name in names if name in LETTERS}
+            found |= names & LETTERS.keys()
+    assert found == LETTERS.keys()
+
+
+def test_letters_stand_for_their_options(rec, fake_model, capsys):
+    command = ["transcribe", "rec", "-o", "out", "-f", "ctm,json", "-m", "m", "-w", "1", "-q"]
+    assert main(command) == 0
+    assert capsys.readouterr() == ("", "") and fake_model == [("m", "auto")]
+    assert Path("out/a.ctm").exists() and Path("out/b/c.json").exists()
 
 
 def test_what_follows_two_dashes_is_a_file(rec, fake_model):
@@ -295,6 +337,25 @@ def test_info(rec, fake_model, capsys):
     assert main(["info", "m"]) == 0
     assert fake_model == [("m", "cpu")]
     assert capsys.readouterr().out == 'name: ʃ\nphones: ["SIL", "AA"]\nframes: "3"\n'
+
+
+def test_info_as_json(rec, fake_model, capsys):
+    assert main(["info", "m", "--json"]) == 0
+    expected = {"name": "ʃ", "phones": ["SIL", "AA"], "frames": "3"}
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_the_models_of_the_package_are_listed(fake_model, capsys):
+    assert main(["info", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert names == ["english", "english_fast", "english_streaming"] and fake_model == []
+    assert re.fullmatch("english +phones of read English, with times", lines[0])
+    assert main(["info", "--list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [f"{name:17}  {what}" for name, what in listed.items()] == lines
+    assert main(["info", "english", "--list"]) == 2
+    assert "leave out english, or --list" in capsys.readouterr().err
 
 
 def test_version(capsys):
