@@ -228,11 +228,11 @@ class _AttentionStream:
         if not count:
             return x[:0]
         rows = self._projected[self._start : self._end]
-        y = self._layer.of_rows(rows, self._done, count)
+        y = self._layer.of_rows(x[:count], rows, self._done)
         done = self._done + count
         self._done = done if left is None else min(done, left)
         self._start += done - self._done
-        return np.add(x[:count], y, out=y)
+        return y
 
     def _append(self, rows: np.ndarray) -> None:
         kept, new = self._end - self._start, len(rows)

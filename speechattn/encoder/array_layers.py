@@ -11,13 +11,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from speechattn.attention.kernels.byte_layers import GELU, RELU, Product, RowLayer
 from speechattn.attention.kernels.byte_matrix import ByteLayer, BytePanels
 from speechattn.attention.kernels.matmul import ArrayPanels
-from speechattn.attention.kernels.norms import Norm, gelu, rows_as_bytes
+from speechattn.attention.kernels.norms import Norm, gelu
 from speechattn.attention.kernels.threads import Fixed
 from speechattn.attention.kernels.window_rows import RowAttention
 from speechattn.encoder.array_weights import PER_STEP, STEP, SUMS
-from speechattn.encoder.whole_numbers import MAX_UINT8, ZERO
+from speechattn.encoder.whole_numbers import ZERO
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -48,23 +49,22 @@ class ArrayFeedForward:
     """
 
     def __init__(self, arrays: Arrays, name: str, activation: str) -> None:
-        inside, self._relu = f"{name}.layer", activation == "relu"
-        self._norm = norm_of(arrays, f"{name}.norm")
-        self._expand = byte_layer(arrays, f"{inside}.expand")
-        self._contract = byte_layer(arrays, f"{inside}.contract", 0 if self._relu else ZERO)
-        self._per_step, self._per_inner_step = (
+        inside, relu = f"{name}.layer", activation == "relu"
+        entered, inner = (
             Fixed(arrays[f"{inside}.{part}{PER_STEP}"]) for part in ("expand", "contract")
+        )
+        # With a ReLU, the first product gives multiples of the inner steps.
+        finish, zero = (RELU, 0) if relu else (GELU, ZERO)
+        self._layer = RowLayer(
+            norm_of(arrays, f"{name}.norm"),
+            entered,
+            Product(byte_layer(arrays, f"{inside}.expand"), ZERO, finish, inner),
+            Product(byte_layer(arrays, f"{inside}.contract", zero), zero),
         )
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the rows with what the layer adds to them."""
-        inner = self._expand(self._norm.rows_as_bytes(x, self._per_step, ZERO))
-        if self._relu:  # the product gives multiples of the inner steps
-            inner = np.rint(inner, out=inner).clip(0, MAX_UINT8).astype(np.uint8)
-        else:
-            inner = rows_as_bytes(inner, self._per_inner_step, ZERO, gelu=True)
-        y = self._contract(inner)
-        return np.add(x, y, out=y)
+        return self._layer(x, x)
 
 
 class ArrayAttention:
@@ -81,12 +81,13 @@ class ArrayAttention:
         self, arrays: Arrays, name: str, heads: int, window: tuple[int | None, int | None]
     ) -> None:
         inside = f"{name}.layer"
-        self._norm = norm_of(arrays, f"{name}.norm")
         self._project, self._join = (
-            byte_layer(arrays, f"{inside}.{part}") for part in ("project", "join")
-        )
-        self._per_step, self._per_join_step = (
-            Fixed(arrays[f"{inside}.{part}{PER_STEP}"]) for part in ("project", "join")
+            RowLayer(
+                norm,
+                Fixed(arrays[f"{inside}.{part}{PER_STEP}"]),
+                Product(byte_layer(arrays, f"{inside}.{part}"), ZERO),
+            )
+            for part, norm in (("project", norm_of(arrays, f"{name}.norm")), ("join", None))
         )
         self._table = arrays.get(f"{inside}.bias.table")
         self._heads, self.window = heads, window
@@ -100,32 +101,28 @@ class ArrayAttention:
             sequences: of each, first row and rows, twice; int64, shape (recordings, 4).
         """
         q, k, v = self._parts(self.projected(x))
-        y = self._joined(self._attention(int(sequences[:, 1].max()))(q, k, v, 0, sequences))
-        return np.add(x, y, out=y)
+        return self._join(self._attention(int(sequences[:, 1].max()))(q, k, v, 0, sequences), x)
 
     def projected(self, x: np.ndarray) -> np.ndarray:
         """Return queries, keys and values of rows, side by side."""
-        return self._project(self._norm.rows_as_bytes(x, self._per_step, ZERO))
+        return self._project(x)
 
-    def of_rows(self, projected: np.ndarray, first: int, count: int) -> np.ndarray:
-        """Return what the layer adds to some of consecutive rows.
+    def of_rows(self, x: np.ndarray, projected: np.ndarray, first: int) -> np.ndarray:
+        """Return rows with what the layer adds to them.
 
         Args:
+            x: consecutive rows.
             projected: from :meth:`projected`, of these rows and of those that they see.
-            first: number of the first row in question.
-            count: how many.
+            first: number of the first of these rows among them.
         """
         q, k, v = self._parts(projected)
-        attention = self._attention(len(k))
+        attention, count = self._attention(len(k)), len(x)
         sequences = np.array([[0, count, 0, len(k)]], np.int64)
-        return self._joined(attention(q[first : first + count], k, v, first, sequences))
+        return self._join(attention(q[first : first + count], k, v, first, sequences), x)
 
     def _parts(self, projected: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         width = projected.shape[1] // 3
         return projected[:, :width], projected[:, width : 2 * width], projected[:, 2 * width :]
-
-    def _joined(self, out: np.ndarray) -> np.ndarray:
-        return self._join(rows_as_bytes(out, self._per_join_step, ZERO))
 
     def _attention(self, keys: int) -> RowAttention:
         """Return the attention for so many keys, which limit a window without limits."""
@@ -135,7 +132,7 @@ class ArrayAttention:
             bias = None
             if self._table is not None:
                 bias = distance_biases(self._table, left, right)
-            width = self._join.panels.inputs
+            width = self._join.inputs
             ready = (left, right), RowAttention(self._heads, width, left, right, bias)
             self._ready = ready  # other threads may replace it
         return ready[1]

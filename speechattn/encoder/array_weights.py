@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from speechattn import cache, deflated
-from speechattn.attention.kernels import byte_matrix, llvm
+from speechattn.attention.kernels import byte_matrix, byte_tiles, llvm
 from speechattn.deflated import Deflated
 from speechattn.encoder import whole_numbers
 from speechattn.encoder.config import EncoderConfig
@@ -104,7 +104,8 @@ def ready_arrays(
     """
     if not _fits(weights, steps, ranges, wanted):
         return None
-    sources = [__file__, byte_matrix.__file__, whole_numbers.__file__, deflated.__file__]
+    modules = byte_matrix, byte_tiles, whole_numbers, deflated
+    sources = [__file__, *(str(module.__file__) for module in modules)]
     kind = f"encoder-{llvm.LANES}-{byte_matrix.MOST_WEIGHT}-{config.activation}"
     everything = {
         f"{k} {v.dtype} {v.shape} {wanted[k]}": v.packed if isinstance(v, Deflated) else v

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
-from speechattn.attention.kernels import byte_matrix
+from speechattn.attention.kernels import byte_layers
 from speechattn.encoder import array_weights
 from speechattn.encoder.config import EncoderConfig
 from speechattn.errors import ModelError
@@ -68,7 +68,7 @@ class StoredCheckpoint(Checkpoint):
             None if the encoder cannot be computed on arrays here, or if anything is wrong with the
             folder; :meth:`Checkpoint.load` says what.
         """
-        if not byte_matrix.works():
+        if not byte_layers.works():
             return None
         try:
             encoder, parts = read_parts(folder)

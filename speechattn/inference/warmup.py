@@ -28,10 +28,7 @@ KERNELS = (
     ("speechattn.attention.kernels.matmul", "_layer", 0),
 )
 ARRAYS = (  # where there are products of bytes
-    ("speechattn.attention.kernels.byte_matrix", "byte_rows", 0),
-    ("speechattn.attention.kernels.norms", "norm_byte_rows", 0),
     ("speechattn.attention.kernels.norms", "norm_rows", 0),
-    ("speechattn.attention.kernels.rows", "round_rows", 0),
     ("speechattn.attention.kernels.norms", "gelu_rows", 0),
 )
 DECODER = (
@@ -64,14 +61,22 @@ def compiled() -> Iterator[None]:
         helpers = _start(min(MOST_HELPERS, num_usable_cores() - 1)) if first else []
         try:
             yield
-            from speechattn.attention.kernels import byte_matrix
-
-            compile_all((*KERNELS, *(ARRAYS if byte_matrix.OFFERED else ()), *DECODER))
+            compile_all((*KERNELS, *_of_arrays(), *DECODER))
         finally:
             for helper in helpers:
                 helper.wait()
     with contextlib.suppress(OSError):
         mark.touch()
+
+
+def _of_arrays() -> Functions:
+    """Return the functions of encoders on arrays, where there are products of bytes."""
+    from speechattn.attention.kernels import byte_layers, byte_tiles
+
+    if not byte_tiles.OFFERED:
+        return ()
+    name = "layer_rows_amx" if byte_layers.uses_amx() else "layer_rows"
+    return ("speechattn.attention.kernels.byte_layers", name, 0), *ARRAYS
 
 
 def compile_all(functions: Functions) -> None:

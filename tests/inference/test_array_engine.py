@@ -14,7 +14,7 @@ from support.array_models import CONFIG, array_checkpoint, chords, save_array_mo
 from support.recordings import RATE
 
 import speechattn
-from speechattn.attention.kernels import byte_matrix
+from speechattn.attention.kernels import byte_layers, byte_matrix
 from speechattn.encoder import array_weights
 from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.inference import array_engine
@@ -90,7 +90,7 @@ def test_a_model_that_is_in_no_folder_is_computed_by_pytorch():
 @pytest.mark.parametrize(
     "missing",
     [
-        lambda patch: patch.setattr(byte_matrix, "works", lambda: False),
+        lambda patch: patch.setattr(byte_layers, "works", lambda: False),
         lambda patch: patch.setattr(array_weights, "ready_arrays", lambda *_: None),
     ],
     ids=["inexact", "damaged"],

@@ -21,7 +21,7 @@ from support.word_lms import random_words
 
 import speechattn.inference.model_files
 from speechattn import deflated
-from speechattn.attention.kernels import byte_matrix
+from speechattn.attention.kernels import byte_layers
 from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.word_lm import WordNgrams
@@ -267,7 +267,7 @@ def array_model_in_6_bits(folder: Path) -> Path:
 
 def arrays_of(folder: Path) -> dict[str, np.ndarray]:
     """What is computed with where arrays are offered."""
-    if not byte_matrix.works():
+    if not byte_layers.works():
         return {}
     return StoredCheckpoint.open(folder).arrays
 

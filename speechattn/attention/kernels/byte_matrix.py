@@ -1,163 +1,54 @@
 """Products of rows of bytes with a matrix of bytes, for the processor of this machine.
 
-oneDNN takes as long for the ten rows of a tenth of a second of speech as for dozens. Here each
-vector of weights is read once for several rows, whose sums stay in registers. Sums are whole
-numbers of 32 bits, so that they are exact, and no row depends on others.
-
-Weights lie in panels of ``PANEL`` outputs. Of each output, four inputs lie side by side, as the
-instructions want them. VNNI adds their four products to a sum. AVX2 adds them in pairs, in 16 bits,
-which must not overflow: weights then have 7 bits (:data:`MOST_WEIGHT`).
+oneDNN takes as long for the ten rows of a tenth of a second of speech as for dozens; here they take
+their share (:mod:`speechattn.attention.kernels.byte_tiles`).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from llvmlite.ir import IRBuilder, Value
-from numba.extending import intrinsic
 
-from speechattn.attention.kernels import llvm
-from speechattn.attention.kernels.llvm import (
-    F32_VECTOR,
-    FLOAT_BYTES,
-    I32,
-    I32_VECTOR,
-    LANES,
-    VECTOR_BYTES,
-    WIDE,
-    broadcast,
-    call_full,
-    element,
-    i64,
-    load,
-    loop,
-    prefetch,
-    store,
+from speechattn.attention.kernels.byte_sums import ROW, numbers
+from speechattn.attention.kernels.byte_tiles import (
+    FOUR,
+    MOST_WEIGHT,
+    OFFERED,
+    PANEL,
+    TILE,
+    VECTORS,
+    few_rows,
 )
-from speechattn.attention.kernels.primitives import void_intrinsic
 from speechattn.attention.kernels.threads import Fixed, address, parallel_for
-from speechattn.jit import jit, jit_inline
+from speechattn.jit import jit
 
-FOUR = 4  # bytes of a lane
-VECTORS = 2  # of sums for each row of a tile
-PANEL = VECTORS * LANES  # outputs
-TILE = 6  # rows whose sums stay in registers
 AHEAD = 2048  # bytes of weights after those that are multiplied, which the cache fetches
 STRIP = 96  # rows that stay in the cache while all panels are read
-BYTE_VECTOR = ir.VectorType(ir.IntType(8), FOUR * LANES)
-SHORT_VECTOR = ir.VectorType(ir.IntType(16), 2 * LANES)
-BITS = 512 if WIDE else 256  # of a register
-VNNI = llvm.has("avx512vnni" if WIDE else "avxvnni")
-OFFERED = VNNI or llvm.has("avx512bw" if WIDE else "avx2")  # whether there are such products
-MOST_WEIGHT = 127 if VNNI else 63  # 255 * 63 * 2 fits into 16 bits
-
-
-def _dot4(b: IRBuilder, total: Value, x: Value, weight: Value) -> Value:
-    """Add to each lane the products of four bytes, unsigned of x and signed of the weight."""
-    if VNNI:
-        name = f"llvm.x86.avx512.vpdpbusd.{BITS}"
-        return call_full(b, name, I32_VECTOR, total, x, weight)
-    products = "llvm.x86.avx512.pmaddubs.w.512" if WIDE else "llvm.x86.avx2.pmadd.ub.sw"
-    sums = "llvm.x86.avx512.pmaddw.d.512" if WIDE else "llvm.x86.avx2.pmadd.wd"
-    x, weight = b.bitcast(x, BYTE_VECTOR), b.bitcast(weight, BYTE_VECTOR)
-    pairs = call_full(b, products, SHORT_VECTOR, x, weight)
-    ones = ir.Constant(SHORT_VECTOR, [1] * (2 * LANES))
-    return b.add(total, call_full(b, sums, I32_VECTOR, pairs, ones))
-
-
-def _tile(rows: int) -> Callable:
-    """Make the function for so many rows and one panel."""
-
-    @intrinsic
-    def tile(context, x, x_row, weight, count, ahead, zeros, step, bias, out, out_row):
-        """Compute one panel of outputs.
-
-        Args:
-            x, x_row: bytes of the rows.
-            weight: the panel.
-            count: inputs / 4.
-            ahead: bytes from the weights that are multiplied to those that the cache fetches.
-            zeros: what to add to the sums for the zero of x, int32, PANEL of them.
-            step, bias: of the outputs, float32, PANEL each.
-            out, out_row: float32.
-        """
-
-        def code(b: IRBuilder, x, x_row, weight, count, ahead, zeros, step, bias, out, out_row):
-            begins = [element(b, x, r, x_row) for r in range(rows)]
-            start = [
-                load(b, b.add(zeros, i64(v * VECTOR_BYTES)), I32_VECTOR) for v in range(VECTORS)
-            ] * rows
-
-            def inputs(number, sums):
-                at = element(b, weight, number, VECTORS * VECTOR_BYTES)
-                for v in range(VECTORS):
-                    later = b.add(at, i64(v * VECTOR_BYTES))
-                    prefetch(b, b.add(later, ahead), write=False)
-                panel = [
-                    load(b, b.add(at, i64(v * VECTOR_BYTES)), I32_VECTOR) for v in range(VECTORS)
-                ]
-                shift = b.mul(number, i64(FOUR))
-                sums = list(sums)
-                for r in range(rows):
-                    four = broadcast(b, load(b, b.add(begins[r], shift), I32))
-                    for v in range(VECTORS):
-                        n = r * VECTORS + v
-                        sums[n] = _dot4(b, sums[n], four, panel[v])
-                return sums
-
-            sums = loop(b, count, start, inputs)
-            for r in range(rows):
-                to = element(b, out, r, out_row)
-                for v in range(VECTORS):
-                    shift = i64(v * VECTOR_BYTES)
-                    y = b.sitofp(sums[r * VECTORS + v], F32_VECTOR)
-                    y = b.fmul(y, load(b, b.add(step, shift)))
-                    y = b.fadd(y, load(b, b.add(bias, shift)))
-                    store(b, y, b.add(to, shift))
-
-        return void_intrinsic(10, code)
-
-    return tile
-
-
-_one, _two, _three, _four, _five, _six = (_tile(rows) for rows in range(1, TILE + 1))
-
-
-@jit_inline
-def _some_rows(rows, x, x_row, weight, count, ahead, zeros, step, bias, out, out_row):
-    """Compute one panel of outputs of 1 to TILE rows."""
-    if rows == 6:
-        _six(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
-    elif rows == 5:
-        _five(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
-    elif rows == 4:
-        _four(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
-    elif rows == 3:
-        _three(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
-    elif rows == 2:
-        _two(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
-    else:
-        _one(x, x_row, weight, count, ahead, zeros, step, bias, out, out_row)
 
 
 @jit("void", *["int64"] * 10)
 def byte_rows(x, inputs, weight, zeros, step, bias, out, panels, begin, end):
     """Compute all outputs of the rows ``begin`` to ``end``."""
-    out_row = FLOAT_BYTES * PANEL * panels
+    out_row = ROW * panels
+    memory = np.empty(STRIP * PANEL, np.int32)
+    sums = memory.ctypes.data
     for strip in range(begin, end, STRIP):
+        rows = min(STRIP, end - strip)
         for panel in range(panels):
-            of_panel = FLOAT_BYTES * PANEL * panel
-            for first in range(strip, min(strip + STRIP, end), TILE):
-                _some_rows(
-                    min(TILE, strip + STRIP - first, end - first), x + first * inputs, inputs,
-                    weight + panel * PANEL * inputs, inputs // FOUR,
-                    AHEAD if first == strip else 0, zeros + of_panel,
-                    step + of_panel, bias + of_panel, out + first * out_row + of_panel, out_row,
+            for first in range(0, rows, TILE):
+                few_rows(
+                    min(TILE, rows - first), x + (strip + first) * inputs, inputs,
+                    weight + panel * PANEL * inputs, inputs // FOUR, AHEAD if first == 0 else 0,
+                    sums + first * ROW, ROW,
                 )  # fmt: skip
+            n = panel * ROW
+            numbers(
+                out + strip * out_row + n, out_row, sums, rows, VECTORS, zeros + n, step + n,
+                bias + n,
+            )  # fmt: skip
+    memory[0] = 0  # otherwise Numba frees it after its last use by name
 
 
 class BytePanels:
@@ -173,7 +64,13 @@ class BytePanels:
         self.outputs, self.inputs = len(step), weight.shape[1] * FOUR
         self._panels, self._extra = len(weight), len(sums) - len(step)
         self._weight, self._sums, self._step = Fixed(weight), sums, Fixed(self._padded(step))
+        self.size = self.outputs * self.inputs
         self._zeros: dict[int, Fixed] = {}  # what each zero of x adds to the sums
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Where weights and steps lie."""
+        return self._weight.address, self._step.address
 
     @classmethod
     def of(cls, whole: np.ndarray, step: np.ndarray) -> BytePanels:
@@ -216,7 +113,7 @@ class BytePanels:
             self._step.address, bias.address, address(out), self._panels,
         )  # fmt: skip
         # Several of these products take a thread as long as one of float32.
-        work = rows * self.outputs * self.inputs // FOUR
+        work = rows * self.size // FOUR
         parallel_for(run, rows, work, (x, out, bias, zeros, self))
         return out if not self._extra else np.ascontiguousarray(out[:, : self.outputs])
 
@@ -236,6 +133,16 @@ class ByteLayer(NamedTuple):
     panels: BytePanels
     zeros: Fixed
     bias: Fixed
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int, int, int]:
+        """Where weights, zeros, step and bias lie, and the numbers of inputs and outputs."""
+        panels = self.panels
+        weight, step = panels.addresses
+        return (
+            *(weight, self.zeros.address, step, self.bias.address),
+            *(panels.inputs, panels.outputs),
+        )
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the product with x: uint8, shape (rows, inputs), in one piece."""

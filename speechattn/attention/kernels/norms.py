@@ -1,4 +1,4 @@
-"""Rows of NumPy arrays between products: layer normalisation, GELU, rounding to bytes.
+"""Rows of NumPy arrays between products: layer normalisation and GELU.
 
 Compiled for the processor of this machine. Each row gives the same result, to the last bit,
 whatever rows are computed with it.
@@ -30,7 +30,7 @@ from speechattn.attention.kernels.llvm import (
     store,
 )
 from speechattn.attention.kernels.primitives import void_intrinsic
-from speechattn.attention.kernels.rows import gelu_of, round_row, round_rows
+from speechattn.attention.kernels.rows import gelu_of
 from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.jit import jit
 
@@ -104,17 +104,6 @@ def norm_rows(x, weight, bias, count, out, begin, end):
         norm_row(out + shift, x + shift, weight, bias, count)
 
 
-@jit("void", *["int64"] * 9)
-def norm_byte_rows(x, weight, bias, count, per_step, zero, out, begin, end):
-    """Normalise the rows ``begin`` to ``end`` and round them to bytes."""
-    room = np.empty(count, np.float32)
-    middle = room.ctypes.data
-    for row in range(begin, end):
-        norm_row(middle, x + row * count * FLOAT_BYTES, weight, bias, count)
-        round_row(out + row * count, middle, per_step, count, zero)
-    room[0] = 0  # otherwise Numba frees it after its last use by name
-
-
 @jit("void", *["int64"] * 5)
 def gelu_rows(x, count, out, begin, end):
     """Compute the GELU of the rows ``begin`` to ``end``."""
@@ -134,8 +123,9 @@ class Norm:
         self._weight, self._bias, self._count = Fixed(weight), Fixed(bias), len(weight)
 
     @property
-    def _addresses(self) -> tuple[int, int, int]:
-        return self._weight.address, self._bias.address, self._count
+    def addresses(self) -> tuple[int, int]:
+        """Where weight and bias lie."""
+        return self._weight.address, self._bias.address
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         """Return normalised rows.
@@ -144,41 +134,10 @@ class Norm:
             x: float32, shape (rows, numbers), contiguous.
         """
         out = np.empty_like(x)
-        run = functools.partial(norm_rows, address(x), *self._addresses, address(out))
+        arguments = address(x), *self.addresses, self._count, address(out)
+        run = functools.partial(norm_rows, *arguments)
         parallel_for(run, len(x), 4 * x.size, (x, out, self))
         return out
-
-    def rows_as_bytes(self, x: np.ndarray, per_step: Fixed, zero: int) -> np.ndarray:
-        """Return the nearest whole numbers to ``rows(x) * per_step + zero``, from 0 to 255.
-
-        Args:
-            x: float32, shape (rows, numbers), contiguous.
-            per_step: float32, shape (numbers,).
-            zero: whole number that stands for 0.
-        """
-        out = np.empty(x.shape, np.uint8)
-        arguments = address(x), *self._addresses, per_step.address, zero, address(out)
-        run = functools.partial(norm_byte_rows, *arguments)
-        parallel_for(run, len(x), 5 * x.size, (x, per_step, out, self))
-        return out
-
-
-def rows_as_bytes(x: np.ndarray, per_step: Fixed, zero: int, gelu: bool = False) -> np.ndarray:
-    """Return the nearest whole numbers to ``x * per_step + zero``, from 0 to 255.
-
-    Args:
-        x: float32, shape (rows, numbers), contiguous, LANES numbers or more.
-        per_step: float32, shape (numbers,).
-        zero: whole number that stands for 0.
-        gelu: whether the GELU of x (to 0.00013) takes its place.
-    """
-    rows, count = x.shape
-    out = np.empty((rows, count), np.uint8)
-    row_bytes = FLOAT_BYTES * count
-    round_rows(
-        address(x), row_bytes, rows, per_step.address, count, zero, address(out), rows, int(gelu)
-    )
-    return out
 
 
 def gelu(x: np.ndarray) -> np.ndarray:

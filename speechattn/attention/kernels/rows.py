@@ -115,6 +115,11 @@ def gelu_of(b: IRBuilder, x):
     return b.fmul(x, call(b, "fma", value, u, f32(0.5)))
 
 
+def as_bytes(b: IRBuilder, x):
+    """Return the whole numbers up to those of a vector, from 0 to 255, as bytes."""
+    return b.trunc(b.fptosi(_between(b, x, 0.0, 255.0), llvm.I32_VECTOR), BYTE_VECTOR)
+
+
 def _rounding(activate: Callable) -> Callable:
     """Return code that rounds activated rows to bytes, see :func:`round_row`."""
 
@@ -124,8 +129,7 @@ def _rounding(activate: Callable) -> Callable:
         def vector(first):
             read, scale = (load(b, element(b, at, first, FLOAT_BYTES)) for at in (x, per_step))
             near = b.fadd(b.fmul(activate(b, read), scale), shift)
-            near = b.fptosi(_between(b, near, 0.0, 255.0), llvm.I32_VECTOR)
-            store(b, b.trunc(near, BYTE_VECTOR), b.add(out, first))
+            store(b, as_bytes(b, near), b.add(out, first))
 
         _each_vector(b, count, vector)
 

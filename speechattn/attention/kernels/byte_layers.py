@@ -1,0 +1,245 @@
+"""Rows of numbers through normalisation, one or two products in bytes, and what belongs to them.
+
+A strip of rows goes through everything while it is in the cache: the numbers between two products
+never reach memory, which would take longer than the products. Each row gives the same numbers, to
+the last bit, whatever rows are computed with it, and on every processor that multiplies bytes of
+the same size.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from speechattn.attention.kernels import amx, byte_sums
+from speechattn.attention.kernels.byte_matrix import ByteLayer, BytePanels
+from speechattn.attention.kernels.byte_sums import ROW
+from speechattn.attention.kernels.byte_tiles import (
+    FOUR,
+    MOST_WEIGHT,
+    OFFERED,
+    PANEL,
+    TILE,
+    VECTORS,
+    few_rows,
+)
+from speechattn.attention.kernels.llvm import FLOAT_BYTES, LANES
+from speechattn.attention.kernels.norms import Norm, norm_row
+from speechattn.attention.kernels.primitives import LINE
+from speechattn.attention.kernels.rows import round_row
+from speechattn.attention.kernels.threads import Fixed, address, parallel_for
+from speechattn.jit import I64_MATRIX, jit, jit_inline
+
+STRIP = (
+    96  # rows that stay in the cache while all panels are read; TILE and a tile of AMX divide it
+)
+AHEAD = 4096  # bytes of weights after those that are multiplied, which the cache fetches
+
+# What becomes of a product.
+PLAIN, GELU, RELU = range(3)
+
+
+@jit_inline
+def _sums(rows, x, x_row, weight, inputs, out, tiles):
+    """Compute one panel of sums for the rows of a strip, with AMX unless ``tiles`` is None."""
+    done = 0
+    if tiles is not None:
+        if rows >= amx.ROWS and inputs % amx.BYTES == 0:
+            amx.many_rows(rows, x, x_row, weight, inputs // amx.BYTES, AHEAD, out, ROW)
+            done = rows
+    for first in range(done, rows, TILE):
+        few_rows(
+            min(TILE, rows - first), x + first * x_row, x_row, weight, inputs // FOUR,
+            AHEAD if first == 0 else 0, out + first * ROW, ROW,
+        )  # fmt: skip
+
+
+@jit_inline
+def _round_up(size):
+    return (size + LINE - 1) // LINE * LINE
+
+
+@jit_inline
+def _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, tiles):
+    """Compute the rows ``begin`` to ``end``, a strip at a time; see :func:`layer_rows`."""
+    strip_rows = min(STRIP, end - begin)
+    last = len(products) - 1
+    row_in, row_out = FLOAT_BYTES * width, FLOAT_BYTES * products[last, 5]
+    # Rows of bytes before and between products. Neighbours lie in other parts of a cache.
+    outer_row, inner_row = _round_up(width) + LINE, _round_up(products[0, 5]) + LINE
+    sizes = strip_rows * (ROW + outer_row + (inner_row if last else 0)) + row_in
+    memory = np.empty(sizes + LINE, np.uint8)
+    sums = _round_up(memory.ctypes.data)
+    outer = sums + strip_rows * ROW
+    inner = outer + strip_rows * outer_row
+    normal = inner + (strip_rows * inner_row if last else 0)  # one row
+    if tiles is not None:
+        amx.set_up_tiles(tiles)
+    for strip in range(begin, end, STRIP):
+        rows = min(STRIP, end - strip)
+        for i in range(rows):
+            at = x + (strip + i) * row_in
+            if norm_weight:
+                norm_row(normal, at, norm_weight, norm_bias, width)
+                at = normal
+            round_row(outer + i * outer_row, at, per_step, width, products[0, 8])
+        for stage in range(last + 1):
+            weight, zeros, step, bias, inputs, outputs, finish, next_step, _ = products[stage]
+            of, of_row = (inner, inner_row) if stage else (outer, outer_row)
+            for column in range(0, outputs, PANEL):
+                _sums(rows, of, of_row, weight + column * inputs, inputs, sums, tiles)
+                vectors = min(VECTORS, (outputs - column) // LANES)
+                n = FLOAT_BYTES * column
+                to = out + strip * row_out + n
+                if finish == GELU:
+                    byte_sums.gelu_bytes(
+                        inner + column, inner_row, next_step + n, products[stage + 1, 8],
+                        sums, rows, vectors, zeros + n, step + n, bias + n,
+                    )  # fmt: skip
+                elif finish == RELU:
+                    byte_sums.relu_bytes(
+                        inner + column, inner_row,
+                        sums, rows, vectors, zeros + n, step + n, bias + n,
+                    )  # fmt: skip
+                elif added:
+                    byte_sums.added_numbers(
+                        to, added + strip * row_out + n, row_out,
+                        sums, rows, vectors, zeros + n, step + n, bias + n,
+                    )  # fmt: skip
+                else:
+                    byte_sums.numbers(
+                        to, row_out, sums, rows, vectors, zeros + n, step + n, bias + n
+                    )
+    if tiles is not None:
+        amx.release_tiles(0)
+    memory[0] = 0  # otherwise Numba frees it after its last use by name
+
+
+@jit("void", *["int64"] * 5, I64_MATRIX, *["int64"] * 4)
+def layer_rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end):
+    """Compute the rows ``begin`` to ``end`` of :class:`RowLayer`.
+
+    Args:
+        x: float32, rows of ``width`` numbers.
+        norm_weight, norm_bias: of the normalisation; 0 for none.
+        per_step: of the bytes that the first product takes.
+        products: of each: panels of weights, zeros, step, bias, inputs, outputs, what becomes of
+            it, steps of the bytes that become of it, and the zero of the bytes that it takes.
+        added: what is added to the last product, like ``out``; 0 for nothing.
+        out: float32, rows of as many numbers as the last product has outputs.
+        begin, end: numbers of rows.
+    """
+    _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, None)
+
+
+@jit("void", *["int64"] * 5, I64_MATRIX, *["int64"] * 5)
+def layer_rows_amx(
+    x, width, norm_weight, norm_bias, per_step, products, added, out, tiles, begin, end
+):
+    """Do the same with AMX; ``tiles`` is the address of :func:`amx.settings`."""
+    _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, tiles)
+
+
+class Product(NamedTuple):
+    """A product in bytes, and what becomes of it.
+
+    Attributes:
+        layer: weights, bias and zero; LANES divides its inputs and outputs.
+        zero: whole number that stands for 0 in the bytes that it takes.
+        finish: GELU or RELU, or PLAIN for the last product.
+        per_step: of the bytes that become of it: what is 1 in them, inverse; None for the last one.
+    """
+
+    layer: ByteLayer
+    zero: int
+    finish: int = PLAIN
+    per_step: Fixed | None = None
+
+
+class RowLayer:
+    """Normalisation of rows, rounding to bytes, and one or two products.
+
+    Args:
+        norm: None for none.
+        per_step: of the bytes that the first product takes, float32, one for each input.
+        products: each takes what the one before gives.
+    """
+
+    def __init__(self, norm: Norm | None, per_step: Fixed, *products: Product) -> None:
+        self._norm, self._per_step, self._products = norm, per_step, products
+        self.inputs = products[0].layer.panels.inputs
+        self.outputs = products[-1].layer.panels.outputs
+        self._work = sum(each.layer.panels.size for each in products) // FOUR
+
+    @functools.cached_property
+    def _table(self) -> np.ndarray:
+        table = [
+            (*layer.addresses, finish, 0 if per_step is None else per_step.address, zero)
+            for layer, zero, finish, per_step in self._products
+        ]
+        return np.array(table, np.int64)
+
+    def __getstate__(self) -> dict:
+        """For copies, whose arrays lie elsewhere."""
+        return {name: value for name, value in vars(self).items() if name != "_table"}
+
+    def __call__(self, x: np.ndarray, added: np.ndarray | None = None) -> np.ndarray:
+        """Return the last product, and what is to be added to it.
+
+        Args:
+            x: float32, shape (rows, inputs), contiguous.
+            added: float32, shape (rows, outputs), contiguous; None for nothing.
+
+        Returns:
+            float32, shape (rows, outputs).
+        """
+        return self._computed(x, added, uses_amx())
+
+    def _computed(self, x: np.ndarray, added: np.ndarray | None, with_amx: bool) -> np.ndarray:
+        out = np.empty((len(x), self.outputs), np.float32)
+        weight, bias = (0, 0) if self._norm is None else self._norm.addresses
+        run = functools.partial(
+            layer_rows_amx if with_amx else layer_rows, address(x), self.inputs, weight, bias,
+            self._per_step.address, self._table, 0 if added is None else address(added),
+            address(out), *((_TILES.address,) if with_amx else ()),
+        )  # fmt: skip
+        parallel_for(run, len(x), len(x) * self._work, (x, added, out, self))
+        return out
+
+
+_TILES = Fixed(amx.settings())
+
+
+@functools.cache
+def uses_amx() -> bool:
+    """Return whether products are computed with AMX: this process may, and they are exact."""
+    return amx.allowed() and _are_exact(with_amx=True)
+
+
+@functools.cache
+def works() -> bool:
+    """Return whether layers are exact on this processor, tried with numbers of all sizes.
+
+    What LLVM compiles for may be less than what the processor has, as with ``NUMBA_CPU_NAME``.
+    """
+    return OFFERED and (uses_amx() or _are_exact(with_amx=False))
+
+
+def _are_exact(with_amx: bool) -> bool:
+    rows, columns = np.arange(2 * amx.ROWS + 1)[:, None], np.arange(2 * amx.BYTES)
+    x = ((columns * 37 + rows * 91) % 256 - 128).astype(np.float32)
+    whole = (columns * 29 + np.arange(PANEL + LANES)[:, None] * 53) % 255 - 127
+    whole = whole.clip(-MOST_WEIGHT, MOST_WEIGHT)
+    x[0], whole[0] = 127, MOST_WEIGHT
+    panels = BytePanels.of(whole.astype(np.int8), np.full(len(whole), 0.25, np.float32))
+    each = Fixed(np.ones(len(columns), np.float32))
+    layer = RowLayer(None, each, Product(panels.layer(128, None), 128))
+    try:
+        return all(
+            np.array_equal(layer._computed(x[:rows], None, with_amx), x[:rows] @ whole.T / 4)
+            for rows in (len(x), TILE + 1)
+        )
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return False
