@@ -1,29 +1,35 @@
-"""``speechattn stream``: sound on standard input, phones on standard output as they come."""
+"""``speechattn stream``: sound of a pipe or file, phones on standard output as they come."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechattn.cli.arguments import add_device, add_model_settings, add_precision, int_argument
 from speechattn.cli.messages import FAILED, INTERRUPTED, OK, print_line, report
-from speechattn.errors import EMPTY, AudioError, UsageError
+from speechattn.errors import EMPTY, AudioError
 from speechattn.inference.transcription import phones_within
 from speechattn.options import FORMS, STREAMING_MODEL
 from speechattn.phones import LABELS
+from speechattn.segments import rounded
+from speechattn.text import json_line
 
 # The model is loaded when the command runs, so that help comes at once.
 if TYPE_CHECKING:
+    from speechattn.cli.stream_sound import StreamSound
     from speechattn.inference.recognizer import Recognizer
-    from speechattn.inference.streaming import StreamResult
+    from speechattn.inference.streaming import RecognizerStream, StreamResult
     from speechattn.segments import Segment
 
+T = TypeVar("T")
+
 CHUNK_MS = 100
-DEFAULT_RATE = 16_000  # Hz
 MOST_CHANNELS = 8
+FORMATS = ("text", "jsonl")
+PROBABILITY_DECIMALS = 4  # in JSON
 # Keys of speechattn.audio.encodings.ENCODINGS, which needs NumPy.
 ENCODING_NAMES = (
     ("s16le", "s16be", "u8", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw")
@@ -39,15 +45,24 @@ def add_stream(commands: argparse._SubParsersAction) -> None:
     stream = commands.add_parser(
         "stream",
         allow_abbrev=False,
-        help="print phones while sound comes in on standard input",
+        help="print phones while sound comes in",
         description="Read sound from standard input (raw samples, or a WAV, whose header is "
-        "obeyed) and print a line for each phone as soon as it is decided: start and end in "
-        "seconds, label, confidence.",
-        epilog="Example: arecord -q -f S16_LE -r 16000 -t raw | speechattn stream --model MODEL. "
+        "obeyed) or from a file and print a line for each phone as soon as it is decided: start "
+        "and end in seconds, label, confidence.",
+        epilog="Examples: `arecord -q -f S16_LE -r 16000 -t raw | speechattn stream`; `speechattn "
+        "stream a.flac --format jsonl`. "
         "Exit status: 0 all went well, 1 the sound was no good (phones up to there are printed), 2 "
         "nothing could be done, 130 interrupted, 141 nobody reads the output any more.",
     )
     stream.set_defaults(run=run_stream)
+    stream.add_argument(
+        "input",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="recording of any kind that transcribe reads; a pipe, or, with one of the options "
+        "that say how samples are written, a file of raw samples (default: -, standard input)",
+    )
     stream.add_argument(
         "--model",
         default=STREAMING_MODEL,
@@ -85,7 +100,14 @@ def add_stream(commands: argparse._SubParsersAction) -> None:
         "--words",
         action="store_true",
         help="print a line for each word in place of each phone, once it is decided: start and "
-        "end in seconds, word, confidence, its phones",
+        "end in seconds, word, confidence, its phones; in jsonl the phones have lines as well",
+    )
+    stream.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help="of the lines: text, or jsonl, a JSON object each: start, end, phone and confidence; "
+        "of a word start, end, word, confidence and phones (default: text)",
     )
     stream.add_argument(
         "--forms",
@@ -110,16 +132,13 @@ def run_stream(arguments: argparse.Namespace) -> int:
     """Run ``stream``; return the exit status.
 
     Raises:
-        UsageError: if standard input is a terminal or closed.
+        UsageError: if there is no such file, or standard input is a terminal or closed.
         SpeechattnError: if the model cannot be loaded or cannot stream.
     """
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(
-            "standard input: a terminal, or closed; pipe raw samples into the command, such as "
-            "those of `arecord -f S16_LE -r 16000 -t raw`"
-        )
+    from speechattn.cli.stream_sound import DEFAULT_RATE, STANDARD_INPUT, check_source, open_sound
     from speechattn.inference.recognizer import load_model
 
+    check_source(arguments)
     model = load_model(
         arguments.model,
         device=arguments.device,
@@ -130,81 +149,62 @@ def run_stream(arguments: argparse.Namespace) -> int:
     )
     model.free_loaded_weights()
     # Refuse what cannot be done before any sound has come.
-    rate = arguments.sample_rate or DEFAULT_RATE
-    model.stream(
+    _stream(model, arguments, arguments.sample_rate or DEFAULT_RATE)
+    name = STANDARD_INPUT if arguments.input == "-" else arguments.input
+    with contextlib.ExitStack() as stack:
+        try:
+            sound = open_sound(arguments, stack)
+            return _transcribe(model, arguments, sound)
+        except AudioError as error:
+            report(f"error: {_named(name, error)}")
+            return FAILED
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def _stream(model: Recognizer, arguments: argparse.Namespace, rate: int) -> RecognizerStream:
+    return model.stream(
         sample_rate=rate, labels=arguments.phones, words=arguments.words, forms=arguments.forms
     )
-    try:
-        return _transcribe(model, arguments, sys.stdin.buffer)
-    except AudioError as error:
-        report(f"error: standard input: {error}")
-        return FAILED
 
 
-def _transcribe(model: Recognizer, arguments: argparse.Namespace, source: BinaryIO) -> int:
+def _named(name: str, error: AudioError) -> str:
+    """The message of an error, with the name of what is heard before it."""
+    message = str(error).removeprefix("stream: ")
+    return message if message.startswith(f"{name}: ") else f"{name}: {message}"
+
+
+def _transcribe(model: Recognizer, arguments: argparse.Namespace, sound: StreamSound) -> int:
     """Print the phones or the words of a stream; return the exit status.
 
     Raises:
         AudioError: if the sound is no good.
-        UsageError: if options contradict its header.
     """
-    from speechattn.audio.encodings import ENCODINGS
-    from speechattn.audio.piped import PipedSamples
-    from speechattn.audio.raw import read_start
-
-    try:
-        start = read_start(source.read)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    default = start.header or ("s16le", DEFAULT_RATE, 1)
-    name: str = arguments.encoding or default[0]
-    rate: int = arguments.sample_rate or default[1]
-    channels: int = arguments.channels or default[2]
-    if start.header not in (None, (name, rate, channels)):
-        has = "{} samples, {} Hz, {} channels".format(*start.header)
-        raise UsageError(
-            f"standard input: the WAV header says {has}; leave out --encoding, --sample-rate and "
-            "--channels"
-        )
-    encoding = ENCODINGS[name]
-    stream = model.stream(
-        sample_rate=rate, labels=arguments.phones, words=arguments.words, forms=arguments.forms
-    )
-    printer = _Printer()
-    size = encoding.width * channels
-    chunk = size * max(1, rate * arguments.chunk_ms // 1000)
-    status, sound = OK, PipedSamples(source.read, start)
-    for data in _pieces(sound.read, chunk):
-        if data is None:
+    stream = _stream(model, arguments, sound.sample_rate)
+    printer = _JsonPrinter() if arguments.format == "jsonl" else _Printer()
+    status = OK
+    for samples in _until_interrupted(sound.pieces(arguments.chunk_ms)):
+        if samples is None:
             status = INTERRUPTED
             break
-        whole = len(data) - len(data) % size
-        samples = encoding.decode(data[:whole]).reshape(-1, channels)
-        printer.add(stream.push(samples.T))
-        if whole < len(data):
-            status = FAILED
-            report(
-                f"error: standard input: ends after {len(data) - whole} bytes of a sample of "
-                f"{size} ({encoding.width} a channel); the sound is cut off or of another format"
-            )
+        printer.add(stream.push(samples))
+    if sound.problem and status == OK:
+        report(f"error: {sound.name}: {sound.problem}")
+        status = FAILED
     try:
         printer.add(stream.finish())
     except AudioError as error:
-        problem = str(error).removeprefix("stream: ")
         if error.kind == EMPTY:
-            problem = "holds no samples; check the program that writes into the pipe"
-        report(f"error: standard input: {problem}")
+            error = AudioError("holds no samples; check the program that writes them")
+        report(f"error: {_named(sound.name, error)}")
         return status or FAILED
-    for warning in (*sound.warnings, *stream.warnings):
-        report(f"warning: standard input: {warning}")
-    if sound.problem and status == OK:
-        report(f"error: standard input: {sound.problem}")
-        return FAILED
+    for warning in dict.fromkeys((*sound.warnings, *stream.warnings)):
+        report(f"warning: {sound.name}: {warning}")
     return status
 
 
-def _pieces(read: Callable[[int], bytes], size: int) -> Iterator[bytes | None]:
-    """Yield pieces of ``size`` bytes, the last one shorter; None if interrupted.
+def _until_interrupted(pieces: Iterator[T]) -> Iterator[T | None]:
+    """Yield pieces of sound; None if interrupted.
 
     An interrupt, the usual end of a recording from a microphone, stops only the reading. What has
     been read is still transcribed.
@@ -220,18 +220,18 @@ def _pieces(read: Callable[[int], bytes], size: int) -> Iterator[bytes | None]:
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         while True:
-            data: bytes | None = None
+            piece: T | None = None
             try:
                 reading = True
                 if not interrupted:
-                    data = read(size)
+                    piece = next(pieces)
+            except StopIteration:
+                return
             except KeyboardInterrupt:
-                data = None
+                piece = None
             finally:
                 reading = False
-            if data == b"":
-                return
-            yield data
+            yield piece
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -247,14 +247,41 @@ class _Printer:
         if result.words is None:
             for phone in result.segments:
                 print_line(_line(phone))
+        for word, said in self._words(result):
+            print_line(" ".join([_line(word), *said]))
+
+    def _words(self, result: StreamResult) -> Iterator[tuple[Segment, list[str]]]:
+        """Yield the words that are new, with the labels of their phones."""
+        if result.words is None:
             return
         self._phones += result.segments
         for word in result.words:
             said = [one.label for one in phones_within(self._phones, word)]
             self._phones = [one for one in self._phones if one.start >= word.end]
-            print_line(" ".join([_line(word), *said]))
+            yield word, said
+
+
+class _JsonPrinter(_Printer):
+    """Prints a JSON object for each phone and, where there are words, for each word."""
+
+    def add(self, result: StreamResult) -> None:
+        """Print what is new."""
+        for phone in result.segments:
+            print_line(json_line(_record(phone, "phone")))
+        for word, said in self._words(result):
+            print_line(json_line({**_record(word, "word"), "phones": said}))
 
 
 def _line(segment: Segment) -> str:
     times = f"{segment.start:.2f} {segment.end:.2f}"
     return f"{times} {segment.label} {segment.confidence:.3f}"
+
+
+def _record(segment: Segment, key: str) -> dict[str, Any]:
+    """A phone or word as JSON values; ``key`` is that of its label."""
+    return {
+        "start": rounded(segment.start),
+        "end": rounded(segment.end),
+        key: segment.label,
+        "confidence": round(float(segment.confidence), PROBABILITY_DECIMALS),
+    }

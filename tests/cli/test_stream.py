@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from support.spoken import RATE, speech
 import speechattn.cli.main
 from speechattn.encoder.int8_matrix import fast_int8
 from speechattn.inference.recognizer import load_model
+from speechattn.segments import rounded
 
 IMPORT_FROM = str(Path(speechattn.cli.main.__file__).resolve().parents[2])
 
@@ -100,7 +102,10 @@ def test_what_cannot_be_done(tmp_path, model):
         (tmp_path / "gone", [], "gone"),
         (model, ["--sample-rate", "100"], "sample_rate: 100;"),
         (model, ["--channels", "0"], "'0' is no number from 1"),
-        (model, ["more"], "unrecognized arguments: more"),
+        (model, ["gone.wav"], "gone.wav: no such file; give a recording, or - for standard input"),
+        (model, [str(tmp_path)], "a folder; give a recording"),
+        (model, ["a.wav", "more"], "unrecognized arguments: more"),
+        (model, ["--format", "csv"], "invalid choice: 'csv'"),
     ):
         status, out, err = run(name, noise(0.2).tobytes(), *options)
         assert (status, out) == (2, []) and len(err) == 1, err
@@ -206,6 +211,76 @@ def test_a_wav_whose_size_says_half_is_heard_to_its_end(model):
     status, out, err = run(model, data + wav(samples, 8000))
     assert status == 1 and out == lines(model, samples)
     assert len(err) == 1 and "16000 Hz, 1 channels and of s16le samples, 8000 Hz" in err[0]
+
+
+def test_a_file_is_heard_as_transcribe_hears_it(model, tmp_path):
+    samples = noise(1.203, 44_100, 2)
+    expected = lines(model, samples, 44_100)
+    for name in ("a.flac", "a.wav"):
+        soundfile.write(tmp_path / name, samples, 44_100)
+        assert run(model, b"", str(tmp_path / name))[:2] == (0, expected)
+    assert run(model, wav(samples, 44_100), "-") == (0, expected, [])
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data[:-1000])
+    (tmp_path / "a.txt").write_text("no sound")
+    for name in ("a.wav", "a.txt"):
+        status, out, err = run(model, b"", str(tmp_path / name))
+        assert (status, out) == (1, []) and len(err) == 1
+        assert err[0].startswith(f"speechattn: error: {tmp_path / name}: ")
+
+
+def test_a_file_of_raw_samples_and_a_pipe_with_a_name(model, tmp_path):
+    samples = noise(0.6)
+    expected = lines(model, samples)
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(samples.astype(">i2").tobytes())
+    assert run(model, b"", str(raw), "--encoding", "s16be") == (0, expected, [])
+    soundfile.write(tmp_path / "a.flac", samples, 16_000)
+    status, out, err = run(model, b"", str(tmp_path / "a.flac"), "--sample-rate", "16000")
+    assert (status, out) == (2, []) and "a.flac: is FLAC, whose header says more" in err[0]
+    quiet = (samples // 8).astype("<i2")
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(8000), 16_000)
+    assert (
+        "quiet.wav: silent: all samples are 0" in run(model, b"", str(tmp_path / "quiet.wav"))[2][0]
+    )
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo")
+        process = start(model, str(tmp_path / "fifo"))
+        (tmp_path / "fifo").write_bytes(quiet.tobytes())
+        out, err = process.communicate(timeout=300)
+        assert (process.returncode, err) == (0, b"")
+        assert out.decode().splitlines() == lines(model, quiet)
+
+
+def test_json_has_an_object_for_each_phone(model):
+    samples = noise(0.8)
+    status, out, err = run(model, samples.tobytes(), "--format", "jsonl")
+    found = load_model(model, "cpu").transcribe(samples.T, sample_rate=RATE).phones
+    assert (status, err) == (0, [])
+    assert [json.loads(line) for line in out] == [
+        {
+            "start": rounded(one.start),
+            "end": rounded(one.end),
+            "phone": one.label,
+            "confidence": pytest.approx(one.confidence, abs=1e-4),
+        }
+        for one in found
+    ]
+
+
+@pytest.mark.slow
+def test_json_has_an_object_for_each_word_as_well(tmp_path):
+    soundfile.write(tmp_path / "said.flac", speech(), RATE)
+    command = [str(tmp_path / "said.flac"), "--words"]
+    phones = run("english_streaming", b"", command[0])[1]
+    words = run("english_streaming", b"", *command)[1]
+    status, out, _ = run("english_streaming", b"", *command, "-f", "jsonl")
+    records = [json.loads(line) for line in out]
+    assert status == 0 and len(words) > 2
+    told = [record["phone"] for record in records if "phone" in record]
+    assert told == [line.split()[2] for line in phones]
+    said = [[one["word"], *one["phones"]] for one in records if "word" in one]
+    assert said == [[line.split()[2], *line.split()[4:]] for line in words]
 
 
 @pytest.mark.slow
