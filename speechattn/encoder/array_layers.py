@@ -170,7 +170,12 @@ class ArraySubsampling:
 
     def __init__(self, arrays: Arrays, name: str, stack: int, activation: str) -> None:
         self._first, self._second = (
-            linear_of(arrays, f"{name}.{part}") for part in ("first", "second")
+            RowLayer(
+                None,
+                Fixed(arrays[f"{name}.{part}{PER_STEP}"]),
+                Product(byte_layer(arrays, f"{name}.{part}"), ZERO),
+            )
+            for part in ("first", "second")
         )
         self._offset = arrays[f"{name}.offset"]
         self._stack, self._taps = stack, 2 * stack - 1
@@ -186,11 +191,23 @@ class ArraySubsampling:
         count, stack = len(x) - 2, self._stack
         frames = np.ascontiguousarray(x).reshape(len(x) * stack, -1)
         rows = count * stack + stack - 1  # of the first convolution
-        near = np.concatenate([frames[tap : tap + rows] for tap in range(3)], 1)
-        h = self._activate(self._first.product(near))
-        taps = [h[tap : tap + count * stack : stack] for tap in range(self._taps)]
-        y = self._activate(self._second.product(np.concatenate(taps, 1)))
+        h = self._activate(self._first(_neighbours(frames, rows, 3)))
+        y = self._activate(self._second(_neighbours(h, count, self._taps, stack)))
         return np.add(y, self._offset, out=y)
+
+
+def _neighbours(x: np.ndarray, count: int, taps: int, apart: int = 1) -> np.ndarray:
+    """Return ``taps`` consecutive rows in one, for every row or every ``apart``-th, uncopied.
+
+    Args:
+        x: shape (rows, numbers), in one piece.
+        count: rows of the result, which lie within x.
+        taps: rows in one.
+        apart: rows from one that is the first to the next.
+    """
+    row, number = x.strides
+    shape = count, taps * x.shape[1]
+    return np.lib.stride_tricks.as_strided(x, shape, (apart * row, number), writeable=False)
 
 
 def _relu(x: np.ndarray) -> np.ndarray:

@@ -126,6 +126,9 @@ def _fits(weights: StoredArrays, steps: Arrays, ranges: Arrays, wanted: Mapping)
     """Return whether all is there and has the right shape, whatever the numbers are."""
     if weights.keys() != wanted.keys():
         return False
+    inputs = [shape[1] for name, shape in wanted.items() if _in_bytes(name)]
+    if any(count % byte_tiles.FOUR or count < llvm.LANES for count in inputs):
+        return False
     for name, values in weights.items():
         layer, shape = name.removesuffix(".weight"), values.shape
         if values.dtype.kind != "f":
@@ -138,7 +141,7 @@ def _fits(weights: StoredArrays, steps: Arrays, ranges: Arrays, wanted: Mapping)
                 return False
         elif layer in steps:
             return False
-        if shape != wanted[name] or (layer != name and ".layer." in name and layer not in ranges):
+        if shape != wanted[name] or (_in_bytes(name) and layer not in ranges):
             return False
     if any(f"{layer}.weight" not in weights for layer in steps):
         return False
@@ -149,6 +152,11 @@ def _fits(weights: StoredArrays, steps: Arrays, ranges: Arrays, wanted: Mapping)
         if not (np.isfinite(values).all() and (values >= 0).all()):
             return False
     return True
+
+
+def _in_bytes(name: str) -> bool:
+    """Return whether a weight is a matrix that is multiplied in 8 bits: not the first or last."""
+    return name.startswith("layers.") and name.endswith(".weight") and ".norm." not in name
 
 
 def _made(
@@ -171,7 +179,7 @@ def _made(
 
     for name in weights:
         layer = name.removesuffix(".weight")
-        if ".layer." not in name or layer == name:
+        if not _in_bytes(name):
             if not (relu and name.endswith(".expand.bias")):
                 yield name, plain(name)
             continue

@@ -41,6 +41,7 @@ from speechattn.encoder.kinds import CnnConfig, FramesConfig, RnnConfig
 from speechattn.encoder.whole_numbers import whole_of
 
 pytestmark = pytest.mark.skipif(not byte_matrix.OFFERED, reason="no products of bytes here")
+SUBSAMPLING = ".first", ".second"  # ends of the names of its layers
 PROJECT, CONTRACT = "layers.1.layer.project", "layers.2.layer.contract"
 
 
@@ -122,7 +123,7 @@ def in_layers(monkeypatch, model, ranges):
             whole = int8.Int8FeedForward(layer, *(ranges[each] for each in inside))
             found[inside[1]] = (*made.pop(), whole._per_inner_step, whole._bias)
             found[inside[0]] = (*made.pop(), whole._per_step, whole._inner_bias)
-        elif name.startswith("layers.") and name.endswith((".project", ".join")):
+        elif name.startswith("layers.") and name.endswith((".project", ".join", *SUBSAMPLING)):
             whole = int8.Int8Linear(layer, ranges[name])
             found[name] = (*made.pop(), whole._per_step, whole._bias)
     assert not made
@@ -142,7 +143,7 @@ def test_whole_numbers_and_steps_are_those_of_the_layers(monkeypatch, activation
         as_arrays(model.state_dict()), {}, as_arrays(ranges), config, shapes_of(model)
     )
     layers = in_layers(monkeypatch, model, ranges)
-    assert len(layers) == 8
+    assert len(layers) == (10 if subsampling == "convolution" else 8)
     for name, (whole, step, per_step, bias) in layers.items():
         panels, sums = byte_matrix.laid_out(whole.numpy())
         np.testing.assert_array_equal(arrays[f"{name}.weight"], panels)
@@ -159,7 +160,7 @@ def test_all_other_weights_are_as_in_the_file(parts):
         f"layers.{number}.layer.{part}"
         for number, names in enumerate([["project", "join"], ["expand", "contract"]] * 2, 1)
         for part in names
-    }
+    } | {f"layers.0{part}" for part in SUBSAMPLING}
     for name, values in parts[0].items():
         if name.removesuffix(".weight") not in whole:
             np.testing.assert_array_equal(found[name], values)

@@ -54,9 +54,8 @@ def sound() -> np.ndarray:
 
 
 def by_pytorch(folder, window=None) -> Recognizer:
-    """The same in 8 bits by PyTorch, with subsampling in float32 as on arrays."""
+    """The same in 8 bits by PyTorch."""
     checkpoint = Checkpoint.load(folder)
-    checkpoint.ranges = {k: v for k, v in checkpoint.ranges.items() if ".layer." in k}
     if window is not None:
         checkpoint.set_window(window)
     return Recognizer(checkpoint, "cpu", "int8")

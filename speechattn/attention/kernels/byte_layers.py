@@ -62,14 +62,16 @@ def _round_up(size):
 
 
 @jit_inline
-def _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, tiles):
+def _rows(
+    x, x_row, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, tiles
+):
     """Compute the rows ``begin`` to ``end``, a strip at a time; see :func:`layer_rows`."""
     strip_rows = min(STRIP, end - begin)
     last = len(products) - 1
-    row_in, row_out = FLOAT_BYTES * width, FLOAT_BYTES * products[last, 5]
+    row_out = FLOAT_BYTES * products[last, 5]
     # Rows of bytes before and between products. Neighbours lie in other parts of a cache.
     outer_row, inner_row = _round_up(width) + LINE, _round_up(products[0, 5]) + LINE
-    sizes = strip_rows * (ROW + outer_row + (inner_row if last else 0)) + row_in
+    sizes = strip_rows * (ROW + outer_row + (inner_row if last else 0)) + FLOAT_BYTES * width
     memory = np.empty(sizes + LINE, np.uint8)
     sums = _round_up(memory.ctypes.data)
     outer = sums + strip_rows * ROW
@@ -80,7 +82,7 @@ def _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begi
     for strip in range(begin, end, STRIP):
         rows = min(STRIP, end - strip)
         for i in range(rows):
-            at = x + (strip + i) * row_in
+            at = x + (strip + i) * x_row
             if norm_weight:
                 norm_row(normal, at, norm_weight, norm_bias, width)
                 at = normal
@@ -117,12 +119,12 @@ def _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begi
     memory[0] = 0  # otherwise Numba frees it after its last use by name
 
 
-@jit("void", *["int64"] * 5, I64_MATRIX, *["int64"] * 4)
-def layer_rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end):
+@jit("void", *["int64"] * 6, I64_MATRIX, *["int64"] * 4)
+def layer_rows(x, x_row, width, norm_weight, norm_bias, per_step, products, added, out, begin, end):
     """Compute the rows ``begin`` to ``end`` of :class:`RowLayer`.
 
     Args:
-        x: float32, rows of ``width`` numbers.
+        x, x_row: float32, rows of ``width`` numbers, and the bytes from one to the next.
         norm_weight, norm_bias: of the normalisation; 0 for none.
         per_step: of the bytes that the first product takes.
         products: of each: panels of weights, zeros, step, bias, inputs, outputs, what becomes of
@@ -131,15 +133,17 @@ def layer_rows(x, width, norm_weight, norm_bias, per_step, products, added, out,
         out: float32, rows of as many numbers as the last product has outputs.
         begin, end: numbers of rows.
     """
-    _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, None)
+    _rows(x, x_row, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, None)
 
 
-@jit("void", *["int64"] * 5, I64_MATRIX, *["int64"] * 5)
+@jit("void", *["int64"] * 6, I64_MATRIX, *["int64"] * 5)
 def layer_rows_amx(
-    x, width, norm_weight, norm_bias, per_step, products, added, out, tiles, begin, end
+    x, x_row, width, norm_weight, norm_bias, per_step, products, added, out, tiles, begin, end
 ):
     """Do the same with AMX; ``tiles`` is the address of :func:`amx.settings`."""
-    _rows(x, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, tiles)
+    _rows(
+        x, x_row, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, tiles
+    )
 
 
 class Product(NamedTuple):
@@ -189,7 +193,7 @@ class RowLayer:
         """Return the last product, and what is to be added to it.
 
         Args:
-            x: float32, shape (rows, inputs), contiguous.
+            x: float32, shape (rows, inputs); rows may lie at any distance, and overlap.
             added: float32, shape (rows, outputs), contiguous; None for nothing.
 
         Returns:
@@ -201,7 +205,7 @@ class RowLayer:
         out = np.empty((len(x), self.outputs), np.float32)
         weight, bias = (0, 0) if self._norm is None else self._norm.addresses
         run = functools.partial(
-            layer_rows_amx if with_amx else layer_rows, address(x), self.inputs, weight, bias,
+            layer_rows_amx if with_amx else layer_rows, address(x), x.strides[0], self.inputs, weight, bias,
             self._per_step.address, self._table, 0 if added is None else address(added),
             address(out), *((_TILES.address,) if with_amx else ()),
         )  # fmt: skip
