@@ -153,7 +153,7 @@ class Product(NamedTuple):
         layer: weights, bias and zero; LANES divides its inputs and outputs.
         zero: whole number that stands for 0 in the bytes that it takes.
         finish: GELU or RELU, or PLAIN for the last product.
-        per_step: of the bytes that become of it: what is 1 in them, inverse; None for the last one.
+        per_step: inverse steps of the bytes that become of it; None for the last one.
     """
 
     layer: ByteLayer
@@ -204,10 +204,10 @@ class RowLayer:
     def _computed(self, x: np.ndarray, added: np.ndarray | None, with_amx: bool) -> np.ndarray:
         out = np.empty((len(x), self.outputs), np.float32)
         weight, bias = (0, 0) if self._norm is None else self._norm.addresses
+        function, last = (layer_rows_amx, (_TILES.address,)) if with_amx else (layer_rows, ())
         run = functools.partial(
-            layer_rows_amx if with_amx else layer_rows, address(x), x.strides[0], self.inputs, weight, bias,
-            self._per_step.address, self._table, 0 if added is None else address(added),
-            address(out), *((_TILES.address,) if with_amx else ()),
+            function, address(x), x.strides[0], self.inputs, weight, bias, self._per_step.address,
+            self._table, 0 if added is None else address(added), address(out), *last,
         )  # fmt: skip
         parallel_for(run, len(x), len(x) * self._work, (x, added, out, self))
         return out
