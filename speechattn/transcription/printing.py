@@ -1,14 +1,13 @@
-"""Recordings as text, in their order, without any file: what ``transcribe`` prints."""
+"""Recordings as text, in their order, without any file: what ``transcribe`` and ``align`` print."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from speechattn.errors import RECORDING_ERRORS, UsageError, kind_of
-from speechattn.inference.transcription import TranscribeOptions
 from speechattn.transcription.formats.registry import WORD_FILES, WRITERS
 from speechattn.transcription.inputs import Recording
 from speechattn.transcription.journal_lines import (
@@ -18,34 +17,39 @@ from speechattn.transcription.journal_lines import (
     naming,
     success_record,
 )
-from speechattn.transcription.model_spec import ModelSpec
+from speechattn.transcription.model_spec import ModelSpec, TaskSpec
 from speechattn.transcription.progress import ProgressBar
-from speechattn.transcription.transcriber import transcribe_only
+from speechattn.transcription.transcriber import Transcriber
 from speechattn.transcription.workers.pool import InProcessPool, ProcessPool
 from speechattn.transcription.workers.worker import WorkerDied
 
-if TYPE_CHECKING:
-    from speechattn.inference.recognizer import Recognizer
-
 # Formats that name the recording, so that several can follow each other.
 NAMING = ("ctm", "json")
+# Of a record, what the text has as well.
+_CONTENTS = ("phones", "words", "channels", "speakers")
 
 
-def check_printable(format: str, options: TranscribeOptions, recordings: int) -> None:
+def check_printable(format: str, recordings: int, *, words: bool) -> None:
     """Check that recordings can be printed in a format.
+
+    Args:
+        format: a key of :data:`speechattn.transcription.formats.registry.WRITERS`.
+        recordings: their number.
+        words: whether their words are printed too.
 
     Raises:
         UsageError: if their words would need a file of their own, or they could not be told apart.
     """
-    if options.words and format in WORD_FILES:
+    able = [name for name in WRITERS if not words or name not in WORD_FILES]
+    if format not in able:
         raise UsageError(
             f"--format {format}: its words are a file of their own; give --output-dir, or choose "
-            f"one of {', '.join(name for name in WRITERS if name not in WORD_FILES)}"
+            f"one of {', '.join(able)}"
         )
     if recordings > 1 and format not in NAMING:
         raise UsageError(
             f"--format {format}: does not name the recording, and there are {recordings}; give "
-            f"--output-dir, or choose {' or '.join(NAMING)}"
+            f"--output-dir, or choose {' or '.join(name for name in NAMING if name in able)}"
         )
 
 
@@ -67,39 +71,37 @@ class PrinterSpec:
     """What a process needs to make the texts of recordings; calling it loads the model.
 
     Attributes:
-        model: which model.
-        options: how each recording is transcribed.
+        model: which model, also for the task.
+        task: makes the transcriber, or what aligns.
         format: a key of :data:`speechattn.transcription.formats.registry.WRITERS`.
     """
 
     model: ModelSpec
-    options: TranscribeOptions
+    task: TaskSpec
     format: str
 
     def __call__(self) -> tuple[Callable[..., Printed], dict[str, Any]]:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
-        recognizer, facts = self.model.load()
-        recognizer.check(self.options)  # refuse now what the model cannot do
-        return functools.partial(_printed, recognizer, self.options, self.format), facts
+        transcriber, facts = replace(cast(Any, self.task), model=self.model)()
+        return functools.partial(_printed, transcriber, self.format), facts
 
 
 def _printed(
-    recognizer: Recognizer,
-    options: TranscribeOptions,
+    transcriber: Transcriber,
     format: str,
     recording: Recording,
     report: Callable[[float], None],
 ) -> Printed:
     try:
         with naming([recording.path]):
-            channels = transcribe_only(recognizer, recording.path, options, report)
-            found = channels if options.every_channel else channels[0]
-            text = WRITERS[format].render(found, recording.name, recognizer.phones.silence)
+            found = transcriber.alone(recording, report)
+            silence = transcriber.recognizer.phones.silence
+            text = WRITERS[format].render(found, recording.name, silence)
     except RECORDING_ERRORS as error:  # the other recordings must get their turn
         message = error_message(recording.path, error)
         return Printed(None, failure_line(recording, message, kind_of(error), None)["record"])
     record = success_record(recording, found)
-    return Printed(text, {key: record[key] for key in ("file", "status", "duration", "warnings")})
+    return Printed(text, {key: record[key] for key in record if key not in _CONTENTS})
 
 
 def print_all(

@@ -114,6 +114,30 @@ class Transcriber:
                 task.finish(list(itertools.islice(encoded, len(task.frames))))
         return [task.line for task in tasks]
 
+    def alone(
+        self, recording: Recording, report: Callable[[float], None]
+    ) -> Transcription | list[Transcription]:
+        """Return what would be written about a recording, or each of its channels; write nothing.
+
+        Args:
+            recording: needs no outputs.
+            report: called with the share that has been read, from 0 to 1.
+
+        Raises:
+            AudioError: if the recording is no regular file, or cannot be read or trusted.
+            OSError: if it does not exist.
+        """
+        from speechattn.inference.reading import PassMonitor, prepare_each
+
+        recognizer, monitor, found = self.recognizer, PassMonitor(report), []
+        with local_file(recording.path) as path:
+            self.check(recording)
+            for prepared in prepare_each(recognizer, path, self.options, monitor):
+                posteriors = recognizer.encode_short(prepared)
+                one = self.finish(recording, prepared, posteriors, None)
+                found.append(monitor.warned(one, recognizer.phones.silence))
+        return found if self.options.every_channel else found[0]
+
     def check(self, recording: Recording) -> None:
         """Refuse a recording before it is read, by an exception; here none is refused."""
 

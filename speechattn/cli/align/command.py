@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from speechattn.cli.align.options import (
 )
 from speechattn.cli.lexicons import report_lexicons
 from speechattn.cli.messages import FAILED, OK, report, standard_input
+from speechattn.cli.print_transcripts import print_recordings, recordings_to_print
 from speechattn.cli.runs import run_recordings
 from speechattn.errors import ConfigError, UsageError
 from speechattn.inference.model_files import find_model, model_digest
@@ -29,6 +30,7 @@ from speechattn.transcription.inputs import Input, collect
 from speechattn.transcription.lists import STANDARD_INPUT, expanded
 from speechattn.transcription.model_spec import ModelSpec
 from speechattn.transcription.outputs import OutputOptions
+from speechattn.transcription.printing import PrinterSpec
 from speechattn.transcription.run_record import RunFiles, Summary
 
 MOST_NOTES = 20  # of a kind that are printed one by one
@@ -82,15 +84,19 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input], where: str) -
     # Imported here: the search is compiled by Numba, which `speechattn --help` does without.
     from speechattn.alignment.reductions import ENGLISH
     from speechattn.alignment.task import AlignerSpec, with_texts
-    from speechattn.cli.align.report import AlignReport
+    from speechattn.cli.align.report import AlignReport, records_of
 
-    formats = check_formats(arguments.format, arguments.channel)
+    formats = check_formats(arguments)
     outputs = OutputOptions(formats, arguments.posteriors, words=True)
     options = TranscribeOptions(arguments.channel, posteriors=False, labels=arguments.phones)
     left_out: list[str] = []
-    recordings = collect(
-        inputs, arguments.output_dir, outputs.kinds, left_out, keep_suffix=arguments.keep_suffix
-    )
+    if arguments.output_dir is None:
+        recordings = recordings_to_print(inputs, formats[0], words=True)
+    else:
+        recordings = collect(
+            *(inputs, arguments.output_dir, outputs.kinds, left_out),
+            keep_suffix=arguments.keep_suffix,
+        )
     found = find_transcripts(
         where,
         [recording.file for recording in recordings],
@@ -103,7 +109,6 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input], where: str) -
     files = [str(each) for each in arguments.lexicon]
     if arguments.reductions not in (ENGLISH, NO_REDUCTIONS):
         files.append(arguments.reductions)
-    record = _record(arguments, model, outputs, options)
     for note in _some(found.notes):
         report(f"note: {note}")
     lines_left_out = report_lexicons(arguments.lexicon, model)
@@ -123,16 +128,23 @@ def _align(arguments: argparse.Namespace, inputs: Sequence[Input], where: str) -
         arguments.every_word,
     )
 
-    def at_end(files: RunFiles, summary: Summary) -> None:
-        own = {recording.file for recording in recordings}
-        AlignReport(files, summary, own).tell(arguments.errors, quiet=arguments.quiet)
+    def tell(records: Iterable[dict[str, Any]], summary: Summary) -> None:
+        AlignReport(records, summary).tell(arguments.errors, quiet=arguments.quiet)
 
-    status = run_recordings(
-        *(arguments, spec, inputs, recordings, record),
-        left_out=left_out,
-        also_shared=files,
-        at_end=at_end,
-    )
+    def at_end(files: RunFiles, summary: Summary) -> None:
+        tell(records_of(files, {recording.file for recording in recordings}), summary)
+
+    if arguments.output_dir is None:
+        printer = PrinterSpec(spec.model, spec, formats[0])
+        status = print_recordings(arguments, printer, recordings, tell)
+    else:
+        record = _record(arguments, model, outputs, options)
+        status = run_recordings(
+            *(arguments, spec, inputs, recordings, record),
+            left_out=left_out,
+            also_shared=files,
+            at_end=at_end,
+        )
     return FAILED if status == OK and lines_left_out else status
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from speechattn.cli.transcribe_options import add_run, add_work, parse_channel, parse_formats
+from speechattn.cli.print_transcripts import printed_format
+from speechattn.cli.transcribe_options import (
+    FORMAT,
+    add_run,
+    add_work,
+    parse_channel,
+    parse_formats,
+)
 from speechattn.errors import UsageError
 from speechattn.options import DEFAULT_MODEL, parse_window
 from speechattn.phones import LABELS
@@ -12,11 +19,13 @@ from speechattn.transcription.formats.registry import POSTERIORS, WORD_FILES, WO
 
 UNKNOWN = ("guess", "spell", "fail")  # as in alignment.pronunciations, which takes long to import
 NO_REDUCTIONS = "none"
+PRINTED_ALIGNMENT = "csv"  # has words and phones, unlike ctm
 DESCRIPTION = (
-    "Write when the words of transcripts, and their phones, are said in recordings: one file a "
-    "recording and format, and transcripts.jsonl with all of them. Folders are searched with all "
-    "their folders, and the output folder gets the same ones. Where a text and its recording "
-    "differ is reported, and the rest is aligned."
+    "Write when the words of transcripts, and their phones, are said in recordings. Without "
+    "--output-dir they are printed. With it, that folder gets a file for each recording and "
+    "format, and transcripts.jsonl with all of them. Folders are searched with all their folders, "
+    "and the output folder gets the same ones. Where a text and its recording differ is reported, "
+    "and the rest is aligned."
 )
 EPILOG = (
     "Exit status: 0 all recordings went well, 1 some failed (each is named), 2 nothing could be "
@@ -50,14 +59,17 @@ def add_options(align: argparse.ArgumentParser) -> None:
         help="of the transcripts, such as latin-1 or cp1252 (default: UTF-8, or UTF-16 with a byte "
         "order mark)",
     )
-    align.add_argument("--output-dir", required=True, metavar="DIR", help="folder for the results")
+    align.add_argument(
+        "--output-dir",
+        metavar="DIR",
+        help="folder for the results (default: print them on standard output)",
+    )
     align.add_argument(
         "--format",
-        default="textgrid",
         metavar="LIST",
-        help=f"of {', '.join(WRITERS)}, separated by commas (default: textgrid); "
+        help=f"of {', '.join(WRITERS)}, separated by commas (default: {FORMAT}); "
         f"{', '.join(WORD_FILES)} have the words in a file of their own, such as "
-        f"*{WORDS_CTM.suffix}",
+        f"*{WORDS_CTM.suffix}. What is printed has one format (default: {PRINTED_ALIGNMENT})",
     )
     _add_words(align)
     align.add_argument(
@@ -132,16 +144,19 @@ def _add_words(align: argparse.ArgumentParser) -> None:
     )
 
 
-def check_formats(text: str, channel: int | str | None) -> tuple[str, ...]:
-    """Return the formats of a list.
+def check_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the formats that are written, or the one that is printed.
 
     Raises:
-        UsageError: if one is unknown, or every channel is asked for.
+        UsageError: if one is unknown or cannot be printed, or every channel is asked for.
     """
-    formats = tuple(parse_formats(text))
-    if isinstance(channel, str):
+    if arguments.output_dir is None:
+        formats = [printed_format(arguments, PRINTED_ALIGNMENT)]
+    else:
+        formats = parse_formats(arguments.format or FORMAT)
+    if isinstance(arguments.channel, str):
         raise UsageError(
-            f"--channel {channel}: a text is of one channel; run once for each, into different "
-            "folders"
+            f"--channel {arguments.channel}: a text is of one channel; run once for each, into "
+            "different folders"
         )
-    return formats
+    return tuple(formats)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,15 @@ class AlignReport:
     """Differences between texts and recordings, and words that no dictionary has, of a whole run.
 
     Args:
-        files: of the run, which has come to its end; if it has not, only failures are known.
+        records: of its recordings, as lines of ``transcripts.jsonl``.
         summary: of the run.
-        own: names of the run's recordings: its list has those of other runs in the folder as well.
     """
 
-    def __init__(self, files: RunFiles, summary: Summary, own: Collection[str]) -> None:
+    def __init__(self, records: Iterable[Mapping[str, Any]], summary: Summary) -> None:
         self._summary = summary
         self._differences: list[dict[str, Any]] = []
         self._assumed: dict[str, str] = {}
-        for record in _records(files.transcripts):
-            if record["file"] not in own:
-                continue
+        for record in records:
             self._assumed.update(record.get("assumed", {}))
             self._differences += (
                 {"file": record["file"], **each} for each in record.get(DIFFERENCES, ())
@@ -98,10 +95,15 @@ class AlignReport:
             raise SpeechattnError(cannot_write(path, error)) from error
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of ``transcripts.jsonl``; none if there is no such file."""
+def records_of(files: RunFiles, own: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Yield the records of a run; none if it has not come to its end.
+
+    Args:
+        files: of the run.
+        own: names of its recordings: its list has those of other runs in the folder as well.
+    """
     try:
-        with path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+        with files.transcripts.open(encoding="utf-8") as lines:
+            yield from (record for record in map(json.loads, lines) if record["file"] in own)
     except FileNotFoundError:
         return

@@ -38,16 +38,18 @@ def align(rec, tiny_model_dir, monkeypatch):
     # The dictionary of English takes two seconds to read.
     monkeypatch.setattr(pronunciations, "ENGLISH", str(rec.parent / "words.dict"))
 
-    def call(*texts: str, options: tuple[str, ...] = (), audio: str | Path = rec) -> int:
+    def call(
+        *texts: str,
+        options: tuple[str, ...] = (),
+        audio: str | Path = rec,
+        to: tuple[str, ...] = ("--output-dir", str(rec.parent / "out")),
+    ) -> int:
         for name, text in zip(("a.txt", "b/c.lab"), texts):
             (rec / name).write_text(text)
         lexicon = str(rec.parent / "words.dict")
         fixed = ["--model", str(tiny_model_dir), "--device", "cpu", "--lexicon", lexicon]
         fixed += ["--every-word"]  # the model knows nothing
-        out = str(rec.parent / "out")
-        return main(
-            ["align", str(audio), "--text", str(rec), "--output-dir", out, *fixed, *options]
-        )
+        return main(["align", str(audio), "--text", str(rec), *to, *fixed, *options])
 
     return call
 
@@ -227,3 +229,56 @@ def test_a_text_from_standard_input(rec, align, capsys, monkeypatch):
     assert json.loads((out / "run.json").read_text())["text"] == "-"
     assert align(options=("--text", "-"), audio="-") == 2
     assert "--text -: recordings come from standard input too" in capsys.readouterr().err
+
+
+def test_without_an_output_folder_it_prints_what_it_would_write(rec, align, capsys):
+    formats = ("textgrid", "csv", "json")
+    assert align("See him.", "him", options=("--format", ",".join(formats))) == 0
+    capsys.readouterr()
+    out = rec.parent / "out"
+    for format, suffix in zip(formats, ("TextGrid", "csv", "json")):
+        assert align(options=("--format", format), audio=rec / "a.wav", to=()) == 0
+        printed = capsys.readouterr()
+        assert printed.out == (out / f"a.{suffix}").read_text() and " ok" not in printed.err
+    assert align(audio=rec / "a.wav", to=()) == 0
+    assert capsys.readouterr().out == (out / "a.csv").read_text()
+    assert align(options=("-f", "json", "-w", "2"), to=()) == 0
+    printed = capsys.readouterr()
+    assert printed.out == (out / "a.json").read_text() + (out / "b" / "c.json").read_text()
+    assert "2 files ok, 0 failed" in printed.err
+
+
+def test_what_is_printed_has_the_same_report(rec, align, capsys, monkeypatch):
+    errors = rec.parent / "errors.csv"
+    options = ("--unknown", "spell", "--errors", str(errors), "--format", "json")
+    (rec / "d.wav").write_bytes((rec / "a.wav").read_bytes())
+    assert align("see him", "him's", options=options, to=()) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count('"file"') == 2
+    assert "assumed: HIM'S is said HH IH M Z" in printed.err
+    assert "failed: " in printed.err and "d.wav: no transcript; write its words" in printed.err
+    rows = list(csv.DictReader(errors.open()))
+    assert [(row["file"], row["kind"]) for row in rows] == [("d.wav", "missing")]
+    source = SimpleNamespace(buffer=io.BytesIO(b"See him."), isatty=lambda: False)
+    monkeypatch.setattr("sys.stdin", source)
+    assert align(options=("--text", "-", "--quiet"), audio=rec / "a.wav", to=()) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == "tier,start,end,label,confidence"
+    assert "failed" not in printed.err and "differs" not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--resume",), "--resume: is about files; give --output-dir"),
+        (("--shard", "1/2"), "--shard: is about files; give --output-dir"),
+        (("--format", "ctm"), "its words are a file of their own; give --output-dir, or choose"),
+        (("--format", "json,csv"), "one is printed; give --output-dir to write several"),
+        ((), "--format csv: does not name the recording, and there are 2; give --output-dir, or "
+         "choose json\n"),
+        (("--channel", "all"), "a text is of one channel"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_printed(align, capsys, options, message):
+    assert align("see", "him", options=options, to=()) == 2
+    assert message in capsys.readouterr().err

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from speechattn.cli.align.report import AlignReport
+from speechattn.cli.align.report import AlignReport, records_of
 from speechattn.errors import SpeechattnError
 from speechattn.transcription.run_record import RunFiles, Summary
 
@@ -32,7 +32,7 @@ def report(tmp_path) -> AlignReport:
     lines = "".join(json.dumps(record) + "\n" for record in RECORDS)
     (tmp_path / "transcripts.jsonl").write_text(lines)
     summary = Summary(failures=[("c.wav", "missing", "c.wav: no transcript")])
-    return AlignReport(RunFiles(tmp_path), summary, OWN)
+    return AlignReport(records_of(RunFiles(tmp_path), OWN), summary)
 
 
 def test_tables_and_lines_hold_the_same(report, tmp_path):
@@ -68,5 +68,7 @@ def test_what_is_printed(report, capsys, tmp_path):
 
 def test_a_run_that_stopped_early_has_failures_alone(tmp_path):
     summary = Summary(failures=[("c.wav", "missing", "c.wav: no transcript")])
-    AlignReport(RunFiles(tmp_path), summary, OWN).tell(str(tmp_path / "e.jsonl"), quiet=True)
+    AlignReport(records_of(RunFiles(tmp_path), OWN), summary).tell(
+        str(tmp_path / "e.jsonl"), quiet=True
+    )
     assert json.loads((tmp_path / "e.jsonl").read_text())["file"] == "c.wav"
