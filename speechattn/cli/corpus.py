@@ -46,8 +46,9 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
         command.add_argument(
             "--format",
             metavar="NAME",
-            help="timit, librispeech, buckeye, mfa, l2arctic, speechocean762, kaldi, commonvoice "
-            "or lhotse (default: found out where it is certain)",
+            help="timit, librispeech, buckeye, mfa, l2arctic, speechocean762, kaldi, commonvoice, "
+            "lhotse, or texts for recordings with a .txt or .lab file beside each (default: found "
+            "out where it is certain)",
         )
         command.add_argument(
             "--phones",
@@ -105,7 +106,10 @@ def run_convert(arguments: argparse.Namespace) -> int:
             corpus = write_corpus(corpus, out)
     except OSError as error:
         raise SpeechattnError(cannot_write(out, error)) from error
-    return _report(corpus)
+    status = _report(corpus)
+    if all(utterance.alignment is None for utterance in corpus):
+        report("no phones are written, since there are none; a recipe finds them: align=english")
+    return status
 
 
 def _report(corpus: Corpus) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from collections import Counter
@@ -189,7 +190,9 @@ def read_words(folder: Path, note: Callable[[str], None]) -> dict[str, list[Segm
 
 
 def read_lines(path: Path, *, strip: bool = True) -> list[tuple[int, str]]:
-    """Return the numbered lines of a UTF-8 text file, gzipped or plain, without blank lines.
+    """Return the numbered lines of a text file, gzipped or plain, without blank lines.
+
+    It is in UTF-8, or in UTF-16 with a byte order mark.
 
     Args:
         path: of the file.
@@ -202,8 +205,13 @@ def read_lines(path: Path, *, strip: bool = True) -> list[tuple[int, str]]:
         data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)
-        content = data.decode("utf-8-sig")
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        content = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if wide:
+            raise CorpusError(
+                f"{path}: damaged UTF-16 at byte {error.start}; save the file as UTF-8"
+            ) from None
         line = data.count(b"\n", 0, error.start) + 1
         raise CorpusError(
             f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"

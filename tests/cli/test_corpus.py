@@ -53,6 +53,31 @@ def test_other_phones_and_cuts(tmp_path, capsys):
     assert main(["corpus", "check", str(out)]) == 0
 
 
+def test_recordings_with_texts_beside_them(tmp_path, capsys):
+    root = tmp_path / "c"
+    write_tone(root / "ann" / "one.wav")
+    write_text(root / "ann" / "one.txt", "The cat.")
+    assert main(["corpus", "check", str(root)]) == 0
+    summary = "speechattn: 1 utterance, 1.0 s, 1 speaker, 0 with phones; 0 problems\n"
+    assert capsys.readouterr() == ("", summary)
+    write_tone(root / "ann" / "two.wav")
+    assert main(["corpus", "check", str(root), "-f", "texts"]) == 1
+    missing = "no transcript; write its words into two.txt or two.lab beside it\n"
+    assert capsys.readouterr().out == f"{root}/ann/two.wav: {missing}"
+    assert main(["corpus", "convert", str(root), str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"{root}/ann/two.wav: {missing}"
+    assert "no phones are written, since there are none" in printed.err
+    files = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert files == {
+        "wav.scp": "ann-one ../c/ann/one.wav\n",
+        "text": "ann-one The cat.\n",
+        "utt2spk": "ann-one ann\n",
+        "utt2dur": "ann-one 1.0000\n",
+    }
+    assert main(["corpus", "check", str(tmp_path / "out")]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -34,6 +34,7 @@ READERS = {
     "commonvoice": "speechattn.corpora.readers.commonvoice",
     "lhotse": "speechattn.corpora.readers.lhotse",
     "mfa": "speechattn.corpora.readers.mfa",
+    "texts": "speechattn.corpora.readers.texts",
 }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from speechattn.alignment.transcripts import find_transcripts
 from speechattn.audio.load import AUDIO_SUFFIXES, audio_info
 from speechattn.corpora.corpus import Corpus, Utterance
+from speechattn.corpora.readers.texts import name_and_speaker
 from speechattn.errors import CorpusError, SpeechattnError
 from speechattn.text import one_line
 
@@ -20,8 +21,8 @@ def is_text_corpus(folder: Path) -> bool:
 def read_text_corpus(folder: Path) -> Corpus:
     """Read a folder of recordings and, beside each, its words in a ``.txt`` or ``.lab`` file.
 
-    The speaker of ``anna/one.wav`` is ``anna``; recordings at the top are of one speaker. The
-    utterance is called ``anna-one``.
+    See :func:`~speechattn.corpora.readers.texts.name_and_speaker` for what utterances and speakers
+    are called.
 
     Args:
         folder: searched with all its folders; names that begin with a dot are left out.
@@ -39,8 +40,7 @@ def read_text_corpus(folder: Path) -> Corpus:
     problems = [f"{folder / file}: {error}" for file, error in transcripts.problems.items()]
     utterances, seen = [], dict[str, str]()
     for file, transcript in transcripts.texts.items():
-        path = PurePosixPath(file)
-        name = "-".join("_".join(path.with_suffix("").as_posix().split()).split("/"))
+        name, speaker = name_and_speaker(folder, folder / file)
         try:
             if name in seen:
                 raise CorpusError(
@@ -51,7 +51,6 @@ def read_text_corpus(folder: Path) -> Corpus:
             problems.append(str(error))
             continue
         seen[name] = file
-        speaker = path.parts[0] if len(path.parts) > 1 else folder.resolve().name
         utterances.append(
             Utterance(name, folder / file, speaker, duration=duration, text=transcript.text)
         )
