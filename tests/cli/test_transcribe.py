@@ -128,10 +128,12 @@ def test_a_run_with_the_same_outputs_or_other_settings_is_refused(rec, model, tm
     until = time.monotonic() + 60
     while not lines(out / "journal.jsonl") and time.monotonic() < until:
         time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
     same = main(command(rec, out, model, "--workers", "1"))
     said = capsys.readouterr().err
     others = main(command(rec, out, model, "--workers", "1", "--channel", "0"))
     said_of_others = capsys.readouterr().err
+    process.send_signal(signal.SIGCONT)
     process.communicate(timeout=60)
     assert same == 2 and "another run is at work on this output (process" in said
     assert others == 2 and "with other settings: its settings.channel is null" in said_of_others
