@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from speechattn.audio.load import AudioFile, array_blocks, num_channels
 from speechattn.audio.quality import QualityMonitor
-from speechattn.audio.source import AudioSource, LocalSource, is_audio_source
+from speechattn.audio.source import AudioSource, LocalSource, is_audio_source, is_path
 from speechattn.errors import UsageError
 from speechattn.inference.transcription import (
     Prepared,
@@ -226,5 +228,11 @@ def transcribe_each(
     found = []
     for prepared in prepare_each(recognizer, audio, options, monitor, sample_rate=sample_rate):
         one = recognizer.finish(prepared, recognizer.encode_short(prepared), on_posteriors)
-        found.append(monitor.warned(one, recognizer.phones.silence))
+        warned = monitor.warned(one, recognizer.phones.silence)
+        found.append(replace(warned, path=path_of(audio)))
     return found
+
+
+def path_of(audio: Audio | LocalSource) -> Path | None:
+    """Return the path that a caller gave; None of samples and of open files."""
+    return Path(os.fsdecode(cast("str", audio))) if is_path(audio) else None

@@ -9,6 +9,7 @@ import bisect
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechattn.errors import UsageError
@@ -145,6 +146,7 @@ class Transcription:
         speaker: whose words and phones these are, where a text has several speakers.
         speakers: what each of several speakers said, from 0 to the duration; the phones, words and
             confidence beside them are those of the first.
+        path: of the file that it was made from; None of samples in memory and of open files.
     """
 
     phones: list[Segment]
@@ -160,6 +162,7 @@ class Transcription:
     more: Mapping[str, Any] = field(default_factory=dict)
     speaker: str = ""
     speakers: tuple[Transcription, ...] = ()
+    path: Path | None = field(default=None, compare=False)
 
     def phones_of(self, word: Segment) -> list[Segment]:
         """Return the phones of one of the words.

@@ -11,7 +11,7 @@ import functools
 import itertools
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -292,7 +292,9 @@ def transcribe_only(
     from speechattn.inference.reading import PassMonitor, transcribe_each
 
     with local_file(path) as local:
-        return transcribe_each(recognizer, local, options, PassMonitor(report))
+        found = transcribe_each(recognizer, local, options, PassMonitor(report))
+    # The copy of a remote one is gone.
+    return [replace(one, path=None) for one in found] if isinstance(path, Remote) else found
 
 
 @contextlib.contextmanager

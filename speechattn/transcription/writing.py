@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechattn.errors import UsageError
+from speechattn.transcription.formats.names import RecordingName, media_path
 from speechattn.transcription.formats.registry import (
     NEED_WORDS,
     WORD_FILES,
@@ -28,6 +29,7 @@ def write_transcription(
     transcription: Transcription | Sequence[Transcription],
     path: str | Path,
     *,
+    audio: str | Path | None = None,
     format: str | None = None,
     silence: str = SILENCE,
 ) -> list[Path]:
@@ -37,6 +39,8 @@ def write_transcription(
         transcription: from :meth:`Recognizer.transcribe` or :meth:`Aligner.align`; a list of them
             for the channels of a recording.
         path: file to write; replaced if it is there. Folders that are missing are made.
+        audio: the recording, which JSON, CTM and ELAN name; None for the file that was transcribed
+            (:attr:`Transcription.path`), or, of samples in memory, for the name of ``path``.
         format: ``"textgrid"``, ``"ctm"``, ``"json"`` and so on, as ``speechattn transcribe
             --format`` has them; None for the one that the suffix of ``path`` tells.
         silence: silence label of the phone set, which is an empty label in a TextGrid.
@@ -46,11 +50,13 @@ def write_transcription(
         such as ``a.words.ctm``.
 
     Raises:
-        UsageError: if the format is unknown, holds words and there are none, or holds one channel
-            and there are several.
+        UsageError: if there is no transcription in the list, or the format is unknown, holds words
+            and there are none, or holds one channel and there are several.
         SpeechattnError: if a file cannot be written.
     """
     path = Path(path)
+    if isinstance(transcription, Sequence) and not transcription:
+        raise UsageError(f"{path}: an empty list; give the transcription of at least one channel")
     first = transcription[0] if isinstance(transcription, Sequence) else transcription
     voices = first.speakers or [first]
     with_words = any(each.words is not None for each in voices)
@@ -64,9 +70,17 @@ def write_transcription(
     paths = {kind: path}
     if with_words and kind in WORD_FILES:
         paths[word_kind(kind)] = path.with_name(path.stem + WORD_FILES[kind].suffix)
-    with RecordingOutputs(paths, path.name, silence) as outputs:
+    with RecordingOutputs(paths, _name_of(audio or first.path, path), silence) as outputs:
         outputs.write(transcription)
     return list(paths.values())
+
+
+def _name_of(audio: str | Path | None, path: Path) -> RecordingName:
+    """Return what an output calls the recording; its own name where there is no file of it."""
+    if audio is None:
+        return RecordingName(path.name)
+    recording = Path(audio)
+    return RecordingName(recording.name, media=media_path(recording, path.parent))
 
 
 def _format_of(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +27,7 @@ MOST_NAMED = 5  # tiers or utterances that a message names
 TOLERANCE = 0.1  # seconds by which a reference may end before or after its recording
 EARLY = 1.0  # seconds without labels that a CTM may end before its recording; half of a short one
 CLOSE = 1e-4  # seconds: segments so near each other have a boundary in common
+_CONFIDENCE = re.compile(r"[01]\.\d+")
 Labelled = dict[str, list[Segment]]  # tier → its segments, sorted, without silence between them
 
 
@@ -150,10 +152,12 @@ def _from_ctm(path: Path, utterance: str) -> Labelled:
                 start, length = float(columns[2]), float(columns[3])
                 label = unquote(columns[4])
                 confidence = float(columns[5]) if len(columns) > 5 else 1.0
+                if len(columns) == 5 and _CONFIDENCE.fullmatch(label):
+                    raise ValueError("a confidence without a label")
             except (IndexError, ValueError):
                 raise CorpusError(
                     f"{path}:{number}: {line.strip()[:60]!r}; write: utterance channel start "
-                    "duration label"
+                    "duration label, and perhaps a confidence; <eps> for no label"
                 ) from None
             segment = Segment(label, start, round(start + length, 9), confidence)
             lines.setdefault(unquote(columns[0]), []).append(segment)

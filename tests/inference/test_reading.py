@@ -112,3 +112,16 @@ def test_a_format_of_one_channel_is_refused_at_once(tmp_path, calls, capsys):
     out = ["--output-dir", str(tmp_path), "--channel=all", "--format=lab"]
     assert main(["transcribe", str(calls), *out]) == 2
     assert "format lab: holds one channel" in capsys.readouterr().err
+
+
+def test_a_transcription_remembers_its_file(calls, model, tiny_model_dir):
+    path = calls / "a.wav"
+    for given in (path, str(path), bytes(path)):
+        assert model.transcribe(given).path == path
+    assert [one.path for one in model.transcribe(path, channel="all")] == [path, path]
+    with path.open("rb") as file:
+        assert model.transcribe(file).path is None
+    (found,) = transcribe_folder(path, model=tiny_model_dir, device="cpu")
+    assert found.transcription.path == path
+    (remote,) = transcribe_folder(path.as_uri(), model=tiny_model_dir, device="cpu")
+    assert remote.error is None and remote.transcription.path is None  # of a copy that is gone

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import speechattn
@@ -74,6 +76,35 @@ def test_what_cannot_be_written_is_refused(tmp_path, name, kind, message):
     with pytest.raises(UsageError, match=message):
         write_transcription(ALONE, tmp_path / name, format=kind)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_outputs_name_the_recording(tmp_path, given):
+    recording = tmp_path / "talks" / "a.wav"
+    found = replace(WITH_WORDS, path=tmp_path / "other.wav" if given else recording)
+    options = {"audio": str(recording)} if given else {}
+    for name in ("out/b.eaf", "out/b.json", "out/b.ctm"):
+        write_transcription(found, tmp_path / name, **options)
+    eaf = (tmp_path / "out" / "b.eaf").read_text()
+    assert 'MEDIA_URL="../talks/a.wav" MIME_TYPE="audio/x-wav"' in eaf
+    assert json.loads((tmp_path / "out" / "b.json").read_text())["file"] == "a.wav"
+    assert (tmp_path / "out" / "b.words.ctm").read_text().startswith("a 1 0.5")
+
+
+def test_an_empty_string_of_phones_is_a_field_of_a_ctm(tmp_path):
+    empty = replace(ALONE, phones=[Segment("", 0.0, 1.0, 0.0)])
+    write_transcription(empty, tmp_path / "a.ctm")
+    assert (tmp_path / "a.ctm").read_text() == "a 1 0 1 <eps> 0.0000\n"
+
+
+def test_a_channel_may_be_a_number_of_numpy(tmp_path):
+    write_transcription([replace(ALONE, channel=np.int64(1))], tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text())["channels"][0]["channel"] == 1
+
+
+def test_no_channels_at_all_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"a\.json: an empty list"):
+        write_transcription([], tmp_path / "a.json")
 
 
 def test_folders_are_made_and_what_cannot_be_is_named(tmp_path):

@@ -212,6 +212,15 @@ def test_rounded_decimals_leave_no_silence_between_segments(tmp_path):
     assert [s.start for s in phones] == [0, 0.3, 0.6]
 
 
+def test_a_ctm_whose_label_is_missing_is_refused(tmp_path):
+    path = tmp_path / "a.ctm"
+    path.write_text("a 1 0 1.0  0.0000\n")
+    with pytest.raises(UsageError, match=r"a\.ctm:1: .*; write: .*; <eps> for no label"):
+        read_labels(path, "a.wav", 1.0, "results")
+    path.write_text("a 1 0 1.0 <eps> 0.0000\n")
+    assert [s.label for s in read_labels(path, "a.wav", 1.0, "results")["phones"]] == ["<eps>"]
+
+
 def test_recordings_too_long_for_a_page(recording, monkeypatch):
     monkeypatch.setattr(module, "MOST_SECONDS", 0.9)
     with pytest.raises(UsageError, match="--span 0-1800"):

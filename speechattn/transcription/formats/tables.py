@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from speechattn.segments import Segment
 
 PROBABILITY_DECIMALS = 4
+NO_LABEL = "<eps>"  # of an empty string of phones in a CTM, as Kaldi calls it
 
 
 def phone_records(transcription: Transcription) -> list[dict[str, Any]]:
@@ -87,7 +88,8 @@ def ctm(transcription: Transcription, file: str, silence: str) -> str:
 
     Channels count from 1, as in Kaldi and sclite; the mean of all is channel 1. The utterance is
     the relative path without suffix, or with it where that is asked for, encoded by
-    :func:`ctm_field`. Start and duration add up to the next start exactly, as decimals.
+    :func:`ctm_field`. Start and duration add up to the next start exactly, as decimals. An empty
+    label, which would be no field, is ``<eps>``.
     """
     return _ctm_lines(transcription, transcription.phones, file)
 
@@ -103,7 +105,7 @@ def _ctm_lines(transcription: Transcription, segments: Iterable[Segment], file: 
     return "".join(
         f"{utterance} {channel} {plain(written(segment.start))}"
         f" {plain(written(segment.end) - written(segment.start))}"
-        f" {ctm_field(segment.label)} {segment.confidence:.{PROBABILITY_DECIMALS}f}\n"
+        f" {ctm_field(segment.label) or NO_LABEL} {segment.confidence:.{PROBABILITY_DECIMALS}f}\n"
         for segment in segments
     )
 
@@ -154,9 +156,15 @@ def json_channels(channels: Sequence[Transcription], file: str, silence: str) ->
     }
     head = json_line(values, indent=1).removesuffix("\n}")
     key = "speaker" if first.speaker else "channel"
-    parts = (_with_phones({key: getattr(one, key)}, one).rstrip("\n") for one in channels)
+    names = (one.speaker if first.speaker else _plain_channel(one) for one in channels)
+    parts = (_with_phones({key: name}, one).rstrip("\n") for name, one in zip(names, channels))
     indented = (text.replace("\n", "\n  ") for text in parts)
     return f'{head},\n "{key}s": [\n  ' + ",\n  ".join(indented) + "\n ]\n}\n"
+
+
+def _plain_channel(one: Transcription) -> int | None:
+    """Return the channel as JSON takes it: callers may count with NumPy's numbers."""
+    return None if one.channel is None else int(one.channel)
 
 
 def csv_text(transcription: Transcription, file: str, silence: str) -> str:
