@@ -16,9 +16,10 @@ import io
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 _LONGEST_SUFFIX = 16  # characters of the target's suffix that the temporary name may repeat
 _PACKAGE = Path(__file__).resolve().parent
@@ -183,6 +184,12 @@ def exists(path: str | Path) -> bool:
         return Path(path).exists()
     except (OSError, ValueError):
         return False
+
+
+def path_list(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """Return paths as a list, one alone as a list of it; never the letters of a text."""
+    single = isinstance(paths, (str, bytes, os.PathLike))
+    return cast("list[str | Path]", [paths] if single else list(cast("Sequence", paths)))
 
 
 def resource(kind: str, name: str) -> Path:

@@ -26,6 +26,7 @@ from speechattn.alignment.transcripts import AlignmentError, find_transcripts
 from speechattn.alignment.utterances import align_parts, together, within
 from speechattn.decoder.words import UNKNOWN
 from speechattn.errors import EMPTY, TOO_SHORT, UsageError
+from speechattn.inference.reading import path_of
 from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
 from speechattn.segments import FRAMES_PER_SECOND, FrameSegment, Segment, frame_to_seconds
 
@@ -85,9 +86,10 @@ class Aligner:
         self,
         audio: Audio,
         text: str | Path,
-        options: TranscribeOptions | None = None,
         *,
         sample_rate: int | None = None,
+        channel: int | None = None,
+        labels: str = "arpabet",
         on_samples: OnSamples | None = None,
         encoding: str | None = None,
     ) -> AlignedRecording:
@@ -97,8 +99,9 @@ class Aligner:
             audio: a file, or samples of shape (n,) or (channels, n).
             text: what is said in it; or a file or folder that says so, as for ``--text`` of the
                 command.
-            options: channel and labels.
             sample_rate: Hz; needed with samples, refused with a file.
+            channel: counted from 0; None for the mean of all.
+            labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
             on_samples: of a file; as for :class:`~speechattn.audio.load.AudioFile`.
             encoding: of a file of text (default: UTF-8, or UTF-16 with a byte order mark).
 
@@ -107,16 +110,17 @@ class Aligner:
                 recording is too short for them.
             CorpusError: if there is no such file of text, or it cannot be read or decoded.
             AudioError: if the recording cannot be read or trusted.
-            UsageError: if ``sample_rate`` is missing, or given with a file; if ``text`` is of
-                another type.
+            UsageError: if ``sample_rate`` is missing, or given with a file; if ``channel`` or
+                ``labels`` are out of range; if ``text`` is of another type.
             ConfigError: if the model has no IPA for its phones.
         """
         read = self._read_any(text, audio, encoding)
-        options = options or TranscribeOptions(posteriors=False)
+        options = TranscribeOptions(channel, posteriors=False, labels=labels)
         prepared = self.recognizer.prepare(
             audio, options, sample_rate=sample_rate, on_samples=on_samples
         )
-        return self.finish(read, prepared, self.recognizer.encode_short(prepared))
+        found = self.finish(read, prepared, self.recognizer.encode_short(prepared))
+        return replace(found, transcription=replace(found.transcription, path=path_of(audio)))
 
     def _read_any(
         self, text: str | Path, audio: Audio, encoding: str | None
@@ -268,7 +272,7 @@ def _check_found(found: TextAlignment, faults: Sequence[TextFault]) -> None:
     none = "its word was not" if count == 1 else f"none of its {count:,} words were"
     raise AlignmentError(
         f"{none} found in the recording; check that the text belongs to it, or give every word a "
-        "time (every_word=True in Python, --every-word of the command)",
+        "time (every_word=True in Python, --every-word of `speechattn align`)",
         OTHER_TEXT,
     )
 

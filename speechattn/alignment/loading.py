@@ -22,7 +22,7 @@ def load_aligner(
     name_or_dir: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     *,
-    lexicons: Sequence[str | Path] = (),
+    lexicons: str | Path | Sequence[str | Path] = (),
     unknown: str = GUESS,
     reductions: str | Path = ENGLISH,
     every_word: bool = False,
@@ -37,9 +37,9 @@ def load_aligner(
     Args:
         name_or_dir: a model folder, or the name of a model of the package (default: English).
         device: as for :func:`speechattn.load_model`.
-        lexicons: files that say how words are pronounced, in the form of CMU or MFA, before the
-            dictionary of US English that comes with the package; the first that lists a word
-            counts.
+        lexicons: a file or several that say how words are pronounced, in the form of CMU or MFA,
+            before the dictionary of US English that comes with the package; the first that lists
+            a word counts.
         unknown: what becomes of a word of no dictionary: ``"guess"`` its pronunciation,
             ``"spell"`` it letter by letter, or ``"fail"``.
         reductions: what may be said instead of the dictionary's forms, such as a dropped T: a table
@@ -61,7 +61,7 @@ def load_aligner(
 
 def make_aligner(
     recognizer: Recognizer,
-    lexicons: Sequence[str | Path] = (),
+    lexicons: str | Path | Sequence[str | Path] = (),
     unknown: str = GUESS,
     reductions: str | Path = ENGLISH,
     *,

@@ -170,6 +170,10 @@ class NetworkBuilder:
         self.phones, self.reductions = phones, reductions
         self._arcs = lru_cache(MOST_KEPT)(self._word_arcs)
 
+    def __reduce__(self) -> tuple[type[NetworkBuilder], tuple[PhoneSet, Reductions | None]]:
+        """Pickle it without the arcs that are kept."""
+        return NetworkBuilder, (self.phones, self.reductions)
+
     def build(self, words: Sequence[Word], doubt: Doubt | None = None) -> TextNetwork:
         """Make the network of some words, one after the other.
 

@@ -21,6 +21,7 @@ from speechattn.alignment.transcript_files import Transcript, Utterance
 from speechattn.alignment.transcripts import AlignmentError
 from speechattn.decoder.lm.lexicon import ENGLISH, Lexicon, named
 from speechattn.errors import UsageError
+from speechattn.files import path_list
 from speechattn.phones import PhoneSet, arpabet
 
 GUESS = "guess"
@@ -287,15 +288,15 @@ class PronouncingDictionary:
 
 
 def open_dictionary(
-    files: Sequence[str | Path], phones: PhoneSet, unknown: str = GUESS
+    files: str | Path | Sequence[str | Path], phones: PhoneSet, unknown: str = GUESS
 ) -> PronouncingDictionary:
     """Return the dictionary of some files and, behind them, of US English.
 
     The US English one comes with the package; it is used if the phones are ARPAbet.
 
     Args:
-        files: lexicons in the form of CMU or MFA; a word is taken from the first that lists it.
-            Lines that are not understood are left out, and named by the lexicon's ``problems``.
+        files: a lexicon or several, in the form of CMU or MFA; a word is taken from the first that
+            lists it. Lines that are not understood are left out, and named by the lexicon's ``problems``.
         phones: of the model.
         unknown: as for :class:`PronouncingDictionary`.
 
@@ -303,7 +304,7 @@ def open_dictionary(
         ConfigError: if a file cannot be read or has no words.
         UsageError: if there is no dictionary at all.
     """
-    paths = [*files, *([ENGLISH] if has_arpabet(phones) else [])]
+    paths = [*path_list(files), *([ENGLISH] if has_arpabet(phones) else [])]
     if not paths:
         raise UsageError(
             "no pronouncing dictionary: list how the words are said in a file and give it as "

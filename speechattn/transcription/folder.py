@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from speechattn.errors import CRASH, RECORDING_ERRORS, kind_of
+from speechattn.checks import as_int
+from speechattn.errors import CRASH, RECORDING_ERRORS, UsageError, kind_of
+from speechattn.files import path_list
 from speechattn.inference.transcription import TranscribeOptions, by_channel
 from speechattn.options import DEFAULT_MODEL
 from speechattn.process import environment
@@ -98,14 +100,16 @@ def transcribe_folder(
         A result for each recording, in sorted order.
 
     Raises:
-        UsageError: if an input is missing or holds no audio, or ``channel``, ``labels`` or
-            ``alternatives`` are out of range.
+        UsageError: if an input is missing or holds no audio, or ``workers``, ``threads``,
+            ``channel``, ``labels`` or ``alternatives`` are out of range.
         SpeechattnError: if there is no such model, or no worker can start.
     """
     options = TranscribeOptions(channel, posteriors, labels, alternatives, words, forms)
-    single = isinstance(inputs, (str, bytes, os.PathLike))
-    items = cast("Sequence[str | Path]", [inputs] if single else inputs)
-    listed = [os.fsdecode(each) for each in items]
+    try:
+        workers, threads = as_int("workers", workers, 1), as_int("threads", threads)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    listed = [os.fsdecode(each) for each in path_list(inputs)]
     left_out: list[str] = []
     recordings = list(find_recordings(listed, left_out))
     if left_out:

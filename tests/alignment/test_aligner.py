@@ -198,5 +198,7 @@ def test_a_file_of_text_says_what_is_wrong_with_it(dictionary, tmp_path):
 
 
 def test_a_refusal_names_the_way_out_in_python_too(dictionary):
-    with pytest.raises(AlignmentError, match=r"every_word=True in Python, --every-word"):
+    with pytest.raises(
+        AlignmentError, match=r"every_word=True in Python, --every-word of `speechattn align`"
+    ):
         Aligner(FakeRecognizer("AW L B OY T"), dictionary).align("a.wav", "memory vision see him")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import soundfile
@@ -39,6 +41,39 @@ def test_the_options_reach_the_aligner(lexicon, tiny_model_dir, tmp_path):
     assert [word.label for word in found.transcription.words] == ["See", "him"]
     with pytest.raises(speechattn.SpeechattnError, match="GARLIC"):
         aligner.align(samples, "see garlic", sample_rate=RATE)
+
+
+def test_one_lexicon_may_stand_without_a_list(lexicon, tiny_model_dir, tmp_path):
+    own = tmp_path / "own.dict"
+    own.write_text("garlic G AA R L IH K\n")
+    for given in (str(own), own):
+        aligner = speechattn.load_aligner(tiny_model_dir, "cpu", lexicons=given)
+        assert "GARLIC" in aligner.dictionary.lexicon.variants
+
+
+def test_an_aligner_goes_to_another_process(lexicon, tiny_model_dir):
+    aligner = speechattn.load_aligner(tiny_model_dir, "cpu", every_word=True)
+    samples = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+    found = [
+        each.align(samples, "See him.", sample_rate=RATE)
+        for each in (aligner, pickle.loads(pickle.dumps(aligner)))
+    ]
+    assert found[0] == found[1]
+
+
+def test_channel_and_labels_may_be_chosen(lexicon, tiny_model_dir, tmp_path):
+    aligner = speechattn.load_aligner(tiny_model_dir, "cpu", every_word=True)
+    noise = np.random.default_rng(0).normal(0, 0.1, (RATE, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", noise, RATE, subtype="FLOAT")
+    chosen = aligner.align(tmp_path / "a.wav", "See him.", channel=1, labels="ipa").transcription
+    alone = aligner.align(noise[:, 1], "See him.", sample_rate=RATE).transcription
+    assert (chosen.channel, chosen.path, alone.path) == (1, tmp_path / "a.wav", None)
+    assert [p.start for p in chosen.phones] == [p.start for p in alone.phones]
+    assert "s" in [phone.label for phone in chosen.phones]
+    with pytest.raises(UsageError, match="channel: 'all'; choose one"):
+        aligner.align(tmp_path / "a.wav", "See him.", channel="all")
+    with pytest.raises(UsageError, match="labels: 'kana' is unknown"):
+        aligner.align(tmp_path / "a.wav", "See him.", labels="kana")
 
 
 def test_reductions_are_read_or_left_out(lexicon, tiny_model_dir, tmp_path):

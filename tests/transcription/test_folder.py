@@ -85,6 +85,20 @@ def test_mistakes_are_told_at_once(rec, tmp_path):
         next(transcribe_folder(rec, model=tmp_path / "gone"))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"workers": 0}, "workers: 0; a whole number, 1 or more"),
+        ({"workers": -1}, "workers: -1;"),
+        ({"workers": 1.5}, "workers: 1.5;"),
+        ({"threads": -1}, "threads: -1; a whole number, 0 or more"),
+    ],
+)
+def test_numbers_of_processes_that_are_none(rec, wrong, said):
+    with pytest.raises(UsageError, match=said):
+        transcribe_folder(rec, **wrong)
+
+
 def test_a_missing_input_fails_by_name(rec, model, tmp_path):
     inputs = [tmp_path / "gone.wav", rec / "a.wav"]
     gone, there = transcribe_folder(inputs, model=model, device="cpu")
