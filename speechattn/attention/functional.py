@@ -20,10 +20,14 @@ float32 and bfloat16 (:mod:`speechattn.attention.kernels.autograd`), and FlexAtt
 (:mod:`speechattn.attention.flex`). Everything else is computed from PyTorch's operations on blocks
 of queries (:mod:`speechattn.attention.blockwise`). Time and memory are proportional to the number
 of pairs that the mask allows; padding costs nothing on CPUs.
+
+Gradients can be differentiated again (``create_graph=True``), except FlexAttention's. PyTorch's
+operations compute them then.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -116,7 +120,7 @@ def truncated_attention(
 
     This is :func:`attend` with dot products, softmax and a window. It does not check for NaN and
     infinity; they may spread from a key to queries that are computed together with those that see
-    it.
+    it. On CPUs, gradients of any order are right.
 
     Args:
         q: queries, shape (batch, queries, heads, d).
@@ -201,17 +205,43 @@ def _attend_in_window(
         table = bias.in_window(left, right)
     elif bias is not None:
         table = bias(torch.arange(-left, right + 1, device=q.device)[:, None])
+    by_operations = functools.partial(
+        _by_operations,
+        left=left,
+        right=right,
+        offset=offset,
+        lengths=lengths,
+        concatenated=concatenated,
+    )
     if kernels.autograd.is_offered(q, k, v, table):
         return kernels.autograd.attend(
-            q, k, v, left, right, offset=offset, lengths=lengths, concatenated=concatenated,
-            bias=table,
+            q, k, v, left, right, again=by_operations, offset=offset, lengths=lengths,
+            concatenated=concatenated, bias=table,
         )  # fmt: skip
+    return by_operations(q, k, v, table)
+
+
+def _by_operations(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    table: Tensor | None,
+    *,
+    left: int,
+    right: int,
+    offset: int,
+    lengths: Tensor | None,
+    concatenated: Sequence[int] | None,
+) -> Tensor:
+    """Compute attention in a window by PyTorch's operations, with biases of the distances."""
     if concatenated is not None:
         parts = zip(*(x.split(list(concatenated), 1) for x in (q, k, v)))
-        outputs = [
-            _attend_in_window(a, b, c, mask, bias, 0, None, None) for a, b, c in parts if a.numel()
-        ]
+        compute = functools.partial(
+            _by_operations, left=left, right=right, offset=0, lengths=None, concatenated=None
+        )
+        outputs = [compute(a, b, c, table) for a, b, c in parts if a.numel()]
         return torch.cat(outputs, 1) if outputs else q * 0
+    keys = k.shape[1]
     padding = None
     if lengths is not None:
         lengths = lengths.to(q.device)

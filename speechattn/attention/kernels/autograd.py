@@ -3,21 +3,21 @@
 Tensors are used where they lie: queries, keys and values may be views of one projection, and the
 padding of a batch is never read. Cores share the queries of the forward pass. In the backward pass
 they share the heads, because the queries of a head add to the same gradients. So results do not
-depend on the number of cores.
+depend on the number of cores. Where the gradients themselves may be differentiated
+(``create_graph=True``), PyTorch's operations compute them.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from speechattn.attention.kernels.llvm import DOT_BF16, FLOAT_BYTES, LANES
 from speechattn.attention.kernels.rows import sequence_table
@@ -40,6 +40,7 @@ def attend(
     left: int,
     right: int,
     *,
+    again: Callable[..., Tensor],
     offset: int = 0,
     lengths: Tensor | None = None,
     concatenated: Sequence[int] | None = None,
@@ -50,6 +51,8 @@ def attend(
     Args:
         q, k, v: shape (batch, frames, heads, d), float32 or bfloat16.
         left, right: limits of the window, in frames.
+        again: function from q, k, v and bias to the same by PyTorch's operations, whose gradients
+            can be differentiated.
         offset: position of query 0 among the keys.
         lengths: frames of each sequence, shape (batch,), or None.
         concatenated: lengths of the sequences that are concatenated in a batch of one, or None.
@@ -62,7 +65,9 @@ def attend(
     sequences = _sequences(q, k, lengths, concatenated)
     window = _Window(left, right, offset, 1 / math.sqrt(d), sequences, lengths is not None)
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias)):
-        out = _WindowAttention.apply(q, k, v, bias, window)
+        # Laid out before, so that what the backward pass keeps is part of the graph.
+        q, k, v = _in_rows(q), _in_rows(k), _in_rows(v)
+        out = _WindowAttention.apply(q, k, v, bias, window, again)
     else:
         out = _forward(q, k, v, bias, window)[0]
     return out[..., :d] if extra else out
@@ -89,18 +94,19 @@ class _Window(NamedTuple):
 
 class _WindowAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, q, k, v, bias, window):
+    def forward(ctx, q, k, v, bias, window, again):
         frames, heads = q.shape[1:3]
         shape = 2, len(window.sequences), heads, frames + -frames % LANES
         stats = torch.empty(shape, dtype=torch.float32, device="cpu")
-        out, *rows = _forward(q, k, v, bias, window, stats)
-        ctx.window = window
-        ctx.save_for_backward(*rows, bias, out, stats)
+        out, *_ = _forward(q, k, v, bias, window, stats)
+        ctx.window, ctx.again = window, again
+        ctx.save_for_backward(q, k, v, bias, out, stats)
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad):
+        if torch.is_grad_enabled():  # create_graph=True
+            return *_differentiable(ctx, grad), None, None
         from speechattn.attention.kernels.window_backward import backward, backward_bf16
 
         q, k, v, bias, out, stats = ctx.saved_tensors
@@ -125,7 +131,20 @@ class _WindowAttention(torch.autograd.Function):
         parallel_for(run, count * q.shape[2], _work(q, window), keep_alive)
         if grad_bias is not None:
             grad_bias = grad_bias.sum(0)[:, LANES:-LANES].flip(1).div(window.scale).to(bias.dtype)
-        return grad_q, grad_k.to(k.dtype), grad_v.to(v.dtype), grad_bias, None
+        return grad_q, grad_k.to(k.dtype), grad_v.to(v.dtype), grad_bias, None, None
+
+
+def _differentiable(ctx, grad: Tensor) -> list[Tensor | None]:
+    """Return the gradients of queries, keys, values and bias, as functions of all of these."""
+    saved, needed = ctx.saved_tensors[:4], ctx.needs_input_grad[:4]
+    # Views, because queries, keys and values may be one tensor, whose gradients must stay apart.
+    given = [None if x is None else x.view_as(x) for x in saved]
+    wanted = [x for x, is_needed in zip(given, needed) if is_needed]
+    q, *others = given
+    # Numbers that were added to a head do not count in the scale of its scores.
+    out = ctx.again(q * (ctx.window.scale * math.sqrt(q.shape[-1])), *others)
+    found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
+    return [next(found) if is_needed else None for is_needed in needed]
 
 
 def _forward(

@@ -202,7 +202,7 @@ def test_sequences_laid_end_to_end_and_their_gradients(biased):
     bias = random_bias(2, 9, 4) if biased else None
 
     def laid(q, k, v, left, right, bias=None):
-        return autograd.attend(q, k, v, left, right, concatenated=sizes, bias=bias)
+        return autograd.attend(q, k, v, left, right, again=alone, concatenated=sizes, bias=bias)
 
     def alone(q, k, v, left, right, bias=None):
         parts = zip(*(x.split(sizes, 1) for x in (q, k, v)))
@@ -214,6 +214,28 @@ def test_sequences_laid_end_to_end_and_their_gradients(biased):
     found = gradients(laid, q, k, v, 9, 4, **options)
     for mine, theirs in zip(found, gradients(alone, q, k, v, 9, 4, **options)):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("d", [3, LANES])  # the numbers of a head are filled up, or fill it
+@pytest.mark.parametrize("lengths", [None, torch.tensor([30, 17])])
+@pytest.mark.parametrize("one", [False, True])  # tensor for queries, keys and values
+def test_gradients_of_gradients(d, lengths, one):
+    q, k, v = tensors(2, 30, d=d)
+    inputs = [q, q, q] if one else [q, k, v]
+
+    def second_order(dtype):
+        leaves = {id(x): x.to(dtype).requires_grad_() for x in inputs}
+        bias = random_bias(2, 4, 2, dtype).requires_grad_()
+        given = [leaves[id(x)] for x in inputs]
+        out = truncated_attention(*given, 4, 2, lengths=lengths, bias=bias)
+        wanted = [*leaves.values(), bias]
+        first = torch.autograd.grad((out + given[0]).square().sum(), wanted, create_graph=True)
+        return first, torch.autograd.grad(sum(g.square().sum() for g in first), wanted)
+
+    for mine, theirs in zip(second_order(torch.float32), second_order(torch.float64)):
+        for a, b in zip(mine, theirs, strict=True):
+            limit = 1e-5 * b.abs().max().item()
+            torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=limit)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
