@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
@@ -256,7 +256,7 @@ class Recognizer:
         """Audio after the end of a frame that its posteriors depend on; None for no limit."""
         return look_ahead_ms(self.checkpoint.encoder)
 
-    def log_posteriors(self, blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
+    def log_posteriors(self, blocks: Iterable[np.ndarray]) -> Generator[np.ndarray]:
         """Compute the log probability of every phone and frame, block by block.
 
         Where there are several cores, threads read and encode while the caller uses what there is.

@@ -114,12 +114,13 @@ class PosteriorStream:
         """Add frames and return the complete posteriors, the second half of :meth:`push`."""
         return self._encoder.push(frames, last)
 
-    def run(self, blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
+    def run(self, blocks: Iterable[np.ndarray]) -> Generator[np.ndarray]:
         """Push a whole recording; see :meth:`Recognizer.log_posteriors`.
 
         Reading, the encoder, and what the caller does with the posteriors run side by side where
         there are several cores. Close the iterator before the file that the blocks come from.
         """
+        blocks = iter(blocks)
         first = list(itertools.islice(blocks, 2))
         side_by_side = len(first) > 1 and num_usable_cores() > 1
         framed = self._framed(itertools.chain(first, blocks))

@@ -331,6 +331,13 @@ def test_log_posteriors_follow_the_blocks(recognizer):
     assert list(recognizer.log_posteriors(iter([]))) == []
 
 
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_blocks_may_be_in_a_list(recognizer, number):
+    blocks = [speech(0.3)] * number
+    found = [piece.tolist() for piece in recognizer.log_posteriors(blocks)]
+    assert found == [piece.tolist() for piece in recognizer.log_posteriors(iter(blocks))]
+
+
 def test_stages_side_by_side_give_the_same_bytes(recognizer, monkeypatch):
     samples = speech(3.0)
     found = []
