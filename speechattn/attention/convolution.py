@@ -16,6 +16,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from speechattn.attention.inputs import check_tensor
 from speechattn.attention.masks import WindowMask
 from speechattn.attention.multihead import MultiHeadAttention
 from speechattn.attention.sparse_masks import ImageMask
@@ -28,29 +29,39 @@ class AttentionConvolution(nn.Module):
     """A self-attention layer that computes a convolution.
 
     Like a convolution with ``padding=kernel // 2`` and stride 1, it returns as many positions as it
-    gets: the input is padded with zeros, and the outputs of the padding are dropped.
+    gets: the input is padded with zeros, and the outputs of the padding are dropped. Weights do not
+    say whether they are of a convolution with dilation or groups, which cannot be had here.
 
     Args:
         weight: weights of ``Conv1d``, shape (out, in, kernel), or of ``Conv2d``, shape (out, in,
-            kernel rows, kernel columns); the kernel is odd.
-        bias: shape (out,).
+            kernel rows, kernel columns); the kernel is odd. The layer has their type and device.
+        bias: shape (out,), of the same type.
 
     Attributes:
         attention: the layer, an ordinary :class:`MultiHeadAttention`.
 
     Raises:
-        ValueError: for other shapes or an even kernel.
+        ValueError: for other shapes or types, or an even kernel.
+        TypeError: for what is no tensor.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
+        check_tensor("weight", weight)
         if weight.ndim not in (3, 4) or any(size % 2 == 0 for size in weight.shape[2:]):
             raise ValueError(
                 f"weight: shape {tuple(weight.shape)}; (out, in, kernel) or (out, in, kernel rows, "
                 "kernel columns), odd kernels"
             )
-        if bias is not None and bias.shape != weight.shape[:1]:
-            raise ValueError(f"bias: shape {tuple(bias.shape)}; ({weight.shape[0]},)")
+        if not weight.is_floating_point():
+            raise ValueError(f"weight: {weight.dtype}; floating-point numbers")
+        if bias is not None:
+            check_tensor("bias", bias)
+            if bias.shape != weight.shape[:1] or bias.dtype != weight.dtype:
+                raise ValueError(
+                    f"bias: shape {tuple(bias.shape)} of {bias.dtype}; "
+                    f"({weight.shape[0]},) of {weight.dtype}, as the weight"
+                )
         self.reach = tuple(size // 2 for size in weight.shape[2:])
         out, width = weight.shape[:2]
         taps = list(itertools.product(*(range(size) for size in weight.shape[2:])))
@@ -62,7 +73,7 @@ class AttentionConvolution(nn.Module):
             head_width=width,
             width_out=out,
             mask=WindowMask(self.reach[0], self.reach[0]) if weight.ndim == 3 else None,
-        )
+        ).to(weight.device, weight.dtype)
         self._fill(weight, bias, taps)
 
     @torch.no_grad()
@@ -92,10 +103,17 @@ class AttentionConvolution(nn.Module):
             The same shape, with ``out`` for ``in``.
 
         Raises:
-            ValueError: for another shape.
+            ValueError: for another shape or type, and for NaN or infinity.
+            TypeError: if x is no tensor.
         """
-        if x.ndim != len(self.reach) + 2:
-            raise ValueError(f"x: shape {tuple(x.shape)}; {len(self.reach) + 2} dimensions")
+        check_tensor("x", x)
+        width = self.attention.project.in_features
+        if x.ndim != len(self.reach) + 2 or x.shape[-1] != width:
+            axes = "time" if len(self.reach) == 1 else "height, width"
+            raise ValueError(
+                f"x: shape {tuple(x.shape)}; (batch, {axes}, {width}), as the weight has {width} "
+                "numbers in (those of a convolution with groups have fewer, and will not do)"
+            )
         # Real zeros: attention weights add up to 1, so they cannot fade at the edge.
         padding = [side for reach in reversed(self.reach) for side in (reach, reach)]
         padded = nn.functional.pad(x, (0, 0, *padding))

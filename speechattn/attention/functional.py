@@ -35,6 +35,7 @@ from torch import Tensor
 
 from speechattn.attention import flex, kernels
 from speechattn.attention.blockwise import by_blocks
+from speechattn.attention.inputs import check_tensor
 from speechattn.attention.masks import AttentionMask, WindowMask, valid_frames, without_padding
 from speechattn.attention.names import SCORES as SCORES
 from speechattn.attention.names import WEIGHTS as WEIGHTS
@@ -68,7 +69,7 @@ def attend(
         mask: which keys a query may see.
         scores: one of :data:`SCORES`.
         weights: one of :data:`WEIGHTS`.
-        score_vector: the vector e of additive scores, shape (heads, d).
+        score_vector: the vector e of additive scores, shape (heads, d), of the type of q.
         bias: function from distances (key minus query), shape (..., axes), to numbers that are
             added to the scores, shape (heads, ...); see
             :class:`speechattn.attention.positions.DistanceBias`.
@@ -82,15 +83,16 @@ def attend(
 
     Raises:
         ValueError: for shapes, names, lengths or offsets that do not fit, and for NaN or infinity.
-        TypeError: if ``mask`` is not a mask.
+        TypeError: if ``mask`` is not a mask, or something else is no tensor.
     """
     _check(q, k, v, mask, scores, weights, score_vector, offset, lengths)
     if not known_finite:
         if lengths is not None:
             q = without_padding(q, lengths, offset)
             k, v = without_padding(k, lengths), without_padding(v, lengths)
-        for name, x in (("q", q), ("k", k), ("v", v)):
-            check_finite(name, x)
+        for name, x in (("q", q), ("k", k), ("v", v), ("score_vector", score_vector)):
+            if x is not None:
+                check_finite(name, x)
     return attend_unchecked(
         q,
         k,
@@ -139,6 +141,7 @@ def truncated_attention(
 
     Raises:
         ValueError: for shapes, types, windows, offsets or lengths that do not fit each other.
+        TypeError: if q, k or v is no tensor.
     """
     mask = WindowMask(left, right)
     add_bias = None if bias is None else _bias_by_distance(bias, q, left, right)
@@ -278,6 +281,7 @@ def _check(
     check_choice("scores", scores, SCORES)
     check_choice("weights", weights, WEIGHTS)
     for name, x in (("q", q), ("k", k), ("v", v)):
+        check_tensor(name, x)
         if x.ndim != 4:
             raise ValueError(f"{name}: shape {tuple(x.shape)}; (batch, positions, heads, d)")
     if (q.shape[0], *q.shape[2:]) != (k.shape[0], *k.shape[2:]) or k.shape[:3] != v.shape[:3]:
@@ -294,10 +298,13 @@ def _check(
     if (scores == "additive") != (score_vector is not None):
         presence = "missing" if score_vector is None else "given"
         raise ValueError(f"score_vector: {presence} for {scores} scores")
-    if score_vector is not None and score_vector.shape != q.shape[2:]:
-        raise ValueError(
-            f"score_vector: shape {tuple(score_vector.shape)}; (heads, d) = {tuple(q.shape[2:])}"
-        )
+    if score_vector is not None:
+        check_tensor("score_vector", score_vector)
+        if score_vector.shape != q.shape[2:] or score_vector.dtype != q.dtype:
+            raise ValueError(
+                f"score_vector: shape {tuple(score_vector.shape)} of {score_vector.dtype}; "
+                f"(heads, d) = {tuple(q.shape[2:])} of {q.dtype}"
+            )
     if lengths is not None:
         check_lengths(lengths, q.shape[0], k.shape[1])
 
@@ -308,6 +315,7 @@ def _bias_by_distance(
     """Check a table of biases for a window and return it as a function of the distance."""
     if left is None or right is None:
         raise ValueError(f"bias: given for a window of left={left}, right={right}; it needs limits")
+    check_tensor("q", q)
     if q.ndim != 4:
         raise ValueError(f"q: shape {tuple(q.shape)}; (batch, positions, heads, d)")
     shape = q.shape[2], left + right + 1

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from speechattn.attention import kernels
 from speechattn.attention.functional import SCORES, WEIGHTS, attend_unchecked
+from speechattn.attention.inputs import check_tensor, check_type
 from speechattn.attention.masks import (
     AttentionMask,
     StreamState,
@@ -128,6 +129,7 @@ class MultiHeadAttention(nn.Module):
 
         Raises:
             ValueError: for shapes or lengths that do not fit, and for NaN or infinity.
+            TypeError: if x is no tensor.
         """
         mask = _renamed(mask, visibility)
         used = self.mask if mask is None else mask_from_config(mask)
@@ -150,6 +152,7 @@ class MultiHeadAttention(nn.Module):
         Raises:
             ValueError: if the mask is not a window, ``x`` does not fit, or the last positions have
                 come already.
+            TypeError: if x is no tensor.
         """
         window = self.mask
         if state.get("ended"):
@@ -208,6 +211,7 @@ class MultiHeadAttention(nn.Module):
     def _checked(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the input without padding after checking it, if that is left to this layer."""
         width = self.project.in_features
+        check_tensor("x", x)
         if x.ndim != 3 or x.shape[2] != width:
             raise ValueError(f"x: shape {tuple(x.shape)}; (batch, positions, {width})")
         return x if self.known_finite else _clean(x, lengths, self.project.weight)
@@ -322,15 +326,9 @@ def _check_kind(scores: str, weights: str, positions: str, head_width: int) -> N
 @kernels.runtime.apart
 def _clean(x: Tensor, lengths: Tensor | None, weight: Tensor) -> Tensor:
     """Return the input without padding after checking its numbers and lengths."""
-    _check_type(x, weight)
+    check_type("x", x, weight.dtype)
     if lengths is not None:
         check_lengths(lengths, *x.shape[:2])
         x = without_padding(x, lengths)  # it may hold anything
     check_finite("x", x)
     return x
-
-
-def _check_type(x: Tensor, weight: Tensor) -> None:
-    under_autocast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-    if x.dtype != weight.dtype and not under_autocast:
-        raise ValueError(f"x: {x.dtype}, and the layer's weights {weight.dtype}; they must agree")

@@ -542,6 +542,14 @@ def test_learned_positions_end():
         ({"scores": "additive"}, "score_vector: missing"),
         ({"score_vector": numbers(2, 4)}, "score_vector: given"),
         ({"scores": "additive", "score_vector": numbers(4)}, r"score_vector: shape \(4,\)"),
+        (
+            {"scores": "additive", "score_vector": numbers(2, 4).double()},
+            "score_vector: .*float64; .*float32",
+        ),
+        (
+            {"scores": "additive", "score_vector": torch.full((2, 4), math.nan)},
+            r"score_vector: nan at \(0, 0\)",
+        ),
         ({"bias": DistanceBias(2, (1, 1))}, "for 2 axes, the positions have 1"),
     ],
 )
