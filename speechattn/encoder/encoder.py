@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechattn.attention.inputs import check_tensor, check_type
 from speechattn.attention.masks import StreamState, valid_frames
 from speechattn.attention.multihead import MultiHeadAttention
-from speechattn.checks import check_lengths, first_nonfinite
+from speechattn.checks import as_int, check_lengths, first_nonfinite
 from speechattn.encoder.build import encoder_layers, encoder_windows
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.kinds import AnyEncoderConfig
@@ -43,7 +44,7 @@ def log_posteriors(scores: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Normalisation of frames and encoder, on which a head is put.
+    """Normalisation of frames and encoder, on which a head is put; alone, it gives vectors.
 
     Mean and standard deviation of the training frames are buffers, so that a checkpoint carries
     them and a stream needs no statistics of later frames.
@@ -51,6 +52,9 @@ class Encoder(nn.Module):
     Args:
         input_dim: numbers of a frame.
         config: kind and shape of the encoder.
+
+    Raises:
+        ValueError: if ``input_dim`` is no whole number from 1 on.
     """
 
     mean: Tensor
@@ -58,6 +62,7 @@ class Encoder(nn.Module):
 
     def __init__(self, input_dim: int, config: AnyEncoderConfig) -> None:
         super().__init__()
+        as_int("input_dim", input_dim, 1)
         self.config: AnyEncoderConfig = config
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("std", torch.ones(input_dim))
@@ -69,6 +74,10 @@ class Encoder(nn.Module):
     def num_weights(self) -> int:
         """Number of trained weights."""
         return sum(p.numel() for p in self.parameters())
+
+    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Encode frames; see :meth:`vectors`."""
+        return self.vectors(frames, lengths)
 
     def vectors(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Encode frames; ``config.stack`` of them give one vector.
@@ -85,11 +94,9 @@ class Encoder(nn.Module):
             ValueError: if the frames have another shape or contain NaN or infinity within the
                 lengths (the message names the frame), the lengths do not fit, or learned positions
                 do not reach that far.
+            TypeError: if the frames are no tensor.
         """
-        if frames.ndim != 3 or frames.shape[2] != len(self.mean):
-            raise ValueError(
-                f"frames: shape {tuple(frames.shape)}; (batch, frames, {len(self.mean)})"
-            )
+        self._check_kind(frames, "batch, ")
         _check_reach(self.config, frames.shape[1])
         if lengths is None:
             _check_finite(frames)
@@ -131,17 +138,30 @@ class Encoder(nn.Module):
         for layer, mask in zip(layers, encoder_windows(self.config), strict=True):
             layer.mask = mask
 
-    def check_finite(self, frames: Tensor, first: int = 0) -> None:
-        """Check that frames contain no NaN or infinity.
+    def check_frames(self, frames: Tensor, first: int = 0) -> None:
+        """Check the frames of one recording.
 
         Args:
             frames: shape (frames, input_dim).
             first: number of the first of them, in a stream.
 
         Raises:
-            ValueError: if there is one; the message names the frame.
+            ValueError: if they have another shape or type, or contain NaN or infinity; the message
+                names the frame.
+            TypeError: if they are no tensor.
         """
+        self._check_kind(frames)
         _check_finite(frames[None], first)
+
+    def _check_kind(self, frames: Tensor, batch: str = "") -> None:
+        """Check that frames are a tensor of a shape and type that fit; ``batch`` is its axis."""
+        check_tensor("frames", frames)
+        if frames.ndim != (3 if batch else 2) or frames.shape[-1] != len(self.mean):
+            raise ValueError(
+                f"frames: shape {tuple(frames.shape)}; ({batch}frames, {len(self.mean)})"
+            )
+        if torch.promote_types(frames.dtype, self.mean.dtype) != self.mean.dtype:
+            check_type("frames", frames, self.mean.dtype)
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Return frames with zero mean and unit deviation, clamped to ``CLAMP`` deviations."""
@@ -166,11 +186,14 @@ class PhoneClassifier(Encoder):
         input_dim: numbers of a frame.
         num_phones: number of classes.
         config: kind and shape of the encoder.
+
+    Raises:
+        ValueError: if one of the numbers is no whole number from 1 on.
     """
 
     def __init__(self, input_dim: int, num_phones: int, config: AnyEncoderConfig) -> None:
         super().__init__(input_dim, config)
-        self.num_phones = num_phones
+        self.num_phones = as_int("num_phones", num_phones, 1)
         self.classify = nn.Linear(config.width, num_phones * config.stack)
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -234,13 +257,12 @@ class EncoderStream:
             ValueError: if the frames have another shape or contain NaN or infinity, learned
                 positions do not reach that far, or the last frames have been pushed already. The
                 stream is then unchanged.
+            TypeError: if the frames are no tensor.
         """
         model = self._model
         if self._ended:
             raise ValueError("frames: this stream has had its last ones; make another one")
-        if frames.ndim != 2 or frames.shape[1] != len(model.mean):
-            raise ValueError(f"frames: shape {tuple(frames.shape)}; (frames, {len(model.mean)})")
-        model.check_finite(frames, self._received)
+        model.check_frames(frames, self._received)
         _check_reach(model.config, self._received + len(frames))
         self._ended = last
         self._received += len(frames)
@@ -276,7 +298,7 @@ class ClassifierStream(EncoderStream):
             Shape (complete frames, num_phones), scores before the softmax.
 
         Raises:
-            ValueError: as :meth:`EncoderStream.push`.
+            ValueError, TypeError: as :meth:`EncoderStream.push`.
         """
         scores = self._model.scores(super().push(frames, last)[None])[0]
         if last:

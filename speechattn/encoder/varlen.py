@@ -74,7 +74,7 @@ def forward_varlen(model: PhoneClassifier, recordings: Sequence[Tensor]) -> list
         Scores before the softmax, shape (frames, num_phones) each.
 
     Raises:
-        ValueError: if frames contain NaN or infinity.
+        ValueError: if frames contain NaN or infinity, or have another shape.
     """
     stack = model.config.stack
     rows = [-(-len(frames) // stack) for frames in recordings]
@@ -90,9 +90,9 @@ def _concatenated(
     stack = model.config.stack
     entered = []
     for frames, count in zip(recordings, rows):
-        model.check_finite(frames)
+        model.check_frames(frames)
         x = F.pad(model.normalise(frames), (0, 0, 0, count * stack - len(frames)))
-        entered.append(x.reshape(count, -1))
+        entered.append(x.reshape(count, stack * x.shape[1]))
     # Whole tiles; otherwise each product of oneDNN would copy all rows to pad them.
     rows = [*rows, -sum(rows) % (COARSE_ROWS if sum(rows) > MAX_ROWS // 4 else ROWS)]
     entered.append(entered[0].new_zeros(rows[-1], entered[0].shape[1]))

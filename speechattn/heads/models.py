@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechattn.checks import as_int
 from speechattn.encoder.encoder import Encoder, log_posteriors
 from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.heads.attention_decoder import (
@@ -29,12 +30,14 @@ class LabelModel(Encoder):
 
     Raises:
         ConfigError: if the heads of the pooling do not divide the encoder's width.
+        ValueError: if one of the numbers is no whole number from 1 on.
     """
 
     def __init__(
         self, input_dim: int, num_labels: int, config: AnyEncoderConfig, head: LabelHead
     ) -> None:
         check_head(head, config.width)
+        as_int("num_labels", num_labels, 1)
         super().__init__(input_dim, config)
         self.head = head
         self.pool: AttentionPooling | MeanPooling = MeanPooling()
@@ -88,11 +91,15 @@ class StringModel(Encoder):
         num_labels: number of classes.
         config: shape of the encoder.
         head: CTC alone, or a decoder and the share of CTC in the loss.
+
+    Raises:
+        ValueError: if one of the numbers is no whole number from 1 on.
     """
 
     def __init__(
         self, input_dim: int, num_labels: int, config: AnyEncoderConfig, head: CtcHead | DecoderHead
     ) -> None:
+        as_int("num_labels", num_labels, 1)
         super().__init__(input_dim, config)
         self.head = head
         self.classify = nn.Linear(config.width, num_labels + 1) if head.ctc_weight else None

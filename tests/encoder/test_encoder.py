@@ -16,7 +16,7 @@ from support.commands import message_of
 import speechattn
 from speechattn.cli.main import main
 from speechattn.encoder.config import EncoderConfig
-from speechattn.encoder.encoder import CLAMP, PhoneClassifier
+from speechattn.encoder.encoder import CLAMP, Encoder, PhoneClassifier
 from speechattn.encoder.kinds import CnnConfig
 from speechattn.errors import ConfigError
 from speechattn.training.updates.window_draws import draw_window
@@ -143,6 +143,37 @@ def test_padding_leaves_no_trace_in_scores_or_gradients():
 def test_no_frames_give_no_scores(model):
     assert model(torch.zeros(1, 0, DIM, dtype=torch.float64)).shape == (1, 0, PHONES)
     assert model.stream().push(torch.zeros(0, DIM, dtype=torch.float64), last=True).shape[0] == 0
+
+
+def test_without_a_head_it_gives_vectors():
+    encoder = Encoder(DIM, EncoderConfig(**SMALL, blocks=1, stack=2, window=(4, 2))).eval()
+    frames = random_frames(1, 9, DIM).float()
+    assert torch.equal(encoder(frames), encoder.vectors(frames))
+    assert encoder(frames).shape == (1, 5, SMALL["width"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((0, PHONES), "input_dim: 0; a whole number, 1 or more"),
+        ((DIM, 0), "num_phones: 0; a whole number, 1 or more"),
+        ((DIM, 2.5), "num_phones: 2.5"),
+    ],
+)
+def test_sizes_that_cannot_be_are_named(sizes, said):
+    with pytest.raises(ValueError, match=said):
+        PhoneClassifier(*sizes, EncoderConfig(**SMALL))
+
+
+def test_frames_of_another_kind_are_refused():
+    model = PhoneClassifier(DIM, PHONES, EncoderConfig(**SMALL, window=(4, 2))).eval()
+    frames = random_frames(9, DIM)
+    for call in (lambda x: model(x[None]), lambda x: model.stream().push(x)):
+        with pytest.raises(ValueError, match=r"frames: torch.float64, and .* torch.float32"):
+            call(frames)
+        with pytest.raises(TypeError, match="frames: ndarray; a torch tensor is needed"):
+            call(frames.numpy())
+        call(frames.float())
 
 
 # --- reach ----------------------------------------------------------------------------------------

@@ -71,6 +71,15 @@ def test_every_recording_has_the_bits_it_has_alone(kind):
 
 
 @needs_onednn
+@pytest.mark.parametrize("lengths", [(40, 0), (0, 13, 0), (0, 0)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_empty_recordings_give_no_scores(kind, lengths):
+    model, given_ = classifier(kind), recordings(lengths)
+    for frames, scores in zip(given_, forward_varlen(model, given_)):
+        assert torch.equal(scores, alone(model, frames))
+
+
+@needs_onednn
 @pytest.mark.slow
 def test_recordings_are_concatenated_in_processes_of_our_own():
     subprocess.run([sys.executable, "-c", OWN_PROCESS], check=True)
@@ -122,3 +131,10 @@ def test_frames_that_are_no_numbers_are_refused():
     frames[1][3, 2] = float("nan")
     with pytest.raises(ValueError, match="number 2 of frame 3"):
         forward_varlen(classifier(), frames)
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(20, 1), (20, 7), (8,)])
+def test_frames_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"frames: shape .*; \(frames, 8\)"):
+        forward_varlen(classifier(), [*recordings((20,)), torch.zeros(shape)])

@@ -290,3 +290,10 @@ def test_pooling_heads_divide_the_width():
 
 def test_hypotheses_say_whether_they_ended():
     assert Hypothesis((1,), -1.0).ended
+
+
+@pytest.mark.parametrize("kind", ["label", "ctc"])
+def test_a_model_without_labels_is_refused(kind):
+    config = build(AnyEncoderConfig, dict(ENCODERS["cnn"]), "encoder.")
+    with pytest.raises(ValueError, match="num_labels: 0; a whole number, 1 or more"):
+        head_model(DIM, 0, config, build(AnyHead, dict(HEADS[kind]), "head."))
