@@ -63,12 +63,11 @@ from speechattn.decoder.records import (
     Tokens,
     WordScores,
 )
+from speechattn.decoder.scores import BLOCK_FRAMES, check_log_posteriors
 from speechattn.segments import FrameSegment
 
-BLOCK_FRAMES = 8192  # frames checked and copied at a time
 ROOM_NODES = 4096  # at first; grows only while hypotheses disagree about a long past
 ROOM_TOKENS = 512  # at first; grows where more hypotheses are kept apart
-LARGEST_LOG_POSTERIOR = 1e-3  # nats; rounding may leave a little more than 0
 # Of each phone model: slots for all states, all FREE, that no decoder uses at the moment.
 _IDLE_SLOTS: WeakKeyDictionary[PhoneModel, list[np.ndarray]] = WeakKeyDictionary()
 
@@ -160,7 +159,7 @@ class Decoder:
             ValueError: for another shape, NaN, or values above 0; nothing is taken in then.
         """
         frames = np.asarray(log_posteriors)
-        self._check(frames)
+        check_log_posteriors(frames, self._model.num_phones, self.num_frames)
         if not self._started:
             # Whether minima must be shortened is known only once the longest one has gone by.
             longest = int(self._model.min_frames.max())
@@ -249,25 +248,6 @@ class Decoder:
             if len(slots) == num_states:  # both with words, or both without
                 return slots
         return np.zeros((num_states, SLOT_COLUMNS), np.int32)
-
-    def _check(self, frames: np.ndarray) -> None:
-        num_phones = self._model.num_phones
-        if frames.ndim != 2 or frames.shape[1] != num_phones:
-            raise ValueError(
-                f"log posteriors have shape {frames.shape}; give (frames, {num_phones})"
-            )
-        for start in range(0, len(frames), BLOCK_FRAMES):
-            highest = frames[start : start + BLOCK_FRAMES].max()  # NaN if there is one
-            if np.isnan(highest):
-                rows = np.isnan(frames[start : start + BLOCK_FRAMES]).any(axis=1)
-                frame = self.num_frames + start + int(np.argmax(rows))
-                raise ValueError(
-                    f"log posteriors of frame {frame} contain NaN; check the model's weights"
-                )
-            if highest > LARGEST_LOG_POSTERIOR:
-                raise ValueError(
-                    f"a log posterior is {highest:.4g}, above 0; give logarithms of probabilities"
-                )
 
     def _advance(self, frames: np.ndarray) -> list[FrameSegment]:
         """Decode checked frames, return the segments that became final."""

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speechattn.checks import as_int
+from speechattn.decoder.scores import check_log_posteriors
 from speechattn.jit import jit_when_used
 from speechattn.segments import FrameSegment
 
@@ -44,28 +46,31 @@ def force_align(
     A phone has at least ``LEAST_PHONE_FRAMES`` frames, a silence ``LEAST_SILENCE_FRAMES``.
 
     Args:
-        log_posteriors: shape (frames, classes).
-        phones: classes in the order they were spoken, without silence.
-        silence: its class.
+        log_posteriors: natural logarithms of the posteriors, shape (frames, classes).
+        phones: numbers of the classes in the order they were spoken, without silence.
+        silence: number of its class.
         substitution: nats that another phone than the string has costs; infinite for never.
         deletion: nats that it costs to leave a phone out; infinite for never.
 
     Returns:
-        None if the recording is too short for the string.
+        None if the recording is too short for the string, or every path has a probability of 0.
 
     Raises:
-        ValueError: for a phone that is silence or no class, or a cost that is negative or NaN.
+        ValueError: for log posteriors of another shape, above 0, NaN, or all infinite in a frame;
+            for a phone that is silence or no class, or a cost that is negative or NaN.
     """
+    log_posteriors = np.asarray(log_posteriors)
+    check_log_posteriors(log_posteriors)
     frames = np.ascontiguousarray(log_posteriors, dtype=np.float32)
-    for phone in phones:
-        if phone == silence or not 0 <= phone < frames.shape[1]:
-            raise ValueError(f"phones: {phone}; a class below {frames.shape[1]}, not {silence}")
+    silence = _class("silence", silence, frames.shape[1])
+    phones = [_class("phones", phone, frames.shape[1], silence) for phone in phones]
     for name, cost in (("substitution", substitution), ("deletion", deletion)):
         if not cost >= 0:
             raise ValueError(f"{name}: {cost}; from 0 on")
     states = _states(phones, silence, frames.shape[1], substitution)
     path = _best_path(frames, *states, len(phones) + 1, np.float32(deletion))
     if not len(path) or path[0] < 0:
+        _check_possible(frames)
         return None
     label, first = states[0], states[1] < 0
     # A phone begins where its first state is entered, not where that state goes on.
@@ -75,6 +80,29 @@ def force_align(
     spoken = np.flatnonzero(label[path] != silence)
     score = log_posteriors[spoken, label[path[spoken]]].mean() if len(spoken) else -np.inf
     return Alignment(segments, float(score))
+
+
+def _class(name: str, value: object, classes: int, silence: int | None = None) -> int:
+    """Return the number of a class, after a check that it is one, and not that of silence."""
+    if isinstance(value, str):
+        raise ValueError(f"{name}: {value!r}; the number of a class, which PhoneSet.index has")
+    number = as_int(name, value)
+    if number == silence or number >= classes:
+        raise ValueError(
+            f"{name}: {number}; a class below {classes}"
+            + ("" if silence is None else f", not {silence}")
+        )
+    return number
+
+
+def _check_possible(frames: np.ndarray) -> None:
+    """Raise a ValueError for a frame in which no class has a probability."""
+    impossible = np.isneginf(frames).all(axis=1)
+    if impossible.any():
+        raise ValueError(
+            f"log posteriors of frame {np.argmax(impossible)} are all -inf; one class at least "
+            "has a probability above 0"
+        )
 
 
 def _states(

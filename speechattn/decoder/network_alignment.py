@@ -15,6 +15,7 @@ import numpy as np
 
 from speechattn.decoder.forced_alignment import LEAST_PHONE_FRAMES, LEAST_SILENCE_FRAMES
 from speechattn.decoder.network_paths import NOTHING, Network, Step, best_path
+from speechattn.decoder.scores import check_log_posteriors
 
 
 class Arc(NamedTuple):
@@ -59,9 +60,11 @@ def align_network(
 
     Raises:
         ValueError: for an arc between junctions or of a class that does not exist, that leads
-            back, or whose cost is negative or NaN; for a scale that is not above 0.
+            back, or whose cost is negative or NaN; for a scale that is not above 0; for log
+            posteriors of another shape, above 0, or NaN.
     """
     frames = np.ascontiguousarray(log_posteriors, dtype=np.float32)
+    check_log_posteriors(frames)
     if not acoustic_scale > 0:
         raise ValueError(f"acoustic_scale: {acoustic_scale}; above 0")
     for arc in arcs:

@@ -156,7 +156,10 @@ def test_a_string_without_phones_is_silence():
     [
         ([1, 4], {}, "phones: 4; a class below 4"),
         ([-1], {}, "phones: -1"),
-        ([SIL], {}, "phones: 0"),
+        ([SIL], {}, "phones: 0; a class below 4, not 0"),
+        ([1.0], {}, "phones: 1.0; a whole number"),
+        (["AA"], {}, "phones: 'AA'; the number of a class"),
+        ("AA", {}, "phones: 'A'; the number of a class"),
         ([1], {"substitution": -1.0}, "substitution: -1.0"),
         ([1], {"deletion": float("nan")}, "deletion: nan"),
     ],
@@ -164,3 +167,35 @@ def test_a_string_without_phones_is_silence():
 def test_what_cannot_be_aligned_is_refused(phones, costs, said):
     with pytest.raises(ValueError, match=said):
         force_align(random_logs(9, 4, 0), phones, SIL, **costs)
+
+
+@pytest.mark.parametrize("silence", ["SIL", -1, 4, 0.5])
+def test_silence_is_a_class(silence):
+    with pytest.raises(ValueError, match=f"^silence: {silence!r}; "):
+        force_align(random_logs(9, 4, 0), [1], silence)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda logs: logs[0], r"shape \(4,\); give \(frames, classes\)"),
+        (np.exp, "above 0; give logarithms"),
+        (lambda logs: np.where(np.arange(9)[:, None] == 5, np.nan, logs), "frame 5 contain NaN"),
+        (lambda logs: np.where(np.arange(9)[:, None] == 5, -INF, logs), "frame 5 are all -inf"),
+        (lambda logs: np.full((9, 4), -INF), "frame 0 are all -inf"),
+    ],
+)
+def test_what_is_no_log_posterior_is_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        force_align(change(random_logs(9, 4, 0)), [1], SIL)
+
+
+def test_a_phone_that_is_never_possible_has_no_alignment():
+    logs = random_logs(9, 4, 0)
+    logs[:, 1] = -INF
+    assert force_align(logs, [1], SIL) is None
+
+
+def test_phones_may_be_of_any_whole_type():
+    logs = random_logs(9, 4, 0)
+    assert force_align(logs, np.array([1, 2]), np.int64(SIL)) == force_align(logs, [1, 2], SIL)
