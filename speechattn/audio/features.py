@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from speechattn.audio.filters import FFT_SIZE as FFT_SIZE
+from speechattn.audio.filters import cepstral_transform as cepstral_transform
+from speechattn.audio.filters import check_filters
+from speechattn.audio.filters import mel_filters as mel_filters
 from speechattn.errors import ConfigError
 from speechattn.process import may_compile
 from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, WINDOW_SAMPLES, num_frames
@@ -24,7 +28,6 @@ from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, WINDOW_SAMPLES, num_
 if TYPE_CHECKING:
     import torch
 
-FFT_SIZE = 512  # samples, the next power of two above the window
 FULL_SCALE = 32768.0  # what a sample of 1.0 becomes
 ENERGY_FLOOR = float(np.finfo(np.float32).eps)  # Kaldi's floor under a logarithm
 CHUNK_FRAMES = 2048  # computed at a time, so that memory stays small
@@ -46,7 +49,8 @@ class FrontEndConfig:
 
     Attributes:
         kind: ``"fbank"`` (log-mel energies) or ``"mfcc"``.
-        num_mel_bins: number of triangular filters.
+        num_mel_bins: number of triangular filters, so few that none is empty; between the default
+            edges, up to 126.
         low_freq: lower edge of the first filter, in Hz.
         high_freq: upper edge of the last filter, in Hz; 0 or less counts down from 8000.
         num_ceps: number of coefficients of an MFCC frame, C0 included.
@@ -99,6 +103,7 @@ class FrontEndConfig:
                 f"front_end: filters from {self.low_freq} to {self.upper_edge} Hz; "
                 f"the edges must rise within 0 to {SAMPLE_RATE // 2} Hz"
             )
+        check_filters(self.low_freq, self.upper_edge, self.num_mel_bins)
 
     @property
     def upper_edge(self) -> float:
@@ -306,34 +311,3 @@ def mirrored(positions: np.ndarray, length: int) -> np.ndarray:
     """Mirror positions outside of 0 to ``length`` at the ends, as often as needed."""
     positions = positions % (2 * length)
     return np.where(positions < length, positions, 2 * length - 1 - positions)
-
-
-def mel_filters(config: FrontEndConfig) -> np.ndarray:
-    """Return triangular filters, equally wide in mel = 1127 ln(1 + f / 700).
-
-    Returns:
-        float32, shape (num_mel_bins, 256), weights over the bins of the power spectrum below
-        Nyquist.
-    """
-
-    def mel(hertz: np.ndarray) -> np.ndarray:
-        return 1127.0 * np.log1p(hertz / 700.0)
-
-    lowest, highest = mel(np.array([config.low_freq, config.upper_edge]))
-    points = np.linspace(lowest, highest, config.num_mel_bins + 2)
-    left, centre, right = (points[i : i + config.num_mel_bins, None] for i in range(3))
-    bins = mel(np.arange(FFT_SIZE // 2) * SAMPLE_RATE / FFT_SIZE)
-    rising = (bins - left) / (centre - left)
-    falling = (right - bins) / (right - centre)
-    return np.minimum(rising, falling).clip(0).astype(np.float32)
-
-
-def cepstral_transform(config: FrontEndConfig) -> np.ndarray:
-    """Return orthonormal DCT-II and liftering in one matrix, float32, (num_mel_bins, num_ceps)."""
-    n, k = config.num_mel_bins, np.arange(config.num_ceps)
-    dct = np.cos(math.pi / n * (np.arange(n)[:, None] + 0.5) * k) * math.sqrt(2 / n)
-    dct[:, 0] = math.sqrt(1 / n)
-    if config.cepstral_lifter:
-        lifter = config.cepstral_lifter
-        dct = dct * (1 + 0.5 * lifter * np.sin(math.pi * k / lifter))
-    return dct.astype(np.float32)

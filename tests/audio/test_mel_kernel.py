@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from speechattn.attention.kernels import threads
 from speechattn.attention.kernels.llvm import LANES
-from speechattn.audio.features import FFT_SIZE, FrontEndConfig, mel_filters
+from speechattn.audio.features import FrontEndConfig
+from speechattn.audio.filters import FFT_SIZE, mel_filters
 from speechattn.audio.mel_kernel import HALF, MelKernel
 from speechattn.segments import SHIFT_SAMPLES, WINDOW_SAMPLES
 
@@ -95,9 +96,8 @@ def test_filters_without_bins_give_nothing():
 
 
 def test_many_narrow_filters():
-    config = FrontEndConfig(num_mel_bins=200)
-    filters = mel_filters(config)
-    assert (filters.sum(1) == 0).any()  # between two bins
+    filters = np.zeros((200, HALF), np.float32)
+    filters[range(1, 200), range(1, 200)] = 1  # one bin each, and none in the first
     samples = noise(3)
     assert_near(
         MelKernel(WINDOW, filters, True, 0.97)(samples, 3), expected(samples, 3, filters=filters)
