@@ -54,6 +54,12 @@ def figure(value: float, digits: int = 2) -> str:
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
 
 
+def natural_order(text: str) -> list[tuple[int, str]]:
+    """Return a key that sorts texts with the numbers in them as numbers: ``f2`` before ``f10``."""
+    parts = re.split(r"([0-9]+)", text)
+    return [(int(part), "") if n % 2 else (0, part) for n, part in enumerate(parts)]
+
+
 def json_line(
     value: Any, indent: int | None = None, default: Callable[[Any], Any] | None = None
 ) -> str:

@@ -11,7 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechattn.text import counted, figure, json_line, length_of_time, one_line, sentence, table
+from speechattn.text import (
+    counted,
+    figure,
+    json_line,
+    length_of_time,
+    natural_order,
+    one_line,
+    sentence,
+    table,
+)
+
+
+def test_numbers_in_names_count_as_numbers():
+    names = ["f10.wav", "a", "f2b.wav", "2", "10", "f2.wav", "f02a.wav", ""]
+    expected = ["", "2", "10", "a", "f2.wav", "f02a.wav", "f2b.wav", "f10.wav"]
+    assert sorted(names, key=natural_order) == expected
 
 
 def test_one_line_escapes_what_would_break_a_terminal():

@@ -296,7 +296,8 @@ def open_dictionary(
 
     Args:
         files: a lexicon or several, in the form of CMU or MFA; a word is taken from the first that
-            lists it. Lines that are not understood are left out, and named by the lexicon's ``problems``.
+            lists it. Lines that are not understood are left out, and named by the lexicon's
+            ``problems``.
         phones: of the model.
         unknown: as for :class:`PronouncingDictionary`.
 

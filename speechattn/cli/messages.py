@@ -40,13 +40,24 @@ def print_text(text: str) -> None:
 
 
 def check_page(output: Path) -> None:
-    """Refuse a name that is not one of a page.
+    """Refuse a name that is not one of a page, or is that of a file that we did not write.
 
     Raises:
-        UsageError: if it is none.
+        UsageError: if it is such.
     """
     if output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--output {output}: a page is an .html file; name it so")
+    from speechattn.viewer.page import is_own_page
+
+    try:
+        if not output.is_file() or is_own_page(output):
+            return
+    except OSError:  # what cannot be read is not ours either
+        pass
+    raise UsageError(
+        f"{output}: is there, and not a page that speechattn wrote; move it away, or name another "
+        "file with --output"
+    )
 
 
 def announce_page(output: Path, *, quiet: bool, browser: bool) -> None:

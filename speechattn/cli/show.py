@@ -108,7 +108,8 @@ def add_show(commands: argparse._SubParsersAction) -> None:
         "--attention",
         type=parse_attention,
         metavar="START-END",
-        help="seconds whose attention is shown, or none (default: the first minute or so)",
+        help="seconds whose attention is shown, or none (default: from the beginning as much as "
+        "the page has room for, 20 s or so of all recordings together)",
     )
     show.add_argument(
         "--head",
@@ -182,7 +183,8 @@ def run_show(arguments: argparse.Namespace) -> int:
         return OK
     output = Path(arguments.output or f"{Path(arguments.inputs[0]).resolve().stem}.html")
     check_page(output)
-    all_shown = show_page(arguments.inputs, output, options, status)
+    progress = not arguments.quiet
+    all_shown = show_page(arguments.inputs, output, options, status, progress=progress)
     for shown in all_shown:
         for warning in shown.warnings:
             status(f"warning: {shown.file}: {warning}")

@@ -121,13 +121,35 @@ class Demo:
                 said.write_text(text, encoding="utf-8")
                 options = replace(options, text=said)
             page = place / "page.html"
-            (shown,) = show_page([recording], page, options, recognizer=recognizer)
+            named = with_own_name(Path(recording), place)
+            (shown,) = show_page(named, page, options, recognizer=recognizer)
             assert shown.found is not None
-            stem = Path(recording).stem or "recording"
+            stem = named.stem or "recording"
             grid = place / f"{stem}.TextGrid"
             content = WRITERS["textgrid"].render(shown.found, shown.file, shown.silence)
             grid.write_text(content, encoding="utf-8")
             return frame(page.read_text(encoding="utf-8")), str(grid)
+
+
+def with_own_name(recording: Path, folder: Path) -> Path:
+    """Return a path of an upload under the name that it had before a browser sent it.
+
+    Browsers write ``%22`` for a double quote in the name, and nothing else in another way
+    (WHATWG HTML, multipart/form-data).
+
+    Args:
+        recording: its file.
+        folder: for a link to it.
+    """
+    name = recording.name.replace("%22", '"')
+    if name == recording.name:
+        return recording
+    link = folder / name
+    try:
+        link.symlink_to(recording.resolve())
+    except OSError:  # no such names, or no links, on this system
+        return recording
+    return link
 
 
 def frame(page: str) -> str:

@@ -21,7 +21,9 @@ from speechattn.evaluation.pictures import (
     panels,
     save_figure,
 )
+from speechattn.files import path_list
 from speechattn.segments import FRAMES_PER_SECOND, SAMPLE_RATE, Segment
+from speechattn.viewer.attention import check_head
 from speechattn.viewer.recording import Shower, Shown, ShowOptions, find_shown, results_of
 from speechattn.viewer.results import PHONES, SILENCES, WORDS
 
@@ -31,6 +33,7 @@ WIDTHS = (6.5, 40.0)  # inches
 SIDES = 1.05  # inches left and right of the axes
 HEAD = 0.12  # inches above them
 WAVE, SPECTROGRAM, STRIP, MAP, ROW = 0.7, 2.2, 0.3, 1.1, 0.118  # inches of the panels
+APART = 9  # points between two labels of an axis
 WAVE_COLOUR, MAP_COLOURS = "#4b6a8d", "Greens"
 WRONG_COLOUR, WRONG_BAR = "#8f3200", 0.14  # of the bar of a difference; its share of the height
 
@@ -120,14 +123,16 @@ def _draw_map(axis: Axes, layer: LayerWeights, head: int, seconds: float) -> Non
         interpolation="nearest",
         extent=(0, vectors * seconds, -(layer.left + 0.5), keys - layer.left - 0.5),
     )
-    far = (-layer.left, 0, keys - layer.left - 1)
+    far = [n for n in (-layer.left, keys - layer.left - 1) if n]
+    if all(abs(n) / keys * MAP * 72 >= APART for n in far):
+        far.append(0)
     axis.set_yticks(far, [f"{1000 * seconds * n:+.0f}" if n else "0" for n in far], fontsize=7)
     axis.set_ylabel("key (ms)", fontsize=8)
     axis.tick_params(bottom=False)
 
 
 def write_figures(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     paths: Sequence[Path],
     options: ShowOptions,
     on_status: Callable[[str], None] = lambda line: None,
@@ -148,6 +153,7 @@ def write_figures(
     for path in paths:
         if path.suffix.lower() not in (".png", ".svg", ".pdf"):
             raise UsageError(f"{path}: a figure is a .png, .svg or .pdf; name it so")
+    inputs = path_list(inputs)
     recordings = find_shown(inputs, options)
     if len(recordings) > 1:
         raise UsageError(
@@ -173,16 +179,11 @@ def _attention(
     if head is None:
         return None
     checkpoint = shower.recognizer.checkpoint
+    check_head(checkpoint, head)
     classifier = checkpoint.classifier
     device = next(classifier.parameters()).device
     frames = FrontEnd(checkpoint.front_end)(torch.from_numpy(shown.samples)).to(device)
     layers = attention_weights(classifier, frames)
     layer, number = head
-    heads = layers[0].weights.shape[0]
-    if not (0 <= layer < len(layers) and 0 <= number < heads):
-        raise UsageError(
-            f"--head {layer + 1}/{number + 1}: {checkpoint.name} has {len(layers)} layers of "
-            f"{heads} heads"
-        )
     seconds = classifier.config.stack / FRAMES_PER_SECOND
     return layers[layer], number, seconds

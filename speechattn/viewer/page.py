@@ -20,6 +20,8 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 ASSETS, VENDOR = FOLDER / "assets", FOLDER / "vendor"
 LINKED = " 'self' file:"  # of a page on a server, and of one opened from the disk
+HEAD_BYTES = 1 << 16  # of a page, in which its title lies
+OWN = " · speechattn"  # end of the title of every page that the commands write
 LIBRARY = ("uPlot.iife.min.js", "uPlot.min.css")  # see vendor/README.md
 
 
@@ -138,6 +140,12 @@ class Page:
         with path.open("w", encoding="utf-8", newline="\n") as file:
             for part in self.parts():
                 file.write(part)
+
+
+def is_own_page(path: Path) -> bool:
+    """Return whether a file is a page that a command of this package wrote."""
+    with path.open("rb") as file:
+        return f"{OWN}</title>".encode() in file.read(HEAD_BYTES)
 
 
 def _id(name: str) -> str:

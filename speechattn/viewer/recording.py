@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from speechattn.files import is_folder
 from speechattn.inference.transcription import TranscribeOptions
 from speechattn.options import DEFAULT_MODEL
 from speechattn.segments import SAMPLE_RATE, Segment
+from speechattn.text import natural_order
 from speechattn.viewer import results
 from speechattn.viewer.differences import Comparison, compare, phone_key
 from speechattn.viewer.results import PHONES, REFERENCE_SUFFIXES, WORDS, Labelled, find_labels
@@ -39,8 +40,8 @@ class ShowOptions:
         channel: to take from recordings with several; None for their mean.
         labels: ``"arpabet"`` or ``"ipa"``.
         sound: a key of :data:`speechattn.viewer.sound.FORMATS`, or ``"none"``.
-        attention: stretch whose attention is shown, seconds; ``"none"`` for none; None for the
-            first minute.
+        attention: stretch whose attention is shown, seconds; ``"none"`` for none; None for as much
+            from the beginning as a page has room for, 21 s with the English model.
         head: layer and head, from 0, whose attention is shown first; None for the last layer's
             first.
         span: stretch of a recording that is shown, seconds; None for all of it.
@@ -110,6 +111,9 @@ class Shown:
 def find_shown(inputs: Sequence[str | Path], options: ShowOptions) -> list[tuple[Path, str]]:
     """Return the recordings of inputs with their paths below their folders.
 
+    Those of a folder, and files in the order in which a shell lists them, come with ``f2`` before
+    ``f10``; others as they were given.
+
     Args:
         inputs: recordings, folders of recordings, and folders that ``transcribe`` wrote.
         options: of which ``recordings`` counts here.
@@ -120,21 +124,30 @@ def find_shown(inputs: Sequence[str | Path], options: ShowOptions) -> list[tuple
     from speechattn.transcription.inputs import find_recordings
 
     found: list[tuple[Path, str]] = []
-    for item in inputs:
+    items = [str(item) for item in inputs]
+    if items == sorted(items):
+        items.sort(key=natural_order)
+    for item in items:
         path = Path(item)
         if is_folder(path) and results.is_results_folder(path):
-            found += results.recordings_of_results(path, options.recordings)
+            found += _in_order(results.recordings_of_results(path, options.recordings))
         elif path.suffix.lower() in (".textgrid", ".json", ".ctm", ".csv", ".eaf"):
             raise UsageError(
                 f"{path}: a result without its recording; give the recording, and this file with "
                 "--results"
             )
         else:
+            local = []
             for recording, file in find_recordings([item]):
                 if not isinstance(recording, Path):
                     raise UsageError(f"{item}: a URL; copy the recording to this machine first")
-                found.append((recording, file))
+                local.append((recording, file))
+            found += _in_order(local) if is_folder(path) else local
     return list(dict.fromkeys(found))
+
+
+def _in_order(recordings: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    return sorted(recordings, key=lambda each: natural_order(each[1]))
 
 
 def results_of(inputs: Sequence[str | Path], options: ShowOptions) -> Path | None:

@@ -18,7 +18,7 @@ from speechattn.evaluation.details import FARTHEST
 from speechattn.files import atomic_path, is_folder
 from speechattn.phones import PhoneSet
 from speechattn.text import counted
-from speechattn.viewer.page import LIBRARY, Page
+from speechattn.viewer.page import LIBRARY, OWN, Page
 from speechattn.viewer.phone_order import by_class
 from speechattn.viewer.report_batch import batch_data, is_batch_folder
 from speechattn.viewer.report_data import ReportData
@@ -98,7 +98,7 @@ def report_page(
     options, output = options or ReportOptions(), Path(output)
     data = report_data(folder, options)
     page = Page(
-        f"{data.title} · report · speechattn",
+        f"{data.title} · report{OWN}",
         scripts=(LIBRARY[0], "core.js", "report_charts.js", "report.js"),
         styles=(LIBRARY[1], "page.css", "report.css"),
         linked_sound=True,

@@ -6,6 +6,7 @@ then add what the model says. Everything is put into one :class:`~speechattn.vie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from speechattn.audio.load import audio_info
 from speechattn.errors import UsageError, cannot_write
-from speechattn.files import atomic_path
+from speechattn.files import atomic_path, path_list
 from speechattn.machine import num_usable_cores
+from speechattn.progress import Progress
 from speechattn.segments import Segment
+from speechattn.text import counted
 from speechattn.viewer import pictures, results
-from speechattn.viewer.attention import attention_part
-from speechattn.viewer.page import LIBRARY, Page
+from speechattn.viewer.attention import LONGEST, MOST_VALUES, Room, attention_part, check_head
+from speechattn.viewer.page import LIBRARY, OWN, Page
 from speechattn.viewer.recording import Shower, Shown, ShowOptions, Span, find_shown, results_of
 from speechattn.viewer.results import PHONES
 from speechattn.viewer.sound import SILENT, encode_sound
@@ -37,50 +40,65 @@ AT_ONCE = "-0", "-overview"  # ends of the names of the tiles that are seen firs
 
 
 def show_page(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     output: str | Path,
     options: ShowOptions | None = None,
     on_status: Callable[[str], None] = lambda line: None,
     recognizer: Recognizer | None = None,
+    *,
+    progress: bool = False,
 ) -> list[Shown]:
     """Write a page of recordings, whole or not at all.
 
     Args:
-        inputs: as for :func:`~speechattn.viewer.recording.find_shown`.
+        inputs: one or several, as for :func:`~speechattn.viewer.recording.find_shown`.
         output: HTML file.
         options: how they are shown; the default ones if None.
         on_status: called with a line for people when something that takes long begins.
         recognizer: the model of the options, loaded; None to load it.
+        progress: show on standard error how many of several recordings are done, instead of a
+            line for each.
 
     Returns:
         What is shown of each recording.
 
     Raises:
         AudioError: if a recording cannot be read or trusted.
-        UsageError: if inputs, results or references do not fit, the recordings are too long for a
-            page, or the file cannot be written.
+        UsageError: if inputs, results or references do not fit, the recordings or their attention
+            are too long for a page, the model has no such head, or the file cannot be written.
     """
-    options = options or ShowOptions()
+    options, inputs = options or ShowOptions(), path_list(inputs)
     recordings = find_shown(inputs, options)
-    check_length(recordings, options.span)
-    shower = Shower(options, results_of(inputs, options), on_status, recognizer)
+    check_length(recordings, options.span, options.attention)
+    several = progress and len(recordings) > 1
+    on_each = (lambda line: None) if several else on_status
+    shower = Shower(options, results_of(inputs, options), on_each, recognizer)
     shower.check([file for _, file in recordings])
+    if options.head is not None:
+        check_head(shower.recognizer.checkpoint, options.head)
     title = Path(recordings[0][1]).name if len(recordings) == 1 else f"{len(recordings)} recordings"
     page = Page(
-        f"{title} · speechattn",
+        f"{title}{OWN}",
         scripts=(LIBRARY[0], *SCRIPTS),
         styles=(LIBRARY[1], "page.css", "show.css"),
     )
     page.add_html('<div id="app"></div>\n')
-    names, all_shown = [], []
-    with ThreadPoolExecutor(max(2, num_usable_cores())) as executor:
+    names, all_shown, room = [], [], Room(MOST_VALUES)
+    bar = Progress("show", len(recordings), unit="recording", shown=several)
+    with ThreadPoolExecutor(max(2, num_usable_cores())) as executor, bar:
         for number, (path, file) in enumerate(recordings):
             shown = shower.read(path, file)
             drawn = _Drawn(shown, options, executor)
             shower.fill(shown)
-            _add(page, number, shown, drawn, shower, executor)
+            _add(page, number, shown, drawn, shower, executor, room)
             names.append({"name": file, "seconds": shown.duration})
             all_shown.append(shown)
+            bar.update()
+    if room.left_out:
+        on_status(
+            f"attention: the page has room for that of {len(recordings) - room.left_out} of "
+            f"{counted(len(recordings), 'recording')}; show one of the others alone to see its own"
+        )
     page.add_data("show", {"title": title, "recordings": names})
     try:
         with atomic_path(output) as temporary:
@@ -90,17 +108,28 @@ def show_page(
     return all_shown
 
 
-def check_length(recordings: Sequence[tuple[Path, str]], span: Span | None) -> None:
-    """Refuse recordings that are too long for one page.
+def check_length(
+    recordings: Sequence[tuple[Path, str]], span: Span | None, attention: Span | str | None = None
+) -> None:
+    """Refuse recordings, or stretches whose attention is asked for, too long for one page.
 
     Raises:
         AudioError: if one cannot be read.
         UsageError: if they are too long; the message says what to do.
     """
-    durations = [audio_info(path).duration for path, _ in recordings]
-    if span is not None:
-        durations = [max(0.0, min(span[1], d) - span[0]) for d in durations]
-    total = sum(durations)
+    start, end = span or (0.0, math.inf)
+    ends = [min(end, audio_info(path).duration) for path, _ in recordings]
+    if isinstance(attention, tuple):
+        first, last = attention
+        seconds = sum(max(0.0, min(last, end) - max(first, start)) for end in ends)
+        if seconds > LONGEST:
+            which = " of all recordings together" if len(ends) > 1 else ""
+            raise UsageError(
+                f"--attention {first:g}-{last:g}: {seconds:.0f} s{which}; a page holds "
+                f"{LONGEST:g} s of attention: name a shorter stretch"
+                + (", or show fewer of them" if which else "")
+            )
+    total = sum(max(0.0, end - start) for end in ends)
     if total <= MOST_SECONDS:
         return
     what = f"{recordings[0][1]}: {total / 60:.0f} minutes"
@@ -129,7 +158,13 @@ class _Drawn:
 
 
 def _add(
-    page: Page, number: int, shown: Shown, drawn: _Drawn, shower: Shower, executor: Executor
+    page: Page,
+    number: int,
+    shown: Shown,
+    drawn: _Drawn,
+    shower: Shower,
+    executor: Executor,
+    room: Room,
 ) -> None:
     """Add a recording to a page; what the first picture needs comes before the rest."""
     key, late = f"r{number}", number > 0
@@ -148,7 +183,11 @@ def _add(
     }
     attention = None
     if shower.options.attention != NO_ATTENTION:
-        attention = attention_part(shower.recognizer, shown, shower.options.attention, executor)
+        before = room.left_out
+        attention = attention_part(
+            shower.recognizer, shown, shower.options.attention, executor, room
+        )
+        values["attentionLeftOut"] = room.left_out > before
     if attention is not None:
         values["attention"], tiles["attention"] = attention
         values["attention"]["first"] = shower.options.head

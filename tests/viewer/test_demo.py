@@ -44,6 +44,15 @@ def test_a_recording_gives_the_page_of_show_and_a_textgrid(tmp_path, tiny_model_
     assert other != path and os.path.exists(path)
 
 
+def test_a_name_that_a_browser_encoded_is_shown_as_it_was(tmp_path, tiny_model_dir):
+    uploaded = tmp_path / "it's %22quoted%22 ü & 100%.wav"
+    write_speech(uploaded)
+    markup, path = Demo("cpu", tmp_path).show(str(uploaded), str(tiny_model_dir), "", False)
+    page = html.unescape(re.search(r'srcdoc="([^"]*)"></iframe>$', markup)[1])
+    assert "it&#x27;s &quot;quoted&quot; ü &amp; 100%.wav · speechattn</title>" in page
+    assert os.path.basename(path) == 'it\'s "quoted" ü & 100%.TextGrid'
+
+
 def test_what_is_said_is_aligned(tmp_path, tiny_model_dir, monkeypatch):
     (tmp_path / "words.dict").write_text("nine N AY1 N\n")
     # The dictionary of English takes two seconds to read, and the model knows nothing.

@@ -326,6 +326,27 @@ def test_attention_is_shown_for_the_frame_under_the_cursor(page, opened, tiny_mo
     assert span[0] <= time - 0.08 < span[0] + 0.02 and span[1] - span[0] == pytest.approx(0.14)
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "labels"),
+    [(2, 2, "+40 ms,−40,0"), (9, 0, "−180 ms,0"), (0, 9, "+180 ms,0"), (9, 1, "+20 ms,−180")],
+)
+def test_labels_of_the_window_do_not_lie_over_each_other(page, left, right, labels):
+    drawn = page.evaluate(
+        """([left, right]) => {
+            const app = Viewer.app, { info } = app.attention, before = [info.left, info.right];
+            const draw = Viewer.drawScale, seen = [];
+            Viewer.drawScale = (canvas, width, height, names) => seen.push(names);
+            [info.left, info.right] = [[left, left], [right, right]];
+            app.drawScales();
+            [info.left, info.right] = before;
+            Viewer.drawScale = draw;
+            return seen.at(-1).map((name) => name[1]).join();
+        }""",
+        [left, right],
+    )
+    assert drawn == labels
+
+
 def test_two_fingers_zoom_and_one_scrolls(opened, folder):
     small = {"width": 390, "height": 800}
     touched = Opened(opened.browser, folder / "a.html", viewport=small, has_touch=True)

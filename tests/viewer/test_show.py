@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 import soundfile
 
 from speechattn.cli.main import main
+from speechattn.encoder.attention_weights import LayerWeights
 from speechattn.errors import UsageError
 from speechattn.segments import Segment
 from speechattn.transcription.lists import described
 from speechattn.viewer import show as module
+from speechattn.viewer.figure import recording_figure
 from speechattn.viewer.page import Page, content_security_policy, digest, json_for_html
-from speechattn.viewer.recording import ShowOptions, find_shown
+from speechattn.viewer.recording import Shown, ShowOptions, find_shown
 from speechattn.viewer.report_sources import Recordings
 from speechattn.viewer.results import early_end, read_labels, recorded_inputs
 from speechattn.viewer.show import check_length
@@ -129,8 +132,9 @@ def test_figures(run, recording, tmp_path):
     for kind, start in starts.items():
         assert (tmp_path / f"f.{kind}").read_bytes().startswith(start)
     assert not (tmp_path / "a.html").exists()
-    status, said = run(recording, "--png", "f.png", "--head", "9/1")
-    assert status == 2 and "has 2 layers of 2 heads" in said
+    for where in (["--png", "f.png"], []):
+        status, said = run(recording, *where, "--head", "9/1")
+        assert status == 2 and "--head 9/1: tiny has 2 layers of 2 heads" in said
     status, said = run(recording, "--png", "f.jpg")
     assert status == 2 and ".png, .svg or .pdf" in said
 
@@ -229,6 +233,62 @@ def test_recordings_too_long_for_a_page(recording, monkeypatch):
         check_length([(recording, "a.wav")] * 2, None)
     check_length([(recording, "a.wav")], (0.2, 5.0))
     assert find_shown([recording], ShowOptions()) == [(recording, "a.wav")]
+
+
+def test_attention_too_long_for_a_page(recording, monkeypatch):
+    monkeypatch.setattr(module, "LONGEST", 0.7)
+    check_length([(recording, "a.wav")], None, (0.5, 9.0))
+    with pytest.raises(UsageError, match=r"--attention 0.2-9: 1 s; .* 0.7 s .*name a shorter"):
+        check_length([(recording, "a.wav")], None, (0.2, 9.0))
+    check_length([(recording, "a.wav")], (0.5, 2.0), (0.2, 9.0))
+    with pytest.raises(UsageError, match="1 s of all recordings together; .*, or show fewer"):
+        check_length([(recording, "a.wav")] * 2, None, (0.5, 9.0))
+
+
+def test_attention_of_all_recordings_together_is_limited(run, recording, tmp_path, monkeypatch):
+    for name in ("b.wav", "c.wav"):
+        shutil.copy(recording, tmp_path / name)
+    # Of the tiny model 2 heads and (4 + 1 + 2) + (4 + 1 + 2) keys, 50 vectors a second.
+    monkeypatch.setattr(module, "MOST_VALUES", 1500)
+    status, said = run(".", "--output", "all.html", "--sound", "none")
+    assert status == 0 and "room for that of 1 of 3 recordings; show one" in said
+    facts = [data(tmp_path / "all.html", f"r{number}") for number in range(3)]
+    assert ["attention" in each for each in facts] == [True, False, False]
+    assert [each["attentionLeftOut"] for each in facts] == [False, True, True]
+    assert "transcribing" not in said  # a bar where there are many
+
+
+def test_recordings_come_in_natural_order(recording, tmp_path):
+    names = [f"f{number}.wav" for number in (1, 10, 100, 2)]
+    for name in names:
+        shutil.copy(recording, tmp_path / name)
+    recording.unlink()
+    expected = ["f1.wav", "f2.wav", "f10.wav", "f100.wav"]
+    given = [tmp_path / name for name in names]
+    for inputs in ([tmp_path], given):
+        assert [file for _, file in find_shown(inputs, ShowOptions())] == expected
+    other = list(reversed(given))  # no order of a shell
+    assert [path for path, _ in find_shown(other, ShowOptions())] == other
+
+
+def test_a_file_of_someone_else_is_not_written_over(run, recording, tmp_path):
+    page = tmp_path / "a.html"
+    page.write_text("<title>my notes</title>")
+    for given in ([], ["--output", "a.html"]):
+        status, said = run(recording, *given)
+        assert status == 2 and "a.html: is there, and not a page that speechattn wrote" in said
+    assert page.read_text() == "<title>my notes</title>"
+    page.unlink()
+    for _ in range(2):
+        assert run(recording)[0] == 0
+
+
+def test_the_own_place_in_a_figure_has_one_label():
+    shown = Shown(Path("a.wav"), "a.wav", np.zeros(RATE, np.float32), 1.0, 0.0)
+    for right, labels in ((0, ["-180", "0"]), (9, ["-180", "+180", "0"])):
+        weights = LayerWeights(9, np.zeros((1, 50, 10 + right), np.float32))
+        axis = recording_figure(shown, (weights, 0, 0.02)).axes[2]
+        assert [label.get_text() for label in axis.get_yticklabels()] == labels
 
 
 def test_text_cannot_leave_its_place_in_a_page():

@@ -4,6 +4,7 @@
   const HEIGHTS = V.HEIGHTS = { wave: 122, spectrogram: 170, words: 30, phones: 36, bars: 84, map: 99 };
   const ROW = 7, NARROW_ROW = 10; // pixels of a phone of the posteriors
   const COLUMN = 22; // pixels from one column of their names to the other
+  const APART = 17; // pixels from the edge at which a label of a scale is clear of one at the edge
   const READABLE = 50; // ms for which texts stay, while the sound plays or the mouse moves
   const LATER = 300; // ms after the first picture at which what is not in sight is loaded
   const SURE = 0.02; // least probability that is listed under the cursor
@@ -67,9 +68,12 @@
       if (!this.attention) return;
       const { left, right, vectorSeconds } = this.attention.info, { layer } = this.attention;
       const own = HEIGHTS.map * (1 - (left[layer] + 0.5) / this.attention.keys(layer));
-      const far = (n) => Math.round(n * vectorSeconds * 1000);
-      V.drawScale(scale("mapPanel"), gutter, HEIGHTS.map,
-        [[0, `+${far(right[layer])}${this.narrow ? "" : " ms"}`], [own, "0"], [HEIGHTS.map, `−${far(left[layer])}`]], 10);
+      const far = (n) => Math.round(n * vectorSeconds * 1000), unit = this.narrow ? "" : " ms";
+      const marks = []; // of the sides that the window has, and of the frame where there is room
+      if (right[layer]) marks.push([0, `+${far(right[layer])}${unit}`]);
+      if (left[layer]) marks.push([HEIGHTS.map, `−${far(left[layer])}${right[layer] ? "" : unit}`]);
+      if (marks.every(([y]) => Math.abs(y - own) >= APART)) marks.push([own, "0"]);
+      V.drawScale(scale("mapPanel"), gutter, HEIGHTS.map, marks, 10);
     },
     drawOverview() {
       const { view, data } = this, width = Math.max(20, this.parts.overview.parentNode.clientWidth);

@@ -128,6 +128,7 @@
     tellFacts() {
       const { data } = this, facts = [`${V.clock(data.duration)} min`, `model ${data.model}`];
       if (data.origin) facts.push(`from ${V.clock(data.origin)} on`);
+      if (data.attentionLeftOut) facts.push("without its attention, for which the page has no room");
       if (data.differences) {
         const { length } = data.differences;
         facts.push(length === 1 ? "1 difference" : `${length} differences`);
