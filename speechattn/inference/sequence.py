@@ -32,7 +32,7 @@ from speechattn.inference.reading import (
     with_frames,
 )
 from speechattn.inference.transcription import Prepared, TranscribeOptions, Transcription
-from speechattn.options import READINGS
+from speechattn.options import FORMS, READINGS
 from speechattn.phones import PhoneSet, arpabet
 from speechattn.segments import Segment
 
@@ -134,10 +134,13 @@ class SequenceRecognizer:
         *,
         sample_rate: int | None = None,
         channel: int | str | None = None,
+        posteriors: bool = False,
         labels: str = "arpabet",
         alternatives: int = 0,
+        words: bool = False,
+        forms: str = FORMS[0],
+        on_posteriors: OnPosteriors | None = None,
         on_samples: OnSamples | None = None,
-        **others: Any,
     ) -> Transcription | list[Transcription]:
         """Label a recording; see :meth:`speechattn.inference.recognizer.Recognizer.transcribe`.
 
@@ -145,20 +148,27 @@ class SequenceRecognizer:
             audio: a path or an open binary file, or samples of shape (n,) or (channels, n).
             sample_rate: Hz; needed with samples, refused with a file.
             channel: counted from 0; None mixes all of them; ``"all"`` labels each by itself.
+            posteriors, words, forms, on_posteriors: must be as they are by default; there are no
+                posteriors and no words.
             labels: ``"arpabet"`` for the model's own, ``"ipa"`` for IPA.
             alternatives: how many other labels or strings to give, the most probable first.
             on_samples: as for :class:`~speechattn.audio.load.AudioFile`.
-            others: must be off: words, posteriors and functions that take them.
 
         Raises:
             AudioError: if the audio cannot be read or trusted.
             UsageError: if an argument is missing or out of range.
             ConfigError: if the model has no IPA for its labels, or cannot do what is asked.
         """
-        for name in ("words", "on_posteriors"):
-            if others.get(name):
+        options = TranscribeOptions(channel, posteriors, labels, alternatives, words, forms)
+        asked = {
+            "posteriors": posteriors,
+            "words": words,
+            "forms": options.needs_words,
+            "on_posteriors": on_posteriors,
+        }
+        for name, value in asked.items():
+            if value:
                 raise ConfigError(self._refusal(f"has what {name} asks for"))
-        options = TranscribeOptions(channel, False, labels, alternatives)
         found = transcribe_each(
             cast("Recognizer", self),  # which has the same methods
             audio,
@@ -197,8 +207,9 @@ class SequenceRecognizer:
         Raises:
             AudioError: if the audio cannot be read or trusted, as far as it has been read.
             UsageError: if ``sample_rate`` is missing, or given with a file.
-            ConfigError: if the model has no IPA for its labels.
+            ConfigError: if the model has no IPA for its labels, or words are asked for.
         """
+        self.check(options)
         names = self.phones.labels(options.labels)
         prepared = open_recording(audio, options, names, sample_rate, on_samples)
         return with_frames(prepared, self._front_end)

@@ -14,11 +14,12 @@ import speechattn
 from speechattn.audio.features import FrontEnd, FrontEndConfig
 from speechattn.cli.main import main
 from speechattn.encoder.config import EncoderConfig
-from speechattn.errors import ConfigError, ModelError
+from speechattn.errors import ConfigError, ModelError, UsageError
 from speechattn.heads.config import AnyHead, CtcHead, DecoderHead, LabelHead
 from speechattn.heads.ctc import ctc_beam_search
 from speechattn.heads.models import LabelModel, StringModel, head_model
 from speechattn.inference.head_checkpoint import HeadCheckpoint, SearchOptions
+from speechattn.inference.transcription import TranscribeOptions
 
 RATE = 16_000
 HEADS = {
@@ -109,6 +110,7 @@ def test_the_commands_take_them(folder, capsys, tmp_path):
         ({"precision": "int8"}, "in fp32 only"),
         ({"lm_scale": 0.0}, "has no language model; leave out lm_scale"),
         ({"reading": "none"}, "leave out reading"),
+        ({"window": 2}, r"^window: 2; \(left, right\), whole numbers"),
         ({"window": (2, 2)}, r"for its own window alone \(\[4, 4\]\)"),
     ],
 )
@@ -126,5 +128,15 @@ def test_what_needs_times_is_refused(folder):
         _ = model.checkpoint
     with pytest.raises(ConfigError, match="no IPA for 'ZERO'"):
         model.transcribe(folder / "short.wav", labels="ipa")
-    with pytest.raises(ConfigError, match="words"):
-        model.transcribe(folder / "short.wav", words=True)
+    asked = {"words": True, "forms": "dictionary", "posteriors": True, "on_posteriors": print}
+    for name, value in asked.items():
+        with pytest.raises(ConfigError, match=f"has what {name} asks for"):
+            model.transcribe(folder / "short.wav", **{name: value})
+    off = {"words": False, "forms": "heard", "posteriors": False, "on_posteriors": None}
+    assert model.transcribe(folder / "short.wav", **off).words is None
+    with pytest.raises(ConfigError, match="has words"):
+        model.prepare(folder / "short.wav", TranscribeOptions(forms="dictionary"))
+    with pytest.raises(UsageError, match="forms: 'said' is unknown"):
+        model.transcribe(folder / "short.wav", forms="said")
+    with pytest.raises(TypeError, match="wrods"):
+        model.transcribe(folder / "short.wav", wrods=True)
