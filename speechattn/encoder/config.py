@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from speechattn.attention.names import POSITIONS, SCORES, WEIGHTS
 from speechattn.checks import is_int, tuples
-from speechattn.encoder.shape import EncoderShape
+from speechattn.encoder.shape import EncoderShape, window_sides
 from speechattn.errors import ConfigError
 from speechattn.segments import SHIFT_MS
 
@@ -144,13 +144,15 @@ class EncoderConfig(EncoderShape):
         allowed = self.any_window
         if allowed is None:
             return
-        if len(allowed) != 2 or not all(is_int(v, 0) and v % self.stack == 0 for v in allowed):
+        shown = list(allowed) if isinstance(allowed, tuple) else repr(allowed)
+        is_pair = isinstance(allowed, tuple) and len(allowed) == 2
+        if not (is_pair and all(is_int(v, 0) and v % self.stack == 0 for v in allowed)):
             raise ConfigError(
-                f"encoder.any_window: {list(allowed)}; [least, most], each in 10 ms frames, "
+                f"encoder.any_window: {shown}; [least, most], each in 10 ms frames, "
                 f"0 or more{self._stacked}"
             )
         if allowed[0] > allowed[1]:
-            raise ConfigError(f"encoder.any_window: {list(allowed)}; [least, most]")
+            raise ConfigError(f"encoder.any_window: {shown}; [least, most]")
         for side in (side for pair in self.windows for side in pair):
             if side is None or not allowed[0] <= side <= allowed[1]:
                 raise ConfigError(
@@ -242,7 +244,7 @@ class EncoderConfig(EncoderShape):
 
     def check_window(self, window: tuple[int, int]) -> None:
         """See :meth:`EncoderShape.check_window`."""
-        left, right = window
+        left, right = window_sides(window)
         prefix = f"window {left}/{right}"
         if self.any_window is None:
             own = sorted({str(list(pair)) for pair in self.windows})
@@ -251,7 +253,7 @@ class EncoderConfig(EncoderShape):
                 "leave the window out, or train a model with encoder.any_window"
             )
         least, most = self.any_window
-        for side in window:
+        for side in (left, right):
             if not least <= side <= most or side % self.stack:
                 steps = f" in steps of {self.stack}" if self.stack > 1 else ""
                 raise ConfigError(

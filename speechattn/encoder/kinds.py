@@ -86,17 +86,17 @@ class CnnConfig(EncoderShape):
         self._check_dropout()
         for name in ("kernels", "dilations", "right"):
             object.__setattr__(self, name, tuples(getattr(self, name)))
-        if not self.kernels or not all(is_int(kernel, 1) for kernel in self.kernels):
+        if not self.kernels or not _are_counts(self.kernels, 1):
             raise ConfigError(
-                f"encoder.kernels: {list(self.kernels)}; a list of whole numbers from 1 on"
+                f"encoder.kernels: {_listed(self.kernels)}; a list of whole numbers from 1 on"
             )
         for name, least in (("dilations", 1), ("right", 0)):
             value = getattr(self, name)
             if value is None:
                 continue
-            if len(value) != len(self.kernels) or not all(is_int(v, least) for v in value):
+            if not _are_counts(value, least) or len(value) != len(self.kernels):
                 raise ConfigError(
-                    f"encoder.{name}: {list(value)}; a whole number from {least} on for each of "
+                    f"encoder.{name}: {_listed(value)}; a whole number from {least} on for each of "
                     f"the {len(self.kernels)} kernels, or null"
                 )
         for right, kernel in zip(self.right or (), self.kernels):
@@ -118,6 +118,16 @@ class CnnConfig(EncoderShape):
     def context(self, side: int) -> int:
         """See :meth:`EncoderShape.context`."""
         return self.stack - 1 + self.stack * sum(layer[side] for layer in self.layers)
+
+
+def _are_counts(values: object, least: int) -> bool:
+    """Whether values are a tuple of whole numbers of at least ``least``."""
+    return isinstance(values, tuple) and all(is_int(value, least) for value in values)
+
+
+def _listed(values: object) -> str:
+    """Return a value as it stands in a configuration file, for messages."""
+    return repr(list(values) if isinstance(values, tuple) else values)
 
 
 @dataclass(frozen=True)

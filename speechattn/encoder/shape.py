@@ -69,7 +69,7 @@ class EncoderShape:
         Raises:
             ConfigError: if it was not; the message says what to do.
         """
-        left, right = window
+        left, right = window_sides(window)
         raise ConfigError(
             f"window {left}/{right}: this model's encoder is of kind {self.kind!r}, without one"
         )
@@ -112,6 +112,21 @@ class EncoderShape:
     @property
     def _stacked(self) -> str:
         return f" and a multiple of stack ({self.stack})" if self.stack > 1 else ""
+
+
+def window_sides(window: object) -> tuple[int, int]:
+    """Return left and right of a window in 10 ms frames.
+
+    Raises:
+        ConfigError: if it is no pair of whole numbers.
+    """
+    pair = window if isinstance(window, (tuple, list)) and len(window) == 2 else ()
+    sides = tuple(side for side in pair if type(side) is int)
+    if len(sides) != 2:
+        raise ConfigError(
+            f"window: {window!r}; (left, right), whole numbers of 10 ms frames, such as (32, 4)"
+        )
+    return sides
 
 
 def together(rows: Sequence[int]) -> Iterator[slice]:

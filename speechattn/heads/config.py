@@ -81,7 +81,11 @@ class DecoderHead(HeadShape):
         check("head.", self, counts, lambda v: is_int(v, 1), "a whole number from 1 on")
         check("head.", self, ("kernel",), lambda v: v % 2 == 1, "an odd number")
         shares = ("dropout", "ctc_weight")
-        check("head.", self, shares, lambda v: 0 <= v < 1, "from 0 to below 1")
+        check(
+            *("head.", self, shares),
+            lambda v: type(v) in (int, float) and 0 <= v < 1,
+            "from 0 to below 1",
+        )
 
 
 AnyHead = LabelHead | CtcHead | DecoderHead

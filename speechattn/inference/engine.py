@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from speechattn.audio.features import FrontEnd
+from speechattn.errors import ConfigError
+from speechattn.options import PRECISIONS
 from speechattn.process import import_torch
 
 if TYPE_CHECKING:
@@ -85,6 +87,9 @@ def make_engine(checkpoint: Checkpoint, device: str | torch.device, precision: s
     Raises:
         ConfigError: if the precision is unknown, or not available for this model or device.
     """
+    if precision not in ("auto", *PRECISIONS):
+        names = ", ".join(("auto", *PRECISIONS))
+        raise ConfigError(f"precision: {precision!r}; choose from {names}")
     if str(device) == "cpu" and precision in ("auto", "int8"):
         from speechattn.inference.stored import StoredCheckpoint
 

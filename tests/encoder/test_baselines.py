@@ -69,6 +69,13 @@ def test_impossible_values_are_named(values, parts):
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize("values", [{"kernels": 3}, {"dilations": 2}, {"right": 1}])
+def test_a_number_is_no_list(values):
+    ((name, value),) = values.items()
+    with pytest.raises(ConfigError, match=f"encoder.{name}: {value}; a "):
+        CnnConfig(**values)
+
+
 @pytest.mark.parametrize(
     "config, left, right, windows",
     [

@@ -369,6 +369,10 @@ def test_a_window_gives_what_a_model_made_with_it_gives(kind, window):
 @pytest.mark.parametrize(
     ("config", "window", "parts"),
     [
+        *(
+            (CONFIG, window, [f"window: {window!r}; (left, right)", "(32, 4)"])
+            for window in ((8, None), 8, (8,), ("8", "4"), (2.0, 2), "8/4", None)
+        ),
         (CONFIG, (14, 2), ["window 14/2", "14 frames", "0 to 12 in steps of 2", "any_window"]),
         (CONFIG, (4, 3), ["window 4/3", "3 frames", "steps of 2"]),
         (replace(CONFIG, any_window=None), (4, 4), ["window 4/4", "[8, 8]", "any_window"]),

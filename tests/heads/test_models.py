@@ -297,3 +297,8 @@ def test_a_model_without_labels_is_refused(kind):
     config = build(AnyEncoderConfig, dict(ENCODERS["cnn"]), "encoder.")
     with pytest.raises(ValueError, match="num_labels: 0; a whole number, 1 or more"):
         head_model(DIM, 0, config, build(AnyHead, dict(HEADS[kind]), "head."))
+
+
+def test_a_share_is_a_number():
+    with pytest.raises(ConfigError, match="head.ctc_weight: '0.3'; from 0 to below 1"):
+        DecoderHead(ctc_weight="0.3")

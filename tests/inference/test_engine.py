@@ -141,7 +141,7 @@ def test_each_precision_has_its_engine(folder):
         engine = make_engine(checkpoint, device, "fp32")
         assert isinstance(engine, TensorEngine) and engine.device == "cpu"
         assert engine.front_end.config == checkpoint.front_end
-    with pytest.raises(ConfigError, match="precision: 'int4'"):
+    with pytest.raises(ConfigError, match="'int4'; choose from auto, fp32, bf16, int8"):
         make_engine(checkpoint, "cpu", "int4")
 
 
