@@ -107,6 +107,7 @@ def train_model(
     start: InitialModel | None = None,
     teacher: PhoneClassifier | None = None,
     group: ProcessGroup | None = None,
+    begin: Callable[[], None] | None = None,
 ) -> tuple[Checkpoint, dict]:
     """Train a classifier, estimate the phone model, tune the decoder.
 
@@ -118,6 +119,7 @@ def train_model(
         start: model that training begins with; None for random weights.
         teacher: model whose posteriors are learned; None for labels alone.
         group: processes that train together; None for this one alone.
+        begin: called before the first update, once the checkpoint has proved to be of this recipe.
 
     Returns:
         The model, and its history: ``steps``, ``seconds``, ``frames``, ``history`` and
@@ -131,6 +133,9 @@ def train_model(
         phone_model = kept.phone_model
     else:
         phone_model = estimate_phone_model(train, phones, config.decoding, data.heard_lexicon())
+    trainer.resume()
+    if begin is not None:
+        begin()
     classifier = trainer.run()
     assert isinstance(classifier, PhoneClassifier)
     if start is not None:
@@ -211,7 +216,6 @@ class TrainStage:
             check_reach(config.encoder.trained_length, name, prepared)
         start, teacher = self._start(), self._teacher()  # before a checkpoint is set aside for them
         self._set_aside_foreign_checkpoint()
-        write_run_record(config, self.work, self.data, self.group.size)
         hours = train.num_frames / FRAMES_PER_SECOND / 3600
         self.report(f"  {len(train)} utterances, {hours:.2f} hours, on {self.device}")
         half = config.training.precision == "bf16" and self.device.type == "cpu"
@@ -224,7 +228,8 @@ class TrainStage:
             self.report(f"  {note}")
         self.group.from_first(lambda: str(self.work))  # calls the other processes to help
         model, history = train_model(
-            config, self.data, self.work / CHECKPOINT, self.device, start, teacher, self.group
+            *(config, self.data, self.work / CHECKPOINT, self.device, start, teacher, self.group),
+            begin=lambda: write_run_record(config, self.work, self.data, self.group.size),
         )
         if start and config.training.patience and history["best_step"] == 0:
             self.report("  dev did not improve: the weights are those that training began with")
@@ -287,8 +292,8 @@ def set_aside_foreign(
     mark, current = checkpoint.with_name("inputs.txt"), fingerprint(inputs)
     # If there is no mark, the trainer compares what it can.
     if checkpoint.exists() and mark.exists():
-        known, _, known_steps = mark.read_text(encoding="utf-8").partition(" ")
-        if known != current or int(known_steps or 0) > steps:
+        known, _, known_steps = mark.read_text(encoding="utf-8", errors="replace").partition(" ")
+        if known != current or (known_steps.isdecimal() and int(known_steps) > steps):
             checkpoint.replace(checkpoint.with_name("previous.safetensors"))
             report(
                 f"  settings or data have changed since {checkpoint} was written: training afresh"

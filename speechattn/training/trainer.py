@@ -16,7 +16,6 @@ from torch import Tensor
 
 from speechattn.encoder.encoder import Encoder, PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
-from speechattn.progress import Progress
 from speechattn.training.batch_source import BatchSource
 from speechattn.training.batches import PADDING, TrainingBatches, dev_batches
 from speechattn.training.losses import Loss, PhoneLoss, frame_transitions
@@ -34,14 +33,10 @@ from speechattn.training.trainer_state import (
 from speechattn.training.updates.early_stopping import EarlyStopping
 from speechattn.training.updates.event_log import EventLog
 from speechattn.training.updates.inputs import LabelledSet, TrainingSections
+from speechattn.training.updates.interruption import Interruption
 from speechattn.training.updates.process_group import ProcessGroup
-from speechattn.training.updates.window_draws import (
-    OWN_SHARE,
-    OWN_SHARE_OF_SECOND_VIEWS,
-    draw_window,
-)
-
-MIN_WINDOWS = 4  # windows in each batch of a model for any window; a multiple of the replicas
+from speechattn.training.updates.step_progress import StepProgress
+from speechattn.training.updates.window_draws import batch_windows
 
 
 class Trainer:
@@ -146,6 +141,8 @@ class Trainer:
     def run(self) -> Encoder:
         """Train to the end, from the checkpoint if there is one.
 
+        At Ctrl-C or SIGTERM it writes the checkpoint after the running update, and ends.
+
         Returns:
             The model with averaged weights.
 
@@ -155,14 +152,13 @@ class Trainer:
                 as it was before.
         """
         settings = self.config.training
-        if self.checkpoint.exists():
-            self.load()
+        self.resume()
         if settings.patience and not self.step:
             self.stopping.take(0, self.group.from_first(self.evaluate), self.average)
         clock = time.monotonic()
         first = self.group.is_first
-        bar = Progress("train", settings.steps, unit="step", done=self.step, shown=first)
-        with bar as progress:
+        bar = StepProgress("train", settings.steps, unit="step", done=self.step, shown=first)
+        with bar as progress, Interruption(self.group) as interruption:
             while self.step < settings.steps and not self.stopping.is_exhausted:
                 self.losses.append(self.update())
                 progress.note(f"loss {self.losses[-1]:.3f}")
@@ -174,10 +170,13 @@ class Trainer:
                     if first:
                         progress.write(line)
                     done = done or self.stopping.is_exhausted
-                if done or self.step % settings.checkpoint_every == 0:
+                stop = interruption.is_asked()
+                if done or stop or self.step % settings.checkpoint_every == 0:
                     now = time.monotonic()
                     self.seconds, clock = self.seconds + now - clock, now
                     self.group.from_first(self.save)
+                if stop:
+                    interruption.carry_out()
         model = self.averaged()
         self.stopping.kept_in(model)
         return model
@@ -215,7 +214,7 @@ class Trainer:
         labels = sum(int((batch.labels != PADDING).sum()) for batch in batches.values())
         count, loss = self.group.total(labels), 0.0
         for place, (number, batch) in enumerate(batches.items()):
-            seed, windows = self.config.seed + number, self._windows(number)
+            seed, windows = self.config.seed + number, batch_windows(self.config, number)
             on_device = batch.to(self.device)
             loss += self.replicas.backward(on_device, seed, windows, count=count, add=place > 0)
         self.group.add_up(self.replicas.gradients())
@@ -237,19 +236,6 @@ class Trainer:
         decay = min(settings.average_decay, self.step / (self.step + 10))
         parameters = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), parameters, 1 - decay)
-
-    def _windows(self, number: int) -> list[tuple]:
-        """Draw windows for the parts of a batch; none if the encoder has its own.
-
-        With two views they are for the second ones.
-        """
-        encoder, settings = self.config.encoder, self.config.training
-        if not encoder.any_window:
-            return []
-        count = -(-MIN_WINDOWS // settings.replicas) * settings.replicas
-        seed, named = self.config.seed, settings.windows
-        own = OWN_SHARE_OF_SECOND_VIEWS if settings.consistency_weight else OWN_SHARE
-        return [draw_window(encoder, seed, count * number + i, named, own) for i in range(count)]
 
     def averaged(self) -> Encoder:
         """Return a model with the running mean of the weights, in evaluation mode."""
@@ -290,6 +276,11 @@ class Trainer:
             self.stopping.results.get(0),
         )  # fmt: skip
         write_state(self.checkpoint, facts, tensors)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one and this has not been done."""
+        if not self.step and self.checkpoint.exists():
+            self.load()
 
     def load(self) -> None:
         """Read the state from the checkpoint.

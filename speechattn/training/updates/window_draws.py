@@ -9,11 +9,31 @@ import numpy as np
 
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.kinds import AnyEncoderConfig
+from speechattn.training.updates.inputs import TrainingSections
 
+MIN_WINDOWS = 4  # in each batch of a model for any window; a multiple of the replicas
 OWN_SHARE = 0.5  # share of training windows that are the encoder's own
 OWN_SHARE_OF_SECOND_VIEWS = 0.25  # the first views all have it
 NAMED_SHARE = 0.5  # of the others: those that the recipe names, if it names any
 EQUAL_SIDES_SHARE = 0.5  # share of drawn windows with both sides alike
+
+
+def batch_windows(config: TrainingSections, number: int) -> list[tuple]:
+    """Draw windows for the parts of a batch; none if the encoder has its own.
+
+    With two views they are for the second ones.
+
+    Args:
+        config: recipe.
+        number: number of the batch.
+    """
+    encoder, settings = config.encoder, config.training
+    if not isinstance(encoder, EncoderConfig) or not encoder.any_window:
+        return []
+    count = -(-MIN_WINDOWS // settings.replicas) * settings.replicas
+    seed, named = config.seed, settings.windows
+    own = OWN_SHARE_OF_SECOND_VIEWS if settings.consistency_weight else OWN_SHARE
+    return [draw_window(encoder, seed, count * number + i, named, own) for i in range(count)]
 
 
 def draw_window(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -129,3 +130,54 @@ def test_best_weights_and_accumulated_batches_survive_an_interruption(sets, tmp_
     assert second.stopping.results == whole.stopping.results
     assert second.stopping.best_step == whole.stopping.best_step > 0
     assert_same_weights(found.state_dict(), expected.state_dict())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("settings", [{"replicas": 2}, {"patience": 3, "accumulate": 2}])
+def test_what_a_signal_stops_between_checkpoints_loses_no_update(
+    sets, tmp_path, monkeypatch, number, settings
+):
+    config = recipe(evaluate_every=2, checkpoint_every=9, **settings)
+    whole = trainer(sets, tmp_path / "whole", config)
+    model = whole.run()
+    first = trainer(sets, tmp_path / "parts", config)
+    update = first.update
+
+    def interrupted() -> float:
+        if first.step == 4:
+            signal.raise_signal(number)
+        return update()
+
+    def default(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(first, "update", interrupted)
+    before = signal.signal(number, default)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            first.run()
+        assert signal.getsignal(number) is default
+    finally:
+        signal.signal(number, before)
+    assert first.step == 5  # the running update was finished
+    second = trainer(sets, tmp_path / "parts", config)
+    second.resume()
+    assert second.step == 5
+    resumed = second.run()
+    assert_same_weights(resumed.state_dict(), model.state_dict())
+    assert_same_weights(second.optimizers.tensors(), whole.optimizers.tensors())
+    assert second.history == whole.history
+
+
+def test_a_second_signal_stops_at_once(sets, tmp_path, monkeypatch):
+    run = trainer(sets, tmp_path / "c", recipe())
+
+    def interrupted() -> float:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return pytest.fail("went on")
+
+    monkeypatch.setattr(run, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert run.step == 0 and not (tmp_path / "c").exists()

@@ -23,7 +23,7 @@ from support.trainings import (
 from speechattn.encoder.encoder import PhoneClassifier
 from speechattn.errors import ModelError, SpeechattnError
 from speechattn.training import trainer as trainer_module
-from speechattn.training.updates.window_draws import draw_window
+from speechattn.training.updates.window_draws import MIN_WINDOWS, draw_window
 
 
 def test_a_tiny_model_learns_separable_frames(sets, tmp_path):
@@ -53,10 +53,7 @@ def test_every_update_draws_windows_for_parts_of_its_batch(sets, tmp_path):
     for step in range(9):
         before, batch = len(seen), len(run.batches.batch(step).lengths)
         run.update()
-        drawn = [
-            draw_window(config.encoder, config.seed, trainer_module.MIN_WINDOWS * step + i)
-            for i in range(4)
-        ]
+        drawn = [draw_window(config.encoder, config.seed, MIN_WINDOWS * step + i) for i in range(4)]
         assert sum(share for _, share in seen[before:]) == batch
         assert sorted(window for window, _ in seen[before:]) == sorted(drawn[: min(4, batch)])
     assert len({window for window, _ in seen}) > 5 and run.averaged().config.window == (4, 4)
@@ -92,12 +89,12 @@ def test_a_batch_through_several_windows_has_the_sum_of_their_gradients(sets, tm
 def test_an_error_closes_the_bar(sets, tmp_path, monkeypatch):
     closed = []
 
-    class Shown(trainer_module.Progress):
+    class Shown(trainer_module.StepProgress):
         def close(self):
             closed.append(self.done)
             super().close()
 
-    monkeypatch.setattr(trainer_module, "Progress", Shown)
+    monkeypatch.setattr(trainer_module, "StepProgress", Shown)
     run = trainer(sets, tmp_path / "c")
     monkeypatch.setattr(run, "evaluate", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

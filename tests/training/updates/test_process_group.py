@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,31 @@ def run(folder: Path, name: str, launcher: list[str]) -> tuple[list[dict], dict]
     assert done.returncode == 0, done.stderr
     history = json.loads((folder / name / "train/history.json").read_text())["history"]
     return history, load_file(folder / name / "model/model.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_processes_after_the_same_update(tmp_path, number):
+    make_corpora(tmp_path)
+    path = write_recipe(tmp_path, transcribe=0)
+    changes = ["training.accumulate=2", "training.steps=100000", "training.evaluate_every=50000",
+               "training.checkpoint_every=50000", "stages=prepare,train"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": IMPORT_FROM, "OMP_NUM_THREADS": "1"}
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    with subprocess.Popen(
+        [sys.executable, "-m", *launcher, "speechattn.recipe", str(path), *changes],
+        env=environment, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        record = tmp_path / "work/run.json"
+        until = time.monotonic() + 100
+        while not record.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(3)  # in the middle of the updates
+        run.send_signal(number)
+        _, said = run.communicate(timeout=100)
+    assert (tmp_path / "work/train/checkpoint.safetensors").exists(), said
+    assert said.count("stopping after this update") == 1
 
 
 @pytest.mark.slow
