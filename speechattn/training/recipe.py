@@ -207,7 +207,7 @@ def first_passes(source: str | Path | None, config: RecipeConfig) -> list[Recipe
                 )
             paths.add(path)
         config = dataclasses.replace(
-            read_config(source, changes),
+            read_config(source, changes, said="first_pass_changes"),
             corpora=config.corpora,
             device=config.device,
             threads=config.threads,

@@ -5,6 +5,8 @@ The sections and the values they allow are in :mod:`speechattn.training.config`.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +35,7 @@ def read_config(
     source: str | Path | None,
     overrides: Sequence[str] = (),
     kinds: Mapping[str, type] | None = None,
+    said: str = "overrides",
 ) -> Any:
     """Read a recipe.
 
@@ -40,6 +43,7 @@ def read_config(
         source: YAML file, or the name of one in the package; None for ``default``.
         overrides: ``key=value`` or ``section.key=value``, the value as YAML.
         kinds: config class by task, for tasks other than phones; None to allow phones only.
+        said: where the overrides stand, for messages.
 
     Returns:
         A RecipeConfig, or the config of the task that the key ``task`` names.
@@ -49,14 +53,31 @@ def read_config(
             impossible value, or a task that is not allowed.
     """
     path = find_config(source)
-    shown = one_line(path)
     values = recipe_values(path)
+    alone = dict(values)  # overrides go into copies of sections
     for override in overrides:
         override_value(values, override)
     try:
-        return build_recipe(values, kinds)
+        return build_recipe(values, kinds, overrides)
     except ConfigError as error:
-        raise ConfigError(f"{shown}: {one_line(str(error))}") from None
+        problem = one_line(str(error))
+    by_override = is_overridden(key_of(problem), overrides)
+    if overrides and not by_override:  # it may not go with what the file says
+        with contextlib.suppress(ConfigError):
+            build_recipe(alone, kinds)
+            by_override = True
+    raise ConfigError(f"{said if by_override else one_line(path)}: {problem}")
+
+
+def key_of(problem: str) -> str:
+    """Return the key that a problem of a recipe is about."""
+    return problem.partition(": ")[0]
+
+
+def is_overridden(key: str, overrides: Sequence[str]) -> bool:
+    """Whether some ``key=value`` sets a key, or one in the section of this name."""
+    names = [override.partition("=")[0] for override in overrides]
+    return any(f"{name}.".startswith(f"{key}.") for name in names)
 
 
 def packaged_recipes() -> dict[str, str]:
@@ -98,8 +119,15 @@ def recipe_values(path: Path) -> dict:
     return values
 
 
-def build_recipe(values: dict, kinds: Mapping[str, type] | None) -> Any:
+def build_recipe(
+    values: dict, kinds: Mapping[str, type] | None, overrides: Sequence[str] = ()
+) -> Any:
     """Make the config of a recipe's values, which stay as they are.
+
+    Args:
+        values: of the file, with the overrides.
+        kinds: as for :func:`read_config`.
+        overrides: which have been made.
 
     Raises:
         ConfigError: for the first thing that is wrong with them.
@@ -107,13 +135,25 @@ def build_recipe(values: dict, kinds: Mapping[str, type] | None) -> Any:
     values = dict(values)
     try:
         kind = _config_class(values, kinds)
-        return build(kind, spelled_out(values) if kind is RecipeConfig else values)
+        config = build(kind, spelled_out(values) if kind is RecipeConfig else values)
+        _refuse_emptied(config, values, overrides)
+        return config
     except RecursionError:  # by an alias to the list it stands in
         raise ConfigError("a value holds itself; write it without aliases") from None
     except ConfigError:
         raise
     except ValueError as error:  # Python does not print numbers of thousands of digits
         raise ConfigError(f"{one_line(str(error))}; give a smaller number") from None
+
+
+def _refuse_emptied(config: Any, values: dict, overrides: Sequence[str]) -> None:
+    """Raise a ConfigError for ``training=``, which would give all keys of a section up.
+
+    In a file, a section without keys takes nothing away.
+    """
+    for key in (override.partition("=")[0] for override in overrides):
+        if key in values and values[key] is None and dataclasses.is_dataclass(getattr(config, key)):
+            raise ConfigError(f"{key}: None; it has keys of its own: give some, or leave it out")
 
 
 def find_config(source: str | Path | None) -> Path:

@@ -18,10 +18,13 @@ from speechattn.text import one_line
 from speechattn.training.recipe_file import (
     build_recipe,
     find_config,
+    is_overridden,
+    key_of,
     override_value,
     recipe_values,
 )
 
+COMMAND_LINE = "command line"  # where overrides stand
 MOST_PROBLEMS = 50  # that are listed of one recipe
 # Key → keys of which one that is at fault makes it so too, so that it is no problem of its own.
 CONSEQUENCES = {
@@ -80,23 +83,22 @@ def recipe_problems(
         try:
             override_value(values, override)
         except ConfigError as error:
-            problems.append(f"command line: {one_line(str(error))}")
-    given = [override.partition("=")[0] for override in overrides]
+            problems.append(f"{COMMAND_LINE}: {one_line(str(error))}")
     seen: set[str] = set()
-    problem = _problem(values, kinds)
+    problem = _problem(values, kinds, overrides)
     while problem is not None and len(problems) < MOST_PROBLEMS:
-        key = _key_of(problem)
+        key = key_of(problem)
         if seen.isdisjoint(CONSEQUENCES.get(key, ())):
             where = f"{one_line(path)}"
-            if any(f"{each}.".startswith(f"{key}.") for each in given):
-                where = "command line"
+            if is_overridden(key, overrides):
+                where = COMMAND_LINE
             elif line := _line_of(path, key.split(".")):
                 where = f"{where}:{line}"
             problems.append(f"{where}: {problem}")
         seen.add(key)
         for repaired in _repairs(values, key):
-            problem = _problem(repaired, kinds)
-            if problem is None or _key_of(problem) not in seen:
+            problem = _problem(repaired, kinds, overrides)
+            if problem is None or key_of(problem) not in seen:
                 values = repaired
                 break
         else:
@@ -104,18 +106,15 @@ def recipe_problems(
     return problems
 
 
-def _problem(values: dict, kinds: Mapping[str, type] | None) -> str | None:
+def _problem(
+    values: dict, kinds: Mapping[str, type] | None, overrides: Sequence[str]
+) -> str | None:
     """Return the first thing that is wrong with the values of a recipe, in one line."""
     try:
-        build_recipe(values, kinds)
+        build_recipe(values, kinds, overrides)
     except ConfigError as error:
         return one_line(str(error))
     return None
-
-
-def _key_of(problem: str) -> str:
-    """Return the key that a problem is about."""
-    return problem.partition(": ")[0]
 
 
 def _repairs(values: dict, key: str) -> Iterator[dict]:

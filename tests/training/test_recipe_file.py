@@ -242,3 +242,32 @@ def test_line_breaks_in_keys_and_paths_are_escaped(tmp_path):
     with pytest.raises(ConfigError) as caught:
         read_config(small_recipe(folder, '"a\\nb": 1\n'))
     assert "two\\nlines" in message_of(caught) and "a\\nb: no such key" in message_of(caught)
+
+
+@pytest.mark.parametrize("override", ["training=", "training=null", "encoder=", "training=~"])
+def test_an_override_does_not_empty_a_section(override):
+    with pytest.raises(ConfigError) as caught:
+        read_config("kathleen", [override])
+    key = override.partition("=")[0]
+    assert message_of(caught) == (
+        f"overrides: {key}: None; it has keys of its own: give some, or leave it out"
+    )
+    assert (
+        read_config("default", ["synth=", "train=[a/b]", "dev=[a/c]", "test=[a/d]"]).synth is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "blamed"),
+    [
+        ("", ["training.step=5"], "overrides"),
+        ("", ["encoder.width=6", "encoder.heads=4"], "overrides"),
+        ("encoder: {heads: 4}\n", ["encoder.width=6"], "overrides"),  # the file alone is in order
+        ("training: {step: 5}\n", ["name=x"], "small.yaml"),
+        ("training: {step: 5}\n", ["training.steps=7"], "small.yaml"),
+    ],
+)
+def test_an_error_is_said_of_where_it_stands(tmp_path, text, overrides, blamed):
+    with pytest.raises(ConfigError) as caught:
+        read_config(small_recipe(tmp_path, text), overrides)
+    assert message_of(caught).partition(": ")[0].endswith(blamed)
