@@ -6,6 +6,7 @@ There are no alignments. Fine-tuning reads such folders as they are, with the sa
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from speechattn.corpora.corpus import Corpus
@@ -103,6 +104,19 @@ def _read_text(path: Path) -> str:
         raise CorpusError(
             f"{path}: is perhaps in UTF-16 without a byte order mark; save it as UTF-8"
         )
+    refuse_labels(path, lines)
+    return text
+
+
+def refuse_labels(path: Path, lines: Sequence[str]) -> None:
+    """Refuse labels with times, of HTK or Audacity, in place of words.
+
+    Args:
+        path: of the file, for the message.
+        lines: what stands in it.
+
+    Raises:
+        CorpusError: if every line is such a label.
+    """
     if len(lines) > 1 and all(map(_TIMED.match, lines)):
         raise CorpusError(f"{path}: has labels with times; write the words alone")
-    return text

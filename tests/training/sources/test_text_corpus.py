@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from support.commands import message_of
 
+from speechattn.corpora.readers import read_published
 from speechattn.errors import CorpusError
 from speechattn.training.sources.text_corpus import is_text_corpus, read_text_corpus
 
@@ -59,3 +60,18 @@ def test_nothing_usable_is_an_error(tmp_path):
     assert "no usable recording" in message_of(caught)
     (tmp_path / "wav.scp").write_text("")
     assert not is_text_corpus(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "labels", ["0 2500000 HH\n2500000 5000000 AY\n", "0.0\t0.2\tHH\n0.2\t0.5\tAY\n"]
+)
+@pytest.mark.parametrize("suffix", [".lab", ".txt"])
+def test_labels_with_times_are_no_words(tmp_path, labels, suffix):
+    """Of HTK and of Audacity; the test is that of ``corpus check``."""
+    recording(tmp_path / "good.wav").with_suffix(".txt").write_text("3 4 people\n")
+    recording(tmp_path / "a" / "bad.wav").with_suffix(suffix).write_text(labels)
+    corpus = read_text_corpus(tmp_path)
+    assert [u.text for u in corpus] == ["3 4 people"]
+    (said,) = corpus.problems
+    assert said == f"{tmp_path}/a/bad{suffix}: has labels with times; write the words alone"
+    assert said in read_published(tmp_path, "texts").problems
