@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from speechattn.cli.messages import FAILED, INTERRUPTED, NOT_DONE, OK, print_line, report
 from speechattn.cli.train import DESCRIPTION, EPILOG, add_arguments
 from speechattn.errors import ConfigError, SpeechattnError, UsageError
-from speechattn.studies import STUDIES, StudyConfigs
+from speechattn.studies import StudyConfigs
 from speechattn.text import counted
 from speechattn.training.config import RecipeConfig
 from speechattn.training.recipe import STAGES, Recipe, first_passes
 from speechattn.training.recipe_file import packaged_recipes, read_config
-from speechattn.training.recipe_problems import recipe_problems
+from speechattn.training.recipe_problems import COMMAND_LINE, recipe_problems
 from speechattn.training.sources.recipe_check import check_recipe
 from speechattn.training.updates.process_group import join_processes, leave_processes
+from speechattn.training.work_folder import at_work
+
+if TYPE_CHECKING:
+    from speechattn.studies.trials import StudyConfig
 
 PROGRAM = "speechattn.recipe"
 
@@ -82,7 +88,7 @@ def _chosen_work(arguments: argparse.Namespace) -> Callable[[], int | None]:
     names, force, overrides = _stage_arguments(overrides)
     if arguments.check:
         return functools.partial(_check, config, overrides)
-    recipe = read_config(config, overrides, kinds=StudyConfigs())
+    recipe = read_config(config, overrides, StudyConfigs(), COMMAND_LINE)
     if isinstance(recipe, RecipeConfig):
         return _phone_recipe(config, recipe, names or STAGES, force)
     if names:
@@ -121,10 +127,9 @@ def _check(source: str | None, overrides: Sequence[str]) -> int:
     if problems:
         report(f"{counted(len(problems), 'problem')} in the recipe; its corpora were not looked at")
         return NOT_DONE
-    recipe = read_config(source, overrides, kinds=StudyConfigs())
+    recipe = read_config(source, overrides, StudyConfigs(), COMMAND_LINE)
     if not isinstance(recipe, RecipeConfig):
-        report(f"a recipe with a task ({', '.join(STUDIES)}), whose keys are in order")
-        return OK
+        return _check_study(recipe)
     try:
         first_passes(source, recipe)
     except ConfigError as error:  # of the recipe that is run before
@@ -138,6 +143,24 @@ def _check(source: str | None, overrides: Sequence[str]) -> int:
         report(line)
     report(counted(len(found.problems), "problem"))
     return FAILED if found.problems else OK
+
+
+def _check_study(config: StudyConfig) -> int:
+    """Print what a study would refuse at once.
+
+    Raises:
+        UsageError: if a package that it needs is not installed.
+    """
+    try:
+        sys.modules[type(config).__module__].check_data(config)
+    except UsageError:
+        raise
+    except SpeechattnError as error:
+        print_line(str(error))
+        report("1 problem")
+        return FAILED
+    report(f"0 problems in the recipe of a study ({type(config).__module__.rpartition('.')[2]})")
+    return OK
 
 
 def _phone_recipe(
@@ -154,9 +177,10 @@ def _phone_recipe(
             for first in passes:
                 say(f"first pass, {first.config.name}:")
                 first.runner.run(("prepare", "train"))
-        if force and "train" in names:
-            recipe.training.forget()
-        recipe.runner.run(names, force)
+        with at_work(recipe.work) if force else contextlib.nullcontext():
+            if force and "train" in names:
+                recipe.training.forget()
+            recipe.runner.run(names, force)
         group.from_first(lambda: None)  # nothing more to train
         leave_processes()
 

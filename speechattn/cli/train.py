@@ -1,8 +1,8 @@
 """The command ``speechattn train``; ``python -m speechattn.recipe`` is the same.
 
 Exit status: 0 done, 1 a stage failed or ``--check`` found problems in what the recipe names, 2
-wrong usage or a recipe that cannot be used, also with ``--check``, 130 interrupted (the same
-command goes on from there).
+wrong usage, a recipe that cannot be used, also with ``--check``, or a work folder that cannot be
+written or where another training is at work, 130 interrupted (the same command goes on from there).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ EPILOG = (
     "on the command line only: stages=train,evaluate runs these alone, force=true runs them even "
     "if nothing has changed. "
     "Exit status: 0 done, or --check found nothing, 1 a stage failed, or --check found problems in "
-    "the corpora or models that the recipe names, 2 wrong arguments, or a recipe that cannot be "
-    "used, 130 interrupted (the same command goes on from there)."
+    "the corpora or models that the recipe names, 2 wrong arguments, a recipe that cannot be used, "
+    "or a work_dir where another training is at work, 130 interrupted (the same command goes on "
+    "from there)."
 )
 
 

@@ -3,7 +3,8 @@
 A recipe with ``task: NAME`` runs one of :data:`STUDIES`. The module of a study has a frozen
 dataclass ``Config``, a :class:`speechattn.studies.trials.StudyConfig`, and a function
 ``run(config, force, report)``, which writes ``report.md`` and ``scores.csv`` to
-``config.work_dir``. :mod:`speechattn.studies.windows` compares encoders and windows. Read
+``config.work_dir``. A function ``check_data(config)`` raises what ``run`` would raise at once.
+:mod:`speechattn.studies.windows` compares encoders and windows. Read
 ``trials.py`` first.
 """
 

@@ -25,19 +25,22 @@ from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.model_files import find_model
 from speechattn.phones import PhoneSet
-from speechattn.studies.trials import StudyConfig
+from speechattn.studies.trials import StudyConfig, remove_damaged
 from speechattn.text import table
+from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import decode_set
 from speechattn.training.recipe import Recipe
 from speechattn.training.recipe_file import read_config
 from speechattn.training.sources.shorthand import model_config
 from speechattn.training.stages import fingerprint
+from speechattn.training.work_folder import at_work
 
 MEASURES = {
     "per_folded": "PER, folded",
     "frame_accuracy": "frames right",
     "boundary_f1": "boundary F1",
 }
+SCORES = "evaluate/scores.json"  # in the work folder of a fine-tuning
 DEV_SHARE = 0.15  # of the minutes, for early stopping; they count as minutes of the speaker
 
 
@@ -82,10 +85,28 @@ def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
         force: train again what has been trained on these inputs.
         report: takes one line for the user.
     """
-    if not config.speakers:
-        raise ConfigError("speakers: empty; list at least one corpus/split/speaker")
+    check_data(config)
     if config.threads:
         torch.set_num_threads(config.threads)
+    with at_work(Path(config.work_dir)):
+        _adapt(config, force, report)
+
+
+def check_data(config: Config) -> None:
+    """Raise what :func:`run` raises before any training."""
+    if not config.speakers:
+        raise ConfigError("speakers: empty; list at least one corpus/split/speaker")
+    enough = False
+    for speaker in config.speakers:
+        _, rest = _cut(_utterances(config, speaker), config.test_minutes)
+        enough |= any(_has_minutes(_cut(rest, minutes)[0], minutes) for minutes in config.minutes)
+    if not enough:
+        raise CorpusError("speakers: none has so many minutes; lower minutes or test_minutes")
+    _values(config, Path(config.corpora), Path(config.work_dir), config.seed)
+
+
+def _adapt(config: Config, force: bool, report: Callable[[str], None]) -> None:
+    """See :func:`run`."""
     work = Path(config.work_dir)
     rows = []
     for speaker in config.speakers:
@@ -94,24 +115,23 @@ def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
         before = None
         for minutes in config.minutes:
             part, _ = _cut(rest, minutes)
-            if _minutes(part) < 0.9 * minutes:
+            if not _has_minutes(part, minutes):
                 report(f"{speaker}: has no {minutes:g} minutes beside the test")
                 continue
             for seed in config.all_seeds:
                 folder = work / "runs" / f"{speaker.replace('/', '-')}-{minutes:g}-{seed}"
                 recipe = _recipe(config, folder, speaker, part, test, seed, report)
+                remove_damaged(folder / SCORES, report)
                 recipe.runner.run(("prepare", "train", "evaluate"), force)
                 if before is None:
                     before = _tested(config, recipe)
                     rows.append({"speaker": speaker, "minutes": 0.0, "seed": seed, **before})
-                scores = json.loads((folder / "evaluate/scores.json").read_text("utf-8"))
+                scores = json.loads((folder / SCORES).read_text("utf-8"))
                 rows.append(
                     {"speaker": speaker, "minutes": minutes, "seed": seed}
                     | {name: scores["overall"][name] for name in MEASURES}
                 )
                 _write(config, rows, report)
-    if not rows:
-        raise CorpusError("speakers: none has so many minutes; lower minutes or test_minutes")
     report((work / "report.md").read_text(encoding="utf-8"))
 
 
@@ -132,6 +152,11 @@ def _utterances(config: Config, speaker: str) -> list[Utterance]:
 
 def _minutes(utterances: Sequence[Utterance]) -> float:
     return sum(u.duration or 0.0 for u in utterances) / 60
+
+
+def _has_minutes(part: Sequence[Utterance], minutes: float) -> bool:
+    """Whether what was cut is about as long as was asked for."""
+    return _minutes(part) >= 0.9 * minutes
 
 
 def _cut(
@@ -166,20 +191,20 @@ def _recipe(
     target = folder / "corpora" / fingerprint(facts)[:12] / speaker.split("/")[0]
     if not target.is_dir():
         write_corpus(corpus, target)
-    return Recipe(
-        read_config(
-            "finetune",
-            [
-                f"corpus={target}",
-                f"init={config.init}",
-                f"work_dir={folder}",
-                f"seed={seed}",
-                f"threads={config.threads}",
-                *config.changes,
-            ],
-        ),
-        report,
-    )
+    return Recipe(_values(config, target, folder, seed), report)
+
+
+def _values(config: Config, corpus: Path, folder: Path, seed: int) -> RecipeConfig:
+    """The recipe of the fine-tuning on a corpus."""
+    values = [
+        f"corpus={corpus}",
+        f"init={config.init}",
+        f"work_dir={folder}",
+        f"seed={seed}",
+        f"threads={config.threads}",
+        *config.changes,
+    ]
+    return read_config("finetune", values, said="changes")
 
 
 def _tested(config: Config, recipe: Recipe) -> dict[str, float | None]:

@@ -27,12 +27,14 @@ from speechattn.evaluation.metrics import BOUNDARY_TOLERANCE_FRAMES, match_bound
 from speechattn.files import atomic_write_text
 from speechattn.phones import PhoneSet, arpabet
 from speechattn.segments import SHIFT_MS, Segment, seconds_to_frame
-from speechattn.studies.trials import StudyConfig
+from speechattn.studies.trials import StudyConfig, remove_damaged
 from speechattn.text import table
+from speechattn.training.config import RecipeConfig
 from speechattn.training.realignment.flat_start import FlatStart
 from speechattn.training.recipe import Recipe
 from speechattn.training.recipe_file import read_config
 from speechattn.training.stages import fingerprint
+from speechattn.training.work_folder import at_work
 from speechattn.viewer.phone_order import by_class
 
 MEASURES = {
@@ -86,20 +88,43 @@ def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
         force: align and train again what was done on these inputs.
         report: takes one line for the user.
     """
-    if not config.train or (config.recipe and not config.test):
-        raise ConfigError("train, test: each names a part of a corpus, as corpus/split")
+    sets = _read(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    work, phones = Path(config.work_dir), arpabet()
-    given = read_entry(Path(config.corpora), config.train, phones=phones)
+    with at_work(Path(config.work_dir)):
+        _compare(config, sets, force, report)
+
+
+def check_data(config: Config) -> None:
+    """Raise what :func:`run` would raise before anything is aligned."""
+    _read(config)
+
+
+def _read(config: Config) -> dict[str, Corpus]:
+    """Read ``given`` and, if models are trained, ``test``."""
+    if not config.train or (config.recipe and not config.test):
+        raise ConfigError("train, test: each names a part of a corpus, as corpus/split")
+    corpora, phones = Path(config.corpora), arpabet()
+    given = read_entry(corpora, config.train, phones=phones)
     if config.utterances:
         given = dataclasses.replace(given, utterances=given.utterances[: config.utterances])
+    sets = {"given": given}
+    if config.recipe:
+        sets["test"] = read_entry(corpora, config.test, phones=phones)
+        _values(config, corpora, "given", config.seed)
+    open_dictionary(config.lexicon, phones)
+    return sets
+
+
+def _compare(
+    config: Config, sets: dict[str, Corpus], force: bool, report: Callable[[str], None]
+) -> None:
+    """See :func:`run`."""
+    work, phones, given = Path(config.work_dir), arpabet(), sets["given"]
     found = _found(config, given, phones, report)
     lines = [f"# {config.name}", "", *_agreement(given, found, phones)]
     if config.recipe:
-        sets = {"given": given, "flat": found}
-        sets["test"] = read_entry(Path(config.corpora), config.test, phones=phones)
-        rows = _models(config, sets, force, report)
+        rows = _models(config, {**sets, "flat": found}, force, report)
         _write_scores(work, rows)
         head = ["learned from", *MEASURES.values()]
         cells = [[r["labels"], *(f"{100 * r[m]:.1f} %" for m in MEASURES)] for r in rows]
@@ -170,16 +195,23 @@ def _models(
     rows = []
     for labels in ("given", "flat"):
         for seed in config.all_seeds:
-            own = work / "runs" / f"{labels}-{seed}"
-            values = [
-                f"corpora={folder}", f"train=[{labels}/all]", "test=[test/all]",
-                f"work_dir={own}", f"seed={seed}", f"threads={config.threads}", *config.changes,
-            ]  # fmt: skip
-            recipe = Recipe(read_config(config.recipe, values), report)
+            recipe = Recipe(_values(config, folder, labels, seed), report)
+            path = recipe.work / "evaluate/scores.json"
+            remove_damaged(path, report)
             recipe.runner.run(("prepare", "train", "evaluate"), force)
-            scores = json.loads((own / "evaluate/scores.json").read_text("utf-8"))["overall"]
+            scores = json.loads(path.read_text("utf-8"))["overall"]
             rows.append({"labels": labels, "seed": seed} | {m: scores[m] for m in MEASURES})
     return [_mean([row for row in rows if row["labels"] == each]) for each in ("given", "flat")]
+
+
+def _values(config: Config, corpora: Path, labels: str, seed: int) -> RecipeConfig:
+    """The recipe of the training on one kind of labels."""
+    folder = Path(config.work_dir) / "runs" / f"{labels}-{seed}"
+    values = [
+        f"corpora={corpora}", f"train=[{labels}/all]", "test=[test/all]",
+        f"work_dir={folder}", f"seed={seed}", f"threads={config.threads}", *config.changes,
+    ]  # fmt: skip
+    return read_config(config.recipe, values, said="changes")
 
 
 def _facts(utterance: Utterance) -> list:

@@ -230,6 +230,11 @@ def train_and_score(
     return {**accuracies(torch.cat(found), test), "weights": weights_of(classifier)}
 
 
+def check_data(config: Config) -> None:
+    """Raise what :func:`run` would raise before any training."""
+    split(read_molecules(), config.test)
+
+
 def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
     """Train every model with every seed; see :func:`speechattn.studies.trials.run_trials`."""
     train, test = split(read_molecules(), config.test)

@@ -36,6 +36,7 @@ from speechattn.training.config_sections import AugmentationConfig, TrainingConf
 from speechattn.training.decoding import decode_set
 from speechattn.training.recipe import Recipe
 from speechattn.training.recipe_file import read_config
+from speechattn.training.sources.recipe_check import check_recipe
 from speechattn.training.stages import STAMPS, StageRunner, fingerprint
 
 FRAMES, LEXICON = "frame classifier", "text through the lexicon"
@@ -115,7 +116,7 @@ class PhoneStrings:
         changes = config.frames_changes
         if changes:  # not to replace the model of the recipe as it is
             changes = (f"work_dir={json.dumps(str(self.work / 'frames'))}", *changes)
-        frames = read_config(config.frames, changes)
+        frames = read_config(config.frames, changes, said="frames_changes")
         corpora = config.corpora or frames.corpora
         frames = dataclasses.replace(frames, corpora=corpora, threads=config.threads)
         self.frames = Recipe(frames)
@@ -268,6 +269,13 @@ class PhoneStrings:
     def _sets(self) -> tuple[SequenceSet, SequenceSet]:
         """Training set and development set."""
         return self.data.strings("train"), self.data.strings("dev")
+
+
+def check_data(config: Config) -> None:
+    """Raise what :func:`run` would raise before anything is prepared."""
+    strings = PhoneStrings(config, False, lambda _: None)
+    if found := check_recipe(strings.frames.config).problems:
+        raise ConfigError(f"frames: {config.frames}: {found[0]}")
 
 
 def run(config: Config, force: bool, report: Callable[[str], None]) -> None:

@@ -236,11 +236,13 @@ def train_and_score(
     }
 
 
-def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
-    """Train every model on every number of images with every seed.
+def check_data(config: Config) -> None:
+    """Raise what :func:`run` would raise before any training."""
+    check_images(config, read_images())
 
-    See :func:`speechattn.studies.trials.run_trials`.
-    """
+
+def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
+    """Train every model on every number of images with every seed; see :func:`run_trials`."""
     images = read_images()
     check_images(config, images)
     weights = weights_of(PixelAttention(config, None))

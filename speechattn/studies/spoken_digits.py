@@ -309,6 +309,11 @@ def file_name(pooling: str, experiment: str, seed: int) -> str:
     return f"{pooling}-{safe.replace('%20', '-')}-{seed}"
 
 
+def check_data(config: Config) -> None:
+    """Raise what :func:`run` would raise before anything is prepared."""
+    SpokenDigits(config, False, lambda _: None)
+
+
 def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
     """Train and test every experiment; see :func:`speechattn.studies.trials.run_trials`."""
     digits = SpokenDigits(config, force, report)

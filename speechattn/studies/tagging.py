@@ -168,6 +168,12 @@ def train_and_score(
     return {**Scores(test, lexicon).accuracy(found), "weights": weights_of(model)}
 
 
+def check_data(config: Config) -> None:
+    """Raise what :func:`run` would raise before any training."""
+    train, _ = split(read_corpus(), config.test_every)
+    Lexicon(train, config.least_count)
+
+
 def run(config: Config, force: bool, report: Callable[[str], None]) -> None:
     """Train every window with every seed; see :func:`speechattn.studies.trials.run_trials`."""
     train, test = split(read_corpus(), config.test_every)

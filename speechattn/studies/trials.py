@@ -31,6 +31,7 @@ from speechattn.files import atomic_write_text
 from speechattn.text import figure
 from speechattn.training.optim import schedule
 from speechattn.training.stages import STAMPS, Stage, StageRunner
+from speechattn.training.work_folder import at_work
 
 REPORT, SCORES = "report.md", "scores.csv"  # in the work folder
 CONFIDENCE = 0.95  # of the intervals
@@ -118,11 +119,25 @@ def run_trials(
         report: takes one line for the user.
 
     Raises:
+        UsageError: if another process is at work in ``work_dir``, or it cannot be written.
         SpeechattnError: if a training fails.
         OSError: if a file cannot be written.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    with at_work(Path(config.work_dir)):
+        _run_trials(config, data, trials, write, force, report)
+
+
+def _run_trials(
+    config: StudyConfig,
+    data: object,
+    trials: Mapping[Trial, Callable[[], dict[str, float]]],
+    write: Callable[[list[dict]], str],
+    force: bool,
+    report: Callable[[str], None],
+) -> None:
+    """See :func:`run_trials`."""
     work = Path(config.work_dir)
     values = dataclasses.asdict(config)
     settings = {k: v for k, v in values.items() if k not in ("name", "seeds", "seed", "work_dir")}
@@ -141,6 +156,8 @@ def run_trials(
         name = f"{trial[0]}, seed {trial[1]}"
         return Stage(name, partial(train, trial), lambda: [inputs, *trial], [path(trial)])
 
+    for trial in trials:
+        remove_damaged(path(trial), report)
     stages = [stage(trial) for trial in trials]
     runner = StageRunner(stages, work / STAMPS, report)
     runner.run([stage.name for stage in stages], force)
@@ -153,6 +170,19 @@ def run_trials(
     atomic_write_text(work / REPORT, text)
     report(text)
     report(f"  report:  {work / REPORT}\n  scores:  {work / SCORES}")
+
+
+def remove_damaged(path: Path, report: Callable[[str], None]) -> None:
+    """Remove a file of results that holds no JSON mapping, so that they are made again."""
+    try:
+        whole = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except FileNotFoundError:
+        return
+    except (ValueError, RecursionError):
+        whole = False
+    if not whole:
+        report(f"  {path}: damaged; made again")
+        path.unlink()
 
 
 def missing(package: str) -> UsageError:

@@ -42,7 +42,9 @@ from speechattn.training.config import RecipeConfig
 from speechattn.training.config_sections import TUNED
 from speechattn.training.recipe import Recipe, first_passes
 from speechattn.training.recipe_file import read_config
+from speechattn.training.recipe_problems import COMMAND_LINE
 from speechattn.training.train_stage import check_reach
+from speechattn.training.work_folder import at_work
 
 NAME = "windows"  # name of the output files and their folder
 QUICK_STEPS, QUICK_WARMUP = 100, 20
@@ -82,7 +84,7 @@ def bench_windows(
         SpeechattnError: if the recipe or a variant is not valid, or a training fails.
         UsageError: if the folder cannot be written.
     """
-    values = read_config(config, overrides)
+    values = read_config(config, overrides, said=COMMAND_LINE)
     before = torch.get_num_threads()
     try:
         recipe = Recipe(values)  # may set the number of threads
@@ -92,7 +94,8 @@ def bench_windows(
             return
         folder = Path(output_dir or Path(values.work_dir) / NAME)
         _prepare(config, recipe)
-        outcomes = _outcomes(recipe, wanted, seeds, quick, folder, report)
+        with at_work(folder):
+            outcomes = _outcomes(recipe, wanted, seeds, quick, folder, report)
         text = markdown_report(outcomes, _facts(recipe, outcomes, seeds), quick)
         publish(text)
         write_files(folder, {f"{NAME}.md": text, f"{NAME}.csv": csv_report(outcomes)})

@@ -26,6 +26,7 @@ from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.files import atomic_write_text
 from speechattn.inference.describe import costs
 from speechattn.inference.streaming import look_ahead_ms
+from speechattn.process import tell
 from speechattn.schema import build
 from speechattn.segments import FRAMES_PER_SECOND
 
@@ -108,10 +109,13 @@ def measure_once(
 
     The name of the file has a fingerprint of the arguments, the number of threads and the version.
     """
-    from speechattn.training.stages import fingerprint  # not needed by the process that is measured
+    # not needed by the process that is measured
+    from speechattn.studies.trials import remove_damaged
+    from speechattn.training.stages import fingerprint
 
     inputs = [config.kind, config.to_dict(), input_dim, num_phones, list(lengths), most_work]
     path = folder / f"{fingerprint([*inputs, torch.get_num_threads(), __version__])[:12]}.json"
+    remove_damaged(path, tell)
     if not path.is_file():
         measured = measure(config, input_dim, num_phones, lengths, most_work)
         atomic_write_text(path, json.dumps(asdict(measured)) + "\n")

@@ -19,6 +19,8 @@ from speechattn.encoder.config import EncoderConfig
 from speechattn.evaluation.scores import count_utterance
 from speechattn.files import atomic_write_text
 from speechattn.inference.checkpoint import Checkpoint
+from speechattn.process import tell
+from speechattn.studies.trials import remove_damaged
 from speechattn.studies.windows_variants import Variant
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import decode_set
@@ -84,6 +86,7 @@ class VariantRun:
             ``seconds`` of training, ``steps``, ``dev_frame_accuracy``, and ``utterances``: a row
             for every test utterance with ``corpus``, ``speaker``, ``utterance`` and counts.
         """
+        remove_damaged(self.folder / self._scores, tell)
         if not self.done:
             if not (self.folder / MODEL).is_dir():
                 self._trained(device).save(self.folder / MODEL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from speechattn.errors import UsageError
 from speechattn.files import atomic_write_text
+from speechattn.training.work_folder import at_work
 
 STAMPS = "stamps.json"  # what the file of fingerprints is called, in the work folder of every run
 # Keys of recipes that were added since version 0.2.0; at 0 they change nothing.
@@ -39,6 +41,8 @@ class Stage:
 class StageRunner:
     """Runs stages in order and keeps the fingerprints of their inputs in one file.
 
+    While there is something to run, it has the folder of this file for its process alone.
+
     Args:
         stages: all stages, in the order of the data.
         stamps: JSON file, stage → fingerprint of its inputs.
@@ -60,25 +64,32 @@ class StageRunner:
             force: run those that are up to date as well.
 
         Raises:
-            UsageError: if a stage not named, whose results are needed, is missing or out of date.
+            UsageError: if a stage not named, whose results are needed, is missing or out of date;
+                if another process is at work in the folder, or it cannot be written.
         """
-        for name, stage in self._stages.items():
-            if name not in names:
-                continue
-            for needed in stage.needs:
-                if not self.up_to_date(needed):
-                    raise UsageError(
-                        f"stage {name}: needs stage {needed}, which has not been run on these "
-                        f"inputs; add it: stages={needed},{name}"
-                    )
-            if not force and self.up_to_date(name):
-                self._report(f"{name}: up to date, skipped")
-                continue
-            self._report(f"{name}:")
-            fingerprint = self.fingerprint(name)
-            self._write(name, None)
-            stage.run()
-            self._write(name, fingerprint)
+        with contextlib.ExitStack() as stack:
+            for name, stage in self._stages.items():
+                if name not in names:
+                    continue
+                self._check_needs(stage)
+                if not force and self.up_to_date(name):
+                    self._report(f"{name}: up to date, skipped")
+                    continue
+                stack.enter_context(at_work(self._stamps.parent))
+                self._report(f"{name}:")
+                fingerprint = self.fingerprint(name)
+                self._write(name, None)
+                stage.run()
+                self._write(name, fingerprint)
+
+    def _check_needs(self, stage: Stage) -> None:
+        """Raise a UsageError if the results that a stage reads are not there."""
+        for needed in stage.needs:
+            if not self.up_to_date(needed):
+                raise UsageError(
+                    f"stage {stage.name}: needs stage {needed}, which has not been run on these "
+                    f"inputs; add it: stages={needed},{stage.name}"
+                )
 
     def up_to_date(self, name: str) -> bool:
         """Whether a stage has finished on the inputs that it would have now."""

@@ -138,3 +138,11 @@ def test_wrong_usage(arguments, capsys):
     assert recipe.main(arguments) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first == second.replace("speechattn.recipe: ", "speechattn: ")
+
+
+def test_an_override_is_blamed_for_what_is_wrong_with_it(capsys):
+    for override in ("training.step=5", "training="):
+        assert main(["train", "kathleen", override]) == 2
+        assert "error: command line: training" in capsys.readouterr().err
+        assert main(["train", "kathleen", override, "--check"]) == 2
+        assert capsys.readouterr().out.startswith("command line: training")

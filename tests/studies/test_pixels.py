@@ -76,9 +76,15 @@ def test_what_cannot_be_is_one_clear_line(tiny, tmp_path, capsys, status, overri
     assert not (tmp_path / "work").exists()
 
 
+def test_a_check_finds_what_leaves_nothing_to_train_on(tiny, tmp_path, capsys):
+    assert main([*tiny, "test=5000", "--check"]) == 1
+    assert "test: 5000: no image of 0 to train on; lower it" in capsys.readouterr().out
+    assert not (tmp_path / "work").exists()
+
+
 def test_without_scikit_learn_the_command_says_what_to_install(tiny, capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    assert main(tiny) == 2
+    assert main(tiny) == main([*tiny, "--check"]) == 2
     assert "pip install 'speechattn[studies]'" in capsys.readouterr().err
 
 

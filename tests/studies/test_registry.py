@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import stats
 from support.commands import message_of, small_recipe
+from support.work_folders import held_elsewhere
 
 from speechattn.cli.recipe import main
 from speechattn.errors import ConfigError, SpeechattnError
@@ -131,7 +132,8 @@ def test_failures_have_the_status_of_any_recipe(recipe, tmp_path, capsys, monkey
     assert "examples: 13" in fails(capsys, 1, recipe, "examples=13")
     assert "loss is " in fails(capsys, 1, recipe, "training.learning_rate=1.0e+38")
     (tmp_path / "file").write_text("")
-    fails(capsys, 1, recipe, f"work_dir={tmp_path / 'file' / 'work'}")
+    line = fails(capsys, 2, recipe, f"work_dir={tmp_path / 'file' / 'work'}")
+    assert "file/work: cannot be written (Not a directory); give another work_dir" in line
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -163,7 +165,8 @@ def test_a_task_of_the_package_has_what_a_recipe_needs():
     from speechattn.studies import study_module
 
     for name in set(STUDIES) - {"sums"}:
-        assert callable(study_module(name).run) and study_module(name).Config().name
+        module = study_module(name)
+        assert callable(module.run) and callable(module.check_data) and module.Config().name
 
 
 def test_training_finds_what_least_squares_finds():
@@ -205,3 +208,51 @@ def test_intervals_are_students():
     assert mean - half == pytest.approx(low) and mean + half == pytest.approx(high)
     assert math.isnan(interval([0.5])[1]) and percent([0.5]) == "50.0"
     assert percent(values) == f"{100 * mean:.1f} ± {100 * half:.1f}"
+
+
+def test_a_check_finds_what_a_study_refuses_at_once(recipe, tmp_path, capsys):
+    assert main([str(recipe), "--check"]) == 0
+    assert "0 problems" in capsys.readouterr().err
+    assert main([str(recipe), "examples=13", "--check"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "examples: 13; another number\n" and "1 problem" in said.err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["adaptation", "speakers=[]"], "speakers: empty"),
+        (["adaptation", "corpora=gone"], "gone/librispeech: no such folder"),
+        (["flat_start", "corpora=gone"], "gone/kathleen: no such folder"),
+        (["phone_strings", "frames=gone"], "gone: no such recipe file"),
+        (["phone_strings", "frames_changes=[encoder.widht=3]"], "frames_changes: encoder.widht"),
+        (["spoken_digits", "corpora=gone"], "gone/fsdd: no such folder"),
+    ],
+)
+def test_a_check_looks_at_what_studies_of_speech_name(capsys, arguments, said):
+    assert main([*arguments, "--check"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize("content", ["{bad", "[]", "\xff", ""])
+def test_a_damaged_result_is_made_again(recipe, tmp_path, capsys, content):
+    main([str(recipe)])
+    scores = (tmp_path / "work/scores.csv").read_bytes()
+    ran(capsys)
+    result = tmp_path / "work/runs/without-1.json"
+    result.write_text(content, encoding="latin-1")
+    assert main([str(recipe)]) == 0
+    said = capsys.readouterr().out
+    assert f"{result}: damaged; made again" in said and "without, seed 1:" in said.splitlines()
+    assert (tmp_path / "work/scores.csv").read_bytes() == scores
+
+
+def test_two_runs_do_not_share_a_work_folder(recipe, tmp_path, capsys):
+    work = tmp_path / "work"
+    work.mkdir()
+    with held_elsewhere(work):
+        line = fails(capsys, 2, recipe)
+        assert f"{work}: another training is at work in this folder (process " in line
+    assert main([str(recipe)]) == 0

@@ -22,9 +22,13 @@ class Config(StudyConfig):
     training: FitConfig = field(default_factory=lambda: FitConfig(steps=3, batch=4))
 
 
-def run(config, force, report) -> None:
+def check_data(config) -> None:
     if config.examples == 13:
         raise SpeechattnError("examples: 13; another number")
+
+
+def run(config, force, report) -> None:
+    check_data(config)
 
     def trial(wide: bool, seed: int) -> dict:
         torch.manual_seed(seed)

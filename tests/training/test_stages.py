@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.work_folders import held_elsewhere
 
 from speechattn.errors import UsageError
 from speechattn.training.stages import (
@@ -171,3 +172,15 @@ def test_keys_added_since_change_no_fingerprint_while_they_are_0():
     section = {"speed": 0.0, "windows": []}
     assert as_before({**section, "codec_probability": 0.0, "teacher_weight": 0}) == section
     assert as_before({**section, "codec_probability": 0.1}) == {**section, "codec_probability": 0.1}
+
+
+def test_stages_run_in_a_folder_where_nobody_else_is_at_work(tmp_path):
+    chain = Chain(tmp_path)
+    with held_elsewhere(tmp_path):
+        with pytest.raises(UsageError, match="another training is at work in this folder"):
+            chain.runner.run(["a"])
+        assert chain.ran == []
+    chain.runner.run(["a", "b", "c"])
+    with held_elsewhere(tmp_path):
+        chain.runner.run(["a", "b", "c"])  # has nothing to do there
+    assert chain.ran == ["a", "b", "c"]

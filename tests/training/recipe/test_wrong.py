@@ -8,6 +8,7 @@ import json
 import pytest
 from support.recipe_runs import fails
 from support.recipes import write_recipe
+from support.work_folders import held_elsewhere
 
 from speechattn.cli.recipe import main
 
@@ -80,7 +81,8 @@ def test_a_missing_corpus_is_named(place, capsys):
 
 def test_a_work_folder_that_cannot_be_written_is_named(place, capsys):
     (place / "file").write_text("")
-    assert str(place / "file") in fails(capsys, 1, write_recipe(place), f"work_dir={place}/file")
+    said = fails(capsys, 2, write_recipe(place), f"work_dir={place}/file")
+    assert f"{place / 'file'}: cannot be written" in said
 
 
 def test_what_is_wrong_with_a_corpus_is_listed_and_the_rest_goes_on(place, capsys, sketches):
@@ -151,3 +153,32 @@ def test_sentences_of_a_test_set_are_not_trained_on(place, capsys):
     (tones / "text").write_text("".join(f"u{n:02d} one\n" for n in range(12)))
     said = fails(capsys, 1, recipe, "stages=prepare")
     assert "train: a test set has all of its sentences too" in said
+
+
+def test_a_refused_checkpoint_leaves_the_record_of_the_run_that_made_it(place, capsys):
+    recipe = write_recipe(place)
+    assert main([str(recipe), "stages=prepare,train"]) == 0
+    record = (place / "work/recipe.yaml").read_bytes()
+    (place / "work/train/inputs.txt").unlink()  # so that the trainer itself compares
+    line = fails(capsys, 1, recipe, "stages=train", "encoder.width=32")
+    assert "checkpoint.safetensors: belongs to another configuration" in line
+    assert (place / "work/recipe.yaml").read_bytes() == record
+
+
+def test_a_second_run_in_a_work_folder_is_refused_at_once(place, capsys):
+    recipe = write_recipe(place)
+    (place / "work").mkdir()
+    with held_elsewhere(place / "work"):
+        for more in ([], ["force=true", "stages=train"]):
+            line = fails(capsys, 2, recipe, *more)
+            assert f"{place / 'work'}: another training is at work in this folder" in line
+    assert not (place / "work/recipe.yaml").exists()
+
+
+@pytest.mark.parametrize("content", [b"x", b"\xff \xff", b""])
+def test_a_damaged_mark_of_a_checkpoint_means_to_train_afresh(place, capsys, content):
+    recipe = write_recipe(place)
+    assert main([str(recipe), "stages=prepare,train"]) == 0
+    (place / "work/train/inputs.txt").write_bytes(content)
+    assert main([str(recipe), "stages=train", "force=false", "training.steps=7"]) == 0
+    assert "training afresh" in capsys.readouterr().out
