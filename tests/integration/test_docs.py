@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import dataclasses
 import importlib
@@ -200,6 +201,50 @@ def test_api_page_lists_what_exists():
     for name in listed:
         module, _, attribute = name.rpartition(".")
         assert getattr(importlib.import_module(module), attribute).__doc__, name
+
+
+def test_architecture_names_every_package():
+    """Table, tree and floors have each package, the tree each folder and no module that is gone."""
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    root = ROOT / "speechattn"
+    packages = sorted(path.parent.name for path in root.glob("*/__init__.py"))
+    words = {15: "fifteen", 16: "sixteen"}
+    assert f"{words[len(packages)]}\npackages" in text
+    table, _, rest = text.partition("## The tree")
+    tree, _, floors = rest.partition("## The rules")
+    picture = (DOCS / "pictures" / "architecture.svg").read_text("utf-8")
+    for package in packages:
+        assert f"| `{package}` |" in table and f"`{package}`" in floors, package
+        assert f'bold">{package}</text>' in picture, package
+    found, outer = set(), ""
+    for nested, folder, what in re.findall(r"^    ([│ ]*)[├└]── (\w+)/ *(.*)$", tree, re.MULTILINE):
+        outer = outer if nested else folder
+        path = root / outer / folder if nested else root / folder
+        found.add(path)
+        modules = what.removesuffix(", …").split(", ")
+        if (path / "__init__.py").is_file() and all(re.fullmatch("[a-z0-9_]+", m) for m in modules):
+            assert [m for m in modules if not (path / f"{m}.py").is_file()] == [], path
+    assert {path.parent for path in root.glob("*/**/__init__.py")} <= found
+    modules = {path.name for path in root.glob("[!_]*.py")}
+    assert modules == set(re.findall(r"(?<= )[a-z][a-z_]*\.py", tree))
+
+
+def imported(code: str) -> Iterator[str]:
+    """Yield the full names that a program imports from this package or takes from it."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("speechattn"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "speechattn":
+            yield f"speechattn.{node.attr}"
+
+
+@pytest.mark.parametrize("page", pages_with(lambda page: blocks(page, "python")))
+def test_api_page_has_what_other_pages_teach(page):
+    """Every name that the Python of a page imports is on the page of the Python API."""
+    listed = re.findall(r"^::: ([\w.]+)$", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE)
+    taught = {name for code in blocks(page, "python") for name in imported(code)}
+    taught |= set(re.findall(r"`(speechattn\.inference\.[\w.]+)`", page.read_text("utf-8")))
+    assert taught - set(listed) == set()
 
 
 @pytest.mark.parametrize("package", ["", *(f".{name}" for name in OFFERING)])
