@@ -70,6 +70,11 @@ class ShowOptions:
     text: Path | None = None
     lexicons: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("reference", "results", "recordings", "text"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
+
 
 @dataclass
 class Shown:

@@ -14,7 +14,7 @@ from support.spoken import write_speech
 from speechattn.alignment import pronunciations
 from speechattn.alignment.loading import make_aligner
 from speechattn.cli.main import main
-from speechattn.viewer import texts
+from speechattn.viewer import ShowOptions, show_page, texts
 
 RATE = 16_000
 
@@ -48,6 +48,21 @@ def test_words_and_phones_of_the_text_are_shown(run, every_word, tmp_path):
     assert status == 0 and "aligning a.wav" in said
     found = tiers(tmp_path / "a.html")
     assert found["words"] == ["See", "him"] and found["phones"] == ["S", "IY", "HH", "IH", "M"]
+
+
+def test_names_may_be_texts_in_python(every_word, tmp_path, tiny_model_dir):
+    (tmp_path / "a.txt").write_text("see garlic")
+    (tmp_path / "own.dict").write_text("garlic G AA R L IH K\n")
+    options = ShowOptions(
+        str(tiny_model_dir),
+        "cpu",
+        attention="none",
+        sound="none",
+        text=str(tmp_path / "a.txt"),
+        lexicons=str(tmp_path / "own.dict"),
+    )
+    show_page(str(tmp_path / "a.wav"), str(tmp_path / "a.html"), options)
+    assert tiers(tmp_path / "a.html")["words"] == ["see", "garlic"]
 
 
 def test_a_folder_has_a_text_for_each_recording(run, every_word, tmp_path):
