@@ -86,11 +86,11 @@ class Decoder:
     _head: np.ndarray  # frames before the search begins
 
     def __init__(self, model: PhoneModel, options: DecoderOptions | None = None) -> None:
-        # Here and not above: it imports Numba, which takes most of a second.
-        from speechattn.decoder import viterbi
+        # Imported within functions, because Numba takes most of a second, and here, lest a chunk of
+        # a stream wait for it. As attributes, its functions would keep a stream from being pickled.
+        from speechattn.decoder import viterbi  # noqa: F401
 
         options = options or DecoderOptions()
-        self._pass_tokens, self._collect_nodes = viterbi.advance, viterbi.collect
         self._model, self._options = model, options
         self._beam = math.inf if options.beam is None else float(options.beam)
         self._ends = options.duration_scale * model.log_leave
@@ -251,12 +251,14 @@ class Decoder:
 
     def _advance(self, frames: np.ndarray) -> list[FrameSegment]:
         """Decode checked frames, return the segments that became final."""
+        from speechattn.decoder import viterbi
+
         segments = []
         for start in range(0, len(frames), BLOCK_FRAMES):
             # A copy, because the compiled code knows one type only: writable, dense, 32 bits.
             block = np.array(frames[start : start + BLOCK_FRAMES], dtype=np.float32, order="C")
             while len(block):
-                used = self._pass_tokens(
+                used = viterbi.advance(
                     *(block, self._automaton, self._network, self._words, self._scores),
                     *(self._beam, self._tokens, self._history),
                 )
@@ -270,9 +272,11 @@ class Decoder:
 
     def _collect(self) -> list[FrameSegment]:
         """Return the segments that all hypotheses share; make room for more nodes."""
+        from speechattn.decoder import viterbi
+
         final = np.empty((self.num_pending, NODE_COLUMNS), np.int64)
         final_confidence = np.empty(self.num_pending)
-        number = self._collect_nodes(self._tokens.token, self._history, final, final_confidence)
+        number = viterbi.collect(self._tokens.token, self._history, final, final_confidence)
         while 2 * self.num_pending + self._num_tokens > len(self._history.nodes):
             nodes, confidence = map(_doubled, self._history[:2])
             self._history = self._history._replace(nodes=nodes, confidence=confidence)

@@ -146,11 +146,9 @@ class WordReader:
     """
 
     def __init__(self, model: PhoneModel, options: DecoderOptions) -> None:
-        # Here and not above: it imports Numba.
-        from speechattn.decoder import word_history, word_search
+        from speechattn.decoder import word_history, word_search  # noqa: F401 - as in Decoder
 
         assert model.words is not None and model.ngrams is not None
-        self._read_on, self._take_final = word_search.read_on, word_history.take_final
         if model.words not in _TABLES:
             _TABLES[model.words] = _tables(model.words)
         self._tables = _TABLES[model.words]
@@ -220,7 +218,9 @@ class WordReader:
 
     def _read(self, phones: list[int]) -> None:
         if phones:
-            self._state = self._read_on(
+            from speechattn.decoder import word_search
+
+            self._state = word_search.read_on(
                 np.array(phones, np.int64),
                 *(*self._tables, self._automaton, self._scores, self._initial, self._beam),
                 self._state,
@@ -228,8 +228,10 @@ class WordReader:
 
     def _final_nodes(self) -> np.ndarray:
         """Take out what all readings share: word, first phone and phone after the last of each."""
+        from speechattn.decoder import word_history
+
         state = self._state
-        rows = self._take_final(state.nodes, state.tokens, state.entries)
+        rows = word_history.take_final(state.nodes, state.tokens, state.entries)
         final = int(rows[0, 0])
         self._state = state._replace(nodes=np.ascontiguousarray(rows[1 + final :]))
         return rows[1 : 1 + final]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -278,6 +281,18 @@ def test_too_short_a_recording_is_refused_like_a_short_file():
         stream.finish()
     with pytest.raises(AudioError, match="sample_rate: 100;"):
         RECOGNIZERS["symmetric"].stream(sample_rate=100)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("name", ["little look-ahead", "stacked"])
+def test_a_stream_goes_on_in_its_copy(name, copied):
+    samples, stream = speech(2.0), RECOGNIZERS[name].stream()
+    begun = stream.push(samples[:20_000]).segments
+    assert begun
+    found = []
+    for one in (copied(stream), stream):
+        found.append([one.push(samples[20_000:]).segments, one.finish().segments])
+    assert found[0] == found[1]
 
 
 def test_samples_of_another_scale_are_warned_of(tiny_model_dir):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +71,15 @@ def test_blocks_and_streams_give_the_same_words(model, monkeypatch):
         assert not guess or guess[-1].end <= stream.duration
     assert 0 < len(found) < len(whole.words)
     assert found + stream.finish().words == whole.words
+
+
+def test_a_stream_goes_on_in_its_copy(model):
+    samples, stream = noise(), model.stream(words=True)
+    stream.push(samples[: 3 * RATE])
+    found = []
+    for one in (pickle.loads(pickle.dumps(stream)), stream):
+        found.append([one.push(samples[3 * RATE :]).words, one.finish().words])
+    assert found[0] == found[1] and any(found[0])
 
 
 def test_a_stream_gives_no_words_unless_asked(model):
