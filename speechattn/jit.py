@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -120,6 +123,7 @@ class Compiled:
                     with _without_blas():
                         if self._dispatcher is None:
                             self._dispatcher = njit_with(_compiler, self._function, cache=True)
+                            _watch_parts(self._dispatcher, self._function)
                         if afresh:  # what was kept may be of an earlier version of this package
                             self._dispatcher._cache.flush()
                         self._load_or_compile(signature)
@@ -151,6 +155,32 @@ class Compiled:
             if not _load(dispatcher, signature):  # another process may have had the lock
                 process.tell(COMPILING)
                 dispatcher.compile(signature)
+
+
+def _watch_parts(dispatcher: Any, function: Callable) -> None:
+    """Let kept code be out of date once a file has changed that parts of it may come from.
+
+    Numba looks at the file of the function alone, and would use the old code of its parts.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another version of Numba; no such file
+        kept = dispatcher._cache._cache_file
+        kept._source_stamp = kept._source_stamp, _state_of_room(function.__code__.co_filename)
+
+
+@functools.cache
+def _state_of_room(file: str) -> str:
+    """Return a digest of times and sizes of the files of a module's room and of the kernels."""
+    room = Path(file).parent
+    while (room.parent.parent / "__init__.py").exists():
+        room = room.parent
+    states = []
+    for folder in (room, Path(__file__).parent / "attention" / "kernels"):
+        for within, _, names in os.walk(folder):
+            for name in names:
+                if name.endswith(".py"):
+                    state = os.stat(os.path.join(within, name))
+                    states.append((name, state.st_mtime_ns, state.st_size))
+    return hashlib.sha256(repr(sorted(states)).encode()).hexdigest()
 
 
 def _load(dispatcher: Any, signature: typing.Signature) -> bool:

@@ -115,6 +115,19 @@ def test_code_kept_by_an_earlier_version_is_compiled_anew(ours, capsys, tmp_path
     assert capsys.readouterr().err == ""
 
 
+def test_code_kept_before_a_part_was_changed_is_compiled_anew(ours, capsys, tmp_path):
+    assert ours()(1) == 2
+    (tmp_path / "parts.py").write_text("# of the same folder\n")
+    jit._state_of_room.cache_clear()  # as in another process
+    capsys.readouterr()
+    process._told.clear()
+    assert ours()(2) == 3
+    assert capsys.readouterr().err == "speechattn: compiling for this processor, once\n"
+    process._told.clear()
+    assert ours()(3) == 4
+    assert capsys.readouterr().err == ""
+
+
 @jit.jit("float64", (jit.F64_ARRAY, jit.F32_ARRAY), "float64")
 def times(x, factor):
     return x[0] * factor
