@@ -176,10 +176,9 @@ def _state_of_room(file: str) -> str:
     states = []
     for folder in (room, Path(__file__).parent / "attention" / "kernels"):
         for within, _, names in os.walk(folder):
-            for name in names:
-                if name.endswith(".py"):
-                    state = os.stat(os.path.join(within, name))
-                    states.append((name, state.st_mtime_ns, state.st_size))
+            for source in (Path(within, name) for name in names if name.endswith(".py")):
+                state = source.stat()
+                states.append((source.name, state.st_mtime_ns, state.st_size))
     return hashlib.sha256(repr(sorted(states)).encode()).hexdigest()
 
 
