@@ -203,6 +203,7 @@ def _options(arguments: argparse.Namespace) -> ShowOptions:
         device=arguments.device,
         window=arguments.window,
         lm_scale=arguments.lm_scale,
+        reading=arguments.reading,
         channel=arguments.channel,
         labels=arguments.phones,
         sound=arguments.sound,

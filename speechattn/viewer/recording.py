@@ -13,7 +13,7 @@ from speechattn.audio.load import audio_info, read_audio
 from speechattn.errors import ConfigError, UsageError
 from speechattn.files import is_folder
 from speechattn.inference.transcription import TranscribeOptions
-from speechattn.options import DEFAULT_MODEL
+from speechattn.options import DEFAULT_MODEL, READINGS
 from speechattn.segments import SAMPLE_RATE, Segment
 from speechattn.text import natural_order
 from speechattn.viewer import results
@@ -51,6 +51,7 @@ class ShowOptions:
         words: whether words are shown where the model has them.
         text: file or folder of what is said, which is aligned; None for what the model hears.
         lexicons: files that say how its words are pronounced.
+        reading: as for :func:`speechattn.load_model`.
     """
 
     model: str = DEFAULT_MODEL
@@ -69,6 +70,7 @@ class ShowOptions:
     words: bool = True
     text: Path | None = None
     lexicons: tuple[str, ...] = ()
+    reading: str = READINGS[0]
 
     def __post_init__(self) -> None:
         for name in ("reference", "results", "recordings", "text"):
@@ -194,7 +196,11 @@ class Shower:
 
             options = self.options
             self._recognizer = load_model(
-                options.model, options.device, window=options.window, lm_scale=options.lm_scale
+                options.model,
+                options.device,
+                window=options.window,
+                lm_scale=options.lm_scale,
+                reading=options.reading,
             )
         return self._recognizer
 

@@ -235,6 +235,18 @@ def test_recordings_too_long_for_a_page(recording, monkeypatch):
     assert find_shown([recording], ShowOptions()) == [(recording, "a.wav")]
 
 
+def test_settings_of_the_model_reach_it(run, recording, monkeypatch):
+    given = {}
+
+    def loaded(*_, **settings):
+        given.update(settings)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("speechattn.inference.recognizer.load_model", loaded)
+    run(recording, "--window", "4/0", "--reading", "none", "--lm-scale", "0.5")
+    assert given == {"window": (4, 0), "reading": "none", "lm_scale": 0.5}
+
+
 def test_attention_too_long_for_a_page(recording, monkeypatch):
     monkeypatch.setattr(module, "LONGEST", 0.7)
     check_length([(recording, "a.wav")], None, (0.5, 9.0))
