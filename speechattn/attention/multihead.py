@@ -47,7 +47,8 @@ class MultiHeadAttention(nn.Module):
         heads: number of heads.
         scores: one of :data:`speechattn.attention.functional.SCORES`.
         weights: one of :data:`speechattn.attention.functional.WEIGHTS`.
-        positions: one of :data:`speechattn.attention.positions.POSITIONS`.
+        positions: one of :data:`speechattn.attention.positions.POSITIONS`; rotary ones need scores
+            by dot products.
         mask: which positions see which, unless it is given with the input: an
             :class:`speechattn.attention.masks.AttentionMask` or its plain form, see
             :func:`speechattn.attention.sparse_masks.mask_from_config`. By default, all see all.

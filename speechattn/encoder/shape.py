@@ -54,9 +54,10 @@ class EncoderShape:
         return ()
 
     def context(self, side: int) -> int | None:
-        """Return how many 10 ms frames of past (``side`` 0) or future (1) an output depends on.
+        """Return how many 10 ms frames of past (``side`` 0) or future (1) an output waits for.
 
-        None if it is all of them.
+        None if it is all of them. An output depends on no others. It depends on all of these, but
+        for a convolution that subsamples: of the last vector that it waits for, it sees one frame.
         """
         raise NotImplementedError
 
@@ -81,7 +82,7 @@ class EncoderShape:
 
     @property
     def receptive_field_ms(self) -> float | None:
-        """Milliseconds of frames that an output depends on; None for no limit."""
+        """Milliseconds of frames that an output waits for, see :meth:`context`; None: no limit."""
         left, right = self.context(0), self.context(1)
         return None if left is None or right is None else (left + 1 + right) * SHIFT_MS
 

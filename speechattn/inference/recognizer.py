@@ -253,7 +253,7 @@ class Recognizer:
 
     @property
     def look_ahead_ms(self) -> float | None:
-        """Audio after the end of a frame that its posteriors depend on; None for no limit."""
+        """Audio after the end of a frame that its posteriors wait for; None for no limit."""
         return look_ahead_ms(self.checkpoint.encoder)
 
     def log_posteriors(self, blocks: Iterable[np.ndarray]) -> Generator[np.ndarray]:
