@@ -15,7 +15,7 @@ from speechattn.encoder.encoder import Encoder
 from speechattn.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerWeights:
     """Attention weights of a layer.
 

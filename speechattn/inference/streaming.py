@@ -45,9 +45,9 @@ NO_END = -1  # where the last frame is not known yet
 WINDOW_AHEAD_MS = 1000 * (WINDOW_SAMPLES - SHIFT_SAMPLES - LEAD) / SAMPLE_RATE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StreamResult:
-    """The result of one chunk.
+    """The result of one chunk; it equals itself only.
 
     Attributes:
         first_frame: number of the first frame of ``posteriors`` in the stream.
@@ -71,9 +71,11 @@ class StreamResult:
 
 
 def look_ahead_ms(config: EncoderShape) -> float | None:
-    """Return the audio after the end of a frame that its posteriors depend on.
+    """Return the audio after the end of a frame that its posteriors wait for in a stream, at most.
 
-    That is half a window of the front end and the look-ahead of all layers of the encoder.
+    That is what the front end's window has of it, and the look-ahead of all layers of the encoder.
+    Posteriors depend on no later audio. Where a convolution subsamples, they depend on a little
+    less than they wait for, because a stream takes whole vectors.
 
     Returns:
         Milliseconds; None for no limit.
@@ -150,10 +152,10 @@ class RecognizerStream:
     recording if the encoder's windows have a left limit.
 
     Attributes:
-        look_ahead_ms: audio after the end of a frame that its posteriors wait for, in milliseconds,
-            over front end and encoder. Sample rates other than 16 kHz add the delay that
-            :mod:`speechattn.audio.stream` gives. The decoder decides a phone once all hypotheses
-            agree on it, mostly one or two phones later.
+        look_ahead_ms: audio after the end of a frame that its posteriors wait for at most, in
+            milliseconds, over front end and encoder. Sample rates other than 16 kHz add the delay
+            that :mod:`speechattn.audio.stream` gives. The decoder decides a phone once all
+            hypotheses agree on it, mostly one or two phones later.
 
     Args:
         checkpoint: the model.

@@ -127,6 +127,8 @@ class Prepared:
 class Transcription:
     """What was recognised in one recording.
 
+    Two are equal if they agree in all but posteriors and path.
+
     Attributes:
         phones: segments that cover 0 to ``duration``, silence included.
         duration: seconds.
@@ -153,7 +155,7 @@ class Transcription:
     duration: float
     sample_rate: int
     labels: tuple[str, ...]
-    posteriors: np.ndarray | None = None
+    posteriors: np.ndarray | None = field(default=None, compare=False)
     words: list[Segment] | None = None
     confidence: float | None = None
     warnings: tuple[str, ...] = ()
@@ -163,6 +165,10 @@ class Transcription:
     speaker: str = ""
     speakers: tuple[Transcription, ...] = ()
     path: Path | None = field(default=None, compare=False)
+
+    def __hash__(self) -> int:
+        """Return a number that is the same for equal transcriptions."""
+        return hash((tuple(self.phones), self.duration, self.sample_rate, self.labels))
 
     def phones_of(self, word: Segment) -> list[Segment]:
         """Return the phones of one of the words.

@@ -295,6 +295,12 @@ def test_a_stream_goes_on_in_its_copy(name, copied):
     assert found[0] == found[1]
 
 
+def test_results_of_chunks_can_be_compared():
+    stream = RECOGNIZERS["stacked"].stream()
+    one, other = stream.push(speech(1.0)), stream.finish()
+    assert one == one and one != other and other in [one, other] and len({one, other}) == 2
+
+
 def test_samples_of_another_scale_are_warned_of(tiny_model_dir):
     stream = load_model(tiny_model_dir, "cpu").stream()
     noise = np.random.default_rng(0).standard_normal(3_200)
