@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,8 +50,8 @@ class FrontEndConfig:
 
     Attributes:
         kind: ``"fbank"`` (log-mel energies) or ``"mfcc"``.
-        num_mel_bins: number of triangular filters, so few that none is empty; between the default
-            edges, up to 126.
+        num_mel_bins: number of triangular filters. Where one would be empty, a recipe is refused
+            and a front end warns; between the default edges, none is up to 126.
         low_freq: lower edge of the first filter, in Hz.
         high_freq: upper edge of the last filter, in Hz; 0 or less counts down from 8000.
         num_ceps: number of coefficients of an MFCC frame, C0 included.
@@ -103,7 +104,6 @@ class FrontEndConfig:
                 f"front_end: filters from {self.low_freq} to {self.upper_edge} Hz; "
                 f"the edges must rise within 0 to {SAMPLE_RATE // 2} Hz"
             )
-        check_filters(self.low_freq, self.upper_edge, self.num_mel_bins)
 
     @property
     def upper_edge(self) -> float:
@@ -138,6 +138,10 @@ class FrontEnd:
         self, config: FrontEndConfig | None = None, device: str | torch.device = "cpu"
     ) -> None:
         self.config = config or FrontEndConfig()
+        try:
+            check_filters(self.config)
+        except ConfigError as error:  # models of before this was looked at may have such filters
+            warnings.warn(str(error), stacklevel=2)
         self.device = device
         self._window = _WINDOWS[self.config.window_type](WINDOW_SAMPLES) * FULL_SCALE
 

@@ -33,16 +33,13 @@ def mel_filters(config: FrontEndConfig) -> np.ndarray:
     return np.minimum(rising, falling).clip(0).astype(np.float32)
 
 
-def check_filters(low: float, high: float, count: int) -> None:
+def check_filters(config: FrontEndConfig) -> None:
     """Check that every filter has a bin of the spectrum; without one, its energy is always 0.
-
-    Args:
-        low, high: edges of the first and of the last filter, in Hz.
-        count: number of filters.
 
     Raises:
         ConfigError: if one has none; the message says how many filters there may be.
     """
+    low, high, count = config.low_freq, config.upper_edge, config.num_mel_bins
     most = FFT_SIZE  # a bin lies in two filters at most
     if count <= most and not _has_empty(low, high, count):
         return

@@ -13,6 +13,7 @@ import torch
 
 import speechattn
 from speechattn.audio.features import FrontEndConfig
+from speechattn.audio.filters import check_filters
 from speechattn.checks import check
 from speechattn.corpora.coded import add_coded
 from speechattn.corpora.corpus import Corpus, read_entry
@@ -77,6 +78,7 @@ class Config(StudyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_filters(self.front_end)
         for name in ("train", "test"):
             if not getattr(self, name):
                 raise ConfigError(f"{name}: []; list at least one corpus/split")

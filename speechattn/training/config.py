@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from speechattn.audio.features import FrontEndConfig
+from speechattn.audio.filters import check_filters
 from speechattn.encoder.config import EncoderConfig
 from speechattn.encoder.kinds import AnyEncoderConfig
 from speechattn.errors import ConfigError
@@ -142,6 +143,7 @@ class RecipeConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_filters(self.front_end)
         self._check_sets()
         self._check_start()
         self._check_windows()
