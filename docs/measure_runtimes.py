@@ -1,11 +1,12 @@
 """Measure whether another runtime would start sooner: the encoder of the English model in each.
 
-    python docs/measure_runtimes.py [ROUNDS]
+    python docs/measure_runtimes.py [ROUNDS [MODEL]]
 
-It needs the extra ``onnx`` and the packages onnxruntime and openvino; one that is missing is left
-out. Every runtime starts in fresh processes, in turns with the others, with one thread: it is
-imported, loads the encoder and computes a recording of 2.5 s, then one of 20 s several times. The
-table has medians. Put it into docs/benchmarks.md.
+MODEL is a model of the package, ``english`` if not given. On processors with AMX, arrays are also
+measured without it. It needs the extra ``onnx`` and the packages onnxruntime and openvino; one that
+is missing is left out. Every runtime starts in fresh processes, in turns with the others, with one
+thread: it is imported, loads the encoder and computes a recording of 2.5 s, then one of 20 s
+several times. The table has medians. Put it into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-MODEL = "english"
+from speechattn.attention.kernels import byte_layers
+
+MODEL = sys.argv[2] if len(sys.argv) > 2 else "english"
 SHORT, LONG = 250, 2000  # frames of 10 ms
 TIMES = 5  # that the long recording is computed in a process
 ROUNDS = 5
@@ -68,6 +71,12 @@ engine = ArrayEngine(StoredCheckpoint.open(Path(MODEL_FOLDER)))
 def run(frames):
     return engine.log_posteriors([frames])[0]
 """
+if byte_layers.uses_amx():
+    RUNTIMES["arrays and our kernels without AMX, int8"] = (
+        RUNTIMES["arrays and our kernels, int8"]
+        + "from speechattn.attention.kernels import byte_layers\n"
+        + "byte_layers.uses_amx = lambda: False\n"
+    )
 RUNTIMES["PyTorch and our kernels, fp32"] = RUNTIMES["PyTorch and our kernels, int8"]
 RUNTIMES["ONNX Runtime, int8"] = RUNTIMES["ONNX Runtime, fp32"].replace("fp32.onnx", "int8.onnx")
 PACKAGES = {"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
