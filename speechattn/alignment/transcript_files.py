@@ -19,6 +19,7 @@ from typing import NamedTuple
 from speechattn.alignment.encodings import Encoding
 from speechattn.corpora.alignment import seconds_from_text
 from speechattn.corpora.readers.textgrid import Tier
+from speechattn.corpora.readers.texts import refuse_labels
 from speechattn.errors import CorpusError
 from speechattn.text import one_line
 
@@ -109,9 +110,11 @@ def text_transcript(path: Path, encoding: Encoding = UNICODE) -> Transcript:
     """Read a file that is one text.
 
     Raises:
-        CorpusError: if it cannot be read or decoded.
+        CorpusError: if it cannot be read or decoded, or has labels with times in place of words.
     """
-    return Transcript(" ".join(encoding.read(path).split()), str(path))
+    text = encoding.read(path)
+    refuse_labels(path, [line for line in text.splitlines() if line.strip()])
+    return Transcript(" ".join(text.split()), str(path))
 
 
 def grid_transcript(path: Path, notes: list[str], encoding: Encoding = UNICODE) -> Transcript:

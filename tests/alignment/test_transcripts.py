@@ -32,6 +32,14 @@ def test_a_folder_mirrored_or_flat(tmp_path, names):
     assert not found.problems and not found.notes
 
 
+def test_labels_with_times_are_no_words(tmp_path):
+    folder = written(tmp_path, one_lab="0 25 HH\n25 50 AY\n", two_txt="0 2 people\nor three\n")
+    found = find_transcripts(folder, FILES)
+    assert texts(found) == {FILES[1]: "0 2 people or three"}
+    (said,) = map(str, found.problems.values())
+    assert said == f"{folder}/one.lab: has labels with times; write the words alone"
+
+
 def test_what_a_folder_lacks_and_has_too_much_is_named(tmp_path):
     folder = written(
         tmp_path,

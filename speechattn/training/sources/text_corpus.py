@@ -8,10 +8,8 @@ from pathlib import Path
 from speechattn.alignment.transcripts import find_transcripts
 from speechattn.audio.load import AUDIO_SUFFIXES, audio_info
 from speechattn.corpora.corpus import Corpus, Utterance
-from speechattn.corpora.readers.texts import SUFFIXES, name_and_speaker, refuse_labels
-from speechattn.corpora.tables import read_lines
+from speechattn.corpora.readers.texts import name_and_speaker
 from speechattn.errors import CorpusError, SpeechattnError
-from speechattn.files import is_file
 from speechattn.text import one_line
 
 
@@ -48,7 +46,6 @@ def read_text_corpus(folder: Path) -> Corpus:
                 raise CorpusError(
                     f"{folder / file}: would be called {name}, as {seen[name]} is; rename one"
                 )
-            _refuse_labels(Path(transcript.source))
             duration = audio_info(folder / file).duration
         except (SpeechattnError, OSError) as error:
             problems.append(str(error))
@@ -66,12 +63,6 @@ def read_text_corpus(folder: Path) -> Corpus:
         tuple(map(one_line, problems)),
         notes=tuple(map(one_line, transcripts.notes)),
     )
-
-
-def _refuse_labels(source: Path) -> None:
-    """Raise a CorpusError if a file of words has labels with times."""
-    if source.suffix.lower() in SUFFIXES and is_file(source):
-        refuse_labels(source, [line for _, line in read_lines(source)])
 
 
 def _recordings(folder: Path) -> list[str]:

@@ -72,6 +72,7 @@ def test_labels_with_times_are_no_words(tmp_path, labels, suffix):
     recording(tmp_path / "a" / "bad.wav").with_suffix(suffix).write_text(labels)
     corpus = read_text_corpus(tmp_path)
     assert [u.text for u in corpus] == ["3 4 people"]
-    (said,) = corpus.problems
-    assert said == f"{tmp_path}/a/bad{suffix}: has labels with times; write the words alone"
+    (problem,) = corpus.problems
+    said = f"{tmp_path}/a/bad{suffix}: has labels with times; write the words alone"
+    assert problem == f"{tmp_path}/a/bad.wav: {said}"
     assert said in read_published(tmp_path, "texts").problems
