@@ -2,8 +2,7 @@
 
 A strip of rows goes through everything while it is in the cache: the numbers between two products
 never reach memory, which would take longer than the products. Each row gives the same numbers, to
-the last bit, whatever rows are computed with it, and on every processor that multiplies bytes of
-the same size.
+the last bit, whatever rows are computed with it, and with AMX or without.
 """
 
 from __future__ import annotations
@@ -32,9 +31,7 @@ from speechattn.attention.kernels.rows import round_row
 from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.jit import I64_MATRIX, jit, jit_inline
 
-STRIP = (
-    96  # rows that stay in the cache while all panels are read; TILE and a tile of AMX divide it
-)
+STRIP = 96  # rows that stay in the cache while all panels are read, a multiple of those of tiles
 AHEAD = 4096  # bytes of weights after those that are multiplied, which the cache fetches
 
 # What becomes of a product.
