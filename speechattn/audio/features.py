@@ -18,10 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from speechattn.audio.filters import FFT_SIZE as FFT_SIZE
-from speechattn.audio.filters import cepstral_transform as cepstral_transform
-from speechattn.audio.filters import check_filters
-from speechattn.audio.filters import mel_filters as mel_filters
+from speechattn.audio.filters import FFT_SIZE, cepstral_transform, check_filters, mel_filters
 from speechattn.errors import ConfigError
 from speechattn.process import may_compile
 from speechattn.segments import SAMPLE_RATE, SHIFT_SAMPLES, WINDOW_SAMPLES, num_frames

@@ -15,13 +15,11 @@ from hypothesis import strategies as st
 from speechattn.audio import features
 from speechattn.audio.features import (
     ENERGY_FLOOR,
-    FFT_SIZE,
     FrontEnd,
     FrontEndConfig,
-    cepstral_transform,
-    mel_filters,
     mirrored,
 )
+from speechattn.audio.filters import FFT_SIZE, cepstral_transform, mel_filters
 from speechattn.errors import ConfigError
 from speechattn.segments import SAMPLE_RATE
 from speechattn.training.augmentation import import_torchaudio
