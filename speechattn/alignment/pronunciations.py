@@ -35,6 +35,7 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'"))
 _BREAKS = re.compile(r"[\u2013\u2014\u2015\u2026/\u2044]|--+|\.\.+")  # between words
 # Notes such as [laughter] or <noise>, which are no words.
 _NOTES = re.compile(r"\[[^][]*\]|\{[^{}]*\}|<[^\W\d_][^<>]*>")
+_DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]?")  # "U.S."
 _VULGAR = re.compile(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])")  # in "5½"
 Ways = dict[str, list[tuple[int, ...]]]  # word in upper case → classes of its phones
 
@@ -203,6 +204,20 @@ class PronouncingDictionary:
         that the lexicon has stays one word, others become several.
         """
         return [word.written for word in self._text_words(text, {})]
+
+    def spoken_words(self, sentence: str) -> list[str]:
+        """Return the words that a sentence is most likely read as, in lower case.
+
+        Numbers are words, and so are abbreviations that end in a period. "U.S." is "u. s.".
+        """
+        found: list[str] = []
+        for word in self._text_words(sentence, {}):
+            others = (each for each in word.readings if each.lower() != word.written.lower())
+            read = next(others, word.written).lower()
+            if _DOTTED.fullmatch(read):
+                read = " ".join(f"{letter}." for letter in read.split(".") if letter)
+            found += read.split()
+        return found
 
     def _text_words(self, text: str, known: dict[str, tuple[str, ...]]) -> list[TextWord]:
         """The words of a text; ``known`` has the readings of the keys so far."""

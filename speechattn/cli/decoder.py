@@ -22,8 +22,9 @@ def add_decoder(commands: argparse._SubParsersAction) -> None:
         allow_abbrev=False,
         help="make the decoder of a model anew; its encoder stays as it is",
         description="Write a model again with another decoder: the n-grams and words of another "
-        "model (--like), the names of its words, which models of formats up to 7 lack, and "
-        "weights that are tuned anew (--tune). The encoder's weights are not touched.",
+        "model (--like), the order of words in texts (--text), the names of its words, which "
+        "models of formats up to 7 lack, and weights that are tuned anew (--tune). The encoder's "
+        "weights are not touched.",
     )
     decoder.set_defaults(run=run_decoder)
     decoder.add_argument("model", metavar="MODEL", help="name or folder of the model")
@@ -71,7 +72,52 @@ def add_decoder(commands: argparse._SubParsersAction) -> None:
         "--recipe",
         default="english",
         metavar="RECIPE",
-        help="recipe whose section decoding says which values are tried (default: english)",
+        help="recipe whose section decoding says which values are tried, and how many pairs and "
+        "triples of words there may be (default: english)",
+    )
+    _add_texts(decoder)
+
+
+def _add_texts(decoder: argparse.ArgumentParser) -> None:
+    texts = decoder.add_argument_group(
+        "words and their order",
+        "What the decoder knows of words that follow each other is mixed with texts. Words that "
+        "it lacks are added.",
+    )
+    texts.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="text of the kind that will be said, in UTF-8, a sentence a line or as in a book; "
+        "may be given several times",
+    )
+    texts.add_argument(
+        "--text-weight",
+        type=float,
+        default=0.3,
+        metavar="W",
+        help="share of the texts in the mixture, between 0 and 1 (default: 0.3)",
+    )
+    texts.add_argument(
+        "--transcripts",
+        default="",
+        metavar="LIST",
+        help="sets, such as librispeech/train, whose transcripts are another text, each sentence "
+        "once; none that models are measured on",
+    )
+    texts.add_argument(
+        "--transcripts-weight",
+        type=float,
+        default=0.15,
+        metavar="W",
+        help="share of the transcripts in the mixture (default: 0.15)",
+    )
+    texts.add_argument(
+        "--whole-trigram",
+        action="store_true",
+        help="begin with the whole trigram of US English, which pocketsphinx carries, in place of "
+        "the pairs and triples that the model has",
     )
 
 
@@ -79,10 +125,19 @@ def run_decoder(arguments: argparse.Namespace) -> int:
     """Run ``decoder``; return the exit status."""
     from speechattn.training.config import check_splits
     from speechattn.training.new_decoder import new_decoder
+    from speechattn.training.new_words import TextSources
     from speechattn.training.recipe_file import read_config
 
-    tune = tuple(name.strip() for name in arguments.tune.split(",") if name.strip())
+    tune, transcripts = _sets(arguments.tune), _sets(arguments.transcripts)
     check_splits("--tune", tune)
+    check_splits("--transcripts", transcripts)
+    texts = TextSources(
+        files=tuple(map(Path, arguments.text)),
+        weight=arguments.text_weight,
+        transcripts=transcripts,
+        transcripts_weight=arguments.transcripts_weight,
+        whole_trigram=arguments.whole_trigram,
+    )
     folder = Path(arguments.output_dir)
     try:
         new_decoder(
@@ -96,10 +151,16 @@ def run_decoder(arguments: argparse.Namespace) -> int:
             window=_windows(arguments.window) if arguments.window else None,
             share=arguments.share_weights,
             share_words=arguments.share_words,
+            texts=texts,
         )
     except OSError as error:
         raise SpeechattnError(cannot_write(folder, error)) from error
     return OK
+
+
+def _sets(text: str) -> tuple[str, ...]:
+    """The sets of a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _windows(text: str) -> tuple[int, int] | tuple[tuple[int, int], ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from speechattn.checks import is_finite_number, tuples
 from speechattn.decoder.lm.ngrams import LONGEST_ORDER
 from speechattn.errors import ConfigError
-from speechattn.schema import above, at_least, between, check_fields, one_of
+from speechattn.schema import above, at_least, between, check_fields, one_of, rule
 from speechattn.segments import SHIFT_MS
 
 # Decoder options that are tuned on dev.
@@ -22,6 +22,7 @@ MAX_DB = 100.0  # dB; with more, the energy of a recording overflows
 WARP = between(0, 0.5, below=True, text="from 0 to 0.5")
 LEVEL = between(0, MAX_DB, text=f"from 0 to {MAX_DB:g} dB")
 SHARE = between(0, 1, text="a share from 0 to 1")
+WEIGHT = rule(lambda v: is_finite_number(v) and 0 < v < 1, "above 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,12 @@ class DecodingConfig:
         english_weight: count of each n-gram in these words.
         word_pairs: number of word pairs that the decoder knows; 0 for no words.
         word_triples: number of word triples that the decoder knows.
+        texts: text files, from which the decoder learns which words follow each other, beside the
+            trigram of US English. They are in UTF-8, with a sentence a line, or as a book is.
+        text_weight: share of the texts in the mixture with that trigram; without effect if there
+            are none.
+        transcripts_weight: the same of the transcripts of the training set, each sentence once; 0
+            leaves them out, and so does a decoder without words.
         beam: beam of the decoder in nats; null for none.
     """
 
@@ -230,10 +237,14 @@ class DecodingConfig:
     english_weight: float = field(default=0.2, metadata=above(0))
     word_pairs: int = field(default=0, metadata=at_least(0))
     word_triples: int = field(default=0, metadata=at_least(0))
+    texts: tuple = ()
+    text_weight: float = field(default=0.3, metadata=WEIGHT)
+    transcripts_weight: float = field(default=0.0, metadata=between(0, 1, below=True))
     beam: float | None = field(default=None, metadata=above(0, or_null=True))
 
     def __post_init__(self) -> None:
         check_fields(self, "decoding.")
+        self._check_texts()
         if self.word_triples and not self.word_pairs:
             raise ConfigError(
                 f"decoding.word_triples: {self.word_triples}, but no pairs, which they build on; "
@@ -251,6 +262,24 @@ class DecodingConfig:
                 raise ConfigError(f"decoding.{name}: empty; list at least one value to try")
             if wrong := [value for value in values if not is_finite_number(value)]:
                 raise ConfigError(f"decoding.{name}: {wrong[0]!r}; each value is a number")
+
+    def _check_texts(self) -> None:
+        for index, path in enumerate(self.texts):
+            if not isinstance(path, str) or not path:
+                raise ConfigError(f"decoding.texts: {path!r}; each entry is the name of a file")
+            if path in self.texts[:index]:
+                raise ConfigError(f"decoding.texts: {path!r} is listed twice; list it once")
+        total = self.transcripts_weight + (self.text_weight if self.texts else 0)
+        if total >= 1:
+            raise ConfigError(
+                f"decoding.text_weight: {self.text_weight:g}, with decoding.transcripts_weight "
+                f"{self.transcripts_weight:g}; together below 1, the rest is the trigram's"
+            )
+        if self.texts and not self.word_pairs:
+            raise ConfigError(
+                f"decoding.texts: {list(self.texts)}, but the decoder knows no words; set "
+                "decoding.word_pairs to 100000 or more"
+            )
 
 
 def _check_interval(name: str, value: tuple, low: float, high: float, unit: str) -> None:

@@ -1,8 +1,8 @@
 """A new decoder for a model that is trained already; its encoder's weights are not touched.
 
 What the decoder knows about phones and words comes from the model itself or from another one with
-the same phones. Names are found for words that have none. The decoder's weights may be tuned anew,
-which a new encoder needs.
+the same phones, and may be mixed with texts. Names are found for words that have none. The
+decoder's weights may be tuned anew, which a new encoder needs.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ from speechattn.inference.model_files import (
 )
 from speechattn.training.config_sections import DecodingConfig
 from speechattn.training.decoding import tune_decoder
+from speechattn.training.new_words import TextSources, with_texts
+
+NO_TEXTS = TextSources()
 
 
 def new_decoder(
@@ -53,6 +56,7 @@ def new_decoder(
     window: tuple | None = None,
     share: bool = False,
     share_words: bool = False,
+    texts: TextSources = NO_TEXTS,
 ) -> None:
     """Write a model with another decoder.
 
@@ -62,13 +66,14 @@ def new_decoder(
         like: folder of the model whose decoder it gets; None for its own.
         tune: sets that the weights are tuned on, ``corpus/split`` each; none to keep them.
         corpora: folder of the corpora.
-        candidates: values that are tried.
+        candidates: of a recipe: values that are tried, and numbers of pairs and triples.
         report: takes one line for the user.
         window: attention window that it has from now on, as ``encoder.window`` may be; None for its
             own.
         share: write no weights, but the name of ``model``, which must lie beside ``folder``.
         share_words: write no n-grams and words, but the name of ``like``, which must lie beside
             ``folder``.
+        texts: what its words learn from, with as many pairs and triples as ``candidates`` says.
 
     Raises:
         ConfigError: if the model was not trained for the window.
@@ -78,6 +83,8 @@ def new_decoder(
         CorpusError: if the words are none of pocketsphinx's, or a set cannot be read.
     """
     _check_place(model, folder, keeps_words=not share_words)
+    if texts.option:
+        _check_texts(texts.option, candidates, share, share_words)
     if share:
         _check_weights_beside(model, folder, like)
     if share_words:
@@ -102,6 +109,22 @@ def new_decoder(
         named = with_names(words, english_trigram(), english_lexicon(checkpoint.phones))
         phone_model = replace(phone_model, words=named)
         report(f"found the names of {named.num_words} words")
+    if texts.option:
+        if phone_model.words is None:
+            holder = model if like is None else like
+            raise UsageError(
+                f"{texts.option}: {holder} knows no words; give a model that does, or --like one"
+            )
+        learned = with_texts(
+            phone_model.words,
+            checkpoint.phones,
+            texts,
+            corpora=corpora,
+            pairs=candidates.word_pairs,
+            triples=candidates.word_triples,
+            report=report,
+        )
+        phone_model = replace(phone_model, words=learned)
     if tune:
         options = _tuned(checkpoint, phone_model, tune, corpora, candidates, report)
     changes: dict = {"decoding": options.to_dict(), "phone_model": phone_model.to_dict()}
@@ -141,6 +164,25 @@ def _check_place(model: Path, folder: Path, keeps_words: bool) -> None:
                 f"--output-dir {folder}: {other} has weights or words of the model that is there; "
                 "give another folder"
             )
+
+
+def _check_texts(option: str, candidates: DecodingConfig, share: bool, share_words: bool) -> None:
+    """Check that words of the new model can be others than those of the model beside it.
+
+    Raises:
+        UsageError: if they are shared, or the recipe has no room for pairs of words.
+    """
+    for shares, sharing in ((share, "--share-weights"), (share_words, "--share-words")):
+        if shares:
+            raise UsageError(
+                f"{option}: changes words, which {sharing} has from another model; leave one out, "
+                "or change the words of that model"
+            )
+    if not candidates.word_pairs:
+        raise UsageError(
+            f"{option}: the recipe's decoding.word_pairs is 0, so no pair would stay; give "
+            "--recipe english, or one with pairs"
+        )
 
 
 def _check_weights_beside(model: Path, folder: Path, like: Path | None) -> None:

@@ -46,6 +46,8 @@ CONSEQUENCES = {
     "encoder.right": ("encoder.kernels",),
     "encoder.delay": ("encoder.bidirectional",),
     "decoding.word_triples": ("decoding.word_pairs",),
+    "decoding.texts": ("decoding.word_pairs",),
+    "decoding.text_weight": ("decoding.transcripts_weight",),
     "decoding.word_pairs": ("decoding.ngram_order",),
     "decoding.english_words": ("decoding.ngram_order",),
 }

@@ -27,6 +27,7 @@ from speechattn.text import one_line
 
 BEGIN, END = "<s>", "</s>"  # of sentences, among the words
 LEAST_LOG_PROB = -25.0  # nats; what is no word has less
+NEVER = -99.0  # of what is never said
 TRIGRAM, WHAT = "en-us.lm.bin", "language model"  # its file in the wheel, and what it is
 HEAD = b"Trie Language Model"
 ORDER = 3

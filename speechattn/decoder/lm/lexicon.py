@@ -86,7 +86,7 @@ class Lexicon:
         known = LexiconLabels(phones)
         for path in paths:
             if str(path) == ENGLISH:
-                self.variants = _Layers(self.variants, PackagedWords(phones))
+                self.variants = Layers(self.variants, PackagedWords(phones))
                 continue
             found, costs = self._read(lexicon_path(path), known)
             if strict and self.problems:
@@ -97,6 +97,13 @@ class Lexicon:
                 raise ConfigError(f"lexicon: {path}: no words in it; give another file{first}")
             self.costs.update((w, each) for w, each in costs.items() if w not in self.variants)
             self.variants = {**found, **self.variants} if self.variants else found
+
+    @classmethod
+    def of(cls, variants: Ways, phones: PhoneSet) -> Lexicon:
+        """A lexicon of words in upper case, with all their pronunciations."""
+        lexicon = cls([], phones)
+        lexicon.variants = variants
+        return lexicon
 
     @property
     def words(self) -> Mapping[str, tuple[int, ...]]:
@@ -197,7 +204,7 @@ class Lexicon:
         return tuple(label for word in text.upper().split() for label in self.variants[word][0])
 
 
-class _Layers(Mapping[str, list[tuple[int, ...]]]):
+class Layers(Mapping[str, list[tuple[int, ...]]]):
     """The words of some lexicons; the upper one counts."""
 
     def __init__(self, upper: Ways, lower: Ways) -> None:

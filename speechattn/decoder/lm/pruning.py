@@ -15,10 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from speechattn.decoder.lm.english import BEGIN, END, LEAST_LOG_PROB, WordTrigram
+from speechattn.checks import require
+from speechattn.decoder.lm.english import BEGIN, END, LEAST_LOG_PROB, NEVER, WordTrigram
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.decoder.lm.word_lm import MOST_WORDS, WordNgrams, as_saved
-from speechattn.decoder.lm.word_names import WordNames
+from speechattn.decoder.lm.word_names import OWNER, WordNames
 from speechattn.errors import ConfigError, CorpusError
 
 LEAST_REST = 1e-4  # probability that is left for what is no pair or triple
@@ -62,7 +63,7 @@ def choose_words(
     order = np.lexsort((second, before))
     chosen_pairs, before, second = chosen_pairs[order], before[order], second[order]
     log_pair, log_unigram = trigram.log_pair[chosen_pairs], trigram.log_unigram[known]
-    back_off = _back_off(before, log_pair, log_unigram[second], size + 1)
+    back_off = back_off_weights(before, log_pair, log_unigram[second], size + 1)
 
     position = np.full(len(trigram.first), -1)  # of each pair among the chosen
     position[chosen_pairs] = np.arange(len(chosen_pairs))
@@ -88,13 +89,43 @@ def choose_words(
             second=second,
             log_pair=log_pair,
             histories=histories,
-            pair_back_off=_back_off(row, log_triple, lower, len(histories)),
+            pair_back_off=back_off_weights(row, log_triple, lower, len(histories)),
             pair_followers=followers,
             third=third,
             log_triple=log_triple,
             silence=lexicon.phones.silence_index,
             names=WordNames.of(names, listed),
         )
+    )
+
+
+def as_trigram(words: WordNgrams) -> WordTrigram:
+    """Return the trigram that the decoder's words are: the inverse of :func:`choose_words`.
+
+    Sentences end with the probability that no word has; the decoder itself knows no ends.
+
+    Args:
+        words: with names.
+
+    Raises:
+        ModelError: if they have no names, or two the same.
+    """
+    names = words.names.names if words.names is not None else ()
+    require(OWNER, len(set(names)) == words.num_words, "they have no names of their own")
+    rest = max(1 - float(np.exp(words.log_unigram.astype(np.float64)).sum()), LEAST_REST)
+    pair_back_off = np.zeros(len(words.second))
+    pair_back_off[words.histories] = words.pair_back_off
+    return WordTrigram(
+        words=[*names, BEGIN, END],  # the numbers of those that choose_words gave
+        log_unigram=np.append(words.log_unigram, [NEVER, np.log(rest)]).astype(np.float64),
+        back_off=np.append(words.back_off, 0.0).astype(np.float64),
+        first=np.repeat(np.arange(words.num_words + 1), words.followers),
+        second=words.second.astype(np.int64),
+        log_pair=words.log_pair.astype(np.float64),
+        pair_back_off=pair_back_off,
+        pair=np.repeat(words.histories.astype(np.int64), words.pair_followers),
+        third=words.third.astype(np.int64),
+        log_triple=words.log_triple.astype(np.float64),
     )
 
 
@@ -117,7 +148,7 @@ def with_names(words: WordNgrams, trigram: WordTrigram, dictionary: Lexicon) -> 
     said_so: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i in known.tolist():
         said_so[dictionary.variants[trigram.words[i].upper()][0]].append(i)
-    ways_of = _ways(words)
+    ways_of = ways_of_words(words)
     names: list[str] = []
     for ways, log_prob in zip(ways_of, words.log_unigram.tolist()):
         fitting = [
@@ -136,7 +167,7 @@ def with_names(words: WordNgrams, trigram: WordTrigram, dictionary: Lexicon) -> 
     return replace(words, names=WordNames.of(names, listed))
 
 
-def _ways(words: WordNgrams) -> list[list[tuple[int, ...]]]:
+def ways_of_words(words: WordNgrams) -> list[list[tuple[int, ...]]]:
     """The pronunciations of each word."""
     ends = np.cumsum(words.lengths).tolist()
     phones = words.phones.tolist()
@@ -213,7 +244,9 @@ def _best(gain: np.ndarray, possible: np.ndarray, most: int) -> np.ndarray:
     return np.sort(useful[np.argsort(-gain[useful], kind="stable")[:most]])
 
 
-def _back_off(row: np.ndarray, log_prob: np.ndarray, lower: np.ndarray, rows: int) -> np.ndarray:
+def back_off_weights(
+    row: np.ndarray, log_prob: np.ndarray, lower: np.ndarray, rows: int
+) -> np.ndarray:
     """Log weight of what is known without the words that follow in each row, at most 0.
 
     Args:

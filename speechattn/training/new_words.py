@@ -1,0 +1,165 @@
+"""Words of a model that learn from texts and transcripts which of them follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechattn.alignment.pronunciations import PronouncingDictionary
+from speechattn.alignment.sentences import read_sentences
+from speechattn.corpora.corpus import read_entry
+from speechattn.decoder.lm.english import english_lexicon, english_trigram
+from speechattn.decoder.lm.lexicon import Layers, Lexicon
+from speechattn.decoder.lm.pruning import as_trigram, ways_of_words
+from speechattn.decoder.lm.word_lm import WordNgrams
+from speechattn.errors import CorpusError, UsageError
+from speechattn.phones import PhoneSet
+from speechattn.text import counted
+from speechattn.training.word_order import (
+    Sentences,
+    WordText,
+    learn_words,
+    text_dictionary,
+    transcript_sentences,
+)
+
+HELD_BACK = ("/test", "/dev")  # ends of the names of sets that nothing is learned from
+
+
+@dataclass(frozen=True)
+class TextSources:
+    """What the words of a model learn from.
+
+    Attributes:
+        files: texts.
+        weight: share of the texts in the mixture.
+        transcripts: sets, ``corpus/split`` each, whose transcripts are another text.
+        transcripts_weight: its share.
+        whole_trigram: begin with the trigram of pocketsphinx, not with what the model knows.
+
+    Raises:
+        UsageError: if a weight or a set is impossible.
+    """
+
+    files: Sequence[Path] = ()
+    weight: float = 0.3
+    transcripts: Sequence[str] = ()
+    transcripts_weight: float = 0.15
+    whole_trigram: bool = False
+
+    def __post_init__(self) -> None:
+        weights = {}
+        if self.files:
+            weights["--text-weight"] = self.weight
+        if self.transcripts:
+            weights["--transcripts-weight"] = self.transcripts_weight
+        for option, weight in weights.items():
+            if not 0 < weight < 1:
+                raise UsageError(f"{option} {weight:g}; above 0 and below 1")
+        if sum(weights.values()) >= 1:
+            both = " and ".join(f"{option} {weight:g}" for option, weight in weights.items())
+            raise UsageError(f"{both}: together below 1, the rest is what the model knows")
+        for index, path in enumerate(self.files):
+            if path in self.files[:index]:
+                raise UsageError(f"--text {path}: is given twice; give it once")
+        for name in self.transcripts:
+            if name.endswith(HELD_BACK):
+                raise UsageError(
+                    f"--transcripts: {name}: models are measured on this set, and must not know "
+                    "its sentences; give a set of training"
+                )
+
+    @property
+    def option(self) -> str:
+        """The option that asks for any of it; "" if nothing does."""
+        if self.files:
+            return "--text"
+        return "--transcripts" if self.transcripts else "--whole-trigram" * self.whole_trigram
+
+
+def with_texts(
+    words: WordNgrams,
+    phones: PhoneSet,
+    sources: TextSources,
+    *,
+    corpora: Path,
+    pairs: int,
+    triples: int,
+    report: Callable[[str], None],
+) -> WordNgrams:
+    """Mix texts with what words know, and choose the best pairs and triples again.
+
+    Args:
+        words: of a model, with names. They keep their pronunciations.
+        phones: of the model.
+        sources: what to learn from.
+        corpora: folder of the corpora.
+        pairs, triples: how many there may be.
+        report: takes one line for the user.
+
+    Raises:
+        CorpusError: if a text or set cannot be read, or has no words.
+        UsageError: if pocketsphinx is asked for and not installed.
+    """
+    lexicon, dictionary = _pronounced(words, phones)
+    if sources.whole_trigram:
+        trigram, english = english_trigram(), english_lexicon(phones).variants
+        for each in (lexicon, dictionary):
+            each.variants = Layers(each.variants, english)
+    else:
+        trigram = as_trigram(words)
+    reader = text_dictionary(lexicon)
+    texts = []
+    if sources.files:
+        sentences = sentences_of(sources.files, reader)
+        texts.append(WordText(sentences, sources.weight))
+        report(_size("texts", sentences, sources.weight))
+    if sources.transcripts:
+        sentences = _said_in(sources.transcripts, corpora, phones, reader)
+        texts.append(WordText(sentences, sources.transcripts_weight))
+        report(_size("transcripts", sentences, sources.transcripts_weight))
+    return learn_words(trigram, lexicon, dictionary, texts, pairs, triples, report)
+
+
+def _pronounced(words: WordNgrams, phones: PhoneSet) -> tuple[Lexicon, Lexicon]:
+    """How the words of a model are said, and how a dictionary has it."""
+    ways: dict[str, list[tuple[int, ...]]] = {}
+    firsts: dict[str, list[tuple[int, ...]]] = {}
+    if words.names is not None:
+        counts = words.names.listed.tolist()
+        for name, said, count in zip(words.names.names, ways_of_words(words), counts):
+            ways[name.upper()], firsts[name.upper()] = said, said[:count]
+    return Lexicon.of(ways, phones), Lexicon.of(firsts, phones)
+
+
+def sentences_of(files: Sequence[Path], reader: PronouncingDictionary) -> Sentences:
+    """The sentences of several files; see :func:`read_sentences`."""
+    return [words for path in files for words in read_sentences(path, reader)]
+
+
+def _said_in(
+    sets: Sequence[str], corpora: Path, phones: PhoneSet, reader: PronouncingDictionary
+) -> Sentences:
+    """The sentences of the transcripts of sets, each once."""
+    texts: list[str | None] = []
+    for name in sets:
+        corpus = read_entry(corpora, name, phones=phones, alignments=False)
+        held_back = [end for end in HELD_BACK if (corpus.folder / f"splits{end}").is_file()]
+        if corpus.split is None and held_back:
+            raise UsageError(
+                f"--transcripts: {name}: this holds {corpus.name}{held_back[0]} too, on which "
+                "models are measured; give a set of training"
+            )
+        if not any(utterance.text for utterance in corpus):
+            raise CorpusError(f"{name}: no utterance has a transcript; give another set")
+        texts += [utterance.text for utterance in corpus]
+    return transcript_sentences(texts, reader)
+
+
+def _size(what: str, sentences: Sentences, weight: float) -> str:
+    words = sum(map(len, sentences))
+    return (
+        f"{what}: {counted(words, 'word')} in {counted(len(sentences), 'sentence')}, "
+        f"{100 * weight:g} % of the mixture"
+    )
