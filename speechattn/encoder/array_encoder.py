@@ -211,7 +211,7 @@ class _AttentionStream:
 
     def __init__(self, layer: ArrayAttention) -> None:
         self._layer = layer
-        self._projected = np.empty((0, 0), np.float32)
+        self._projected: np.ndarray | None = None  # with room for more
         self._inputs: np.ndarray | None = None  # of the rows that wait
         self._start = self._end = 0
         self._done = 0  # of the rows that are there
@@ -227,6 +227,7 @@ class _AttentionStream:
         self._inputs = x[count:]
         if not count:
             return x[:0]
+        assert self._projected is not None  # what is complete has been projected
         rows = self._projected[self._start : self._end]
         y = self._layer.of_rows(x[:count], rows, self._done)
         done = self._done + count
@@ -236,9 +237,10 @@ class _AttentionStream:
 
     def _append(self, rows: np.ndarray) -> None:
         kept, new = self._end - self._start, len(rows)
-        if self._end + new > len(self._projected):
-            memory = np.empty((2 * (kept + new), rows.shape[1]), np.float32)
-            memory[:kept] = self._projected[self._start : self._end] if kept else 0
+        if self._projected is None or self._end + new > len(self._projected):
+            memory = np.empty((2 * (kept + new), rows.shape[1]), rows.dtype)
+            if self._projected is not None:
+                memory[:kept] = self._projected[self._start : self._end]
             self._projected, self._start, self._end = memory, 0, kept
         self._projected[self._end : self._end + new] = rows
         self._end += new

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from speechattn.attention.kernels.byte_layers import GELU, RELU, Product, RowLayer
+from speechattn.attention.kernels import byte_attention
+from speechattn.attention.kernels.byte_attention import ByteAttention
+from speechattn.attention.kernels.byte_layers import GELU, HEADS, PLAIN, RELU, Product, RowLayer
 from speechattn.attention.kernels.byte_matrix import ByteLayer, BytePanels
 from speechattn.attention.kernels.matmul import ArrayPanels
 from speechattn.attention.kernels.norms import Norm, gelu
@@ -81,17 +83,23 @@ class ArrayAttention:
         self, arrays: Arrays, name: str, heads: int, window: tuple[int | None, int | None]
     ) -> None:
         inside = f"{name}.layer"
+        self._heads, self.window = heads, window
+        width = len(arrays[f"{name}.norm.weight"])
+        self._in_bytes = byte_attention.suits(width // heads, window)
+        finish = (HEADS, heads) if self._in_bytes else (PLAIN, 0)
         self._project, self._join = (
             RowLayer(
                 norm,
                 Fixed(arrays[f"{inside}.{part}{PER_STEP}"]),
-                Product(byte_layer(arrays, f"{inside}.{part}"), ZERO),
+                Product(byte_layer(arrays, f"{inside}.{part}"), ZERO, ends, None, parts),
             )
-            for part, norm in (("project", norm_of(arrays, f"{name}.norm")), ("join", None))
+            for part, norm, (ends, parts) in (
+                ("project", norm_of(arrays, f"{name}.norm"), finish),
+                ("join", None, (PLAIN, 0)),
+            )
         )
         self._table = arrays.get(f"{inside}.bias.table")
-        self._heads, self.window = heads, window
-        self._ready: tuple[tuple[int, int], RowAttention] | None = None
+        self._ready: tuple[tuple[int, int], RowAttention | ByteAttention] | None = None
 
     def __call__(self, x: np.ndarray, sequences: np.ndarray) -> np.ndarray:
         """Return the rows of whole recordings with what the layer adds to them.
@@ -100,11 +108,11 @@ class ArrayAttention:
             x: rows of all recordings.
             sequences: of each, first row and rows, twice; int64, shape (recordings, 4).
         """
-        q, k, v = self._parts(self.projected(x))
-        return self._join(self._attention(int(sequences[:, 1].max()))(q, k, v, 0, sequences), x)
+        projected, most = self.projected(x), int(sequences[:, 1].max())
+        return self._join(self._attended(projected, projected, 0, sequences, most), x)
 
     def projected(self, x: np.ndarray) -> np.ndarray:
-        """Return queries, keys and values of rows, side by side."""
+        """Return queries, keys and values of rows: side by side, float32, or byte rows."""
         return self._project(x)
 
     def of_rows(self, x: np.ndarray, projected: np.ndarray, first: int) -> np.ndarray:
@@ -115,16 +123,28 @@ class ArrayAttention:
             projected: from :meth:`projected`, of these rows and of those that they see.
             first: number of the first of these rows among them.
         """
-        q, k, v = self._parts(projected)
-        attention, count = self._attention(len(k)), len(x)
-        sequences = np.array([[0, count, 0, len(k)]], np.int64)
-        return self._join(attention(q[first : first + count], k, v, first, sequences), x)
+        count, keys = len(x), len(projected)
+        sequences = np.array([[0, count, 0, keys]], np.int64)
+        queries = projected[first : first + count]
+        return self._join(self._attended(queries, projected, first, sequences, keys), x)
 
-    def _parts(self, projected: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        width = projected.shape[1] // 3
-        return projected[:, :width], projected[:, width : 2 * width], projected[:, 2 * width :]
+    def _attended(
+        self,
+        queries: np.ndarray,
+        keys: np.ndarray,
+        offset: int,
+        sequences: np.ndarray,
+        most: int,
+    ) -> np.ndarray:
+        """Return what attention gives for projected rows; ``most`` keys belong to a sequence."""
+        attention = self._attention(most)
+        if isinstance(attention, ByteAttention):
+            return attention(queries, keys, offset, sequences)
+        width = keys.shape[1] // 3
+        k, v = keys[:, width : 2 * width], keys[:, 2 * width :]
+        return attention(queries[:, :width], k, v, offset, sequences)
 
-    def _attention(self, keys: int) -> RowAttention:
+    def _attention(self, keys: int) -> RowAttention | ByteAttention:
         """Return the attention for so many keys, which limit a window without limits."""
         left, right = (keys if side is None else side for side in self.window)
         ready = self._ready
@@ -132,8 +152,8 @@ class ArrayAttention:
             bias = None
             if self._table is not None:
                 bias = distance_biases(self._table, left, right)
-            width = self._join.inputs
-            ready = (left, right), RowAttention(self._heads, width, left, right, bias)
+            kind = ByteAttention if self._in_bytes else RowAttention
+            ready = (left, right), kind(self._heads, self._join.inputs, left, right, bias)
             self._ready = ready  # other threads may replace it
         return ready[1]
 

@@ -23,7 +23,6 @@ from speechattn.process import be_quiet, is_own_process, may_compile, start_own_
 # Modules, functions and the numbers of their signatures, those that take longest first. A model
 # that uses others has them compiled when they are first called.
 KERNELS = (
-    ("speechattn.attention.kernels.window", "forward", 0),
     ("speechattn.audio.mel_kernel", "mel_groups", 0),
     ("speechattn.attention.kernels.matmul", "_layer", 0),
 )
@@ -61,7 +60,7 @@ def compiled() -> Iterator[None]:
         helpers = _start(min(MOST_HELPERS, num_usable_cores() - 1)) if first else []
         try:
             yield
-            compile_all((*KERNELS, *_of_arrays(), *DECODER))
+            compile_all((*_of_layers(), *KERNELS, *DECODER))
         finally:
             for helper in helpers:
                 helper.wait()
@@ -69,14 +68,20 @@ def compiled() -> Iterator[None]:
         mark.touch()
 
 
-def _of_arrays() -> Functions:
-    """Return the functions of encoders on arrays, where there are products of bytes."""
+def _of_layers() -> Functions:
+    """Return the functions of an encoder's layers, which depend on what the processor can."""
     from speechattn.attention.kernels import byte_layers, byte_tiles
 
+    kernels = "speechattn.attention.kernels"
+    in_floats = (f"{kernels}.window", "forward", 0)
     if not byte_tiles.OFFERED:
-        return ()
-    name = "layer_rows_amx" if byte_layers.uses_amx() else "layer_rows"
-    return ("speechattn.attention.kernels.byte_layers", name, 0), *ARRAYS
+        return (in_floats,)
+    amx = "_amx" if byte_layers.uses_amx() else ""
+    attention: Functions = (in_floats,)
+    if byte_tiles.VNNI:
+        module = f"{kernels}.byte_attention"
+        attention = (module, f"attend{amx}", 0), (module, "lay_out", 0)
+    return (f"{kernels}.byte_layers", f"layer_rows{amx}", 0), *attention, *ARRAYS
 
 
 def compile_all(functions: Functions) -> None:

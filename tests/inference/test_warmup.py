@@ -12,7 +12,9 @@ from speechattn import cache
 from speechattn.inference import warmup
 
 
-@pytest.mark.parametrize("module, name, number", [*warmup.KERNELS, *warmup.ARRAYS, *warmup.DECODER])
+@pytest.mark.parametrize(
+    "module, name, number", [*warmup._of_layers(), *warmup.KERNELS, *warmup.DECODER]
+)
 def test_the_functions_exist(module, name, number):
     function = getattr(importlib.import_module(module), name)
     assert 0 <= number < len(function._signatures)

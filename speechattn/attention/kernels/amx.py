@@ -157,7 +157,8 @@ def many_rows(rows, x, x_row, weight, steps, ahead, out, out_row):
     arguments see :func:`speechattn.attention.kernels.byte_tiles.few_rows`.
     """
     if rows < 2 * ROWS:
-        for first in (0, rows - ROWS):
+        for number in range(0, rows, ROWS):
+            first = min(number, rows - ROWS)
             to = out + first * out_row
             _one_tile(x + first * x_row, x_row, weight, steps, ahead, to, out_row)
     else:

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from speechattn.attention.kernels import amx, byte_sums
+from speechattn.attention.kernels.byte_heads import PARTS, byte_row, round_row_of_heads
 from speechattn.attention.kernels.byte_matrix import ByteLayer, BytePanels
+from speechattn.attention.kernels.byte_products import panel_sums
 from speechattn.attention.kernels.byte_sums import ROW
 from speechattn.attention.kernels.byte_tiles import (
     FOUR,
@@ -22,7 +24,6 @@ from speechattn.attention.kernels.byte_tiles import (
     PANEL,
     TILE,
     VECTORS,
-    few_rows,
 )
 from speechattn.attention.kernels.llvm import FLOAT_BYTES, LANES
 from speechattn.attention.kernels.norms import Norm, norm_row
@@ -35,22 +36,7 @@ STRIP = 96  # rows that stay in the cache while all panels are read, a multiple 
 AHEAD = 4096  # bytes of weights after those that are multiplied, which the cache fetches
 
 # What becomes of a product.
-PLAIN, GELU, RELU = range(3)
-
-
-@jit_inline
-def _sums(rows, x, x_row, weight, inputs, out, tiles):
-    """Compute one panel of sums for the rows of a strip, with AMX unless ``tiles`` is None."""
-    done = 0
-    if tiles is not None:
-        if rows >= amx.ROWS and inputs % amx.BYTES == 0:
-            amx.many_rows(rows, x, x_row, weight, inputs // amx.BYTES, AHEAD, out, ROW)
-            done = rows
-    for first in range(done, rows, TILE):
-        few_rows(
-            min(TILE, rows - first), x + first * x_row, x_row, weight, inputs // FOUR,
-            AHEAD if first == 0 else 0, out + first * ROW, ROW,
-        )  # fmt: skip
+PLAIN, GELU, RELU, HEADS = range(4)
 
 
 @jit_inline
@@ -65,15 +51,20 @@ def _rows(
     """Compute the rows ``begin`` to ``end``, a strip at a time; see :func:`layer_rows`."""
     strip_rows = min(STRIP, end - begin)
     last = len(products) - 1
-    row_out = FLOAT_BYTES * products[last, 5]
+    row_out = row_numbers = FLOAT_BYTES * products[last, 5]
+    heads = products[last, 7] if products[last, 6] == HEADS else 0
+    if heads:
+        row_out = _round_up(products[last, 5] + PARTS * FLOAT_BYTES * heads)
     # Rows of bytes before and between products. Neighbours lie in other parts of a cache.
     outer_row, inner_row = _round_up(width) + LINE, _round_up(products[0, 5]) + LINE
     sizes = strip_rows * (ROW + outer_row + (inner_row if last else 0)) + FLOAT_BYTES * width
+    sizes += strip_rows * row_numbers if heads else 0
     memory = np.empty(sizes + LINE, np.uint8)
     sums = _round_up(memory.ctypes.data)
     outer = sums + strip_rows * ROW
     inner = outer + strip_rows * outer_row
     normal = inner + (strip_rows * inner_row if last else 0)  # one row
+    of_heads = normal + FLOAT_BYTES * width
     if tiles is not None:
         amx.set_up_tiles(tiles)
     for strip in range(begin, end, STRIP):
@@ -88,10 +79,12 @@ def _rows(
             weight, zeros, step, bias, inputs, outputs, finish, next_step, _ = products[stage]
             of, of_row = (inner, inner_row) if stage else (outer, outer_row)
             for column in range(0, outputs, PANEL):
-                _sums(rows, of, of_row, weight + column * inputs, inputs, sums, tiles)
+                panel_sums(
+                    rows, of, of_row, weight + column * inputs, inputs, AHEAD, sums, ROW, tiles
+                )
                 vectors = min(VECTORS, (outputs - column) // LANES)
                 n = FLOAT_BYTES * column
-                to = out + strip * row_out + n
+                to = n + (of_heads if heads else out + strip * row_out)
                 if finish == GELU:
                     byte_sums.gelu_bytes(
                         inner + column, inner_row, next_step + n, products[stage + 1, 8],
@@ -109,8 +102,11 @@ def _rows(
                     )  # fmt: skip
                 else:
                     byte_sums.numbers(
-                        to, row_out, sums, rows, vectors, zeros + n, step + n, bias + n
+                        to, row_numbers, sums, rows, vectors, zeros + n, step + n, bias + n
                     )
+        for i in range(rows if heads else 0):
+            to, at = out + (strip + i) * row_out, of_heads + i * row_numbers
+            round_row_of_heads(to, at, products[last, 5] // PARTS, heads)
     if tiles is not None:
         amx.release_tiles(0)
     memory[0] = 0  # otherwise Numba frees it after its last use by name
@@ -125,9 +121,10 @@ def layer_rows(x, x_row, width, norm_weight, norm_bias, per_step, products, adde
         norm_weight, norm_bias: of the normalisation; 0 for none.
         per_step: of the bytes that the first product takes.
         products: of each: panels of weights, zeros, step, bias, inputs, outputs, what becomes of
-            it, steps of the bytes that become of it, and the zero of the bytes that it takes.
+            it, steps of the bytes that become of it or the number of heads, and the zero of the
+            bytes that it takes.
         added: what is added to the last product, like ``out``; 0 for nothing.
-        out: float32, rows of as many numbers as the last product has outputs.
+        out: float32, rows of as many numbers as the last product has outputs; or byte rows.
         begin, end: numbers of rows.
     """
     _rows(x, x_row, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, None)
@@ -149,14 +146,17 @@ class Product(NamedTuple):
     Attributes:
         layer: weights, bias and zero; LANES divides its inputs and outputs.
         zero: whole number that stands for 0 in the bytes that it takes.
-        finish: GELU or RELU, or PLAIN for the last product.
+        finish: GELU or RELU; for the last product PLAIN, or HEADS for byte rows of the queries,
+            keys and values of heads.
         per_step: inverse steps of the bytes that become of it; None for the last one.
+        heads: their number; 0 if the product gives none.
     """
 
     layer: ByteLayer
     zero: int
     finish: int = PLAIN
     per_step: Fixed | None = None
+    heads: int = 0
 
 
 class RowLayer:
@@ -177,8 +177,8 @@ class RowLayer:
     @functools.cached_property
     def _table(self) -> np.ndarray:
         table = [
-            (*layer.addresses, finish, 0 if per_step is None else per_step.address, zero)
-            for layer, zero, finish, per_step in self._products
+            (*layer.addresses, finish, heads if per_step is None else per_step.address, zero)
+            for layer, zero, finish, per_step, heads in self._products
         ]
         return np.array(table, np.int64)
 
@@ -194,14 +194,18 @@ class RowLayer:
             added: float32, shape (rows, outputs), contiguous; None for nothing.
 
         Returns:
-            float32, shape (rows, outputs).
+            float32, shape (rows, outputs); or byte rows, uint8.
         """
         return self._computed(x, added, uses_amx())
 
     def _computed(self, x: np.ndarray, added: np.ndarray | None, with_amx: bool) -> np.ndarray:
-        out = np.empty((len(x), self.outputs), np.float32)
+        heads = self._products[-1].heads
+        if heads:
+            out = np.empty((len(x), byte_row(self.outputs // PARTS, heads)), np.uint8)
+        else:
+            out = np.empty((len(x), self.outputs), np.float32)
         weight, bias = (0, 0) if self._norm is None else self._norm.addresses
-        function, last = (layer_rows_amx, (_TILES.address,)) if with_amx else (layer_rows, ())
+        function, last = (layer_rows_amx, (TILES.address,)) if with_amx else (layer_rows, ())
         run = functools.partial(
             function, address(x), x.strides[0], self.inputs, weight, bias, self._per_step.address,
             self._table, 0 if added is None else address(added), address(out), *last,
@@ -210,7 +214,7 @@ class RowLayer:
         return out
 
 
-_TILES = Fixed(amx.settings())
+TILES = Fixed(amx.settings())
 
 
 @functools.cache

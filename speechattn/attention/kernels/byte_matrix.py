@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speechattn.attention.kernels.byte_products import panel_sums
 from speechattn.attention.kernels.byte_sums import ROW, numbers
 from speechattn.attention.kernels.byte_tiles import (
     FOUR,
@@ -19,7 +20,6 @@ from speechattn.attention.kernels.byte_tiles import (
     PANEL,
     TILE,
     VECTORS,
-    few_rows,
 )
 from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.jit import jit
@@ -37,12 +37,10 @@ def byte_rows(x, inputs, weight, zeros, step, bias, out, panels, begin, end):
     for strip in range(begin, end, STRIP):
         rows = min(STRIP, end - strip)
         for panel in range(panels):
-            for first in range(0, rows, TILE):
-                few_rows(
-                    min(TILE, rows - first), x + (strip + first) * inputs, inputs,
-                    weight + panel * PANEL * inputs, inputs // FOUR, AHEAD if first == 0 else 0,
-                    sums + first * ROW, ROW,
-                )  # fmt: skip
+            panel_sums(
+                rows, x + strip * inputs, inputs, weight + panel * PANEL * inputs, inputs, AHEAD,
+                sums, ROW, None,
+            )  # fmt: skip
             n = panel * ROW
             numbers(
                 out + strip * out_row + n, out_row, sums, rows, VECTORS, zeros + n, step + n,

@@ -108,7 +108,7 @@ def _tile(rows: int) -> Callable:
     return tile
 
 
-_one, _two, _three, _four, _five, _six = (_tile(rows) for rows in range(1, TILE + 1))
+one_row, _two, _three, _four, _five, _six = (_tile(rows) for rows in range(1, TILE + 1))
 
 
 @jit_inline
@@ -125,4 +125,4 @@ def few_rows(rows, x, x_row, weight, count, ahead, out, out_row):
     elif rows == 2:
         _two(x, x_row, weight, count, ahead, out, out_row)
     else:
-        _one(x, x_row, weight, count, ahead, out, out_row)
+        one_row(x, x_row, weight, count, ahead, out, out_row)
