@@ -13,6 +13,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +24,6 @@ from speechattn.decoder.lm.english import english_lexicon, english_sentences, en
 from speechattn.decoder.lm.lexicon import Lexicon
 from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams, neighbours
 from speechattn.decoder.lm.phone_model import PhoneModel
-from speechattn.decoder.lm.pruning import choose_words
 from speechattn.decoder.options import CONFIDENCE, DecoderOptions, Evidence
 from speechattn.encoder.encoder import PhoneClassifier, log_posteriors
 from speechattn.evaluation.metrics import phone_errors, phones_right
@@ -33,6 +33,13 @@ from speechattn.progress import with_progress
 from speechattn.segments import FrameSegment
 from speechattn.text import sentence
 from speechattn.training.config_sections import READING_TUNED, TUNED, DecodingConfig
+from speechattn.training.word_order import (
+    WordText,
+    learn_words,
+    sentences_of,
+    text_dictionary,
+    transcript_sentences,
+)
 
 MAX_TUNING_FRAMES = 200_000  # 10 ms frames of dev that are decoded for every combination
 CONFIDENCE_PENALTY = 1e-4  # nats a phone, for the square of a weight of confidence
@@ -176,16 +183,19 @@ def estimate_phone_model(
     phones: PhoneSet,
     settings: DecodingConfig,
     lexicon: Lexicon | None = None,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> PhoneModel:
     """Estimate the phone model of the decoder.
 
     Args:
         train: labelled utterances.
         phones: classes of the labels.
-        settings: order and sources of the n-grams, and number of words.
+        settings: order and sources of the n-grams and words, and number of words.
         lexicon: how words of English are said; None for what the dictionary of pocketsphinx says.
+        report: takes one line for the user.
 
     Raises:
+        CorpusError: if a text cannot be read, or has no words.
         ConfigError, UsageError: as :func:`speechattn.decoder.lm.english.english_lexicon`.
     """
     model = PhoneModel.learn((train.runs(entry) for entry in train.entries), len(phones))
@@ -202,10 +212,33 @@ def estimate_phone_model(
         text = (labels for _, labels in sentences)
         counts = count_ngrams(text, order, settings.english_weight, counts)
     if lexicon is not None and settings.word_pairs:
-        numbers = settings.word_pairs, settings.word_triples
-        words = choose_words(english_trigram(), lexicon, *numbers, dictionary)
+        words = learn_words(
+            english_trigram(),
+            lexicon,
+            dictionary,
+            _word_texts(train, settings, lexicon),
+            settings.word_pairs,
+            settings.word_triples,
+            report,
+        )
     ngrams = estimate_ngrams(counts, len(phones), order, settings.ngram_least)
     return replace(model, ngrams=ngrams, words=words)
+
+
+def _word_texts(train: PreparedSet, settings: DecodingConfig, lexicon: Lexicon) -> list[WordText]:
+    """The texts and transcripts that words learn from, as far as the recipe has any."""
+    texts: list[WordText] = []
+    if not (settings.texts or settings.transcripts_weight):
+        return texts
+    reader = text_dictionary(lexicon)
+    if settings.texts:
+        sentences = sentences_of(list(map(Path, settings.texts)), reader)
+        texts.append(WordText(sentences, settings.text_weight))
+    if settings.transcripts_weight:
+        transcripts = transcript_sentences((entry.text for entry in train.entries), reader)
+        if transcripts:
+            texts.append(WordText(transcripts, settings.transcripts_weight))
+    return texts
 
 
 def _counted_once(train: PreparedSet, order: int) -> Counter:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechattn.alignment.pronunciations import PronouncingDictionary
-from speechattn.alignment.sentences import read_sentences
 from speechattn.corpora.corpus import read_entry
 from speechattn.decoder.lm.english import english_lexicon, english_trigram
 from speechattn.decoder.lm.lexicon import Layers, Lexicon
@@ -20,6 +19,7 @@ from speechattn.training.word_order import (
     Sentences,
     WordText,
     learn_words,
+    sentences_of,
     text_dictionary,
     transcript_sentences,
 )
@@ -131,11 +131,6 @@ def _pronounced(words: WordNgrams, phones: PhoneSet) -> tuple[Lexicon, Lexicon]:
         for name, said, count in zip(words.names.names, ways_of_words(words), counts):
             ways[name.upper()], firsts[name.upper()] = said, said[:count]
     return Lexicon.of(ways, phones), Lexicon.of(firsts, phones)
-
-
-def sentences_of(files: Sequence[Path], reader: PronouncingDictionary) -> Sentences:
-    """The sentences of several files; see :func:`read_sentences`."""
-    return [words for path in files for words in read_sentences(path, reader)]
 
 
 def _said_in(

@@ -38,7 +38,14 @@ from speechattn.training.decoding import decode_set, decoder_grid
 from speechattn.training.recipe_data import PREPARED_FROM, RecipeData
 from speechattn.training.recipe_file import find_config, read_config
 from speechattn.training.report import release, transcribe_examples, write_pictures, write_report
-from speechattn.training.stages import STAMPS, Stage, StageRunner, as_before, files_fingerprint
+from speechattn.training.stages import (
+    STAMPS,
+    Stage,
+    StageRunner,
+    as_before,
+    content_fingerprint,
+    files_fingerprint,
+)
 from speechattn.training.train_stage import TrainStage
 from speechattn.training.updates.process_group import ProcessGroup
 
@@ -88,6 +95,10 @@ class Recipe:
             torch.set_num_threads(config.threads)
         parts = config.to_dict()
         parts["augmentation"] = as_before(parts["augmentation"])
+        parts["decoding"] = as_before(parts["decoding"])
+        if not config.decoding.texts:
+            del parts["decoding"]["text_weight"]  # without effect
+        texts = [Path(path) for path in config.decoding.texts]
 
         def of(*names: str) -> list:
             return [speechattn.__version__, *(parts[name] for name in names)]
@@ -103,7 +114,11 @@ class Recipe:
             Stage(
                 "train",
                 self.training.run,
-                lambda: [*of(*TRAINED_FROM), *self.data.start_digest],
+                lambda: [
+                    *of(*TRAINED_FROM),
+                    *self.data.start_digest,
+                    *map(content_fingerprint, texts),
+                ],
                 [work / "model" / "config.json", work / "model" / "model.safetensors"],
                 ["prepare"],
             ),

@@ -15,8 +15,8 @@ from speechattn.files import atomic_write_text
 from speechattn.training.work_folder import at_work
 
 STAMPS = "stamps.json"  # what the file of fingerprints is called, in the work folder of every run
-# Keys of recipes that were added since version 0.2.0; at 0 they change nothing.
-NEWER = ("teacher_weight", "codec_probability")
+# Keys of recipes that were added since version 0.2.0; at 0, or empty, they change nothing.
+NEWER = ("teacher_weight", "codec_probability", "texts", "transcripts_weight")
 
 
 @dataclass(frozen=True)

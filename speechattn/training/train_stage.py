@@ -132,7 +132,9 @@ def train_model(
     if kept is not None:
         phone_model = kept.phone_model
     else:
-        phone_model = estimate_phone_model(train, phones, config.decoding, data.heard_lexicon())
+        phone_model = estimate_phone_model(
+            train, phones, config.decoding, data.heard_lexicon(), data.report
+        )
     trainer.resume()
     if begin is not None:
         begin()

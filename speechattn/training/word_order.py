@@ -11,11 +11,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from speechattn.alignment.guesses import WordGuesser
 from speechattn.alignment.pronunciations import PronouncingDictionary, has_arpabet
+from speechattn.alignment.sentences import read_sentences
 from speechattn.decoder.lm.english import LEAST_LOG_PROB, NEVER, WordTrigram
 from speechattn.decoder.lm.lexicon import ENGLISH, Layers, Lexicon, Ways, named
 from speechattn.decoder.lm.mixture import mix_trigrams
@@ -25,6 +27,9 @@ from speechattn.decoder.lm.word_lm import LONGEST_WORD, MOST_WORDS, WordNgrams
 from speechattn.text import counted, sentence
 
 Sentences = Sequence[Sequence[str]]  # of words in lower case
+# Share of all words that a word has which only rules can pronounce: of those that are rarer, in
+# texts of millions of words, most are misprints or of other languages.
+LEAST_SHARE = 2e-7
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ def text_dictionary(lexicon: Lexicon) -> PronouncingDictionary:
     packaged = Lexicon([ENGLISH] if has_arpabet(lexicon.phones) else [], lexicon.phones)
     layers = Layers(lexicon.variants, packaged.variants)
     return PronouncingDictionary(Lexicon.of(layers, lexicon.phones))
+
+
+def sentences_of(files: Sequence[Path], dictionary: PronouncingDictionary) -> Sentences:
+    """The sentences of several files; see :func:`read_sentences`."""
+    return [words for path in files for words in read_sentences(path, dictionary)]
 
 
 def transcript_sentences(
@@ -94,10 +104,10 @@ def learn_words(
     ways: dict[str, list[tuple[int, ...]]] = {}
     firsts: dict[str, list[tuple[int, ...]]] = {}
     added: list[str] = []
-    for word in _by_frequency(trigram, lexicon.variants, texts):
+    for word, share in _by_frequency(trigram, lexicon.variants, texts).items():
         if len(ways) == MOST_WORDS:
             break
-        said = pronouncer.ways(word)
+        said = pronouncer.ways(word, by_rule=share >= LEAST_SHARE)
         if not said:
             continue
         ways[word.upper()], firsts[word.upper()] = said, listed.get(word.upper(), said)
@@ -129,8 +139,12 @@ def _said_of(added: Sequence[str], by_rule: Sequence[str]) -> str:
     )
 
 
-def _by_frequency(trigram: WordTrigram, known: Ways, texts: Sequence[WordText]) -> list[str]:
-    """Return the words of a trigram that are known, and of texts, the most frequent first."""
+def _by_frequency(trigram: WordTrigram, known: Ways, texts: Sequence[WordText]) -> dict[str, float]:
+    """The words of a trigram that are known, and of texts, the most frequent first.
+
+    Returns:
+        Word → its share of all words of the mixture.
+    """
     rest = 1 - sum(text.weight for text in texts)
     share: defaultdict[str, float] = defaultdict(float)
     for word, log_prob in zip(trigram.words, trigram.log_unigram.tolist()):
@@ -141,7 +155,7 @@ def _by_frequency(trigram: WordTrigram, known: Ways, texts: Sequence[WordText]) 
         total = times.total()
         for word, count in times.items():
             share[word] += text.weight * count / total
-    return sorted(share, key=lambda word: -share[word])
+    return dict(sorted(share.items(), key=lambda item: -item[1]))
 
 
 class _Pronouncer:
@@ -159,8 +173,13 @@ class _Pronouncer:
             self._guesser = WordGuesser(self._english)
         self.by_rule: set[str] = set()
 
-    def ways(self, word: str) -> list[tuple[int, ...]]:
-        """All pronunciations; none if there is no way to tell."""
+    def ways(self, word: str, *, by_rule: bool) -> list[tuple[int, ...]]:
+        """All pronunciations of a word; none if there is no way to tell.
+
+        Args:
+            word: in lower case.
+            by_rule: whether it may be pronounced by rule.
+        """
         upper = word.upper()
         if upper in self._known:
             return list(self._known[upper])
@@ -169,7 +188,7 @@ class _Pronouncer:
         if upper in self._english.variants:
             found = self._english.variants[upper]
         else:
-            guess = self._guesser.guess(upper)
+            guess = self._guesser.guess(upper) if by_rule else None
             found = guess.ways if guess else []
             self.by_rule.add(word)
         return [way for way in found if 0 < len(way) <= LONGEST_WORD]

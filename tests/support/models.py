@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import numpy as np
 import torch
 
 from speechattn.audio.features import FrontEndConfig
+from speechattn.decoder.lm.english import BEGIN, END
+from speechattn.decoder.lm.lexicon import ENGLISH, Lexicon
 from speechattn.decoder.lm.phone_model import PhoneModel
+from speechattn.decoder.lm.pruning import choose_words
+from speechattn.decoder.lm.text_trigram import estimate_trigram
 from speechattn.decoder.lm.word_names import WordNames
 from speechattn.decoder.options import DecoderOptions
 from speechattn.encoder.config import EncoderConfig
@@ -42,6 +47,27 @@ def save_sure_model(tiny: Path, folder: Path) -> Path:
     """The tiny model with larger weights: random ones are rarely sure enough to change phones."""
     checkpoint = load_model(tiny, "cpu").checkpoint
     checkpoint.classifier.classify.weight.data.mul_(5)
+    checkpoint.save(folder)
+    return folder
+
+
+def save_english_model(tiny: Path, folder: Path, sentences: Sequence[str]) -> Path:
+    """The sure model with the words of some sentences, in the order in which they follow there.
+
+    Args:
+        tiny: folder of the tiny model.
+        folder: to write to.
+        sentences: in lower case; all words are in the dictionary of the package.
+    """
+    checkpoint = load_model(save_sure_model(tiny, folder), "cpu").checkpoint
+    told = [sentence.split() for sentence in sentences]
+    trigram = estimate_trigram(told, [*sorted({w for words in told for w in words}), BEGIN, END])
+    words = choose_words(trigram, Lexicon([ENGLISH], checkpoint.phones), 100, 100)
+    model = with_ngrams(np.random.default_rng(1), checkpoint.phone_model)
+    checkpoint.phone_model = replace(model, words=words)
+    checkpoint.decoding = replace(
+        checkpoint.decoding, word_scale=1.0, unknown_word=3.0, bigram_scale=1.0, beam=16.0
+    )
     checkpoint.save(folder)
     return folder
 

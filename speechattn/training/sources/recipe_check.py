@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from speechattn.corpora.corpus import Corpus
@@ -70,6 +71,10 @@ def _checks(config: RecipeConfig, data: RecipeData) -> Iterator[Callable[[], obj
         yield lambda: find_weights(config.whisper or "")
     if config.card and not is_file(config.card):
         yield lambda: _raise(f"card: {config.card}: no such file")
+    for path in config.decoding.texts:
+        if not is_file(path):
+            message = f"decoding.texts: {path}: no such file; give one, or leave it out"
+            yield partial(_raise, message)
     noise = Path(config.corpora, config.noise) if config.noise else None
     if noise is not None and not is_folder(noise):
         yield lambda: _raise(f"noise: {noise}: no such folder")

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.word_lms import Follow, pairs_of, said_as, small_lexicon, small_trigram, triples_of
 
-from speechattn.decoder.lm.english import WordTrigram
-from speechattn.decoder.lm.pruning import choose_words, with_names
+from speechattn.decoder.lm.english import BEGIN, END, WordTrigram
+from speechattn.decoder.lm.pruning import as_trigram, choose_words, ways_of_words, with_names
 from speechattn.decoder.lm.word_names import WordNames
 from speechattn.errors import ConfigError, CorpusError, ModelError
 
@@ -165,3 +165,36 @@ def test_damaged_names_are_refused():
     bomb = WordNames.of(["a" * 10**6, "b"], [1, 1])
     with pytest.raises(ModelError, match="not 2 words"):
         _ = bomb.names
+
+
+def test_a_trigram_comes_back_from_the_words_it_was_chosen_as():
+    words = choose_words(small_trigram(), LEXICON, 100, 100)
+    trigram = as_trigram(words)
+    assert trigram.words == ["a", "d", "b", "c", BEGIN, END]
+    assert np.exp(trigram.log_unigram).sum() == LOG(1)
+    assert math.exp(trigram.log_unigram[-1]) == LOG(0.3, rel=1e-2)  # x and the ends of sentences
+    follow = Follow(words)
+    every = np.arange(4)
+    for history in [(A,), (B,), (C,), (SENTENCE,), (A, B), (B, C), (SENTENCE, A), (C, D)]:
+        found = trigram.log_prob(every, list(history))
+        for word in every.tolist():
+            told, right = follow.known(history), 0.0
+            while True:
+                value = {w: score for w, score, _ in follow.next(told)}.get(word)
+                if value is not None:
+                    break
+                weight, told = follow.fall(told)
+                right += weight
+            assert found[word] == LOG(right + value)
+    again = choose_words(trigram, LEXICON, 100, 100)
+    assert again.names.names == words.names.names
+    assert ways_of_words(again) == ways_of_words(words)
+    # What is left over beside pairs of 8 bits is known less exactly than these.
+    for name, within in (("log_unigram", 1e-3), ("log_pair", 1e-3), ("back_off", 0.2)):
+        np.testing.assert_allclose(getattr(again, name), getattr(words, name), atol=within)
+
+
+def test_words_without_names_are_no_trigram():
+    words = choose_words(small_trigram(), LEXICON, 100, 100)
+    with pytest.raises(ModelError, match="no names"):
+        as_trigram(dataclasses.replace(words, names=None))
