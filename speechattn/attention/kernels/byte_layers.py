@@ -32,7 +32,9 @@ from speechattn.attention.kernels.rows import round_row
 from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.jit import I64_MATRIX, jit, jit_inline
 
-STRIP = 96  # rows that stay in the cache while all panels are read, a multiple of those of tiles
+# Rows that stay in the cache while all panels are read, multiples of those of tiles. AMX is so fast
+# that rows must lie in the nearest cache, unless weights of two products are then read too often.
+STRIP, AMX_STRIP = 96, 32
 AHEAD = 4096  # bytes of weights after those that are multiplied, which the cache fetches
 
 # What becomes of a product.
@@ -49,8 +51,11 @@ def _rows(
     x, x_row, width, norm_weight, norm_bias, per_step, products, added, out, begin, end, tiles
 ):
     """Compute the rows ``begin`` to ``end``, a strip at a time; see :func:`layer_rows`."""
-    strip_rows = min(STRIP, end - begin)
     last = len(products) - 1
+    most = STRIP
+    if tiles is not None:
+        most = STRIP if last else AMX_STRIP
+    strip_rows = min(most, end - begin)
     row_out = row_numbers = FLOAT_BYTES * products[last, 5]
     heads = products[last, 7] if products[last, 6] == HEADS else 0
     if heads:
@@ -67,8 +72,8 @@ def _rows(
     of_heads = normal + FLOAT_BYTES * width
     if tiles is not None:
         amx.set_up_tiles(tiles)
-    for strip in range(begin, end, STRIP):
-        rows = min(STRIP, end - strip)
+    for strip in range(begin, end, most):
+        rows = min(most, end - strip)
         for i in range(rows):
             at = x + (strip + i) * x_row
             if norm_weight:
