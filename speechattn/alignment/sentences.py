@@ -75,7 +75,7 @@ def _sentences_of(tokens: list[str]) -> Iterator[str]:
         after = tokens[place + 1] if place + 1 < len(tokens) else ""
         if end is None or (after and token[end:] == "." and _is_short(core_of(token), after)):
             continue
-        yield " ".join([*tokens[first:place], token[:end]])
+        yield " ".join([*tokens[first:place], token[:end]]).rstrip()
         first = place + 1
     if first < len(tokens):
         yield " ".join(tokens[first:])

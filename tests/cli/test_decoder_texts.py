@@ -14,12 +14,15 @@ from support.models import save_english_model
 from support.word_lms import said_as
 
 from speechattn.cli.main import main
+from speechattn.corpora.corpus import read_corpus
 from speechattn.decoder.decoder import decode
 from speechattn.decoder.lm.english import english_trigram
 from speechattn.decoder.lm.pruning import as_trigram
 from speechattn.decoder.words import WordReader
 from speechattn.inference.checkpoint import Checkpoint
 from speechattn.inference.model_files import model_digest
+from speechattn.inference.recognizer import load_model
+from speechattn.phones import arpabet
 from speechattn.training import word_order
 
 KNOWN = ["the cat sat on the mat", "the cat saw a dog", "a dog sat on a mat", "the read book"]
@@ -204,3 +207,20 @@ def test_what_cannot_be_is_said(model, people, text, tmp_path, capsys, options, 
     assert main([*command, *corpora, *(option.format(tmp_path) for option in options)]) == 2
     assert said in capsys.readouterr().err
     assert model_digest(tmp_path / "known") == before and not Path(out).exists()
+
+
+@pytest.mark.corpora
+def test_a_name_of_a_text_is_heard_in_real_speech(corpora, tmp_path):
+    """ "... after while, Missus Shimerda make good house": a name that the package lacks."""
+    listed = read_corpus(corpora / "librispeech", phones=arpabet(), split="dev", alignments=False)
+    (said,) = [each for each in listed if each.id == "1988-147956-0006"]
+    (tmp_path / "text.txt").write_text("My \u00c1ntonia\n\nThen Mrs. Shimerda came in.")
+    text = ["--text", str(tmp_path / "text.txt"), "--text-weight", "0.05"]
+    assert main(["decoder", "english", "--output-dir", str(tmp_path / "own"), *text]) == 0
+    before, after = (
+        [word.label.lower() for word in load_model(model).transcribe(said.path, words=True).words]
+        for model in ("english", tmp_path / "own")
+    )
+    assert "shimerda" not in before
+    place = after.index("shimerda")
+    assert after[place - 1] == "missus" and after[place + 1] == "make"

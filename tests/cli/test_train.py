@@ -58,10 +58,12 @@ def test_everything_wrong_is_listed_and_nothing_is_trained(tmp_path, capsys):
     number = next(n for n, line in enumerate(ctm) if line.startswith("u02 "))
     ctm[number] = ctm[number].replace("SIL", "XX")
     (tones / "phones.ctm").write_text("\n".join(ctm) + "\n")
-    assert main(["train", str(path), "noise=none", "--check"]) == 1
+    texts = "decoding={ngram_order: 3, word_pairs: 9, texts: [gone.txt]}"
+    assert main(["train", str(path), "noise=none", texts, "--check"]) == 1
     out = capsys.readouterr().out
     for said in (
         "noise: ",
+        "decoding.texts: gone.txt: no such file",
         "u00.wav",
         "wav.scp: u01: no file",
         f"phones.ctm:{number + 1}: u02: unknown phone 'XX'",

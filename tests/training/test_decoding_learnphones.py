@@ -9,11 +9,14 @@ import pytest
 from support.commands import PHONES, make_prepared
 from support.word_lms import small_lexicon, small_trigram
 
+from speechattn.decoder.lm.mixture import mix_trigrams
 from speechattn.decoder.lm.ngram_estimation import count_ngrams, estimate_ngrams
 from speechattn.decoder.lm.ngrams import PhoneNgrams
 from speechattn.decoder.lm.phone_model import PhoneModel
 from speechattn.decoder.lm.pruning import choose_words
-from speechattn.errors import ConfigError
+from speechattn.decoder.lm.text_trigram import estimate_trigram
+from speechattn.decoder.lm.word_lm import WordNgrams
+from speechattn.errors import ConfigError, CorpusError
 from speechattn.training import decoding
 from speechattn.training.config_sections import DecodingConfig
 from speechattn.training.decoding import estimate_phone_model
@@ -28,7 +31,7 @@ def train(tmp_path):
     return make_prepared(tmp_path / "c", sets)
 
 
-def same(one: PhoneNgrams, two: PhoneNgrams) -> bool:
+def same(one: PhoneNgrams | WordNgrams, two: PhoneNgrams | WordNgrams) -> bool:
     one, two = one.tensors(), two.tensors()
     return all(np.array_equal(values, two[name]) for name, values in one.items())
 
@@ -82,6 +85,30 @@ def test_words_come_from_the_trigram(train, english):
     assert english == []
 
 
+def test_words_learn_from_texts_and_transcripts(train, english, tmp_path):
+    (tmp_path / "text.txt").write_text("B a. B a")
+    train.entries = [replace(e, text=text) for e, text in zip(train.entries, ("C, b!", "c b"))]
+    room = {"ngram_order": 3, "word_pairs": 20, "word_triples": 20}
+    settings = DecodingConfig(
+        **room, texts=(str(tmp_path / "text.txt"),), text_weight=0.3, transcripts_weight=0.2
+    )
+    found = estimate_phone_model(train, PHONES, settings).words
+    trigram = small_trigram()
+    # What both speakers said counts once; c and b alone fit, the others have no way to be said.
+    parts = [estimate_trigram(said, trigram.words) for said in ([["b", "a"]] * 2, [["c", "b"]])]
+    mixture = mix_trigrams([trigram, *parts], [0.5, 0.3, 0.2])
+    right = choose_words(mixture, small_lexicon(PHONES), 20, 20).tensors()
+    for name, values in found.tensors().items():
+        np.testing.assert_array_equal(values, right[name])
+    # Without transcripts, and with a text that is not there.
+    train.entries = [replace(e, text=None) for e in train.entries]
+    only = DecodingConfig(**room, transcripts_weight=0.2)
+    plain = choose_words(trigram, small_lexicon(PHONES), 20, 20)
+    assert same(estimate_phone_model(train, PHONES, only).words, plain)
+    with pytest.raises(CorpusError, match="gone.txt: cannot be read"):
+        estimate_phone_model(train, PHONES, replace(settings, texts=("gone.txt",)))
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -93,6 +120,12 @@ def test_words_come_from_the_trigram(train, english):
         {"word_pairs": -1},
         {"word_pairs": 5},
         {"word_triples": 2, "ngram_order": 3},
+        {"texts": ("a.txt",)},
+        {"texts": ("a.txt", "a.txt"), "word_pairs": 5, "ngram_order": 3},
+        {"texts": (3,), "word_pairs": 5, "ngram_order": 3},
+        {"text_weight": 1.0},
+        {"text_weight": 0.6, "transcripts_weight": 0.4, "texts": ("a.txt",), "word_pairs": 5},
+        {"transcripts_weight": 1.0},
     ],
 )
 def test_what_cannot_be_is_refused(settings):

@@ -171,6 +171,7 @@ def test_the_fingerprint_of_files_sees_size_time_name_and_absence(tmp_path):
 def test_keys_added_since_change_no_fingerprint_while_they_are_0():
     section = {"speed": 0.0, "windows": []}
     assert as_before({**section, "codec_probability": 0.0, "teacher_weight": 0}) == section
+    assert as_before({**section, "texts": [], "transcripts_weight": 0.0}) == section
     assert as_before({**section, "codec_probability": 0.1}) == {**section, "codec_probability": 0.1}
 
 
