@@ -43,7 +43,7 @@ def read_sentences(path: Path, dictionary: PronouncingDictionary) -> list[list[s
     found = []
     with Progress(f"read {path.name}", len(text), unit="letter") as progress:
         for sentence in split_sentences(text):
-            progress.update(len(sentence))
+            progress.update(len(sentence) + 1)
             if words := dictionary.spoken_words(sentence):
                 found.append(words)
     if not found:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speechattn.alignment.pronunciations import PronouncingDictionary
 from speechattn.corpora.corpus import read_entry
-from speechattn.decoder.lm.english import english_lexicon, english_trigram
+from speechattn.decoder.lm.english import WordTrigram, english_lexicon, english_trigram
 from speechattn.decoder.lm.lexicon import Layers, Lexicon
 from speechattn.decoder.lm.pruning import as_trigram, ways_of_words
 from speechattn.decoder.lm.word_lm import WordNgrams
@@ -22,6 +22,7 @@ from speechattn.training.word_order import (
     sentences_of,
     text_dictionary,
     transcript_sentences,
+    with_words,
 )
 
 HELD_BACK = ("/test", "/dev")  # ends of the names of sets that nothing is learned from
@@ -104,7 +105,7 @@ def with_texts(
     """
     lexicon, dictionary = _pronounced(words, phones)
     if sources.whole_trigram:
-        trigram, english = english_trigram(), english_lexicon(phones).variants
+        trigram, english = _whole_trigram(words), english_lexicon(phones).variants
         for each in (lexicon, dictionary):
             each.variants = Layers(each.variants, english)
     else:
@@ -120,6 +121,14 @@ def with_texts(
         texts.append(WordText(sentences, sources.transcripts_weight))
         report(_size("transcripts", sentences, sources.transcripts_weight))
     return learn_words(trigram, lexicon, dictionary, texts, pairs, triples, report)
+
+
+def _whole_trigram(words: WordNgrams) -> WordTrigram:
+    """The trigram of pocketsphinx, with those words of a model that it lacks."""
+    trigram, own = english_trigram(), as_trigram(words)
+    known = set(trigram.words)
+    lacking = [number for number, word in enumerate(own.words) if word not in known]
+    return with_words(trigram, [own.words[i] for i in lacking], own.log_unigram[lacking])
 
 
 def _pronounced(words: WordNgrams, phones: PhoneSet) -> tuple[Lexicon, Lexicon]:

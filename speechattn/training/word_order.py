@@ -24,6 +24,7 @@ from speechattn.decoder.lm.mixture import mix_trigrams
 from speechattn.decoder.lm.pruning import choose_words
 from speechattn.decoder.lm.text_trigram import estimate_trigram
 from speechattn.decoder.lm.word_lm import LONGEST_WORD, MOST_WORDS, WordNgrams
+from speechattn.progress import Progress
 from speechattn.text import counted, sentence
 
 Sentences = Sequence[Sequence[str]]  # of words in lower case
@@ -104,21 +105,19 @@ def learn_words(
     ways: dict[str, list[tuple[int, ...]]] = {}
     firsts: dict[str, list[tuple[int, ...]]] = {}
     added: list[str] = []
-    for word, share in _by_frequency(trigram, lexicon.variants, texts).items():
-        if len(ways) == MOST_WORDS:
-            break
-        said = pronouncer.ways(word, by_rule=share >= LEAST_SHARE)
-        if not said:
-            continue
-        ways[word.upper()], firsts[word.upper()] = said, listed.get(word.upper(), said)
-        if word not in known:
-            added.append(word)
-    base = replace(
-        trigram,
-        words=[*trigram.words, *added],
-        log_unigram=np.append(trigram.log_unigram, np.full(len(added), NEVER)),
-        back_off=np.append(trigram.back_off, np.zeros(len(added))),
-    )
+    shares = _by_frequency(trigram, lexicon.variants, texts)
+    with Progress("choose words", min(len(shares), MOST_WORDS), unit="word") as progress:
+        for word, share in shares.items():
+            if len(ways) == MOST_WORDS:
+                break
+            said = pronouncer.ways(word, by_rule=share >= LEAST_SHARE)
+            if not said:
+                continue
+            ways[word.upper()], firsts[word.upper()] = said, listed.get(word.upper(), said)
+            progress.update(1)
+            if word not in known:
+                added.append(word)
+    base = with_words(trigram, added, np.full(len(added), NEVER))
     counts = [estimate_trigram(text.sentences, base.words) for text in texts]
     weights = [text.weight for text in texts]
     mixture = mix_trigrams([base, *counts], [1 - sum(weights), *weights])
@@ -127,6 +126,22 @@ def learn_words(
     if added:
         report(_said_of(added, [word for word in added if word in pronouncer.by_rule]))
     return words
+
+
+def with_words(trigram: WordTrigram, words: Sequence[str], log_unigram: np.ndarray) -> WordTrigram:
+    """A trigram with more words, of which it knows no pairs.
+
+    Args:
+        trigram: without these words.
+        words: n of them.
+        log_unigram: log probability of each, shape (n,).
+    """
+    return replace(
+        trigram,
+        words=[*trigram.words, *words],
+        log_unigram=np.append(trigram.log_unigram, log_unigram),
+        back_off=np.append(trigram.back_off, np.zeros(len(words))),
+    )
 
 
 def _said_of(added: Sequence[str], by_rule: Sequence[str]) -> str:

@@ -170,6 +170,8 @@ def test_beginning_with_the_whole_trigram(model, text, tmp_path):
     )
     texted = learned(model, tmp_path / "texted", *options, "--text", text).phone_model.words
     assert {"zorblax", "house"} <= set(texted.names.names)
+    again = learned(tmp_path / "texted", tmp_path / "again", *options).phone_model.words
+    assert {"zorblax", "house"} <= set(again.names.names)
 
 
 @pytest.mark.parametrize(
