@@ -180,6 +180,7 @@ def test_beginning_with_the_whole_trigram(model, text, tmp_path):
         (["--text", "{}/gone.txt"], "gone.txt: cannot be read (No such file or directory)"),
         (["--text", "{}/empty.txt"], "empty.txt: no words in it"),
         (["--text", "{}/text.txt", "--text", "{}/text.txt"], "text.txt: is given twice"),
+        (["--text", "{}/other.txt"], "none of their words is known, or can be pronounced"),
         (["--text", "{}/text.txt", "--text-weight", "1"], "--text-weight 1; above 0 and below 1"),
         (["--text", "{}/text.txt", "--text-weight", "nan"], "--text-weight nan; above 0"),
         (
@@ -200,6 +201,7 @@ def test_beginning_with_the_whole_trigram(model, text, tmp_path):
 def test_what_cannot_be_is_said(model, people, text, tmp_path, capsys, options, said):
     shutil.copytree(model, tmp_path / "known")
     (tmp_path / "empty.txt").touch()
+    (tmp_path / "other.txt").write_text("\u0434\u0430\n", encoding="utf-8")
     bare = Checkpoint.load(model)
     bare.phone_model = replace(bare.phone_model, words=None)
     bare.save(tmp_path / "bare")

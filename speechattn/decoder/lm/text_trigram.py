@@ -37,7 +37,10 @@ def estimate_trigram(sentences: Iterable[Sequence[str]], words: Sequence[str]) -
     text = _numbers(sentences, number)
     spoken = text >= 0
     if not (spoken & (text != begin) & (text != number[END])).any():
-        raise CorpusError("texts: none of their words is known; give other texts")
+        raise CorpusError(
+            "texts: none of their words is known, or can be pronounced; give texts in the language "
+            "of the model"
+        )
 
     together = spoken[:-1] & spoken[1:] & (text[1:] != begin)  # each word with the next
     pairs = text[:-1] * size + text[1:]
