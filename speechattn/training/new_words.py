@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from speechattn.decoder.lm.pruning import as_trigram, ways_of_words
 from speechattn.decoder.lm.word_lm import WordNgrams
 from speechattn.errors import CorpusError, UsageError
 from speechattn.phones import PhoneSet
-from speechattn.text import counted
+from speechattn.text import counted, sentence
 from speechattn.training.word_order import (
     Sentences,
     WordText,
@@ -26,6 +27,7 @@ from speechattn.training.word_order import (
 )
 
 HELD_BACK = ("/test", "/dev")  # ends of the names of sets that nothing is learned from
+IN_A_ROW = 7  # words that a sentence shares with one that is held back, to be left out
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def with_texts(
         texts.append(WordText(sentences, sources.weight))
         report(_size("texts", sentences, sources.weight))
     if sources.transcripts:
-        sentences = _said_in(sources.transcripts, corpora, phones, reader)
+        sentences = _said_in(sources.transcripts, corpora, phones, reader, report)
         texts.append(WordText(sentences, sources.transcripts_weight))
         report(_size("transcripts", sentences, sources.transcripts_weight))
     return learn_words(trigram, lexicon, dictionary, texts, pairs, triples, report)
@@ -143,10 +145,16 @@ def _pronounced(words: WordNgrams, phones: PhoneSet) -> tuple[Lexicon, Lexicon]:
 
 
 def _said_in(
-    sets: Sequence[str], corpora: Path, phones: PhoneSet, reader: PronouncingDictionary
+    sets: Sequence[str],
+    corpora: Path,
+    phones: PhoneSet,
+    reader: PronouncingDictionary,
+    report: Callable[[str], None],
 ) -> Sentences:
-    """The sentences of the transcripts of sets, each once."""
+    """The sentences of the transcripts of sets, each once, without those of sets held back."""
     texts: list[str | None] = []
+    known: set[tuple[str, ...]] | None = None
+    left_out = 0
     for name in sets:
         corpus = read_entry(corpora, name, phones=phones, alignments=False)
         held_back = [end for end in HELD_BACK if (corpus.folder / f"splits{end}").is_file()]
@@ -157,8 +165,36 @@ def _said_in(
             )
         if not any(utterance.text for utterance in corpus):
             raise CorpusError(f"{name}: no utterance has a transcript; give another set")
-        texts += [utterance.text for utterance in corpus]
+        known = _held_back(corpora, phones) if known is None else known
+        own = [u.text for u in corpus if u.text and known.isdisjoint(_runs(u.text))]
+        left_out += len(corpus) - len(own)
+        texts += own
+    if left_out:
+        report(
+            f"left out of the transcripts: {counted(left_out, 'utterance')} without words, or with "
+            "words of a dev or test set"
+        )
     return transcript_sentences(texts, reader)
+
+
+def _held_back(corpora: Path, phones: PhoneSet) -> set[tuple[str, ...]]:
+    """The runs of words in the dev and test sets of all corpora of a folder."""
+    known: set[tuple[str, ...]] = set()
+    for folder in sorted(path for path in corpora.iterdir() if path.is_dir()):
+        for end in HELD_BACK:
+            if (folder / f"splits{end}").is_file():
+                with contextlib.suppress(CorpusError):  # nobody asked for this one
+                    name = folder.name + end
+                    for utterance in read_entry(corpora, name, phones=phones, alignments=False):
+                        known.update(_runs(utterance.text or ""))
+    return known
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """All runs of ``IN_A_ROW`` words in a text; a shorter text is one run."""
+    words = sentence(text).split()
+    count = max(1, len(words) - IN_A_ROW + 1)
+    return {tuple(words[i : i + IN_A_ROW]) for i in range(count)} if words else set()
 
 
 def _size(what: str, sentences: Sentences, weight: float) -> str:

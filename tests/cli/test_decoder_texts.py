@@ -150,6 +150,23 @@ def test_transcripts_are_a_text_too(model, people, tmp_path, capsys):
         assert said in capsys.readouterr().err and not (tmp_path / "no").exists()
 
 
+def test_sentences_of_dev_and_test_sets_are_left_out(model, people, tmp_path, capsys):
+    """Those of all corpora there, and longer ones that share many words with one."""
+    other = people.parent / "other"
+    shutil.copytree(people, other)
+    (other / "splits" / "dev").rename(other / "splits" / "test")
+    long = "a dog saw the purple cat on the mat and sat"
+    said = {"u0": "the cat zorblax", "u1": f"and {long} again", "u2": "the mat", "u3": long}
+    (people / "text").write_text("".join(f"{name} {text}\n" for name, text in said.items()))
+    (other / "text").write_text("u3 The cat, Zorblax\n")
+    options = ["--transcripts", "people/train", "--corpora", people.parent]
+    words = learned(model, tmp_path / "out", *options).phone_model.words
+    assert "zorblax" not in words.names.names
+    told = capsys.readouterr().err
+    assert "left out of the transcripts: 2 utterances" in told
+    assert "transcripts: 2 words in 1 sentence" in told
+
+
 def test_beginning_with_the_whole_trigram(model, text, tmp_path):
     pytest.importorskip("pocketsphinx")
     recipe = tmp_path / "few.yaml"
