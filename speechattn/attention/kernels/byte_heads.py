@@ -33,7 +33,11 @@ from speechattn.attention.kernels.llvm import (
     loop,
     store,
 )
-from speechattn.attention.kernels.primitives import LINE, void_intrinsic
+from speechattn.attention.kernels.primitives import (
+    LINE,
+    transpose_rows_to_every_second,
+    void_intrinsic,
+)
 from speechattn.jit import jit_inline
 
 MOST = 127  # of a signed byte
@@ -112,32 +116,6 @@ def round_row_of_heads(out, x, width, heads):
 
 
 @intrinsic
-def _keys_as_outputs(context, out, keys, row, count, groups):
-    """Lay out LANES keys, of which the first ``count`` are there, for products with queries.
-
-    ``groups``, of FOUR bytes, are a multiple of LANES; each begins ``VECTORS`` vectors later.
-    """
-
-    def code(b: IRBuilder, out, keys, row, count, groups):
-        begins = [
-            b.select(b.icmp_signed("<", i64(r), count), element(b, keys, r, row), keys)
-            for r in range(LANES)
-        ]
-
-        def square(number, _):
-            shift = b.mul(number, i64(VECTOR_BYTES))
-            read = [load(b, b.add(begin, shift)) for begin in begins]
-            to = element(b, out, number, LANES * VECTORS * VECTOR_BYTES)
-            for i, column in enumerate(llvm.transpose(b, read)):
-                store(b, column, b.add(to, i64(i * VECTORS * VECTOR_BYTES)))
-            return ()
-
-        loop(b, b.sdiv(groups, i64(LANES)), [], square)
-
-    return void_intrinsic(5, code)
-
-
-@intrinsic
 def _keys_as_inputs(context, out, values, row, count, groups):
     """Lay out LANES numbers of the values of many keys, FOUR keys after FOUR keys.
 
@@ -196,11 +174,14 @@ def gather(context, out, numbers, row, count, room):
 
 @jit_inline
 def lay_out_keys(out, keys, row, count, room, dim):
-    """Lay out the keys of a head as outputs of products, in panels; PANEL divides ``room``."""
+    """Lay out the keys of a head as outputs of products, in panels; PANEL divides ``room``.
+
+    A panel has VECTORS vectors, which are two, for each four inputs.
+    """
     for first in range(0, room, LANES):
         panel, vector = first // (VECTORS * LANES), first // LANES % VECTORS
         there = max(1, min(LANES, count - first))
-        _keys_as_outputs(
+        transpose_rows_to_every_second(
             out + panel * VECTORS * LANES * dim + vector * VECTOR_BYTES,
             keys + min(first, count - 1) * row, row, there, dim // FOUR,
         )  # fmt: skip

@@ -52,31 +52,39 @@ def void_intrinsic(count: int, code: Callable, *more: types.Type):
 # --- rows in and out ------------------------------------------------------------------------------
 
 
-@intrinsic
-def transpose_rows(context, out, a, row, rows, size):
-    """Set out[t, i] = a[i, t] for the rows i of a group.
+def _transposing(apart: int) -> Callable:
+    """Make the function that transposes rows to vectors that lie so many vectors apart."""
 
-    Each row has ``size`` numbers of four bytes, a multiple of LANES. If there are fewer than LANES
-    rows, the other lanes repeat the first.
-    """
+    @intrinsic
+    def transposed(context, out, a, row, rows, size):
+        """Set out[t, i] = a[i, t] for the rows i of a group.
 
-    def code(b: IRBuilder, out, a, row, rows, size):
-        begins = [
-            b.select(b.icmp_signed("<", i64(r), rows), element(b, a, r, row), a)
-            for r in range(LANES)
-        ]
+        Each row has ``size`` numbers of four bytes, a multiple of LANES. If there are fewer than
+        LANES rows, the other lanes repeat the first.
+        """
 
-        def square(number, _):
-            shift = b.mul(number, i64(VECTOR_BYTES))
-            read = [load(b, b.add(begin, shift)) for begin in begins]
-            to = element(b, out, number, LANES * VECTOR_BYTES)
-            for i, column in enumerate(llvm.transpose(b, read)):
-                store(b, column, b.add(to, i64(i * VECTOR_BYTES)))
-            return ()
+        def code(b: IRBuilder, out, a, row, rows, size):
+            begins = [
+                b.select(b.icmp_signed("<", i64(r), rows), element(b, a, r, row), a)
+                for r in range(LANES)
+            ]
 
-        loop(b, b.sdiv(size, i64(LANES)), [], square)
+            def square(number, _):
+                shift = b.mul(number, i64(VECTOR_BYTES))
+                read = [load(b, b.add(begin, shift)) for begin in begins]
+                to = element(b, out, number, LANES * apart * VECTOR_BYTES)
+                for i, column in enumerate(llvm.transpose(b, read)):
+                    store(b, column, b.add(to, i64(i * apart * VECTOR_BYTES)))
+                return ()
 
-    return void_intrinsic(5, code)
+            loop(b, b.sdiv(size, i64(LANES)), [], square)
+
+        return void_intrinsic(5, code)
+
+    return transposed
+
+
+transpose_rows, transpose_rows_to_every_second = (_transposing(apart) for apart in (1, 2))
 
 
 @intrinsic
