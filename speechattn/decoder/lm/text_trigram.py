@@ -90,7 +90,8 @@ def _log_unigram(second: np.ndarray, begin: int, size: int) -> np.ndarray:
         size: V.
     """
     found = np.bincount(second, minlength=size).astype(np.float64)
-    prob = np.maximum(found - UNIGRAM_DISCOUNT, 0) / found.sum()
+    # Without pairs, where unknown words stand around each known one, all are as likely.
+    prob = np.maximum(found - UNIGRAM_DISCOUNT, 0) / max(found.sum(), 1)
     possible = np.arange(size) != begin
     prob[possible] += (1 - prob.sum()) / possible.sum()
     return np.where(possible, np.log(np.maximum(prob, np.exp(NEVER))), NEVER)
