@@ -26,7 +26,7 @@ from speechattn.inference.checkpoint import Checkpoint, pick_device
 from speechattn.inference.model_files import find_model
 from speechattn.phones import PhoneSet
 from speechattn.studies.trials import StudyConfig, remove_damaged
-from speechattn.text import table
+from speechattn.text import sentence, table
 from speechattn.training.config import RecipeConfig
 from speechattn.training.decoding import decode_set
 from speechattn.training.recipe import Recipe
@@ -98,7 +98,7 @@ def check_data(config: Config) -> None:
         raise ConfigError("speakers: empty; list at least one corpus/split/speaker")
     enough = False
     for speaker in config.speakers:
-        _, rest = _cut(_utterances(config, speaker), config.test_minutes)
+        _, rest = _test_and_rest(_utterances(config, speaker), config.test_minutes)
         enough |= any(_has_minutes(_cut(rest, minutes)[0], minutes) for minutes in config.minutes)
     if not enough:
         raise CorpusError("speakers: none has so many minutes; lower minutes or test_minutes")
@@ -111,7 +111,7 @@ def _adapt(config: Config, force: bool, report: Callable[[str], None]) -> None:
     rows = []
     for speaker in config.speakers:
         utterances = _utterances(config, speaker)
-        test, rest = _cut(utterances, config.test_minutes)
+        test, rest = _test_and_rest(utterances, config.test_minutes)
         before = None
         for minutes in config.minutes:
             part, _ = _cut(rest, minutes)
@@ -167,6 +167,15 @@ def _cut(
         if _minutes(utterances[:count]) >= minutes:
             return list(utterances[:count]), list(utterances[count:])
     return list(utterances), []
+
+
+def _test_and_rest(
+    utterances: Sequence[Utterance], minutes: float
+) -> tuple[list[Utterance], list[Utterance]]:
+    """The first so many minutes, and the rest without sentences that are among them."""
+    test, rest = _cut(utterances, minutes)
+    known = {sentence(u.text) for u in test if u.text}
+    return test, [u for u in rest if not u.text or sentence(u.text) not in known]
 
 
 def _recipe(

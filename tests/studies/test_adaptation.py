@@ -11,7 +11,7 @@ from support.recipes import make_corpora, sentences, write_recipe
 
 from speechattn.errors import ConfigError, CorpusError
 from speechattn.studies import adaptation
-from speechattn.studies.adaptation import Config, _cut
+from speechattn.studies.adaptation import Config, _cut, _test_and_rest
 from speechattn.training.recipe import Recipe
 from speechattn.training.recipe_file import read_config
 
@@ -27,6 +27,13 @@ def test_minutes_are_cut_in_whole_utterances():
     for minutes, count in ((0.5, 1), (0.6, 2), (1.5, 3), (9, 4)):
         first, rest = _cut(every, minutes)
         assert (first, rest) == (every[:count], every[count:])
+
+
+def test_no_sentence_of_the_test_is_learned():
+    texts = ["One two.", "THREE", "one two", None, "four"]
+    every = [SimpleNamespace(duration=30, text=text) for text in texts]
+    test, rest = _test_and_rest(every, 0.9)
+    assert (test, rest) == (every[:2], every[3:])
 
 
 @pytest.mark.slow
