@@ -74,8 +74,8 @@ def run(frames):
 if byte_layers.uses_amx():
     RUNTIMES["arrays and our kernels without AMX, int8"] = (
         RUNTIMES["arrays and our kernels, int8"]
-        + "from speechattn.attention.kernels import byte_layers\n"
-        + "byte_layers.uses_amx = lambda: False\n"
+        + "from speechattn.attention.kernels import byte_attention, byte_layers\n"
+        + "byte_layers.uses_amx = byte_attention.uses_amx = lambda: False\n"
     )
 RUNTIMES["PyTorch and our kernels, fp32"] = RUNTIMES["PyTorch and our kernels, int8"]
 RUNTIMES["ONNX Runtime, int8"] = RUNTIMES["ONNX Runtime, fp32"].replace("fp32.onnx", "int8.onnx")
