@@ -26,17 +26,16 @@ from speechattn.attention.kernels.amx import (
 )
 from speechattn.attention.kernels.byte_heads import PARTS
 from speechattn.attention.kernels.byte_layers import TILES, uses_amx
+from speechattn.attention.kernels.byte_products import panel_sums
 from speechattn.attention.kernels.byte_tiles import (
     FOUR,
     PANEL,
-    TILE,
     VECTORS,
     VNNI,
-    few_rows,
     one_row,
 )
 from speechattn.attention.kernels.llvm import FLOAT_BYTES, LANES
-from speechattn.attention.kernels.primitives import LINE, load_f32
+from speechattn.attention.kernels.primitives import LINE, load_f32, load_i32, store_f32
 from speechattn.attention.kernels.threads import Fixed, address, parallel_for
 from speechattn.attention.kernels.window import LOG2_E
 from speechattn.jit import I64_MATRIX, jit, jit_inline
@@ -124,13 +123,13 @@ def lay_out(job, rows, count, halves, begin, end):
 
 @jit_inline
 def _sums(count, x, x_row, weight, inputs, out, out_row, tiles):
-    """Compute one panel of sums for the rows of a block, with AMX unless ``tiles`` is None."""
+    """Compute one panel of sums for the rows of a block, with AMX unless ``tiles`` is None.
+
+    With AMX, too few rows for a tile are computed one by one: there are few keys, and the code that
+    reads weights once for several rows takes long to compile.
+    """
     if tiles is None:
-        for first in range(0, count, TILE):
-            few_rows(
-                min(TILE, count - first), x + first * x_row, x_row, weight, inputs // FOUR, 0,
-                out + first * out_row, out_row,
-            )  # fmt: skip
+        panel_sums(count, x, x_row, weight, inputs, 0, out, out_row, None)
     else:
         if count >= ROWS:
             many_rows(count, x, x_row, weight, inputs // BYTES, 0, out, out_row)
@@ -192,9 +191,9 @@ def _block(job, sequences, sequence, first, head, factor, room, tiles):
         )
         done = skipped + vectors
         byte_softmax.zero_bytes(to + done * LANES, columns // LANES - done)
-        whole = np.float32(byte_softmax.load_i32(total))
+        whole = np.float32(load_i32(total))
         ratio = most * np.float32(byte_softmax.ONE / 255) / whole
-        byte_softmax.store_f32(ratios + FLOAT_BYTES * i, ratio)
+        store_f32(ratios + FLOAT_BYTES * i, ratio)
     for number in range(0, dim, PANEL):
         panel = job.values + head * job.room * dim + number * job.room + start * PANEL
         _sums(count, weights, weight_row, panel, columns, sums, FLOAT_BYTES * PANEL, tiles)

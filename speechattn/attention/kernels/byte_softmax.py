@@ -140,22 +140,6 @@ def scale_sums(context, out, sums, vectors, factor):
 
 
 @intrinsic
-def load_i32(context, address):
-    """Return the whole number of 32 bits at an address, as one of 64."""
-
-    def generate(context, b: IRBuilder, signature, arguments):
-        return b.sext(load(b, arguments[0], I32), llvm.I64)
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
-def store_f32(context, address, value):
-    """Store a float32."""
-    return void_intrinsic(1, lambda b, address, value: store(b, value, address), types.float32)
-
-
-@intrinsic
 def zero_bytes(context, out, vectors):
     """Set vectors of bytes to 0."""
 

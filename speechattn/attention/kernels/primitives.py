@@ -197,6 +197,22 @@ def load_f32(context, address):
 
 
 @intrinsic
+def load_i32(context, address):
+    """Return the whole number of 32 bits at an address, as one of 64."""
+
+    def generate(context, b, signature, arguments):
+        return b.sext(load(b, arguments[0], llvm.I32), llvm.I64)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def store_f32(context, address, value):
+    """Store a float32."""
+    return void_intrinsic(1, lambda b, address, value: store(b, value, address), types.float32)
+
+
+@intrinsic
 def store_i64(context, address, value):
     """Store a whole number of 64 bits."""
     return void_intrinsic(2, lambda b, address, value: store(b, value, address))
