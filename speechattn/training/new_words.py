@@ -152,9 +152,7 @@ def _said_in(
     report: Callable[[str], None],
 ) -> Sentences:
     """The sentences of the transcripts of sets, each once, without those of sets held back."""
-    texts: list[str | None] = []
-    known: set[tuple[str, ...]] | None = None
-    left_out = 0
+    read = []
     for name in sets:
         corpus = read_entry(corpora, name, phones=phones, alignments=False)
         held_back = [end for end in HELD_BACK if (corpus.folder / f"splits{end}").is_file()]
@@ -165,10 +163,10 @@ def _said_in(
             )
         if not any(utterance.text for utterance in corpus):
             raise CorpusError(f"{name}: no utterance has a transcript; give another set")
-        known = _held_back(corpora, phones) if known is None else known
-        own = [u.text for u in corpus if u.text and known.isdisjoint(_runs(u.text))]
-        left_out += len(corpus) - len(own)
-        texts += own
+        read.append(corpus)
+    known = _held_back(corpora, phones)
+    texts = [u.text for each in read for u in each if u.text and known.isdisjoint(_runs(u.text))]
+    left_out = sum(map(len, read)) - len(texts)
     if left_out:
         report(
             f"left out of the transcripts: {counted(left_out, 'utterance')} without words, or with "
