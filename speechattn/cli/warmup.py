@@ -43,7 +43,8 @@ def run_warmup(arguments: argparse.Namespace) -> int:
 
     for name in arguments.models or [DEFAULT_MODEL]:
         began = time.perf_counter()
-        recognizer, facts = ModelSpec(name, "cpu", precision=arguments.precision).load()
+        model = ModelSpec(name, "cpu", precision=arguments.precision)
+        recognizer, facts = model.load(to_decode=True)
 
         import numpy as np
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import speechattn
 from speechattn import cache
@@ -46,20 +48,21 @@ Functions = Iterable[tuple[str, str, int]]
 
 
 @contextlib.contextmanager
-def compiled() -> Iterator[None]:
+def compiled() -> Iterator[bool]:
     """Have everything compiled when the block ends, which may load the model meanwhile.
 
     This is for processes of our own, and does nothing where it has been done before, where there is
-    no cache, or where Numba may not compile.
+    no cache, or where Numba may not compile. The block is given whether it does something: then
+    what is slow to make and kept as well is best made within it, while helpers compile.
     """
     mark = _mark()
     if mark is None or mark.exists() or not is_own_process() or not may_compile():
-        yield
+        yield False
         return
     with cache.lock("compile", wait=False) as first:
         helpers = _start(min(MOST_HELPERS, num_usable_cores() - 1)) if first else []
         try:
-            yield
+            yield True
             compile_all((*_of_layers(), *KERNELS, *DECODER))
         finally:
             for helper in helpers:
@@ -99,15 +102,18 @@ def compile_all(functions: Functions) -> None:
         function.compile(number)
 
 
-def help_out(number: int) -> None:
-    """Compile the decoder's functions in a process of its own, which never imports PyTorch.
+def help_out(number: int) -> NoReturn:
+    """Compile functions in a process of its own, which never imports PyTorch.
+
+    It begins with those of the decoder, and ends with those that the first process begins with.
 
     Args:
         number: of the helper; each begins with another function.
     """
     start_own_process()
     be_quiet()
-    compile_all((*DECODER[number:], *DECODER[:number]))
+    compile_all((*DECODER[number:], *DECODER[:number], *KERNELS, *_of_layers()))
+    os._exit(0)  # to tear Numba down takes half a second, for which the first process would wait
 
 
 def _start(count: int) -> list[subprocess.Popen[bytes]]:

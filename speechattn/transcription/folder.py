@@ -150,7 +150,7 @@ class FolderSpec:
 
     def __call__(self) -> tuple[Callable, dict[str, Any]]:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
-        recognizer, facts = self.model.load()
+        recognizer, facts = self.model.load(to_decode=True)
         recognizer.check(self.options)  # refuse now what the model cannot do
         return functools.partial(_transcribe, recognizer, self.options), facts
 

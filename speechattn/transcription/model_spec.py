@@ -42,17 +42,22 @@ class ModelSpec:
     reading: str = "words"
     cores: int = 1
 
-    def load(self) -> tuple[Recognizer, dict[str, Any]]:
+    def load(self, *, to_decode: bool = False) -> tuple[Recognizer, dict[str, Any]]:
         """Load the model into this process and set its number of threads.
+
+        Args:
+            to_decode: whether its decoder will be used. Where functions are compiled first, its
+                network of words, which is made once and kept, is then made meanwhile.
 
         Returns:
             The model, and what it computes on and in (``device``, ``precision``).
         """
         if "numpy" not in sys.modules:  # NumPy reads the variables when it is imported
             os.environ.update(environment(self.threads))
-        with compiled():
+        with compiled() as compiling:
             if self.threads:
                 set_num_threads(self.threads)
+            from speechattn.inference.collector import SegmentCollector
             from speechattn.inference.recognizer import load_model
 
             recognizer = load_model(
@@ -64,6 +69,8 @@ class ModelSpec:
                 reading=self.reading,
             )
             recognizer.free_loaded_weights()
+            if compiling and to_decode:
+                SegmentCollector(recognizer.checkpoint)  # has the network made
             if self.threads == 1 and recognizer.gains_by_threads:
                 set_num_threads(self.cores)
         return recognizer, {"device": str(recognizer.device), "precision": recognizer.precision}

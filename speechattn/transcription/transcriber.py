@@ -61,7 +61,7 @@ class TranscriberSpec:
 
     def __call__(self) -> tuple[Transcriber, dict[str, Any]]:
         """Return the function for a recording, and the facts of :meth:`ModelSpec.load`."""
-        recognizer, facts = self.model.load()
+        recognizer, facts = self.model.load(to_decode=True)
         # Refuse now what the model cannot do.
         recognizer.check(self.options, posteriors=bool(self.outputs.posteriors))
         return Transcriber(recognizer, self.outputs, self.options), facts

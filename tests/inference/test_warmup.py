@@ -21,7 +21,8 @@ def test_the_functions_exist(module, name, number):
 
 
 def test_helpers_do_not_import_pytorch():
-    modules = ", ".join(sorted({module for module, _, _ in warmup.DECODER}))
+    functions = (*warmup.DECODER, *warmup.KERNELS, *warmup._of_layers())
+    modules = ", ".join(sorted({module for module, _, _ in functions}))
     script = f"import sys, {modules}; assert 'numba' in sys.modules and 'torch' not in sys.modules"
     found = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
     assert found.returncode == 0, found.stderr.decode()
@@ -42,12 +43,23 @@ def test_the_first_process_compiles_with_helpers_and_later_ones_do_not(
     steps, tmp_path, monkeypatch
 ):
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
-    with warmup.compiled():
-        steps.append("block")
-    assert steps == [("helpers", 3), "block", "compiled"]
-    with warmup.compiled():
-        steps.append("again")
-    assert steps[3:] == ["again"]
+    with warmup.compiled() as compiling:
+        steps.append(compiling)
+    assert steps == [("helpers", 3), True, "compiled"]
+    with warmup.compiled() as compiling:
+        steps.append(compiling)
+    assert steps[3:] == [False]
+
+
+def test_a_helper_compiles_everything_and_ends_at_once(monkeypatch):
+    seen: list = []
+    monkeypatch.setattr(warmup, "start_own_process", lambda: None)
+    monkeypatch.setattr(warmup, "be_quiet", lambda: None)
+    monkeypatch.setattr(warmup, "compile_all", seen.extend)
+    monkeypatch.setattr(warmup.os, "_exit", lambda status: seen.append(status))
+    warmup.help_out(1)
+    assert seen[0] == warmup.DECODER[1] and seen[-1] == 0
+    assert set(seen[:-1]) == {*warmup.DECODER, *warmup.KERNELS, *warmup._of_layers()}
 
 
 def test_a_process_beside_the_first_has_no_helpers_of_its_own(steps, tmp_path, monkeypatch):
