@@ -140,7 +140,7 @@ def _read_page(data: BoundedReader, stream: _Stream | None, position: int) -> No
         raise data.error(
             f"damaged: the checksum of the Ogg page at byte {position} is wrong; {COPY_AGAIN}"
         )
-    _follow(data, stream, position + 27 + count, lacing)
+    _follow(stream, page, lacing)
     stream.expected, stream.ended = stream.expected + 1, bool(flags & LAST)
     stream.open_packet = bool(lacing) and lacing[-1] == 255
     stream.unsaid = granule == NO_GRANULE and any(size < 255 for size in lacing)
@@ -156,17 +156,18 @@ def _checksum(page: bytes) -> bytes:
     return register.to_bytes(4, "little").translate(_MIRRORED)[::-1]
 
 
-def _follow(data: BoundedReader, stream: _Stream, content: int, lacing: bytes) -> None:
+def _follow(stream: _Stream, page: bytes, lacing: bytes) -> None:
     """Count the samples of the Opus packets that end on a page."""
     stream.held = stream.packet = 0
     if not stream.opus or stream.expected < 2:  # two pages of headers
         return
-    begin = position = content
+    begin = position = 27 + len(lacing)
     first = stream.open_packet  # its beginning lies on the page before
     for size in lacing:
         position += size
         if size < 255:
-            duration = 0 if first else _opus_samples(data.upto(begin, 2))
+            head = page[begin : min(begin + 2, position)]
+            duration = 0 if first else _opus_samples(head)
             stream.held += duration
             stream.packet = max(stream.packet, duration)
             begin, first = position, False
