@@ -59,12 +59,9 @@ class Plausibility:
     def _add(self, piece: np.ndarray) -> None:
         size, channels = piece.shape
         self._frames += size
-        self._sums += (
-            piece.mean(1).sum(),
-            np.abs(piece).mean(1).sum(),
-            (piece**2).mean(1).sum(),
-            (piece[1:] * piece[:-1]).mean(1).sum(),
-        )
+        flat = piece.ravel()
+        squares, neighbours = flat @ flat, flat[channels:] @ flat[:-channels]
+        self._sums += np.array([flat.sum(), np.abs(flat).sum(), squares, neighbours]) / channels
         if self._repeated:
             same = piece[1:, 0] == piece[:-1, 0]
             pairs, others = sorted((same[::2].mean(), same[1::2].mean()), reverse=True)
@@ -74,12 +71,12 @@ class Plausibility:
             self._differences = np.zeros((distances, channels))
             self._votes = np.zeros(distances, int)
         found = np.zeros((distances, channels))
-        flat, whole = piece.ravel(), (size - 2) * channels
+        whole = (size - 2) * channels
         for distance in range(1, distances + 1):
-            squares = (flat[distance : distance + whole] - flat[:whole]) ** 2
-            found[distance - 1] = squares.reshape(-1, channels).sum(0)
+            apart = (flat[distance : distance + whole] - flat[:whole]) ** 2
+            found[distance - 1] = apart.reshape(-1, channels).sum(0)
         self._differences += found
-        if flat @ flat > AUDIBLE**2 * len(flat):
+        if squares > AUDIBLE**2 * len(flat):
             by_distance = found.mean(1)
             self._votes += by_distance < CLEARLY * by_distance[channels - 1]
             self._voters += 1
