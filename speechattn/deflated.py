@@ -64,11 +64,12 @@ def deflate(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], di
     """Return arrays for a file, those deflated that become smaller, and the metadata of the file.
 
     Args:
-        arrays: by name. Once those deflated have ``MOST_BYTES`` together, others stay as they are.
+        arrays: by name, in any order. Once those deflated have ``MOST_BYTES`` together, others stay
+            as they are.
     """
     stored, facts = {}, {}
     left = MOST_BYTES
-    for name, values in arrays.items():
+    for name, values in sorted(arrays.items()):
         stored[name] = values
         size = values.nbytes
         if not LEAST_BYTES <= size <= left or values.dtype.name not in _TYPES:

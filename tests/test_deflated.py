@@ -72,6 +72,12 @@ def test_no_more_is_deflated_than_is_read_again(monkeypatch):
     assert stored["c"] is arrays["c"] and stored["d"] is arrays["d"]
 
 
+def test_the_order_of_arrays_changes_nothing():
+    arrays = {name: alike() for name in "bca"}
+    (stored, metadata), turned = deflate(arrays), deflate(dict(reversed(arrays.items())))
+    assert save(stored, metadata) == save(turned[0], turned[1])
+
+
 def test_arrays_that_gain_nothing_need_no_metadata():
     arrays = {"few": np.zeros(100, np.uint8)}
     stored, metadata = deflate(arrays)

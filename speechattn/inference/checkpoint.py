@@ -36,14 +36,16 @@ from speechattn.inference.model_files import (
     CONFIG,
     FORMAT,
     damage_named,
-    give_values,
     model_files,
     read_card,
     read_model_config,
+    write_model,
+)
+from speechattn.inference.model_tensors import (
+    give_values,
     read_tensors,
     read_weights,
     without_values,
-    write_model,
 )
 from speechattn.options import parse_device
 from speechattn.phones import PhoneSet

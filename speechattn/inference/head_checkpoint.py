@@ -22,13 +22,11 @@ from speechattn.inference.model_files import (
     HEAD_FORMAT,
     WEIGHTS,
     damage_named,
-    give_values,
     read_card,
     read_model_config,
-    read_weights,
-    without_values,
     write_model,
 )
+from speechattn.inference.model_tensors import give_values, read_weights, without_values
 from speechattn.schema import build
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from speechattn.training.batches import PADDING, Batch
 from speechattn.training.config_sections import TrainingConfig
@@ -179,7 +180,8 @@ def path_loss(log_probs: Tensor, labels: Tensor, lengths: Tensor, transitions: T
 class _PathLoss(torch.autograd.Function):
     """Log sum over all paths less that over the reference's.
 
-    Its gradient is the difference of the labels' posteriors under both.
+    Its gradient is the difference of the labels' posteriors under both. That gradient itself has
+    none: to ask for it is an error.
     """
 
     @staticmethod
@@ -200,6 +202,7 @@ class _PathLoss(torch.autograd.Function):
         return total.sum().to(log_probs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (difference,) = ctx.saved_tensors
         return grads[0] * difference, None, None, None

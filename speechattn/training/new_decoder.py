@@ -33,10 +33,9 @@ from speechattn.inference.model_files import (
     WEIGHTS,
     may_replace,
     model_files,
-    packed_tensors,
     readable_json,
-    unpacked_tensors,
 )
+from speechattn.inference.model_tensors import packed_tensors, unpacked_tensors
 from speechattn.training.config_sections import DecodingConfig
 from speechattn.training.decoding import tune_decoder
 from speechattn.training.new_words import TextSources, with_texts

@@ -54,7 +54,7 @@ def recipe_data(folder: Path) -> ReportData:
     try:
         data = ReportData((model or {}).get("name") or folder.resolve().name)
         if history is not None:
-            data.history = list(history["history"])
+            data.history = [_checked(row) for row in history["history"]]
             data.facts += _training_facts(history)
         if scores is None:
             data.notes.append(f"The model has not been evaluated yet; {EVALUATE}.")
@@ -78,6 +78,18 @@ def recipe_data(folder: Path) -> ReportData:
             f"{folder}: its results cannot be understood ({error!r}); {EVALUATE}"
         ) from None
     return data
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the history.
+
+    Raises:
+        TypeError: if it is none, or a value of it is no number.
+    """
+    for name, value in row.items():
+        if not (value is None or isinstance(value, (int, float))):
+            raise TypeError(f"{name} is {value!r} in its history")
+    return row
 
 
 def _training_facts(history: dict[str, Any]) -> list[tuple[str, str]]:

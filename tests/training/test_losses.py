@@ -40,6 +40,16 @@ def test_gradient_is_that_of_small_changes():
     assert not log_probs.grad[1, 4:].any(), "padding has no gradient"
 
 
+def test_its_gradient_has_no_gradient():
+    log_probs = torch.randn(1, 9, 3).log_softmax(2).requires_grad_()
+    labels = torch.tensor([[0, 0, 0, 1, 1, 1, 2, 2, 2]])
+    weight = torch.ones((), requires_grad=True)
+    loss = weight * path_loss(log_probs, labels, torch.tensor([9]), torch.zeros(3, 3))
+    (gradient,) = torch.autograd.grad(loss, log_probs, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        (gradient * log_probs.detach()).sum().backward()
+
+
 def test_certain_and_impossible_labels_stay_finite():
     labels = torch.arange(400).div(8, rounding_mode="floor")[None] % 2
     for right in (True, False):

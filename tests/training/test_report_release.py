@@ -13,7 +13,8 @@ from support.commands import make_prepared
 from speechattn.encoder.whole_numbers import OFFSET
 from speechattn.errors import ConfigError, CorpusError, ModelError
 from speechattn.inference.checkpoint import Checkpoint
-from speechattn.inference.model_files import CARD, CONFIG, WEIGHTS, unpacked_tensors
+from speechattn.inference.model_files import CARD, CONFIG, WEIGHTS
+from speechattn.inference.model_tensors import unpacked_tensors
 from speechattn.training.report import HISTORY, release
 
 

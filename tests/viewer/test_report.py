@@ -144,6 +144,11 @@ def test_sound_is_embedded_where_asked_for_or_where_browsers_cannot_play_it(tmp_
     }
 
 
+def write_history(folder, text):
+    (folder / "train").mkdir(parents=True)
+    (folder / "train/history.json").write_text(text)
+
+
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
@@ -154,8 +159,9 @@ def test_sound_is_embedded_where_asked_for_or_where_browsers_cannot_play_it(tmp_
         (lambda f: write_batch(f, [{"file": "a"}]), {}, "cannot be understood"),
         (lambda f: write_batch(f, [record("a", A)]), {"reference": "no"}, "no such file or folder"),
         (lambda f: (write_batch(f, []) / "transcripts.jsonl").unlink(), {}, "with --resume"),
-        (lambda f: (f / "train").mkdir(parents=True) or (f / "train/history.json").write_text("{"),
-         {}, "cannot be read"),
+        (lambda f: write_history(f, "{"), {}, "cannot be read"),
+        (lambda f: write_history(f, '{"history": [7]}'), {}, "cannot be understood"),
+        (lambda f: write_history(f, '{"history": [{"loss": [1]}]}'), {}, "cannot be understood"),
         (lambda f: (f / "prepared").mkdir(parents=True), {"recordings": "x"}, "leave them out"),
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ from speechattn.errors import ConfigError
 from speechattn.files import atomic_path
 from speechattn.heads.config import AnyHead, DecoderHead
 from speechattn.heads.models import StringModel
-from speechattn.inference.model_files import give_values, without_values
+from speechattn.inference.model_tensors import give_values, without_values
 from speechattn.schema import build
 from speechattn.text import one_line
 
